@@ -1,0 +1,34 @@
+# Each target is one line of real work. `make demo` and `make test` install what they need, by sudo where they must.
+SHELL := /bin/bash
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZMAP_SERVER_PLUGIN,POPPYFIELD_SSH_PORT,POPPYFIELD_MAP_PORT)
+DEMO := $(SUDO) build/venv/bin/python -m demo
+TEST := build/venv-test/bin
+
+.PHONY: help demo demo-stop demo-clean test lint unit molecule prepare-test
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## From this bare machine to a map that draws, on an emulated Pi
+	$(SUDO) python3 bootstrap/prepare.py demo
+	$(DEMO) run
+
+demo-stop: ## Stop the demo's Pi; it keeps its data
+	$(DEMO) stop
+
+demo-clean: ## Remove what the demo made
+	$(DEMO) clean
+
+test: prepare-test lint unit molecule ## Everything that CI runs
+
+prepare-test:
+	$(SUDO) python3 bootstrap/prepare.py test
+
+lint: ## Ansible, YAML, Python and shell style
+	bash tests/lint
+
+unit: ## Tests that need no Pi
+	$(TEST)/pytest tests/unit tests/templates
+
+molecule: ## The production playbook on an emulated Pi, looked at from outside
+	$(SUDO) bash tests/molecule default

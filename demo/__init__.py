@@ -1,0 +1,1 @@
+"""The demo: an emulated Pi on this machine, provisioned by the production playbook until its map draws."""

@@ -1,0 +1,45 @@
+// Asking the server: the only module that fetches.
+
+import { parseCatalogue } from "./catalogue.js";
+
+// A small computer that just started takes its time to open a project.
+const TIMEOUT = 180_000;
+const PAUSE = 1_500;
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** The answer to a GET. Asks once more when the server fails: after a restart of the database the first answer may. */
+export async function ask(url, signal) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const limit = AbortSignal.timeout(TIMEOUT);
+      const response = await fetch(url, { signal: signal ? either(signal, limit) : limit });
+      if (!response.ok) {
+        throw new Error(`${response.status} ${response.statusText}`.trim());
+      }
+      return response;
+    } catch (error) {
+      if (attempt > 1 || signal?.aborted) {
+        throw error;
+      }
+      await pause(PAUSE);
+    }
+  }
+}
+
+/** A signal that fires with the first of two. */
+function either(first, second) {
+  const controller = new AbortController();
+  for (const signal of [first, second]) {
+    if (signal.aborted) {
+      controller.abort(signal.reason);
+    }
+    signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
+  }
+  return controller.signal;
+}
+
+/** The published projects. */
+export async function askCatalogue() {
+  return parseCatalogue(await (await ask("index.json")).json());
+}

@@ -1,0 +1,66 @@
+// What the page says, in French and English.
+
+export const TEXTS = {
+  en: {
+    about: "This is the map page without Lizmap: look, switch layers, ask what is there.",
+    attribution: "Sources:",
+    close: "Close",
+    crosshair: "Press Enter to ask what is in the middle of the map.",
+    emptyText:
+      "Put a QGIS project (.qgs) into a folder below /srv/poppyfield/lizmap/projects on the Raspberry Pi, then try again.",
+    emptyTitle: "No map is published yet",
+    fit: "Show the whole map",
+    layers: "Layers",
+    legendFailed: "No legend.",
+    licences: "Licences",
+    loading: "The server prepares the map…",
+    map: "Map",
+    noFeature: "Nothing to tell about this place.",
+    pictureFailed: "The server could not draw the map.",
+    project: "Map",
+    projectFailedText: "QGIS Server could not open this project. Its database may still be starting.",
+    projectFailedTitle: "This map can't be opened",
+    queryFailed: "The server could not tell what is there.",
+    result: "At this place",
+    retry: "Try again",
+    serverFailedText: "The Raspberry Pi may still be starting: the first minute is the longest.",
+    serverFailedTitle: "The map server does not answer",
+    unknownProject: "The map in this link is not published here; this is another one.",
+    zoomIn: "Zoom in",
+    zoomOut: "Zoom out",
+  },
+  fr: {
+    about: "Page cartographique sans Lizmap : regarder, choisir les couches, interroger un lieu.",
+    attribution: "Sources :",
+    close: "Fermer",
+    crosshair: "Appuyez sur Entrée pour interroger le milieu de la carte.",
+    emptyText:
+      "Déposez un projet QGIS (.qgs) dans un dossier sous /srv/poppyfield/lizmap/projects sur le Raspberry Pi, puis réessayez.",
+    emptyTitle: "Aucune carte n'est encore publiée",
+    fit: "Voir toute la carte",
+    layers: "Couches",
+    legendFailed: "Pas de légende.",
+    licences: "Licences",
+    loading: "Le serveur prépare la carte…",
+    map: "Carte",
+    noFeature: "Rien à dire de ce lieu.",
+    pictureFailed: "Le serveur n'a pas pu dessiner la carte.",
+    project: "Carte",
+    projectFailedText: "QGIS Server n'a pas pu ouvrir ce projet. Sa base de données démarre peut-être encore.",
+    projectFailedTitle: "Impossible d'ouvrir cette carte",
+    queryFailed: "Le serveur n'a pas pu interroger ce lieu.",
+    result: "En ce lieu",
+    retry: "Réessayer",
+    serverFailedText: "Le Raspberry Pi démarre peut-être encore : la première minute est la plus longue.",
+    serverFailedTitle: "Le serveur de cartes ne répond pas",
+    unknownProject: "La carte de ce lien n'est pas publiée ici ; en voici une autre.",
+    zoomIn: "Zoomer",
+    zoomOut: "Dézoomer",
+  },
+};
+
+/** The first language of the reader's that the page speaks; English otherwise. */
+export function chooseLanguage(preferred) {
+  const spoken = preferred.map((language) => language.toLowerCase().split("-")[0]);
+  return spoken.find((language) => language in TEXTS) ?? "en";
+}

@@ -1,0 +1,461 @@
+#!/usr/bin/python
+"""Ansible module: an image for one platform, built from a context by content hash."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: arm_image
+short_description: Build a container image for one platform when its content changed
+version_added: "0.1.0"
+description:
+  - Builds an image for one platform from a build context, such as C(linux/arm64) on a laptop.
+  - A digest of everything that decides the image is kept as the label C(fr.poppyfield.digest), and its first digits
+    end the tag. It covers the path, executable bit, link target and content of every file, the Dockerfile, build
+    arguments, target, platform and base image. Dates do not count. The image is built only when no image with that
+    digest exists.
+  - Needs no Python package, only a docker command with BuildKit. The first one on C(PATH) that has it is taken.
+  - File modes in the context are made 0644, or 0755 for what is executable, and empty folders are left out.
+  - A Dockerfile that has C(RUN) steps should declare C(ARG QEMU_CPU), which is how O(emulated_cpu) reaches them.
+options:
+  name:
+    description: Repository of the image, without a tag.
+    type: str
+    required: true
+  tag_prefix:
+    description: First part of the tag. The first twelve digits of the digest follow after a hyphen.
+    type: str
+    required: true
+  platform:
+    description: Platform that the image is for.
+    type: str
+    required: true
+    choices: [linux/arm64, linux/arm/v7, linux/amd64]
+  context:
+    description: Folder with the build context. Its C(.dockerignore) is honoured.
+    type: path
+    required: true
+  dockerfile:
+    description: Path of the Dockerfile inside O(context).
+    type: str
+    default: Dockerfile
+  additions:
+    description:
+      - Files and folders that the build needs beside those in O(context).
+      - A dictionary from the path in the build context to the path on the builder. C(.dockerignore) does not hide
+        them.
+    type: dict
+    default: {}
+  target:
+    description: Build stage to stop at.
+    type: str
+    default: ""
+  build_args:
+    description: Build arguments. Never for secrets, since an image keeps them in its history.
+    type: dict
+    default: {}
+  base_image:
+    description: Image that is passed as the build argument C(BASE_IMAGE). Its content counts in the digest.
+    type: str
+    default: ""
+  state:
+    description:
+      - With V(present) the image exists on the builder's engine, and its archive if O(archive_folder) is given.
+      - With V(absent) no version of this image, and none of its archives in O(archive_folder), exists.
+    type: str
+    choices: [present, absent]
+    default: present
+  force:
+    description: Build even if the image exists, and without the build cache.
+    type: bool
+    default: false
+  archive_folder:
+    description: Folder in which to keep an archive of the image, for hosts that cannot reach the builder's engine.
+    type: path
+  compression:
+    description: How the archive is compressed. With V(auto) it is zstd where the builder has it, otherwise gzip.
+    type: str
+    choices: [auto, zstd, gzip]
+    default: auto
+  keep:
+    description:
+      - How many versions and archives of this image to keep, the present one included.
+      - Older ones that this module made are removed after a build.
+    type: int
+    default: 2
+  log_file:
+    description: File that the output of the build is written to while it runs.
+    type: path
+  emulated_cpu:
+    description:
+      - Processor that QEMU emulates in a build for a foreign platform. Nothing of it stays in the image.
+      - Without it C(cortex-a72), that of a Pi 4, for C(linux/arm64), and QEMU's own choice for others.
+    type: str
+  docker_command:
+    description: Path of the docker command to use instead of the first one on C(PATH) that has BuildKit.
+    type: path
+attributes:
+  check_mode:
+    support: full
+    description: >-
+      Builds nothing and says what it would do. Additions and a base image that an earlier task would have made may be
+      missing; the digest is then a stand-in.
+  diff_mode:
+    support: full
+    description: Shows the reference and digest before and after.
+  idempotent:
+    support: full
+    description: With O(force=true) it builds every time.
+author:
+  - Poppyfield contributors
+"""
+
+EXAMPLES = r"""
+- name: Build the database image for the Pis
+  arm_image:
+    name: poppyfield/postgis
+    tag_prefix: trixie-arm64
+    platform: linux/arm64
+    context: images/postgis
+    base_image: "{{ base.image }}"
+    archive_folder: build/images
+    log_file: build/logs/postgis.log
+  register: postgis
+
+- name: Hand the base image a root file system that was made before
+  arm_image:
+    name: poppyfield/base
+    tag_prefix: trixie-arm64
+    platform: linux/arm64
+    context: images/base
+    additions:
+      rootfs.tar: build/rootfs/trixie-arm64.tar
+
+- name: Remove every version of an image
+  arm_image:
+    name: poppyfield/postgis
+    tag_prefix: trixie-arm64
+    platform: linux/arm64
+    context: images/postgis
+    state: absent
+"""
+
+RETURN = r"""
+image:
+  description: Full reference of the image.
+  returned: always
+  type: str
+  sample: poppyfield/postgis:trixie-arm64-3f1c0a9be2d4
+digest:
+  description: SHA-256 of everything that decides the image.
+  returned: when O(state=present)
+  type: str
+undetermined:
+  description: True in check mode when something that counts does not exist yet, so that the digest is a stand-in.
+  returned: when O(state=present)
+  type: bool
+image_id:
+  description: Id of the image in the builder's engine, empty when it was not built in check mode.
+  returned: when O(state=present)
+  type: str
+bytes:
+  description: Size of the image, uncompressed.
+  returned: when O(state=present)
+  type: int
+platform:
+  description: Platform of the image.
+  returned: when O(state=present)
+  type: str
+architecture:
+  description: What C(uname -m) says in a container of the image.
+  returned: when O(state=present)
+  type: str
+  sample: aarch64
+archive:
+  description: Path of the archive, empty without O(archive_folder).
+  returned: when O(state=present)
+  type: str
+archive_bytes:
+  description: Size of the archive.
+  returned: when O(state=present)
+  type: int
+built:
+  description: Whether the image was built now.
+  returned: when O(state=present)
+  type: bool
+pruned:
+  description: References and archives of old versions that were removed.
+  returned: always
+  type: list
+  elements: str
+seconds:
+  description: How long it took.
+  returned: always
+  type: float
+reasons:
+  description: Why something changed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import context_hash, images
+from ansible.module_utils.poppyfield.context_hash import ContextError
+from ansible.module_utils.poppyfield.engine import (
+    BuildRequest,
+    DockerCommand,
+    EngineError,
+    EngineMissingError,
+)
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "tag_prefix": {"type": "str", "required": True},
+    "platform": {"type": "str", "required": True, "choices": list(images.ARCHITECTURES)},
+    "context": {"type": "path", "required": True},
+    "dockerfile": {"type": "str", "default": "Dockerfile"},
+    "additions": {"type": "dict", "default": {}},
+    "target": {"type": "str", "default": ""},
+    "build_args": {"type": "dict", "default": {}},
+    "base_image": {"type": "str", "default": ""},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "force": {"type": "bool", "default": False},
+    "archive_folder": {"type": "path"},
+    "compression": {"type": "str", "choices": ["auto", "zstd", "gzip"], "default": "auto"},
+    "keep": {"type": "int", "default": 2},
+    "log_file": {"type": "path"},
+    "emulated_cpu": {"type": "str"},
+    "docker_command": {"type": "path"},
+}
+
+
+class ArmImage:
+    """One call of the module."""
+
+    def __init__(self, params: dict[str, Any], docker: DockerCommand | None, *, check_mode: bool) -> None:
+        self.params = params
+        self.docker = docker
+        self.check_mode = check_mode
+        self.name = images.ImageName(params["name"], params["tag_prefix"])
+        self.platform: str = params["platform"]
+        self.folder = Path(params["archive_folder"]) if params["archive_folder"] else None
+        self.reasons: list[str] = []
+        self.pruned: list[str] = []
+
+    def absent(self) -> dict[str, Any]:
+        """Remove every version of this image and its archives."""
+        existing = self.docker.images(self.name.repository) if self.docker else []
+        references = images.to_prune(self.name, existing, keep=0)
+        archives = images.archives_to_prune(self.name, self._archive_files(), keep=0)
+        gone = self._prune(references, archives)
+        self.reasons = [f"{what}: present -> absent" for what in gone]
+        stuck = [r for r in references if r not in gone]
+        if stuck:
+            raise EngineError(f"In use by a container, so not removed: {', '.join(stuck)}.")
+        return {
+            "changed": bool(gone),
+            "image": f"{self.name.repository}:{self.name.tag_prefix}-*",
+            "diff": {"before": {"images": references, "archives": archives}, "after": {"images": [], "archives": []}},
+        }
+
+    def present(self) -> dict[str, Any]:
+        """Build the image, and write its archive, if they are missing."""
+        base, base_missing = self._base()
+        sources = context_hash.scan(
+            Path(self.params["context"]), self.params["additions"], missing_allowed=self.check_mode
+        )
+        entries, missing = context_hash.read_entries(sources, missing_allowed=self.check_mode)
+        dockerfile = Path(self.params["context"]) / self.params["dockerfile"]
+        if not dockerfile.is_file():
+            raise ContextError(f"There is no Dockerfile at {dockerfile}.")
+        digest = context_hash.digest(
+            entries,
+            {
+                "dockerfile": context_hash.file_digest(dockerfile),
+                "build_args": {k: str(v) for k, v in self.params["build_args"].items()},
+                "target": self.params["target"],
+                "platform": self.platform,
+                "base_image": base,
+            },
+        )
+        reference = self.name.reference(digest)
+        undetermined = bool(missing or base_missing)
+        found = self.docker.image(reference) if self.docker else None
+        before = found if images.digest_of(found) == digest else None
+        if before is not None and not images.is_platform(before, self.platform):
+            before = None
+        must_build = before is None or self.params["force"]
+        if must_build:
+            self.reasons.append(f"force: {reference}" if before else f"image {reference}: absent -> present")
+            if not self.check_mode:
+                self._build(reference, digest, sources, entries, dockerfile)
+        archive = self._archive(reference, digest, fresh=must_build)
+        if must_build and not undetermined:
+            self._prune_old(reference, archive)
+        image = self.docker.image(reference) if self.docker else None
+        return {
+            "changed": bool(self.reasons),
+            "image": reference,
+            "digest": digest,
+            "undetermined": undetermined,
+            "image_id": (image or {}).get("Id", ""),
+            "bytes": int((image or {}).get("Size") or 0),
+            "platform": self.platform,
+            "architecture": images.ARCHITECTURES[self.platform],
+            "archive": str(archive or ""),
+            "archive_bytes": archive.stat().st_size if archive and archive.exists() else 0,
+            "built": must_build and not self.check_mode,
+            "diff": {
+                "before": {"image": reference if before else None, "id": (before or {}).get("Id")},
+                "after": {"image": reference, "id": (image or {}).get("Id") if not must_build or image else None},
+            },
+        }
+
+    def _base(self) -> tuple[str, bool]:
+        reference = self.params["base_image"]
+        if not reference:
+            return "", False
+        image = self.docker.image(reference) if self.docker else None
+        if image is None:
+            if self.check_mode:
+                return reference, True
+            raise EngineError(f"The base image {reference} is not on the builder: build or load it first.")
+        if not images.is_platform(image, self.platform):
+            raise EngineError(
+                f"The base image {reference} is for {image.get('Os')}/{image.get('Architecture')}, but the image is to "
+                f"be for {self.platform}."
+            )
+        return images.digest_of(image) or image["Id"], False
+
+    def _build(
+        self,
+        reference: str,
+        digest: str,
+        sources: dict[str, Path],
+        entries: list[context_hash.Entry],
+        dockerfile: Path,
+    ) -> None:
+        if self.docker is None:
+            raise EngineMissingError("There is no docker command to build with.")
+        arguments = {name: str(value) for name, value in self.params["build_args"].items()}
+        if self.params["base_image"]:
+            arguments["BASE_IMAGE"] = self.params["base_image"]
+        cpu = self.params["emulated_cpu"] or images.EMULATED_CPUS.get(self.platform)
+        if cpu and self.docker.engine_platform() != self.platform:
+            arguments["QEMU_CPU"] = cpu
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        # Beside the archives, so that a large addition is most likely on the same file system and costs no copy.
+        with tempfile.TemporaryDirectory(prefix=".context-", dir=self.folder) as staged, self._log() as log:
+            context = Path(staged) / "context"
+            context.mkdir()
+            context.chmod(0o755)  # COPY takes the modes of folders along, whatever the umask of whoever builds
+            context_hash.stage(sources, entries, context)
+            shutil.copyfile(dockerfile, Path(staged) / "Dockerfile")
+            self.docker.build(
+                BuildRequest(
+                    reference=reference,
+                    platform=self.platform,
+                    context=context,
+                    dockerfile=Path(staged) / "Dockerfile",
+                    labels=images.labels(digest),
+                    build_args=arguments,
+                    target=self.params["target"],
+                    no_cache=self.params["force"],
+                ),
+                lambda line: log.write(line) and log.flush(),
+            )
+        built = self.docker.image(reference)
+        if built is None or images.digest_of(built) != digest:
+            raise EngineError(f"docker said that it built {reference}, but the engine does not have it.")
+        if not images.is_platform(built, self.platform):
+            raise EngineError(
+                f"{reference} came out for {built.get('Os')}/{built.get('Architecture')} instead of {self.platform}: "
+                f"its base must be for that platform."
+            )
+
+    def _log(self) -> Any:
+        if not self.params["log_file"]:
+            return Path("/dev/null").open("w", encoding="utf-8")
+        path = Path(self.params["log_file"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8")
+
+    def _archive(self, reference: str, digest: str, *, fresh: bool) -> Path | None:
+        if self.folder is None:
+            return None
+        chosen = self.params["compression"]
+        suffixes = {"zstd": [".zst"], "gzip": [".gz"]}.get(chosen, [".zst", ".gz"])
+        paths: list[Path] = [self.folder / self.name.archive(digest, suffix) for suffix in suffixes]
+        existing: Path | None = next((path for path in paths if path.exists()), None)
+        if existing and not fresh:
+            return existing
+        path = paths[0] if chosen != "auto" or shutil.which("zstd") else paths[-1]
+        self.reasons.append(f"archive {path.name}: {'old' if existing else 'absent'} -> present")
+        if not self.check_mode and self.docker:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.docker.save(reference, path)
+        return path
+
+    def _prune_old(self, reference: str, archive: Path | None) -> None:
+        existing = self.docker.images(self.name.repository) if self.docker else []
+        current = archive.name if archive else ""
+        keep = self.params["keep"]
+        references = images.to_prune(self.name, existing, keep, reference)
+        self._prune(references, images.archives_to_prune(self.name, self._archive_files(), keep, current))
+
+    def _prune(self, references: list[str], archives: list[str]) -> list[str]:
+        for reference in references:
+            if self.check_mode or (self.docker and self.docker.remove_image(reference)):
+                self.pruned.append(reference)
+        for archive in archives:
+            if self.folder:
+                if not self.check_mode:
+                    (self.folder / archive).unlink(missing_ok=True)
+                self.pruned.append(str(self.folder / archive))
+        return self.pruned
+
+    def _archive_files(self) -> list[tuple[float, str]]:
+        if self.folder is None or not self.folder.is_dir():
+            return []
+        return [(path.stat().st_mtime, path.name) for path in self.folder.iterdir() if path.is_file()]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    began = time.monotonic()
+    if module.params["keep"] < 1:
+        module.fail_json(msg="keep must be at least 1: the present version is one of those kept.")
+    docker: DockerCommand | None = None
+    missing = ""
+    try:
+        docker = DockerCommand.find(module.params["docker_command"] or "")
+        docker.check()
+    except EngineError as error:
+        docker = None
+        missing = str(error)
+        if not module.check_mode:
+            module.fail_json(msg=missing)
+    image = ArmImage(module.params, docker, check_mode=module.check_mode)
+    try:
+        result = image.absent() if module.params["state"] == "absent" else image.present()
+    except (ContextError, EngineError) as error:
+        module.fail_json(msg=str(error), log_file=module.params["log_file"] or "")
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+    result["pruned"] = image.pruned
+    result["reasons"] = [*([missing] if missing and result["changed"] else []), *image.reasons]
+    result["seconds"] = round(time.monotonic() - began, 1)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+#!/usr/bin/python
+"""Ansible module: whether a host is what the later stages need, before anything is changed on it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: host_requirements
+short_description: Check that a host can become a map server
+version_added: "0.1.0"
+description:
+  - Looks at the operating system, architecture, memory, disk space, clock, TCP ports and existing containers, and
+    changes nothing.
+  - Fails with all problems in one message. Each names the variable or file to correct and the remedy.
+  - Needs only Python itself, so that it runs on a freshly flashed Raspberry Pi.
+options:
+  profile:
+    description: Profile of the images that the host will get.
+    type: str
+    choices: [trixie, bookworm]
+    default: trixie
+  architecture:
+    description: Debian's name of the architecture that images are built for. When given, it must be the host's.
+    type: str
+    choices: [arm64, armhf, amd64]
+  memory_mb:
+    description: Least memory, as the kernel reports it. A Pi with 1 GB reports about 920 MB.
+    type: int
+    default: 900
+  disk:
+    description: Free space that is needed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: A path on the file system in question. It need not exist yet.
+        type: path
+        required: true
+      free_mb:
+        description: Least free space in MB.
+        type: int
+        required: true
+      variable:
+        description: Name of the variable that sets the path, to be named in the message.
+        type: str
+        default: ""
+  ports:
+    description: TCP ports that must be free.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description: Number of the port.
+        type: int
+        required: true
+      container:
+        description: Container that may hold it already.
+        type: str
+        default: ""
+      variable:
+        description: Name of the variable that sets the port, to be named in the message.
+        type: str
+        default: ""
+  containers:
+    description: Containers that must be Poppyfield's own if they exist.
+    type: list
+    elements: str
+    default: [websig-postgis, websig-lizmap]
+  networks:
+    description: Docker networks that must be Poppyfield's own if they exist.
+    type: list
+    elements: str
+    default: [poppyfield]
+  earliest_year:
+    description: A clock that says an earlier year is wrong.
+    type: int
+    default: 2025
+  allow_amd64:
+    description: Whether an amd64 machine may pass, as in tests.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+author:
+  - Poppyfield contributors
+"""
+
+EXAMPLES = r"""
+- name: Check the host
+  host_requirements:
+    profile: trixie
+    disk:
+      - path: /srv/poppyfield
+        free_mb: 4000
+        variable: poppyfield_data_folder
+    ports:
+      - port: 80
+        container: websig-lizmap
+        variable: lizmap_port
+"""
+
+RETURN = r"""
+facts:
+  description: What was found, also when the module fails.
+  returned: always
+  type: dict
+problems:
+  description: Every problem in a sentence.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.requirements import (
+    PLATFORMS,
+    RELEASES,
+    Disk,
+    Facts,
+    Listener,
+    Requirements,
+    listening_ports,
+    memory_cgroup_enabled,
+    parse_os_release,
+    problems,
+    published_ports,
+    warnings,
+)
+from ansible.module_utils.poppyfield.spec import MANAGED
+
+MB = 1024 * 1024
+
+ARGUMENTS: dict[str, Any] = {
+    "profile": {"type": "str", "choices": ["trixie", "bookworm"], "default": "trixie"},
+    "architecture": {"type": "str", "choices": ["arm64", "armhf", "amd64"]},
+    "memory_mb": {"type": "int", "default": 900},
+    "disk": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "free_mb": {"type": "int", "required": True},
+            "variable": {"type": "str", "default": ""},
+        },
+    },
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "port": {"type": "int", "required": True},
+            "container": {"type": "str", "default": ""},
+            "variable": {"type": "str", "default": ""},
+        },
+    },
+    "containers": {"type": "list", "elements": "str", "default": ["websig-postgis", "websig-lizmap"]},
+    "networks": {"type": "list", "elements": "str", "default": ["poppyfield"]},
+    "earliest_year": {"type": "int", "default": 2025},
+    "allow_amd64": {"type": "bool", "default": False},
+}
+
+
+def text_of(path: str) -> str:
+    """Give a file's text, empty when it cannot be read."""
+    try:
+        return Path(path).read_text("utf-8", "replace").rstrip("\0")
+    except OSError:
+        return ""
+
+
+def said_by(argv: list[str]) -> str:
+    """Give what a command prints, empty when it cannot be run or fails."""
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def memory_mb(meminfo: str) -> int:
+    """Read the total memory from /proc/meminfo."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def free_mb(path: str) -> int | None:
+    """Give the free space of the file system that holds a path, or will hold it."""
+    nearest = Path(path)
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:
+        return shutil.disk_usage(nearest).free // MB
+    except OSError:
+        return None
+
+
+def foreign(kind: str, names: list[str]) -> tuple[str, ...]:
+    """Give those of the named containers or networks that exist without our label."""
+    listing = ["ps", "--all"] if kind == "container" else ["network", "ls"]
+    column = "{{.Names}}" if kind == "container" else "{{.Name}}"
+    lines = said_by(["docker", *listing, "--format", column + '\t{{.Label "' + MANAGED + '"}}']).splitlines()
+    found = dict(line.partition("\t")[::2] for line in lines)
+    return tuple(name for name in names if found.get(name, "true") != "true")
+
+
+def gather(params: dict[str, Any]) -> Facts:
+    """Look at the host."""
+    release = parse_os_release(text_of("/etc/os-release"))
+    docker = shutil.which("docker") is not None
+    busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
+    owners = published_ports(said_by(["docker", "ps", "--format", "{{.Names}}\t{{.Ports}}"])) if docker else {}
+    ports = [need["port"] for need in params["ports"]]
+    return Facts(
+        os_id=release.get("ID", ""),
+        os_version_id=release.get("VERSION_ID", ""),
+        os_id_like=tuple(release.get("ID_LIKE", "").split()),
+        os_name=release.get("PRETTY_NAME", ""),
+        architecture=said_by(["dpkg", "--print-architecture"]).strip(),
+        machine=platform.machine() or os.uname().machine,
+        memory_mb=memory_mb(text_of("/proc/meminfo")),
+        clock_year=time.gmtime().tm_year,
+        disks=tuple(Disk(need["path"], free_mb(need["path"])) for need in params["disk"]),
+        listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
+        foreign_containers=foreign("container", params["containers"]) if docker else (),
+        foreign_networks=foreign("network", params["networks"]) if docker else (),
+        memory_cgroup=memory_cgroup_enabled(
+            text_of("/proc/cgroups"), text_of("/sys/fs/cgroup/cgroup.controllers")
+        ),
+        model=text_of("/proc/device-tree/model"),
+        docker=docker,
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    facts = gather(module.params)
+    found = problems(
+        facts,
+        Requirements(
+            profile=module.params["profile"],
+            architecture=module.params["architecture"] or "",
+            memory_mb=module.params["memory_mb"],
+            earliest_year=module.params["earliest_year"],
+            allow_amd64=module.params["allow_amd64"],
+            disks=tuple(module.params["disk"]),
+            ports=tuple(module.params["ports"]),
+        ),
+    )
+    result = {
+        "changed": False,
+        "facts": {
+            **asdict(facts),
+            "os_codename": RELEASES.get(facts.os_version_id, ""),
+            "platform": PLATFORMS.get(facts.architecture, ""),
+        },
+        "problems": found,
+    }
+    for warning in warnings(facts):
+        module.warn(warning)
+    if found:
+        lines = [f"{number}. {sentence}" for number, sentence in enumerate(found, start=1)]
+        module.fail_json(msg="This host cannot become a map server yet:\n" + "\n".join(lines), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,300 @@
+#!/usr/bin/python
+"""Ansible module: the map server container with its projects, configuration and port."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: lizmap_container
+short_description: The map server container
+version_added: "0.1.0"
+description:
+  - Keeps the map server (QGIS Server behind a web server, with Lizmap Web Client where the image has it) in a
+    container. The QGIS projects are in a plain folder on the host, which the container can only read.
+  - The container is replaced when something that was asked for changed, was removed, or differs from what runs. The
+    old one is stopped and kept until the new one is healthy, and serves again if the new one is not.
+  - A container or network of the same name that Poppyfield did not make is never touched.
+options:
+  image:
+    description: Full reference of the image. It must be on the host, see M(delivered_image).
+    type: str
+    required: true
+  name:
+    description: Name of the container.
+    type: str
+    default: websig-lizmap
+  network:
+    description: Docker network of the containers. It is made when missing and never removed.
+    type: str
+    default: poppyfield
+  network_alias:
+    description: Name of the host by which other containers in O(network) reach it.
+    type: str
+    default: lizmap
+  projects_folder:
+    description: Folder on the host with one folder for each repository and the QGIS projects in it. It must exist.
+    type: path
+    default: /srv/poppyfield/lizmap/projects
+  config_folder:
+    description: Folder on the host that keeps the map server's own state. It must exist and belong to the user 33.
+    type: path
+    default: /srv/poppyfield/lizmap/config
+  secrets:
+    description:
+      - Secrets that the container reads, a dictionary from their name to their file on the host.
+      - The container is replaced when one of the files was renewed.
+    type: dict
+    default: {}
+  port:
+    description: TCP port of the host on which the map is published.
+    type: int
+    default: 80
+  bind_address:
+    description: Address of the host on which the map is published.
+    type: str
+    default: 0.0.0.0
+  database:
+    description: Database that the projects read.
+    type: dict
+    required: true
+    suboptions:
+      host:
+        description: Host of the database inside O(network).
+        type: str
+        default: postgis
+      port:
+        description: Port of the database.
+        type: int
+        default: 5432
+      name:
+        description: Name of the database.
+        type: str
+        required: true
+      user:
+        description: Role that connects. Its password is the secret C(postgis_password).
+        type: str
+        required: true
+  qgis_workers:
+    description: Number of QGIS Server processes. Each needs about 250 MB.
+    type: int
+    default: 1
+  php_children:
+    description: Greatest number of PHP processes.
+    type: int
+    default: 4
+  server_name:
+    description: Name of the server in a browser's address, if it has one.
+    type: str
+    default: ""
+  health:
+    description: When the image's health check runs. Values that are not given are the image's own.
+    type: dict
+    suboptions:
+      interval:
+        description: Seconds between two checks.
+        type: int
+      timeout:
+        description: Seconds after which a check counts as failed.
+        type: int
+      retries:
+        description: Failed checks in a row that make the container unhealthy.
+        type: int
+      start_period:
+        description: Seconds after the start in which failed checks do not count.
+        type: int
+  healthy_timeout:
+    description: Seconds that a started container has to become healthy.
+    type: int
+    default: 300
+  stop_timeout:
+    description: Seconds that the container has to end by itself.
+    type: int
+    default: 30
+  state:
+    description:
+      - With V(started) the container runs and is healthy.
+      - With V(stopped) it exists and does not run, and does not start with the host either.
+      - With V(absent) it does not exist. The folders and the network stay.
+    type: str
+    choices: [started, stopped, absent]
+    default: started
+  recreate:
+    description:
+      - With V(auto) the container is replaced when that is needed.
+      - With V(always) it is replaced in any case.
+      - With V(never) what would need a new container is reported as a warning and not done.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+attributes:
+  check_mode:
+    support: full
+    description: Works on a bare host too.
+  diff_mode:
+    support: full
+    description: Shows the settings of the container before and after, never the content of a secret.
+  idempotent:
+    support: full
+    description: With O(recreate=always) it replaces the container every time.
+author:
+  - Poppyfield contributors
+"""
+
+EXAMPLES = r"""
+- name: Run the map server
+  lizmap_container:
+    image: "{{ lizmap.image }}"
+    port: 80
+    secrets:
+      postgis_password: /etc/poppyfield/secrets/lizmap_postgis_password
+    database:
+      name: gis
+      user: lizmap
+
+- name: Remove the map server, keeping projects and configuration
+  lizmap_container:
+    image: "{{ lizmap.image }}"
+    database:
+      name: gis
+      user: lizmap
+    state: absent
+"""
+
+RETURN = r"""
+container:
+  description: The container after the run, empty when there is none.
+  returned: always
+  type: dict
+  contains:
+    id:
+      description: Its id.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    image:
+      description: Reference of its image.
+      type: str
+    running:
+      description: Whether it runs.
+      type: bool
+    health:
+      description: What its health check says.
+      type: str
+steps:
+  description: What was done, or would be done in check mode, in order.
+  returned: always
+  type: list
+  elements: str
+reasons:
+  description: Why something changed.
+  returned: always
+  type: list
+  elements: str
+  sample: ["ports: 8080/tcp: 0.0.0.0:80 -> 0.0.0.0:8000"]
+seconds_without_service:
+  description: How long nobody was served while the container was replaced.
+  returned: always
+  type: float
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import containers
+from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port
+
+HTTP_PORT = 8080
+PROJECTS_TARGET = "/srv/projects"
+CONFIG_TARGET = "/srv/lizmap"
+SECRETS_TARGET = "/run/secrets"
+
+ARGUMENTS: dict[str, Any] = {
+    **containers.CONTAINER_OPTIONS,
+    "name": {"type": "str", "default": "websig-lizmap"},
+    "network_alias": {"type": "str", "default": "lizmap"},
+    "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
+    "config_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/config"},
+    "secrets": {"type": "dict", "default": {}, "no_log": False},
+    "port": {"type": "int", "default": 80},
+    "bind_address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104 - a map server is there for its network
+    "database": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "host": {"type": "str", "default": "postgis"},
+            "port": {"type": "int", "default": 5432},
+            "name": {"type": "str", "required": True},
+            "user": {"type": "str", "required": True},
+        },
+    },
+    "qgis_workers": {"type": "int", "default": 1},
+    "php_children": {"type": "int", "default": 4},
+    "server_name": {"type": "str", "default": ""},
+    "stop_timeout": {"type": "int", "default": 30},
+}
+
+
+def stamps_of(secrets: dict[str, str]) -> dict[str, str]:
+    """Give for each secret the time at which its file was written, which says nothing about its content.
+
+    A file that does not exist yet (check mode) gets a stamp that no file has.
+    """
+    found = {}
+    for name, path in secrets.items():
+        try:
+            found[name] = str(Path(path).stat().st_mtime_ns)
+        except OSError:
+            found[name] = "missing"
+    return found
+
+
+def environment_of(params: dict[str, Any]) -> dict[str, str]:
+    """Give the environment of the container, in which there are no secrets."""
+    database = params["database"]
+    environment = {
+        "POSTGIS_HOST": database["host"],
+        "POSTGIS_PORT": str(database["port"]),
+        "POSTGIS_DATABASE": database["name"],
+        "POSTGIS_USER": database["user"],
+        "QGIS_SERVER_WORKERS": str(params["qgis_workers"]),
+        "PHP_CHILDREN": str(params["php_children"]),
+    }
+    if params["server_name"]:
+        environment["SERVER_NAME"] = params["server_name"]
+    return environment
+
+
+def spec_of(params: dict[str, Any], stamps: dict[str, str]) -> ContainerSpec:
+    """Give the canonical specification of what the parameters ask for."""
+    return ContainerSpec(
+        name=params["name"],
+        resource="lizmap",
+        image=params["image"],
+        network=params["network"],
+        network_aliases=(params["network_alias"],),
+        environment=environment_of(params),
+        mounts=(
+            Mount(params["projects_folder"], PROJECTS_TARGET, read_only=True),
+            Mount(params["config_folder"], CONFIG_TARGET, read_only=False),
+            *(Mount(path, f"{SECRETS_TARGET}/{name}", read_only=True) for name, path in params["secrets"].items()),
+        ),
+        tmpfs={**containers.TMPFS, "/run": "uid=33,gid=33,mode=0755"},
+        ports=(Port(params["bind_address"], params["port"], HTTP_PORT),),
+        health=containers.health_timing(params),
+        stop_timeout=params["stop_timeout"],
+        secret_stamps=stamps,
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    result = containers.run(module, spec_of(module.params, stamps_of(module.params["secrets"])))
+    result.pop("content_changes")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

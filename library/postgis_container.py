@@ -1,0 +1,383 @@
+#!/usr/bin/python
+"""Ansible module: the database container with its data folder, roles, databases and extensions."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: postgis_container
+short_description: The PostGIS container, with its roles and databases
+version_added: "0.1.0"
+description:
+  - Keeps one PostgreSQL server with PostGIS in a container, its data in a plain folder on the host.
+  - The container is replaced when something that was asked for changed, was removed, or differs from what runs. The
+    old one is stopped cleanly and kept until the new one is healthy, and serves again if the new one is not.
+  - Makes and corrects the roles, databases and extensions in the running server. What is not named is left alone,
+    and no database or data folder is ever removed.
+  - A container or network of the same name that Poppyfield did not make is never touched.
+  - PostgreSQL's port is not published. Other containers reach it inside O(network).
+options:
+  image:
+    description: Full reference of the image. It must be on the host, see M(delivered_image).
+    type: str
+    required: true
+  name:
+    description: Name of the container.
+    type: str
+    default: websig-postgis
+  network:
+    description: Docker network of the containers. It is made when missing and never removed.
+    type: str
+    default: poppyfield
+  network_alias:
+    description: Name of the host by which other containers in O(network) reach the server.
+    type: str
+    default: postgis
+  data_folder:
+    description: Folder on the host that holds the data. It must exist and belong to the user 5432.
+    type: path
+    default: /srv/poppyfield/postgis/data
+  memory_share:
+    description: Part of the host's memory that PostgreSQL may count on. Its memory settings follow from it.
+    type: float
+    default: 0.4
+  settings:
+    description: PostgreSQL settings that take precedence over those that follow from O(memory_share).
+    type: dict
+    default: {}
+  roles:
+    description: Roles for applications. They can log in and have no further rights of their own.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the role.
+        type: str
+        required: true
+      password_file:
+        description: File on the host with the password. Only a SCRAM verifier made from it leaves the module.
+        type: path
+        required: true
+  databases:
+    description: Databases. Only their owner may connect unless something is granted.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the database.
+        type: str
+        required: true
+      owner:
+        description: Role that owns it, one of O(roles).
+        type: str
+        required: true
+      extensions:
+        description: Extensions that it has.
+        type: list
+        elements: str
+        default: []
+      initial_sql:
+        description:
+          - File on the host with SQL that is loaded as the owner when the database is made, and never again.
+          - The database appears under its name only when all of it was loaded.
+        type: path
+  health:
+    description: When the image's health check runs. Values that are not given are the image's own.
+    type: dict
+    suboptions:
+      interval:
+        description: Seconds between two checks.
+        type: int
+      timeout:
+        description: Seconds after which a check counts as failed.
+        type: int
+      retries:
+        description: Failed checks in a row that make the container unhealthy.
+        type: int
+      start_period:
+        description: Seconds after the start in which failed checks do not count.
+        type: int
+  healthy_timeout:
+    description: Seconds that a started container has to become healthy.
+    type: int
+    default: 300
+  stop_timeout:
+    description: Seconds that PostgreSQL has for a clean shutdown.
+    type: int
+    default: 120
+  state:
+    description:
+      - With V(started) the container runs and is healthy.
+      - With V(stopped) it exists and does not run, and does not start with the host either.
+      - With V(absent) it does not exist. The data folder and the network stay.
+    type: str
+    choices: [started, stopped, absent]
+    default: started
+  recreate:
+    description:
+      - With V(auto) the container is replaced when that is needed.
+      - With V(always) it is replaced in any case.
+      - With V(never) what would need a new container is reported as a warning and not done.
+    type: str
+    choices: [auto, always, never]
+    default: auto
+attributes:
+  check_mode:
+    support: full
+    description: Works on a bare host too. Roles and databases are compared when the container runs.
+  diff_mode:
+    support: full
+    description: Shows the settings of the container before and after, and what changes in the server, never a password.
+  idempotent:
+    support: full
+    description: With O(recreate=always) it replaces the container every time.
+author:
+  - Poppyfield contributors
+"""
+
+EXAMPLES = r"""
+- name: Run the database
+  postgis_container:
+    image: "{{ postgis.image }}"
+    memory_share: 0.4
+    roles:
+      - name: lizmap
+        password_file: /etc/poppyfield/secrets/postgis_password
+    databases:
+      - name: gis
+        owner: lizmap
+        extensions: [postgis]
+
+- name: Stop the database for maintenance, also over a reboot
+  postgis_container:
+    image: "{{ postgis.image }}"
+    state: stopped
+"""
+
+RETURN = r"""
+container:
+  description: The container after the run, empty when there is none.
+  returned: always
+  type: dict
+  contains:
+    id:
+      description: Its id.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    image:
+      description: Reference of its image.
+      type: str
+    running:
+      description: Whether it runs.
+      type: bool
+    health:
+      description: What its health check says.
+      type: str
+settings:
+  description: PostgreSQL's settings on the command line of the container.
+  returned: always
+  type: dict
+steps:
+  description: What was done, or would be done in check mode, in order.
+  returned: always
+  type: list
+  elements: str
+reasons:
+  description: Why something changed.
+  returned: always
+  type: list
+  elements: str
+  sample: ["image: poppyfield/postgis:trixie-arm64-3f1c0a9be2d4 -> poppyfield/postgis:trixie-arm64-0b1de4fa7721"]
+database_changes:
+  description: What changed in the server.
+  returned: always
+  type: list
+  elements: str
+seconds_without_service:
+  description: How long nobody was served while the container was replaced.
+  returned: always
+  type: float
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import containers, postgres
+from ansible.module_utils.poppyfield.engine import Engine, EngineError, last_lines
+from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount
+
+DATA_TARGET = "/var/lib/postgresql/data"
+DATABASE_USER = "postgres"
+CHUNK = 256 * 1024
+LEAST_SHARE = 0.05
+MOST_SHARE = 0.9
+
+ARGUMENTS: dict[str, Any] = {
+    **containers.CONTAINER_OPTIONS,
+    "name": {"type": "str", "default": "websig-postgis"},
+    "network_alias": {"type": "str", "default": "postgis"},
+    "data_folder": {"type": "path", "default": "/srv/poppyfield/postgis/data"},
+    "memory_share": {"type": "float", "default": 0.4},
+    "settings": {"type": "dict", "default": {}},
+    "roles": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "password_file": {"type": "path", "required": True, "no_log": False},
+        },
+    },
+    "databases": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "owner": {"type": "str", "required": True},
+            "extensions": {"type": "list", "elements": "str", "default": []},
+            "initial_sql": {"type": "path"},
+        },
+    },
+    "stop_timeout": {"type": "int", "default": 120},
+}
+
+
+class Cluster:
+    """The roles and databases of the running server."""
+
+    def __init__(self, roles: list[postgres.Role], databases: list[postgres.Database]) -> None:
+        self.roles = roles
+        self.databases = databases
+
+    def predict(self, engine: Engine, container: str) -> list[str]:
+        """Say what would change."""
+        return [words for change in self._plan(engine, container) for words in change.words]
+
+    def apply(self, engine: Engine, container: str) -> list[str]:
+        """Change what differs, then look again, so that a change that did not hold is not reported as done."""
+        changes = self._plan(engine, container)
+        for change in changes:
+            self._psql(engine, container, "; ".join(change.words), self._script(change))
+        if changes and (left := self.predict(engine, container)):
+            raise EngineError(f"PostgreSQL accepted these changes, but they did not hold: {'; '.join(left)}.")
+        return [words for change in changes for words in change.words]
+
+    def _plan(self, engine: Engine, container: str) -> list[postgres.Change]:
+        if not self.roles and not self.databases:
+            return []
+        script = postgres.state_script(self.roles, self.databases)
+        output = self._psql(engine, container, "read roles and databases", iter([script.encode()]))
+        salts = {role.name: os.urandom(16) for role in self.roles}
+        state = postgres.parse_state(output)
+        changes: list[postgres.Change] = postgres.plan_changes(self.roles, self.databases, state, salts)
+        return changes
+
+    @staticmethod
+    def _script(change: postgres.Change) -> Iterator[bytes]:
+        yield change.script.encode()
+        if change.sql_file:
+            with Path(change.sql_file).open("rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    yield chunk
+        yield change.after_file.encode()
+
+    @staticmethod
+    def _psql(engine: Engine, container: str, doing: str, script: Iterator[bytes]) -> str:
+        argv = [*postgres.PSQL, "--username", DATABASE_USER, "--dbname", "postgres", "--file", "-"]
+        result = engine.execute(container, DATABASE_USER, argv, script)
+        if result.code:
+            raise EngineError(f"PostgreSQL refused ({doing}): {last_lines(result.errors, 5)}")
+        return str(result.output)
+
+
+def total_memory() -> int:
+    """Give the host's memory in bytes."""
+    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    raise postgres.PostgresError("/proc/meminfo does not say how much memory this host has.")
+
+
+def settings_of(params: dict[str, Any], memory: int) -> dict[str, str]:
+    """Give PostgreSQL's settings: those that follow from the memory, and over them those that were given."""
+    share = params["memory_share"]
+    if not LEAST_SHARE <= share <= MOST_SHARE:
+        raise postgres.PostgresError(f"memory_share must be between {LEAST_SHARE} and {MOST_SHARE}, not {share}.")
+    given = {name: _setting(value) for name, value in params["settings"].items()}
+    return {**postgres.memory_settings(memory, share), **given}
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
+    """Give the canonical specification of what the parameters ask for."""
+    return ContainerSpec(
+        name=params["name"],
+        resource="postgis",
+        image=params["image"],
+        network=params["network"],
+        network_aliases=(params["network_alias"],),
+        command=postgres.server_command(settings_of(params, memory)),
+        mounts=(Mount(params["data_folder"], DATA_TARGET, read_only=False),),
+        tmpfs={**containers.TMPFS, "/run/postgresql": "uid=5432,gid=5432,mode=0755"},
+        health=containers.health_timing(params),
+        shm_size=postgres.shared_memory_size(memory, params["memory_share"]),
+        stop_timeout=params["stop_timeout"],
+        exclusive_folders=(params["data_folder"],),
+    )
+
+
+def cluster_of(params: dict[str, Any], *, files_may_be_missing: bool) -> Cluster:
+    """Give the roles and databases that the parameters ask for, the passwords read from their files."""
+    roles = []
+    for role in params["roles"]:
+        path = Path(role["password_file"])
+        if files_may_be_missing and not path.exists():
+            # An earlier task of a real run would have made it; as nothing matches it, a new password is predicted.
+            roles.append(postgres.Role(role["name"], ""))
+            continue
+        password = path.read_text("utf-8").removesuffix("\n")
+        roles.append(postgres.Role(role["name"], postgres.check_password(password, str(path))))
+    databases = [
+        postgres.Database(db["name"], db["owner"], tuple(db["extensions"]), db["initial_sql"] or "")
+        for db in params["databases"]
+    ]
+    postgres.check_wanted(roles, databases)
+    for db in databases:
+        if db.initial_sql and not files_may_be_missing and not Path(db.initial_sql).is_file():
+            raise postgres.PostgresError(f"The SQL file {db.initial_sql} for the database {db.name} does not exist.")
+    return Cluster(roles, databases)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        memory = total_memory()
+        spec = spec_of(module.params, memory)
+        started = module.params["state"] == "started"
+        cluster = cluster_of(module.params, files_may_be_missing=module.check_mode) if started else None
+        result = containers.run(module, spec, cluster)
+    except (postgres.PostgresError, EngineError) as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+    result["settings"] = settings_of(module.params, memory)
+    result["database_changes"] = result.pop("content_changes")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+#!/usr/bin/python
+"""An archive that is fetched once and stays the one that was first seen."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: recorded_archive
+short_description: Fetch an archive once and hold it to the checksum of its first sight
+description:
+  - For archives whose publisher gives no checksum. The SHA-256 of the first sight is recorded beside the inventory,
+    and from then on any other content is refused.
+  - A URL is downloaded once into O(folder); a file is read where it is.
+  - Runs on the controller (delegate it to localhost).
+options:
+  source:
+    description: A URL (http, https) or the path of a file.
+    type: str
+    required: true
+  record:
+    description: The text file, in the format of sha256sum, that holds the recorded checksums. Made when it is missing.
+    type: path
+    required: true
+  folder:
+    description: Where downloads are kept.
+    type: path
+    required: true
+  sha256:
+    description: The checksum that is demanded; it goes before the recorded one.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    description: Downloads (the checksum can't be known without it) and compares, but records nothing.
+    support: partial
+  diff_mode:
+    description: Shows no difference.
+    support: none
+author:
+  - Poppyfield contributors (@poppyfield)
+"""
+
+EXAMPLES = r"""
+- name: Fetch Lizmap Web Client
+  recorded_archive:
+    source: https://example.org/lizmap-web-client-3.9.11.zip
+    record: "{{ inventory_dir }}/archives.sha256"
+    folder: ~/.cache/poppyfield/archives
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+path:
+  description: The archive on the controller.
+  returned: success
+  type: str
+sha256:
+  description: Its checksum.
+  returned: success
+  type: str
+first_sight:
+  description: Whether this run recorded the checksum (or, in check mode, would have).
+  returned: success
+  type: bool
+"""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.recorded_archive import format_record, parse_record, problem
+from ansible.module_utils.urls import open_url
+
+DOWNLOAD_TIMEOUT_SECONDS = 60
+
+
+def is_url(source: str) -> bool:
+    """Tell a URL from a path."""
+    return urlsplit(source).scheme in {"http", "https"}
+
+
+def cached_download(url: str, folder: Path) -> Path:
+    """Download the URL unless it was before; the file appears only when it is whole."""
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    target = folder / f"{key}-{PurePosixPath(urlsplit(url).path).name}"
+    if target.exists():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".download-", delete=False) as partial:
+        try:
+            with open_url(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as answer:
+                shutil.copyfileobj(answer, partial)
+            Path(partial.name).replace(target)
+        finally:
+            Path(partial.name).unlink(missing_ok=True)
+    return target
+
+
+def archive_path(source: str, folder: Path) -> Path:
+    """Return the archive's file on the controller."""
+    return cached_download(source, folder) if is_url(source) else Path(source).expanduser()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the file's SHA-256 as hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "str", "required": True},
+            "record": {"type": "path", "required": True},
+            "folder": {"type": "path", "required": True},
+            "sha256": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    source, record_path = module.params["source"], Path(module.params["record"])
+    name = PurePosixPath(urlsplit(source).path).name
+    try:
+        path = archive_path(source, Path(module.params["folder"]))
+        actual = sha256_of(path)
+        record = parse_record(record_path.read_text(encoding="utf-8")) if record_path.exists() else {}
+    except (OSError, URLError) as error:
+        module.fail_json(msg=f"can't read {source}: {error}. Download it elsewhere and give the file's path instead.")
+    wrong = problem(name, actual, module.params["sha256"] or None, record.get(name), str(record_path))
+    if wrong:
+        module.fail_json(msg=wrong)
+    first_sight = name not in record
+    if first_sight and not module.check_mode:
+        record_path.write_text(format_record({**record, name: actual}), encoding="utf-8")
+    module.exit_json(changed=first_sight, path=str(path.resolve()), sha256=actual, first_sight=first_sight)
+
+
+if __name__ == "__main__":
+    main()

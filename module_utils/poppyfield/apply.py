@@ -1,0 +1,196 @@
+"""Carries out a plan, one step after the other, and puts the old container back when one fails. The thin edge."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+
+from . import health
+from .engine import Engine, EngineError
+from .plan import ALWAYS, Action, Plan, Step
+from .spec import ContainerSpec, Json, container_body, network_body
+
+RESTORE_SECONDS = 300
+
+
+class ApplyError(Exception):
+    """A step failed, in words for the user, with what was done about it."""
+
+
+class InterruptedRunError(BaseException):
+    """Somebody ended the run from outside. Not an Exception, so that nothing takes it for a failed step."""
+
+
+@dataclass
+class Outage:
+    """Measures the seconds in which nobody was served."""
+
+    clock: Callable[[], float]
+    since: float | None = None
+    seconds: float = 0.0
+
+    def begin(self) -> None:
+        """Count from here, unless it counts already."""
+        if self.since is None:
+            self.since = self.clock()
+
+    def end(self) -> None:
+        """Count up to here."""
+        if self.since is not None:
+            self.seconds += self.clock() - self.since
+            self.since = None
+
+
+class Applier:
+    """Carries out the steps of one plan for one container."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        spec: ContainerSpec,
+        *,
+        healthy_timeout: float,
+        restart_policy: str = ALWAYS,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.engine = engine
+        self.spec = spec
+        self.healthy_timeout = healthy_timeout
+        self.restart_policy = restart_policy
+        self.clock = clock
+        self.sleep = sleep
+        self.outage = Outage(clock)
+
+    def apply(self, plan: Plan) -> None:
+        """Carry out the plan. When a step fails the old container serves again before this raises."""
+        try:
+            with _signals_raise():
+                for step in plan.steps:
+                    self._do(step)
+        except BaseException as error:
+            interrupted = not isinstance(error, (EngineError, ApplyError))
+            if plan.way_back:
+                said = self._restore(plan)
+            elif plan.steps:
+                said = "There was no container before, so none was put back; the failed one is left to look at."
+            raise ApplyError(
+                f"{'The run was interrupted' if interrupted else error}\n{said}".replace("\n\n", "\n")
+            ) from error
+        finally:
+            self.outage.end()
+
+    def wait_until_healthy(self, container: str) -> None:
+        """Wait for a container that is not to be changed."""
+        seen = self.engine.container(container)
+        self._wait(container, restarts_allowed=int((seen or {}).get("RestartCount") or 0))
+
+    def _do(self, step: Step) -> None:
+        target = step.container or step.name
+        match step.action:
+            case Action.CREATE_NETWORK:
+                self.engine.create_network(network_body(step.name))
+            case Action.RESTART_POLICY:
+                self.engine.set_restart_policy(target, step.argument)
+            case Action.STOP:
+                self.outage.begin()
+                self._stop(target)
+            case Action.RENAME:
+                self.engine.rename(target, step.argument or step.name)
+            case Action.CREATE:
+                self._create()
+            case Action.START:
+                self.engine.start(target)
+            case Action.WAIT:
+                self._wait(target)
+                self.outage.end()
+            case Action.REMOVE:
+                self.engine.remove_container(target)
+
+    def _create(self) -> None:
+        image = self.engine.image(self.spec.image)
+        if image is None:
+            raise EngineError(f"The image {self.spec.image} is no longer on this host.")
+        body = container_body(self.spec, image, restart_policy=self.restart_policy)
+        self.engine.create_container(self.spec.name, body)
+
+    def _stop(self, container: str) -> None:
+        found = self.engine.container(container)
+        own = ((found or {}).get("Config") or {}).get("StopTimeout")
+        self.engine.stop(container, int(own or self.spec.stop_timeout))
+
+    def _wait(self, container: str, *, restarts_allowed: int = 0) -> None:
+        found = health.wait(
+            lambda: self.engine.container(container),
+            self.healthy_timeout,
+            clock=self.clock,
+            sleep=self.sleep,
+            restarts_allowed=restarts_allowed,
+        )
+        if found.verdict is not health.Verdict.HEALTHY:
+            lines = self.engine.last_log_lines(container)
+            said = f" Its last log lines:\n{lines}" if lines else " It wrote no log."
+            raise ApplyError(f"The container {self.spec.name} did not become healthy: {found.why}.{said}")
+
+    def _restore(self, plan: Plan) -> str:
+        """Make the old container serve under the right name again, from whichever step was reached."""
+        name = self.spec.name
+        try:
+            old = self.engine.container(plan.way_back)
+            if old is None:
+                return f"The old container is gone; look at {name} with docker ps --all."
+            new = self.engine.container(name)
+            if new is not None and new["Id"] != plan.way_back:
+                self._remove_failed(new)
+            if old["Name"].lstrip("/") != name:
+                self.engine.rename(plan.way_back, name)
+            self.engine.set_restart_policy(plan.way_back, self._policy_before(plan, old))
+            if not plan.way_back_runs:
+                return "The old container was put back; it was not running before either."
+            self.engine.start(plan.way_back)
+            restored = health.wait(
+                lambda: self.engine.container(plan.way_back),
+                RESTORE_SECONDS,
+                clock=self.clock,
+                sleep=self.sleep,
+            )
+        except EngineError as error:
+            return f"The old container could not be put back: {error} Run the same play again to mend this."
+        if restored.verdict is health.Verdict.HEALTHY:
+            return "The old container was put back and serves again."
+        return f"The old container was put back, but it is not healthy either: {restored.why}."
+
+    def _remove_failed(self, container: Json) -> None:
+        # A new one that failed may still write to the data folder: it ends cleanly before it goes.
+        self.engine.set_restart_policy(container["Id"], "no")
+        if container["State"].get("Running"):
+            self._stop(container["Id"])
+        self.engine.remove_container(container["Id"])
+
+    def _policy_before(self, plan: Plan, old: Json) -> str:
+        if plan.way_back_runs:
+            return ALWAYS
+        return str(plan.before.get("restart policy") or old["HostConfig"]["RestartPolicy"]["Name"] or ALWAYS)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn a lost connection and a polite kill into an exception, so that the way back is taken."""
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRunError(f"signal {number}")
+
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Outside the main thread Python refuses, and nobody sends signals to a thread.
+        with suppress(ValueError):
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

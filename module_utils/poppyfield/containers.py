@@ -1,0 +1,191 @@
+"""What postgis_container and lizmap_container share: options, taking a snapshot, plan, check mode, apply, result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from .apply import Applier, ApplyError
+from .engine import Engine, EngineError, EngineMissingError
+from .plan import ALWAYS, NEVER, Action, Plan, PlanError, Recreate, Snapshot, State, is_healthy, plan
+from .spec import ContainerSpec, HealthTiming, Json
+
+NOT_DELIVERED = "not delivered yet"
+
+HEALTH_OPTIONS: Json = {
+    "interval": {"type": "int"},
+    "timeout": {"type": "int"},
+    "retries": {"type": "int"},
+    "start_period": {"type": "int"},
+}
+
+CONTAINER_OPTIONS: Json = {
+    "image": {"type": "str", "required": True},
+    "network": {"type": "str", "default": "poppyfield"},
+    "health": {"type": "dict", "options": HEALTH_OPTIONS},
+    "healthy_timeout": {"type": "int", "default": 300},
+    "state": {"type": "str", "choices": [s.value for s in State], "default": "started"},
+    "recreate": {"type": "str", "choices": [r.value for r in Recreate], "default": "auto"},
+}
+"""The options that are the same in both modules."""
+
+TMPFS: Mapping[str, str] = {"/tmp": "mode=1777"}  # noqa: S108 - inside the container, whose root is read-only
+
+
+@dataclass
+class Outcome:
+    """What the module tells the user."""
+
+    plan: Plan
+    container: Json | None = None
+    outage: float = 0.0
+    content_changes: list[str] = field(default_factory=list)
+
+    def result(self) -> Json:
+        """Give the module's return values."""
+        return {
+            "changed": self.plan.changed or bool(self.content_changes),
+            "steps": [str(step) for step in self.plan.steps],
+            "content_changes": self.content_changes,
+            "reasons": [*self.plan.reasons, *self.content_changes],
+            "seconds_without_service": round(self.outage, 1),
+            "container": describe(self.container),
+            "diff": {
+                "before": {**self.plan.before},
+                "after": {**self.plan.after, **({"content": self.content_changes} if self.content_changes else {})},
+            },
+        }
+
+
+class Content(Protocol):
+    """What is to be right inside a running container, such as the databases of PostgreSQL."""
+
+    def predict(self, engine: Engine, container: str) -> list[str]:
+        """Say what would change, changing nothing."""
+
+    def apply(self, engine: Engine, container: str) -> list[str]:
+        """Make it right; say what changed."""
+
+
+def health_timing(params: Mapping[str, Any]) -> HealthTiming:
+    """Read the `health` option."""
+    return HealthTiming(**(params.get("health") or {}))
+
+
+def describe(container: Json | None) -> Json:
+    """Give what a user wants to know of a container."""
+    if container is None:
+        return {}
+    state = container["State"]
+    return {
+        "id": container["Id"],
+        "name": container["Name"].lstrip("/"),
+        "image": container["Config"]["Image"],
+        "running": bool(state.get("Running")),
+        "health": (state.get("Health") or {}).get("Status", "none"),
+    }
+
+
+def take_snapshot(engine: Engine, spec: ContainerSpec) -> Snapshot:
+    """Look at everything that the plan depends on."""
+    current = engine.container(spec.name)
+    previous = engine.container(spec.previous_name)
+    return Snapshot(
+        image=engine.image(spec.image),
+        network=engine.network(spec.network),
+        current=current,
+        current_image=engine.image(current["Image"]) if current else None,
+        previous=previous,
+        previous_image=engine.image(previous["Image"]) if previous else None,
+        neighbours=engine.running_containers() if spec.exclusive_folders else (),
+    )
+
+
+def missing_sources(spec: ContainerSpec) -> list[str]:
+    """Give the folders and files to mount that the host does not have."""
+    return [m.source for m in spec.mounts if not Path(m.source).exists()]
+
+
+def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Json:
+    """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
+    state = State(module.params["state"])
+    recreate = Recreate(module.params["recreate"])
+    try:
+        engine = Engine.connect()
+        outcome = converge(
+            engine,
+            spec,
+            state,
+            recreate,
+            content=content,
+            check_mode=module.check_mode,
+            healthy_timeout=module.params["healthy_timeout"],
+        )
+    except EngineMissingError as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error))
+        outcome = bare_host(spec, state, str(error))
+    except (EngineError, PlanError, ApplyError) as error:
+        module.fail_json(msg=str(error))
+    for warning in outcome.plan.warnings:
+        module.warn(warning)
+    return outcome.result()
+
+
+def bare_host(spec: ContainerSpec, state: State, why: str) -> Outcome:
+    """Predict what would happen on a host that has no Docker yet."""
+    if state is State.ABSENT:
+        return Outcome(Plan())
+    stand_in: Json = {"Id": NOT_DELIVERED}
+    predicted = plan(spec, Snapshot(image=stand_in), state)
+    return Outcome(Plan(predicted.steps, (why, *predicted.reasons), before={}, after=predicted.after))
+
+
+def converge(
+    engine: Engine,
+    spec: ContainerSpec,
+    state: State,
+    recreate: Recreate,
+    *,
+    healthy_timeout: float,
+    check_mode: bool = False,
+    content: Content | None = None,
+    **timing: Any,
+) -> Outcome:
+    """Plan and, unless in check mode, apply."""
+    snapshot = take_snapshot(engine, spec)
+    if check_mode and snapshot.image is None:
+        snapshot = _with_stand_in(snapshot)
+    planned = plan(spec, snapshot, state, recreate)
+    outcome = Outcome(planned, snapshot.current)
+    if check_mode:
+        if content and state is State.STARTED and snapshot.current and is_healthy(snapshot.current):
+            outcome.content_changes = content.predict(engine, spec.name)
+        return outcome
+    if state is not State.ABSENT and (missing := missing_sources(spec)):
+        raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
+    applier = Applier(
+        engine,
+        spec,
+        healthy_timeout=healthy_timeout,
+        restart_policy=ALWAYS if state is State.STARTED else NEVER,
+        **timing,
+    )
+    applier.apply(planned)
+    if state is State.STARTED:
+        if not any(step.action is Action.WAIT for step in planned.steps):
+            applier.wait_until_healthy(spec.name)
+        if content:
+            outcome.content_changes = content.apply(engine, spec.name)
+    outcome.container = engine.container(spec.name)
+    outcome.outage = applier.outage.seconds
+    return outcome
+
+
+def _with_stand_in(snapshot: Snapshot) -> Snapshot:
+    """Plan as if the image had been delivered, which an earlier task of the same run would have done."""
+    config = {**((snapshot.current_image or {}).get("Config") or {}), "Labels": {}}
+    image = {"Id": NOT_DELIVERED, "Config": config}
+    return Snapshot(**{**vars(snapshot), "image": image})

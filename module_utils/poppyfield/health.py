@@ -1,0 +1,74 @@
+"""What healthy means, and waiting for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .spec import Json
+
+POLL_SECONDS = 1.0
+
+
+class Verdict(StrEnum):
+    """What one look at a container says."""
+
+    HEALTHY = "healthy"
+    WAITING = "waiting"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Health:
+    """A verdict and, where it is not good, why."""
+
+    verdict: Verdict
+    why: str = ""
+
+
+def judge(container: Json | None) -> Health:
+    """Judge what `docker inspect` says of a container that was just started.
+
+    A first restart already means that its process ended by itself, so waiting longer would only hide why.
+    """
+    if container is None:
+        return Health(Verdict.DEAD, "it no longer exists")
+    state = container["State"]
+    if container.get("RestartCount") or state.get("Restarting"):
+        return Health(Verdict.DEAD, f"its process ended with code {state.get('ExitCode')} and Docker restarts it")
+    if not state.get("Running"):
+        reason = state.get("Error") or f"its process ended with code {state.get('ExitCode')}"
+        return Health(Verdict.DEAD, "it ran out of memory" if state.get("OOMKilled") else reason)
+    health = state.get("Health") or {}
+    status = health.get("Status", "none")
+    if status in ("healthy", "none"):
+        return Health(Verdict.HEALTHY)
+    probes = health.get("Log") or []
+    said = str(probes[-1].get("Output", "")).strip() if probes else ""
+    return Health(Verdict.WAITING, f"its health check says {status}" + (f": {said[-500:]}" if said else ""))
+
+
+def wait(
+    look: Callable[[], Json | None],
+    seconds: float,
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    restarts_allowed: int = 0,
+) -> Health:
+    """Look until the container is healthy, has died, or the time is up.
+
+    `restarts_allowed` is how often a container that runs already was restarted before anybody waited for it.
+    """
+    deadline = clock() + seconds
+    while True:
+        seen = look()
+        if seen is not None and 0 < int(seen.get("RestartCount") or 0) <= restarts_allowed:
+            seen = {**seen, "RestartCount": 0}
+        health = judge(seen)
+        if health.verdict is not Verdict.WAITING:
+            return health
+        if clock() >= deadline:
+            return Health(Verdict.WAITING, f"it was not healthy after {seconds:.0f} seconds: {health.why}")
+        sleep(POLL_SECONDS)

@@ -1,0 +1,95 @@
+"""Image references, labels, archives, and which old ones go. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .spec import DIGEST, MANAGED, RESOURCE, Json
+
+TAG_DIGITS = 12
+ARCHITECTURES = {"linux/arm64": "aarch64", "linux/arm/v7": "armv7l", "linux/amd64": "x86_64"}
+"""What `uname -m` says in a container of each platform."""
+ENGINE_ARCHITECTURES = {"linux/arm64": "arm64", "linux/arm/v7": "arm", "linux/amd64": "amd64"}
+
+
+EMULATED_CPUS = {"linux/arm64": "cortex-a72"}
+"""What QEMU should emulate: a Pi 4's processor, on which Debian runs faster than on QEMU's default."""
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """A repository and the beginning of its tags: together they name one image in all its versions."""
+
+    repository: str
+    tag_prefix: str
+
+    def reference(self, digest: str) -> str:
+        """Give the full reference of the version with this digest."""
+        return f"{self.repository}:{self.tag_prefix}-{digest[:TAG_DIGITS]}"
+
+    def owns(self, reference: str) -> bool:
+        """Tell whether a reference is a version of this image."""
+        repository, _, tag = reference.rpartition(":")
+        prefix, _, digits = tag.rpartition("-")
+        return repository == self.repository and prefix == self.tag_prefix and len(digits) == TAG_DIGITS
+
+    def archive(self, digest: str, suffix: str) -> str:
+        """Give the file name of the archive of a version."""
+        return f"{self._archive_stem()}{digest[:TAG_DIGITS]}.tar{suffix}"
+
+    def owns_archive(self, file_name: str) -> bool:
+        """Tell whether a file name is the archive of a version of this image."""
+        stem, _, suffix = file_name.partition(".tar")
+        digits = stem.removeprefix(self._archive_stem())
+        return suffix in (".gz", ".zst") and digits != stem and len(digits) == TAG_DIGITS and "-" not in digits
+
+    def _archive_stem(self) -> str:
+        return f"{self.repository.replace('/', '-')}-{self.tag_prefix}-"
+
+
+def split(reference: str) -> ImageName:
+    """Give the image that a full reference is a version of."""
+    repository, _, tag = reference.rpartition(":")
+    return ImageName(repository, tag.rpartition("-")[0])
+
+
+def labels(digest: str) -> dict[str, str]:
+    """Give the labels of an image of ours."""
+    return {MANAGED: "true", RESOURCE: "image", DIGEST: f"v1:{digest}"}
+
+
+def digest_of(image: Json | None) -> str:
+    """Give the context digest that an image is labelled with; empty when it is not ours."""
+    own = ((image or {}).get("Config") or {}).get("Labels") or {}
+    if own.get(MANAGED) != "true" or own.get(RESOURCE) != "image":
+        return ""
+    return str(own.get(DIGEST, "")).removeprefix("v1:")
+
+
+def is_platform(image: Json, platform: str) -> bool:
+    """Tell whether an image is for a platform."""
+    return bool(image.get("Architecture") == ENGINE_ARCHITECTURES[platform])
+
+
+def to_prune(name: ImageName, images: Iterable[Json], keep: int, current: str = "") -> list[str]:
+    """Give the references of our own old versions, all but the newest; the current one always stays.
+
+    A version is as new as the time it was last tagged: the creation time of a fully cached build is an old one.
+    """
+    tagged = [
+        ((image.get("Metadata") or {}).get("LastTagTime") or image.get("Created", ""), reference)
+        for image in images
+        if digest_of(image)
+        for reference in image.get("RepoTags") or []
+        if name.owns(reference) and reference != current
+    ]
+    kept = keep - 1 if current else keep
+    return [reference for _, reference in sorted(tagged, reverse=True)[max(kept, 0) :]]
+
+
+def archives_to_prune(name: ImageName, files: Sequence[tuple[float, str]], keep: int, current: str = "") -> list[str]:
+    """Give the file names of archives of old versions, from pairs of modification time and file name."""
+    own = [(time, file) for time, file in files if name.owns_archive(file) and file != current]
+    kept = keep - 1 if current else keep
+    return [file for _, file in sorted(own, reverse=True)[max(kept, 0) :]]

@@ -1,0 +1,264 @@
+"""What a map server's answers say: which layers there are, what picture to ask for, whether it is empty. Pure."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+WMS = "{http://www.opengis.net/wms}"
+MIN_HEIGHT = 100
+MAX_HEIGHT = 2000
+MAX_FEATURES = 1000
+PREFERRED_CRS = ("EPSG:3857", "EPSG:4326", "CRS:84")
+
+
+class MapError(Exception):
+    """An answer that is not that of a working map, in a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class BoundingBox:
+    """An extent, its numbers in the order of its coordinate reference system's axes."""
+
+    crs: str
+    min_first: float
+    min_second: float
+    max_first: float
+    max_second: float
+
+    def union(self, other: BoundingBox) -> BoundingBox:
+        """Give the extent that holds both."""
+        return BoundingBox(
+            self.crs,
+            min(self.min_first, other.min_first),
+            min(self.min_second, other.min_second),
+            max(self.max_first, other.max_first),
+            max(self.max_second, other.max_second),
+        )
+
+    def numbers(self) -> str:
+        """Give the numbers as WMS wants them."""
+        return f"{self.min_first},{self.min_second},{self.max_first},{self.max_second}"
+
+    def aspect(self) -> float:
+        """Give height divided by width; 1 for an extent that has no area."""
+        first, second = self.max_first - self.min_first, self.max_second - self.min_second
+        # WMS 1.3.0 gives EPSG:4326 with the latitude first.
+        width, height = (second, first) if self.crs == "EPSG:4326" else (first, second)
+        return height / width if width > 0 and height > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that can be drawn, and its extents."""
+
+    name: str
+    title: str
+    boxes: tuple[BoundingBox, ...]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a map publishes. Layers are from the uppermost to the lowest."""
+
+    title: str
+    layers: tuple[Layer, ...]
+
+
+def project_address(url: str, project: str) -> str:
+    """Give the OGC address of a project named `repository/project`."""
+    repository, slash, name = project.partition("/")
+    if not slash or not repository or not name or "/" in name:
+        raise MapError(f"The project {project!r} must be given as repository/project.")
+    return f"{url.rstrip('/')}/ows/{quote(repository, safe='')}/{quote(name, safe='')}/"
+
+
+def capabilities_url(address: str) -> str:
+    """Give the address of the capabilities of a map."""
+    return f"{address}?{urlencode({'SERVICE': 'WMS', 'VERSION': '1.3.0', 'REQUEST': 'GetCapabilities'})}"
+
+
+def parse_capabilities(body: bytes) -> Capabilities:
+    """Read a WMS 1.3.0 capabilities document."""
+    root = _parse_xml(body, "capabilities")
+    if root.tag != f"{WMS}WMS_Capabilities":
+        raise MapError(f"The server answered {_local(root.tag)} instead of WMS 1.3.0 capabilities: {_text(root)}")
+    top = root.find(f"{WMS}Capability/{WMS}Layer")
+    if top is None:
+        raise MapError("The capabilities name no layer.")
+    return Capabilities(root.findtext(f"{WMS}Service/{WMS}Title", "").strip(), tuple(_leaves(top, ())))
+
+
+def _leaves(node: Any, inherited: tuple[BoundingBox, ...]) -> Iterable[Layer]:
+    boxes = tuple(_boxes(node)) or inherited
+    children = node.findall(f"{WMS}Layer")
+    name = node.findtext(f"{WMS}Name")
+    if name and not children:  # a group has layers below it, and is drawn by drawing those
+        yield Layer(name, node.findtext(f"{WMS}Title", name), boxes)
+    for child in children:
+        yield from _leaves(child, boxes)
+
+
+def _boxes(node: Any) -> Iterable[BoundingBox]:
+    for box in node.findall(f"{WMS}BoundingBox"):
+        values = [float(box.get(key, "nan")) for key in ("minx", "miny", "maxx", "maxy")]
+        # An empty layer has no extent, which QGIS writes as zeros or nan.
+        if all(value == value for value in values) and values[0] < values[2] and values[1] < values[3]:  # noqa: PLR0124
+            yield BoundingBox(box.get("CRS", ""), *values)
+
+
+def choose_layers(capabilities: Capabilities, names: Sequence[str]) -> tuple[Layer, ...]:
+    """Give the named layers, or all of them."""
+    if not names:
+        if not capabilities.layers:
+            raise MapError("The capabilities name no layer that can be drawn.")
+        return capabilities.layers
+    known = {layer.name: layer for layer in capabilities.layers}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise MapError(f"The map has no layer {', '.join(missing)}. It has: {', '.join(known) or 'none'}.")
+    return tuple(layer for layer in capabilities.layers if layer.name in names)
+
+
+def extent_of(layers: Sequence[Layer]) -> BoundingBox:
+    """Give the extent that holds all layers that have one."""
+    offered = [{box.crs: box for box in layer.boxes} for layer in layers if layer.boxes]
+    if not offered:
+        raise MapError("No layer of the map has an extent: they are all empty.")
+    common = set.intersection(*(set(boxes) for boxes in offered))
+    crs = next((c for c in (*PREFERRED_CRS, *sorted(common)) if c in common), None)
+    if crs is None:
+        raise MapError("The layers of the map have no coordinate reference system in common.")
+    extent = offered[0][crs]
+    for boxes in offered[1:]:
+        extent = extent.union(boxes[crs])
+    return extent
+
+
+def map_url(address: str, layers: Sequence[Layer], width: int) -> str:
+    """Give the address of a picture of these layers, the lowest first, as WMS wants them."""
+    extent = extent_of(layers)
+    height = max(MIN_HEIGHT, min(round(width * extent.aspect()), MAX_HEIGHT))
+    names = [layer.name for layer in reversed(layers)]
+    query = {
+        "SERVICE": "WMS",
+        "VERSION": "1.3.0",
+        "REQUEST": "GetMap",
+        "LAYERS": ",".join(names),
+        "STYLES": "," * (len(names) - 1),
+        "CRS": extent.crs,
+        "BBOX": extent.numbers(),
+        "WIDTH": width,
+        "HEIGHT": height,
+        "FORMAT": "image/png",
+    }
+    return f"{address}?{urlencode(query)}"
+
+
+def distinct_colors(body: bytes) -> int:
+    """Count the colours of a PNG, transparency included."""
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only the controller has Pillow
+
+    try:
+        with Image.open(io.BytesIO(body), formats=["PNG"]) as picture:
+            pixels = picture.convert("RGBA")
+    except (UnidentifiedImageError, OSError) as error:
+        raise MapError(f"GetMap answered something that is not a PNG: {_excerpt(body)}") from error
+    return len(pixels.getcolors(pixels.width * pixels.height) or ())
+
+
+def feature_types_url(address: str) -> str:
+    """Give the address of the capabilities of the map's features."""
+    return f"{address}?{urlencode({'SERVICE': 'WFS', 'VERSION': '1.1.0', 'REQUEST': 'GetCapabilities'})}"
+
+
+def parse_feature_types(body: bytes) -> list[str]:
+    """Read the names of the layers that WFS publishes."""
+    root = _parse_xml(body, "capabilities of WFS")
+    return [
+        (node.text or "").strip()
+        for kind in root.iter()
+        if _local(kind.tag) == "FeatureType"
+        for node in kind
+        if _local(node.tag) == "Name"
+    ]
+
+
+def features_url(address: str, feature_type: str) -> str:
+    """Give the address of a layer's features."""
+    query = {
+        "SERVICE": "WFS",
+        "VERSION": "1.1.0",
+        "REQUEST": "GetFeature",
+        "TYPENAME": feature_type,
+        "OUTPUTFORMAT": "application/json",
+        "MAXFEATURES": MAX_FEATURES,
+    }
+    return f"{address}?{urlencode(query)}"
+
+
+def feature_info_url(address: str, layers: Sequence[Layer], width: int) -> str:
+    """Give the address that asks which features are in the picture, for a map without WFS.
+
+    The tolerance is as wide as the picture, so that the place that is asked about does not matter.
+    """
+    names = ",".join(layer.name for layer in reversed(layers))
+    query = {
+        "QUERY_LAYERS": names,
+        "INFO_FORMAT": "application/json",
+        "FEATURE_COUNT": MAX_FEATURES,
+        "I": width // 2,
+        "J": MIN_HEIGHT // 2,
+        "FI_POINT_TOLERANCE": width,
+        "FI_LINE_TOLERANCE": width,
+        "FI_POLYGON_TOLERANCE": width,
+    }
+    return f"{map_url(address, layers, width).replace('REQUEST=GetMap', 'REQUEST=GetFeatureInfo')}&{urlencode(query)}"
+
+
+def count_features(body: bytes) -> int:
+    """Count the features of a GeoJSON document."""
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise MapError(f"The server answered something that is not GeoJSON: {_excerpt(body)}") from error
+    features = document.get("features") if isinstance(document, dict) else None
+    if not isinstance(features, list):
+        raise MapError(f"The server answered JSON without features: {_excerpt(body)}")
+    return len(features)
+
+
+def parse_catalogue(body: bytes) -> list[dict[str, Any]]:
+    """Read QGIS Server's catalogue of projects."""
+    try:
+        projects = json.loads(body)["projects"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MapError(f"The catalogue /index.json is not a list of projects: {_excerpt(body)}") from error
+    return [{"id": str(p.get("id", "")), "title": str(p.get("title", ""))} for p in projects]
+
+
+def _parse_xml(body: bytes, what: str) -> Any:
+    from defusedxml.common import DefusedXmlException  # noqa: PLC0415 - only the controller has defusedxml
+    from defusedxml.ElementTree import ParseError, fromstring  # noqa: PLC0415
+
+    try:
+        return fromstring(body)
+    except (ParseError, DefusedXmlException) as error:
+        raise MapError(f"The server answered something that is not XML {what}: {_excerpt(body)}") from error
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _text(root: Any) -> str:
+    return " ".join(" ".join(root.itertext()).split())[:300]
+
+
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body[:300].decode("utf-8", "replace").split())
+    return repr(text) if text else "nothing"

@@ -1,0 +1,327 @@
+"""Desired specification and what exists -> an ordered list of steps. Pure.
+
+`changed` is "the list is not empty", check mode stops before the first step, and the diff comes from the same fields.
+
+Replacing a container never leaves the host without the old one: it is stopped and renamed to `<name>-previous`, and
+removed only when the new one is healthy. A run that is cut off leaves that name behind, and the next plan begins by
+mending: see `_mend`. The kept one is not restarted by Docker meanwhile, so that after a power cut there are never two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .spec import (
+    DIGEST,
+    RESTART_POLICY,
+    ContainerSpec,
+    Difference,
+    Json,
+    actual,
+    desired,
+    differences,
+    intent_digest,
+    is_ours,
+)
+
+ALWAYS = "always"
+NEVER = "no"
+
+
+class PlanError(Exception):
+    """Something that the plan must not do, in a sentence for the user."""
+
+
+class State(StrEnum):
+    """What the user wants of a container."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    ABSENT = "absent"
+
+
+class Recreate(StrEnum):
+    """When a container is replaced."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Action(StrEnum):
+    """What one step does."""
+
+    CREATE_NETWORK = "create network"
+    RESTART_POLICY = "set restart policy"
+    STOP = "stop"
+    RENAME = "rename"
+    CREATE = "create"
+    START = "start"
+    WAIT = "wait until healthy"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. `container` is the id it acts on; empty means the new container, known by its name only."""
+
+    action: Action
+    name: str
+    container: str = ""
+    argument: str = ""
+
+    def __str__(self) -> str:
+        """Say it in words."""
+        words = f"{self.action} {self.name}"
+        if self.action is Action.WAIT:
+            words = f"wait until {self.name} is healthy"
+        return f"{words}: {self.argument}" if self.argument else words
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What `docker inspect` says; None for what does not exist."""
+
+    image: Json | None = None
+    network: Json | None = None
+    current: Json | None = None
+    current_image: Json | None = None
+    previous: Json | None = None
+    previous_image: Json | None = None
+    neighbours: Sequence[Json] = ()
+    """All running containers, as the Engine lists them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps in order, why, and what to put back when one of them fails."""
+
+    steps: tuple[Step, ...] = ()
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    before: Json = field(default_factory=dict)
+    after: Json = field(default_factory=dict)
+    way_back: str = ""
+    """Id of the container that must serve again when a step fails; empty when there is none."""
+    way_back_runs: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether there is anything to do."""
+        return bool(self.steps)
+
+
+def is_running(container: Json) -> bool:
+    """Tell whether the container has a process, or Docker is about to give it one again."""
+    state = container["State"]
+    return bool(state.get("Running") or state.get("Restarting"))
+
+
+def is_healthy(container: Json) -> bool:
+    """Tell whether the container runs and its health check, if any, passes."""
+    state = container["State"]
+    health = (state.get("Health") or {}).get("Status", "healthy")
+    return bool(state.get("Running") and not state.get("Restarting") and health in ("healthy", "none"))
+
+
+def plan(spec: ContainerSpec, snapshot: Snapshot, state: State, recreate: Recreate = Recreate.AUTO) -> Plan:
+    """Give the steps from what exists to what is wanted."""
+    _refuse_clashes(spec, snapshot, state)
+    if state is State.ABSENT:
+        return _absent(snapshot)
+    if snapshot.image is None:
+        raise PlanError(f"The image {spec.image} is not on this host: deliver it first.")
+    return _Planner(spec, snapshot, snapshot.image, state, recreate).plan()
+
+
+def _refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> None:
+    for container, name in ((snapshot.current, spec.name), (snapshot.previous, spec.previous_name)):
+        if container is not None and not is_ours(container, spec.resource):
+            raise PlanError(
+                f"A container named {name} exists that Poppyfield did not make, so it is left alone. "
+                f"Rename or remove it, or choose another name."
+            )
+    if state is State.ABSENT:
+        return
+    if snapshot.network is not None and not is_ours(snapshot.network, "network"):
+        raise PlanError(
+            f"A network named {spec.network} exists that Poppyfield did not make, so it is left alone. "
+            f"Remove it, or choose another network name."
+        )
+    own = {c["Id"] for c in (snapshot.current, snapshot.previous) if c is not None}
+    for neighbour in snapshot.neighbours:
+        held = {m.get("Source") for m in neighbour.get("Mounts") or []} & set(spec.exclusive_folders)
+        if held and neighbour["Id"] not in own:
+            name = (neighbour.get("Names") or [neighbour["Id"][:12]])[0].lstrip("/")
+            raise PlanError(
+                f"The folder {held.pop()} is in use by the running container {name}. Two database servers on one "
+                f"data folder destroy it: stop that container first."
+            )
+
+
+def _absent(snapshot: Snapshot) -> Plan:
+    steps = []
+    reasons = []
+    for container in (snapshot.current, snapshot.previous):
+        if container is not None:
+            steps += _stop(container)
+            steps.append(_step(Action.REMOVE, container))
+            reasons.append(f"container {_name(container)}: present -> absent")
+    before = {"containers": [_name(c) for c in (snapshot.current, snapshot.previous) if c is not None]}
+    return Plan(tuple(steps), tuple(reasons), before=before, after={"containers": []})
+
+
+class _Planner:
+    def __init__(
+        self, spec: ContainerSpec, snapshot: Snapshot, image: Json, state: State, recreate: Recreate
+    ) -> None:
+        self.spec = spec
+        self.snapshot = snapshot
+        self.image = image
+        self.started = state is State.STARTED
+        self.recreate = recreate
+        # A container that was stopped on purpose must not come back with the next boot.
+        self.restart_policy = ALWAYS if self.started else NEVER
+        self.wanted = desired(spec, image, restart_policy=self.restart_policy)
+        self.steps: list[Step] = []
+        self.reasons: list[str] = []
+        self.warnings: list[str] = []
+        self.fallback: Json | None = None
+
+    def plan(self) -> Plan:
+        self._network()
+        old, is_aside = self._mend()
+        now = self._fields(old) if old else {}
+        found = self._differences(old) if old else []
+        if old is None:
+            replacing = True
+            self.reasons.append(f"container {self.spec.name}: absent -> {self._state_word()}")
+        else:
+            replacing = self._must_replace(found)
+        if replacing:
+            self._replace(old, is_aside=is_aside)
+            self.fallback = self.fallback or old
+        elif old is not None:
+            self._keep(old, is_aside=is_aside, found=found)
+        fallback = self.fallback
+        return Plan(
+            tuple(self.steps),
+            tuple(self.reasons),
+            tuple(self.warnings),
+            before=now,
+            after=self.wanted if replacing else {**now, RESTART_POLICY: self.restart_policy},
+            way_back=fallback["Id"] if fallback else "",
+            # One that a cut-off run stopped was serving before that.
+            way_back_runs=fallback is not None
+            and (is_running(fallback) or (self.started and fallback is self.snapshot.previous)),
+        )
+
+    def _state_word(self) -> str:
+        return "started" if self.started else "stopped"
+
+    def _network(self) -> None:
+        if self.snapshot.network is None:
+            self.steps.append(Step(Action.CREATE_NETWORK, self.spec.network))
+            self.reasons.append(f"network {self.spec.network}: absent -> present")
+
+    def _mend(self) -> tuple[Json | None, bool]:
+        """Begin with what a run that was cut off left; give the container to go on from, and whether it is set aside.
+
+        Only `-previous` exists: it was set aside and no new one made, so it is the one to go on from. Both exist: the
+        one in place stays if it is what is wanted (it is yet to prove itself, and `_keep` sees to that) or if it is
+        healthy; otherwise it goes, and the one set aside is the one to go on from.
+        """
+        current, previous = self.snapshot.current, self.snapshot.previous
+        if previous is None:
+            return current, False
+        self.reasons.append(f"{self.spec.previous_name}: left by a run that was cut off")
+        self.steps += _stop(previous)
+        if current is None:
+            self.fallback = previous
+            return previous, True
+        if self.recreate is not Recreate.ALWAYS and not self._differences(current):
+            self.fallback = previous
+            return current, False
+        if is_healthy(current):
+            self.steps.append(_step(Action.REMOVE, previous))
+            return current, False
+        self.steps += _stop(current)
+        self.steps.append(_step(Action.REMOVE, current))
+        self.fallback = previous
+        return previous, True
+
+    def _must_replace(self, found: Sequence[Difference]) -> bool:
+        lasting = [d.words for d in found if d.field != RESTART_POLICY]
+        if self.recreate is Recreate.NEVER:
+            self.warnings += [f"Not applied, because recreate is never: {words}" for words in lasting]
+            self.reasons += [d.words for d in found if d.field == RESTART_POLICY]
+            return False
+        self.reasons += [d.words for d in found]
+        if self.recreate is Recreate.ALWAYS:
+            self.reasons.append("recreate: always")
+            return True
+        return bool(lasting)
+
+    def _fields(self, container: Json) -> Json:
+        return actual(self.spec, container, self._image_of(container))
+
+    def _image_of(self, container: Json) -> Json | None:
+        if container is self.snapshot.previous:
+            return self.snapshot.previous_image
+        return self.snapshot.current_image
+
+    def _differences(self, container: Json) -> list[Difference]:
+        found = differences(self._fields(container), self.wanted)
+        own = container["Config"].get("Labels") or {}
+        network = (self.snapshot.network or {}).get("Id")
+        endpoint = container["NetworkSettings"]["Networks"].get(self.spec.network) or {}
+        if not network or endpoint.get("NetworkID") not in (network, "", None):
+            found.append(Difference("network", f"network: {self.spec.network} was made anew"))
+        if not found and own.get(DIGEST) != intent_digest(self.spec, self.image):
+            found.append(Difference("digest", "settings: not those that the container was made with"))
+        return found
+
+    def _replace(self, old: Json | None, *, is_aside: bool) -> None:
+        if old is not None and not is_aside:
+            self.steps.append(_step(Action.RESTART_POLICY, old, NEVER))
+            self.steps += _stop(old)
+            self.steps.append(_step(Action.RENAME, old, self.spec.previous_name))
+        self.steps.append(Step(Action.CREATE, self.spec.name))
+        if self.started:
+            self.steps.append(Step(Action.START, self.spec.name))
+            self.steps.append(Step(Action.WAIT, self.spec.name))
+        if old is not None:
+            self.steps.append(Step(Action.REMOVE, self.spec.previous_name, old["Id"]))
+
+    def _keep(self, old: Json, *, is_aside: bool, found: Sequence[Difference]) -> None:
+        target = self.spec.name
+        if is_aside:
+            self.steps.append(_step(Action.RENAME, old, target))
+        if is_aside or any(d.field == RESTART_POLICY for d in found):
+            self.steps.append(Step(Action.RESTART_POLICY, target, old["Id"], self.restart_policy))
+        if self.started and (is_aside or not is_running(old)):
+            self.reasons.append(f"container {target}: stopped -> started")
+            self.steps.append(Step(Action.START, target, old["Id"]))
+            self.steps.append(Step(Action.WAIT, target, old["Id"]))
+        elif not self.started and not is_aside and is_running(old):
+            self.reasons.append(f"container {target}: started -> stopped")
+            self.steps += _stop(old)
+        if self.fallback is not None and not is_aside:
+            # The one in place was made by a run that was cut off before it had proved itself.
+            if self.started and not any(s.action is Action.WAIT for s in self.steps):
+                self.steps.append(Step(Action.WAIT, target, old["Id"]))
+            self.steps.append(_step(Action.REMOVE, self.fallback))
+
+
+def _name(container: Json) -> str:
+    return str(container["Name"]).lstrip("/")
+
+
+def _step(action: Action, container: Json, argument: str = "") -> Step:
+    return Step(action, _name(container), container["Id"], argument)
+
+
+def _stop(container: Json) -> list[Step]:
+    return [_step(Action.STOP, container)] if is_running(container) else []

@@ -1,0 +1,342 @@
+"""PostgreSQL's side of the database container: memory settings, roles, databases, extensions. Pure.
+
+The running cluster is read with one psql call that answers in JSON, compared with what is wanted, and changed with
+psql scripts. A plaintext password never leaves the module: the cluster only ever sees SCRAM verifiers.
+"""
+
+# ruff: noqa: S608 - SQL is put together here on purpose; every name and text goes through identifier() or literal().
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+MIB = 1024 * 1024
+RAM_STEP = 256 * MIB
+LOADING_SUFFIX = "__loading"
+MAX_IDENTIFIER = 63
+SCRAM_ITERATIONS = 4096
+MAX_CONNECTIONS = 40
+PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
+# A failed statement must not put a verifier into the container's log.
+QUIET_LOG = "SET log_statement = 'none'; SET log_min_error_statement = 'panic'; SET log_min_duration_statement = -1;"
+ROLE_ATTRIBUTES = {
+    "rolcanlogin": "LOGIN",
+    "rolsuper": "NOSUPERUSER",
+    "rolcreatedb": "NOCREATEDB",
+    "rolcreaterole": "NOCREATEROLE",
+    "rolreplication": "NOREPLICATION",
+    "rolbypassrls": "NOBYPASSRLS",
+}
+
+
+class PostgresError(Exception):
+    """Something wrong with the wanted roles or databases, or with what psql said, in words for the user."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """An application's role. Its password is compared, never shown."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database, its owner and its extensions; `initial_sql` is a file loaded once, when the database is made."""
+
+    name: str
+    owner: str
+    extensions: tuple[str, ...] = ()
+    initial_sql: str = ""
+
+
+# Memory -------------------------------------------------------------------------------------------------------------
+
+
+def memory_settings(ram: int, share: float) -> dict[str, str]:
+    """Give PostgreSQL's settings for its share of the host's memory.
+
+    The RAM is rounded to 256 MiB first: the kernel reports a little more or less after an update, and that must not
+    replace the container.
+    """
+    rounded = max(round(ram / RAM_STEP), 1) * RAM_STEP
+    budget = int(rounded * share)
+    maintenance = _between(budget // 8, 16 * MIB, 256 * MIB)
+    return {
+        "max_connections": str(MAX_CONNECTIONS),
+        "shared_buffers": _mib(_between(budget // 2, 32 * MIB, 2048 * MIB)),
+        "effective_cache_size": _mib(_between(budget * 3 // 2, 64 * MIB, rounded * 3 // 4)),
+        "work_mem": _mib(_between(budget // 4 // MAX_CONNECTIONS, 2 * MIB, 32 * MIB)),
+        "maintenance_work_mem": _mib(maintenance),
+        "autovacuum_work_mem": _mib(max(maintenance // 2, 16 * MIB)),
+        # A card or an SSD reads anywhere at the same speed, and wears with every checkpoint.
+        "random_page_cost": "1.1",
+        "checkpoint_timeout": "15min",
+        "max_wal_size": "512MB",
+        "wal_compression": "on",
+    }
+
+
+def shared_memory_size(ram: int, share: float) -> int:
+    """Give the size of /dev/shm, which parallel queries and index builds use."""
+    rounded = max(round(ram / RAM_STEP), 1) * RAM_STEP
+    return _between(int(rounded * share) // 4 // MIB * MIB, 64 * MIB, 512 * MIB)
+
+
+def server_command(settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the container's command for these settings."""
+    words = ["postgres"]
+    for name, value in sorted(settings.items()):
+        if not re.fullmatch(r"[a-z_][a-z0-9_.]*", name):
+            raise PostgresError(f"{name!r} is not the name of a PostgreSQL setting.")
+        words += ["-c", f"{name}={value}"]
+    return tuple(words)
+
+
+def _between(value: int, low: int, high: int) -> int:
+    return max(low, min(value, high))
+
+
+def _mib(size: int) -> str:
+    return f"{size // MIB}MB"
+
+
+# Quoting and passwords ----------------------------------------------------------------------------------------------
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    if not name or "\0" in name or "\n" in name or len(name.encode()) > MAX_IDENTIFIER:
+        raise PostgresError(f"{name!r} cannot be a name in PostgreSQL: 1 to {MAX_IDENTIFIER} bytes, one line.")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL."""
+    if "\0" in text:
+        raise PostgresError("A text for PostgreSQL cannot hold a zero byte.")
+    quoted = "'" + text.replace("'", "''") + "'"
+    return " E" + quoted.replace("\\", "\\\\") if "\\" in quoted else quoted
+
+
+def check_password(password: str, where: str) -> str:
+    """Refuse a password that PostgreSQL and we could read differently; `where` names its file."""
+    if not password or not password.isascii() or not password.isprintable():
+        raise PostgresError(f"The password in {where} must be one line of printable ASCII characters.")
+    return password
+
+
+def scram_verifier(password: str, salt: bytes, iterations: int = SCRAM_ITERATIONS) -> str:
+    """Give what PostgreSQL stores for a password (RFC 5803)."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    client_key = hmac.digest(salted, b"Client Key", "sha256")
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    stored_key = hashlib.sha256(client_key).digest()
+    parts = [base64.b64encode(part).decode() for part in (salt, stored_key, server_key)]
+    return f"SCRAM-SHA-256${iterations}:{parts[0]}${parts[1]}:{parts[2]}"
+
+
+def password_matches(password: str, stored: str | None) -> bool:
+    """Tell whether a stored verifier belongs to this password."""
+    match = re.fullmatch(r"SCRAM-SHA-256\$(\d+):([A-Za-z0-9+/=]+)\$[^:]+:.+", stored or "")
+    if not match:
+        return False
+    wanted = scram_verifier(password, base64.b64decode(match[2]), int(match[1]))
+    return hmac.compare_digest(wanted, stored or "")
+
+
+# Reading the cluster ------------------------------------------------------------------------------------------------
+
+
+def state_script(roles: Iterable[Role], databases: Iterable[Database]) -> str:
+    """Give the psql script that tells the state of these roles and databases, one JSON document a line."""
+    databases = list(databases)
+    names = [name for db in databases for name in (db.name, db.name + LOADING_SUFFIX)]
+    attributes = ", ".join(f"'{a}', {a}" for a in ROLE_ATTRIBUTES)
+    lines = [
+        QUIET_LOG,
+        f"SELECT json_build_object('role', rolname, 'password', rolpassword, {attributes}) FROM pg_authid"
+        f" WHERE rolname IN ({_list(role.name for role in roles)});",
+        "SELECT json_build_object('database', d.datname, 'owner', r.rolname, 'public', EXISTS ("
+        "SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a"
+        " WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT'))"
+        f" FROM pg_database d JOIN pg_authid r ON r.oid = d.datdba WHERE d.datname IN ({_list(names)});",
+    ]
+    for number, db in enumerate(databases):
+        if db.extensions:
+            # A database that does not exist yet cannot be connected to, so psql decides.
+            lines += [
+                f"SELECT count(*) > 0 AS there_{number} FROM pg_database WHERE datname = {literal(db.name)} \\gset",
+                f"\\if :there_{number}",
+                f"\\connect {connection(db.name)}",
+                f"SELECT json_build_object('extension', extname, 'in', {literal(db.name)}) FROM pg_extension;",
+                "\\connect postgres",
+                "\\endif",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def connection(database: str) -> str:
+    """Give the argument of psql's connect command for a database with any name."""
+    inside = database.replace("\\", "\\\\").replace("'", "\\'")
+    identifier(database)
+    # As a connection string, and that inside psql's own quotes.
+    text = f"dbname='{inside}'"
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _list(texts: Iterable[str]) -> str:
+    return ", ".join(literal(text) for text in texts) or "NULL"
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """What the cluster has of the wanted roles and databases."""
+
+    roles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    databases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    extensions: frozenset[tuple[str, str]] = frozenset()
+    """Pairs of database and extension."""
+
+
+def parse_state(output: str) -> ClusterState:
+    """Read what the state script printed."""
+    roles = {}
+    databases = {}
+    extensions = set()
+    for line in output.splitlines():
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            raise PostgresError(f"psql gave an answer that is not JSON: {line[:200]!r}") from error
+        if "role" in document:
+            roles[document["role"]] = document
+        elif "database" in document:
+            databases[document["database"]] = document
+        else:
+            extensions.add((document["in"], document["extension"]))
+    return ClusterState(roles, databases, frozenset(extensions))
+
+
+# Planning and applying ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """One psql run: its words for the user, its script, and the file that follows the script."""
+
+    words: tuple[str, ...]
+    script: str = field(repr=False)
+    sql_file: str = ""
+    after_file: str = ""
+
+
+def check_wanted(roles: Sequence[Role], databases: Sequence[Database]) -> None:
+    """Refuse names that cannot be, and names given twice."""
+    for kind, names in (("role", [r.name for r in roles]), ("database", [d.name for d in databases])):
+        for name in names:
+            identifier(name if kind == "role" else name + LOADING_SUFFIX)
+            if names.count(name) > 1:
+                raise PostgresError(f"The {kind} {name} is given twice.")
+    for role in roles:
+        if role.name == "postgres" or role.name.startswith("pg_"):
+            raise PostgresError(f"The role {role.name} belongs to PostgreSQL itself: choose another name.")
+    for db in databases:
+        if db.name in ("postgres", "template0", "template1"):
+            raise PostgresError(f"The database {db.name} belongs to PostgreSQL itself: choose another name.")
+
+
+def plan_changes(
+    roles: Sequence[Role], databases: Sequence[Database], state: ClusterState, salts: Mapping[str, bytes]
+) -> list[Change]:
+    """Give the psql runs from the cluster's state to what is wanted; `salts` has one for each role."""
+    check_wanted(roles, databases)
+    changes = [change for role in roles if (change := _role_change(role, state, salts))]
+    merged = []
+    if changes:
+        words = tuple(word for change in changes for word in change.words)
+        script = "\n".join([QUIET_LOG, "BEGIN;", *(c.script for c in changes), "COMMIT;", ""])
+        merged.append(Change(words, script))
+    for db in databases:
+        known = {role.name for role in roles} | {"postgres"}
+        if db.owner not in known:
+            raise PostgresError(f"The owner {db.owner} of the database {db.name} is not among the roles.")
+        change = _database_change(db, state) if db.name in state.databases else _new_database(db, state)
+        if change:
+            merged.append(change)
+    return merged
+
+
+def _role_change(role: Role, state: ClusterState, salts: Mapping[str, bytes]) -> Change | None:
+    found = state.roles.get(role.name)
+    name = identifier(role.name)
+    password = f"PASSWORD {literal(scram_verifier(role.password, salts[role.name]))}"
+    if found is None:
+        attributes = " ".join(ROLE_ATTRIBUTES.values())
+        return Change((f"role {role.name}: absent -> present",), f"CREATE ROLE {name} {attributes} {password};")
+    wrong = [words for column, words in ROLE_ATTRIBUTES.items() if found[column] != (column == "rolcanlogin")]
+    options = list(wrong)
+    words = [f"role {role.name}: {', '.join(wrong)}"] if wrong else []
+    if not password_matches(role.password, found["password"]):
+        options.append(password)
+        words.append(f"role {role.name}: password renewed")
+    return Change(tuple(words), f"ALTER ROLE {name} {' '.join(options)};") if options else None
+
+
+def _database_change(db: Database, state: ClusterState) -> Change | None:
+    found = state.databases[db.name]
+    name = identifier(db.name)
+    words = []
+    lines = []
+    leftover = db.name + LOADING_SUFFIX
+    if leftover in state.databases:
+        words.append(f"database {leftover}: left by a run that was cut off, removed")
+        lines.append(f"DROP DATABASE {identifier(leftover)} WITH (FORCE);")
+    if found["owner"] != db.owner:
+        words.append(f"database {db.name}: owner {found['owner']} -> {db.owner}")
+        lines.append(f"ALTER DATABASE {name} OWNER TO {identifier(db.owner)};")
+    if found["public"]:
+        words.append(f"database {db.name}: no longer open to every role")
+        lines.append(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;")
+    missing = [e for e in db.extensions if (db.name, e) not in state.extensions]
+    if missing:
+        words += [f"database {db.name}: extension {e} added" for e in missing]
+        lines.append(f"\\connect {connection(db.name)}")
+        lines += [_extension(e) for e in missing]
+    return Change(tuple(words), "\n".join([*lines, ""])) if lines else None
+
+
+def _new_database(db: Database, state: ClusterState) -> Change:
+    """Make the database under another name and give it its own when all is in it, so that it is whole or not there."""
+    loading = identifier(db.name + LOADING_SUFFIX)
+    lines = []
+    if db.name + LOADING_SUFFIX in state.databases:
+        lines.append(f"DROP DATABASE {loading} WITH (FORCE);")
+    lines += [
+        f"CREATE DATABASE {loading} OWNER {identifier(db.owner)};",
+        f"REVOKE CONNECT, TEMPORARY ON DATABASE {loading} FROM PUBLIC;",
+        f"\\connect {connection(db.name + LOADING_SUFFIX)}",
+        *(_extension(e) for e in db.extensions),
+    ]
+    words = [f"database {db.name}: absent -> present"]
+    words += [f"database {db.name}: extension {e} added" for e in db.extensions]
+    finish = ["\\connect postgres", f"ALTER DATABASE {loading} RENAME TO {identifier(db.name)};", ""]
+    if not db.initial_sql:
+        return Change(tuple(words), "\n".join([*lines, *finish]))
+    words.append(f"database {db.name}: first content loaded from {db.initial_sql}")
+    lines += [f"SET SESSION AUTHORIZATION {identifier(db.owner)};", ""]
+    return Change(tuple(words), "\n".join(lines), db.initial_sql, "\n".join(["", *finish]))
+
+
+def _extension(name: str) -> str:
+    return f"CREATE EXTENSION IF NOT EXISTS {identifier(name)} CASCADE;"

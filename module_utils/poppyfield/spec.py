@@ -1,0 +1,323 @@
+"""The user's parameters as one canonical container specification, in the terms of the Docker Engine API.
+
+Pure. `desired` and `actual` are a pair: the first says what a container of this specification looks like, the second
+what `docker inspect` says of one that exists, both as the same dictionary of the fields that we own. Comparing them
+finds drift, and settings that were removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SPEC_VERSION = "v1"
+PREFIX = "fr.poppyfield."
+MANAGED = PREFIX + "managed"
+RESOURCE = PREFIX + "resource"
+DIGEST = PREFIX + "digest"
+IMAGE_DIGEST = PREFIX + "image-digest"
+SECRET = PREFIX + "secret."
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - Docker leaves it out of what it says
+SECOND = 1_000_000_000
+RESTART_POLICY = "restart policy"
+"""The one field that Docker changes in place; every other one needs a new container."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of the host inside the container."""
+
+    source: str
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True)
+class Port:
+    """A TCP port of the container, published on an address of the host."""
+
+    bind_address: str
+    host_port: int
+    container_port: int
+
+
+@dataclass(frozen=True)
+class HealthTiming:
+    """When the image's own health check runs, in seconds; None leaves the image's value."""
+
+    interval: int | None = None
+    timeout: int | None = None
+    retries: int | None = None
+    start_period: int | None = None
+
+    def engine_fields(self) -> Json:
+        """Give the values that are set, as the Engine API wants them."""
+        values = {
+            "Interval": self.interval and self.interval * SECOND,
+            "Timeout": self.timeout and self.timeout * SECOND,
+            "Retries": self.retries,
+            "StartPeriod": self.start_period and self.start_period * SECOND,
+        }
+        return {name: value for name, value in values.items() if value}
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What the user wants of one container, complete and in one form only."""
+
+    name: str
+    resource: str
+    image: str
+    network: str
+    network_aliases: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[Port, ...] = ()
+    health: HealthTiming = field(default_factory=HealthTiming)
+    shm_size: int = 64 * 1024 * 1024
+    stop_timeout: int = 30
+    secret_stamps: Mapping[str, str] = field(default_factory=dict)
+    """For each secret file something that changes when its content is renewed, and says nothing about the content."""
+    exclusive_folders: tuple[str, ...] = ()
+    """Folders of the host that no other running container may hold."""
+
+    @property
+    def previous_name(self) -> str:
+        """Name under which the old container waits while a new one proves itself."""
+        return f"{self.name}-previous"
+
+
+def intent_digest(spec: ContainerSpec, image: Json) -> str:
+    """Give the versioned digest of everything the user asked for, and of the image that it means today."""
+    document = json.dumps([asdict(spec), image_digest(image)], sort_keys=True, default=dict)
+    return f"{SPEC_VERSION}:{hashlib.sha256(document.encode()).hexdigest()}"
+
+
+def image_digest(image: Json) -> str:
+    """Give what identifies an image's content: our digest label, or the id of an image that is not ours."""
+    labels = (image.get("Config") or {}).get("Labels") or {}
+    return str(labels.get(DIGEST) or image["Id"])
+
+
+def labels(spec: ContainerSpec, image: Json) -> dict[str, str]:
+    """Give the labels of a container of this specification."""
+    return {
+        MANAGED: "true",
+        RESOURCE: spec.resource,
+        DIGEST: intent_digest(spec, image),
+        IMAGE_DIGEST: image_digest(image),
+        **{SECRET + name: stamp for name, stamp in spec.secret_stamps.items()},
+    }
+
+
+def is_ours(inspected: Json, resource: str) -> bool:
+    """Tell whether a container or network carries our label for this resource."""
+    own = inspected.get("Labels") or (inspected.get("Config") or {}).get("Labels") or {}
+    return own.get(MANAGED) == "true" and own.get(RESOURCE) == resource
+
+
+def network_body(name: str) -> Json:
+    """Give the Engine API's request for our network."""
+    return {
+        "Name": name,
+        "Driver": "bridge",
+        "CheckDuplicate": True,
+        "Labels": {MANAGED: "true", RESOURCE: "network"},
+    }
+
+
+def container_body(spec: ContainerSpec, image: Json, *, restart_policy: str) -> Json:
+    """Give the Engine API's request that creates a container of this specification."""
+    body: Json = {
+        "Image": spec.image,
+        "Env": [f"{name}={value}" for name, value in sorted(spec.environment.items())],
+        "Labels": labels(spec, image),
+        "StopTimeout": spec.stop_timeout,
+        "ExposedPorts": {f"{port.container_port}/tcp": {} for port in spec.ports},
+        "HostConfig": {
+            "Mounts": [
+                {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
+                for m in spec.mounts
+            ],
+            "Tmpfs": dict(spec.tmpfs),
+            "PortBindings": _port_bindings(spec),
+            "RestartPolicy": {"Name": restart_policy},
+            "NetworkMode": spec.network,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "ReadonlyRootfs": True,
+            "ShmSize": spec.shm_size,
+        },
+        "NetworkingConfig": {"EndpointsConfig": {spec.network: {"Aliases": list(spec.network_aliases)}}},
+    }
+    if spec.command:
+        body["Cmd"] = list(spec.command)
+    if spec.health.engine_fields():
+        body["Healthcheck"] = spec.health.engine_fields()
+    return body
+
+
+def _port_bindings(spec: ContainerSpec) -> Json:
+    bindings: Json = {}
+    for port in spec.ports:
+        binding = {"HostIp": port.bind_address, "HostPort": str(port.host_port)}
+        bindings.setdefault(f"{port.container_port}/tcp", []).append(binding)
+    return bindings
+
+
+# The pair -----------------------------------------------------------------------------------------------------------
+
+
+def desired(spec: ContainerSpec, image: Json, *, restart_policy: str) -> Json:
+    """Give the fields we own as they should be."""
+    config = image.get("Config") or {}
+    health = {**_healthcheck(config), **_healthcheck({"Healthcheck": spec.health.engine_fields()})}
+    return {
+        "image": spec.image,
+        "image digest": image_digest(image),
+        "command": list(spec.command) or list(config.get("Cmd") or []),
+        "environment": dict(spec.environment),
+        "mounts": {m.target: _mount_words(m.source, m.read_only) for m in spec.mounts},
+        "tmpfs": dict(spec.tmpfs),
+        "ports": _port_words(_port_bindings(spec)),
+        "network": spec.network,
+        "network aliases": sorted(spec.network_aliases),
+        "health check": health,
+        "secrets": dict(spec.secret_stamps),
+        "privileged": False,
+        "capabilities dropped": ["ALL"],
+        "capabilities added": [],
+        "security options": ["no-new-privileges"],
+        "read-only root": True,
+        "shared memory": spec.shm_size,
+        "stop timeout": spec.stop_timeout,
+        RESTART_POLICY: restart_policy,
+    }
+
+
+def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
+    """Give the same fields as `docker inspect` says they are; `image` is the one that the container was made of."""
+    config = container["Config"]
+    host = container["HostConfig"]
+    own = config.get("Labels") or {}
+    from_image = (image or {}).get("Config") or {}
+    endpoint = (container.get("NetworkSettings") or {}).get("Networks", {}).get(host["NetworkMode"]) or {}
+    # Docker adds the container's own short id to the aliases.
+    aliases = {a for a in endpoint.get("Aliases") or [] if not container["Id"].startswith(a)}
+    return {
+        "image": config["Image"],
+        "image digest": own.get(IMAGE_DIGEST, ""),
+        "command": list(config.get("Cmd") or []),
+        "environment": _own_environment(spec, config, from_image),
+        "mounts": _own_mounts(spec, container, from_image),
+        "tmpfs": dict(host.get("Tmpfs") or {}),
+        "ports": _port_words(host.get("PortBindings") or {}),
+        "network": host["NetworkMode"],
+        "network aliases": sorted(aliases & set(spec.network_aliases)) if endpoint else [],
+        "health check": _healthcheck(config),
+        "secrets": {name.removeprefix(SECRET): v for name, v in own.items() if name.startswith(SECRET)},
+        "privileged": bool(host.get("Privileged")),
+        "capabilities dropped": list(host.get("CapDrop") or []),
+        "capabilities added": list(host.get("CapAdd") or []),
+        "security options": list(host.get("SecurityOpt") or []),
+        "read-only root": bool(host.get("ReadonlyRootfs")),
+        "shared memory": host.get("ShmSize"),
+        "stop timeout": config.get("StopTimeout"),
+        RESTART_POLICY: (host.get("RestartPolicy") or {}).get("Name", ""),
+    }
+
+
+def _own_environment(spec: ContainerSpec, config: Json, from_image: Json) -> dict[str, str]:
+    inherited = dict(line.partition("=")[::2] for line in from_image.get("Env") or [])
+    present = dict(line.partition("=")[::2] for line in config.get("Env") or [])
+    return {
+        name: value
+        for name, value in present.items()
+        if name in spec.environment or inherited.get(name) != value
+    }
+
+
+def _own_mounts(spec: ContainerSpec, container: Json, from_image: Json) -> dict[str, str]:
+    declared = set(from_image.get("Volumes") or {})
+    wanted = {m.target for m in spec.mounts}
+    return {
+        m["Destination"]: _mount_words(m.get("Source", ""), not m.get("RW", True))
+        for m in container.get("Mounts") or []
+        if m["Destination"] in wanted or m["Destination"] not in declared
+    }
+
+
+def _mount_words(source: str, read_only: bool) -> str:
+    return f"{source} ({'read-only' if read_only else 'read-write'})"
+
+
+def _port_words(bindings: Json) -> dict[str, str]:
+    return {
+        port: ", ".join(sorted(f"{b.get('HostIp') or ANY_ADDRESS}:{b['HostPort']}" for b in hosts))
+        for port, hosts in bindings.items()
+        if hosts
+    }
+
+
+def _healthcheck(config: Json) -> Json:
+    check = config.get("Healthcheck") or {}
+    names = ("Test", "Interval", "Timeout", "Retries", "StartPeriod")
+    return {name: check[name] for name in names if check.get(name)}
+
+
+# Differences --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One owned field that is not as it should be, in words."""
+
+    field: str
+    words: str
+
+
+def differences(now: Json, wanted: Json) -> list[Difference]:
+    """Name every field that differs, and inside a dictionary every key that was added, removed or changed."""
+    found = []
+    for name, want in wanted.items():
+        have = now.get(name)
+        if have == want:
+            continue
+        if isinstance(want, dict) and isinstance(have, dict):
+            for key in sorted({*have, *want}):
+                if have.get(key) != want.get(key):
+                    found.append(Difference(name, f"{name}: {_key_words(name, key, have, want)}"))
+        else:
+            found.append(Difference(name, f"{name}: {_change_words(have, want)}"))
+    return found
+
+
+def _key_words(name: str, key: str, have: Json, want: Json) -> str:
+    if key not in want:
+        return f"{key} removed"
+    if key not in have:
+        return f"{key} added"
+    if name == "secrets":
+        return f"{key} renewed"
+    return f"{key}: {_words(have[key])} -> {_words(want[key])}"
+
+
+def _change_words(have: Any, want: Any) -> str:
+    if isinstance(have, list) and isinstance(want, list):
+        # Of a long list, such as a command, only what differs; unless only the order does.
+        less = [item for item in have if item not in want]
+        more = [item for item in want if item not in have]
+        if less or more:
+            return f"{', '.join(map(_words, less)) or 'nothing'} -> {', '.join(map(_words, more)) or 'nothing'}"
+    return f"{_words(have)} -> {_words(want)}"
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)

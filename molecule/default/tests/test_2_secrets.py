@@ -1,0 +1,54 @@
+"""No generated secret is anywhere but in the file meant for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from testinfra.host import Host
+
+from .conftest import ROOT, STATE, ansible_playbook
+
+SECRETS = "/etc/poppyfield/secrets"
+
+
+@pytest.fixture(scope="module")
+def secrets(pi: Host) -> list[str]:
+    """Return the secrets themselves."""
+    names = pi.check_output("ls %s", SECRETS).split()
+    found = [pi.check_output("cat %s", f"{SECRETS}/{name}") for name in names]
+    assert found
+    assert all(len(secret) >= 32 for secret in found)
+    return found
+
+
+def test_files_on_the_pi(pi: Host, secrets: list[str]) -> None:
+    for secret in secrets:
+        folders = "/etc /home /opt /root /srv /tmp /usr/local /var/lib /var/log /var/tmp /run"
+        found = pi.run(f"grep -rlsF -e {secret} --exclude-dir=proc {folders}").stdout.split()
+        # The map server's service file is the copy that libpq reads: in memory, 0600, only inside the container.
+        elsewhere = [path for path in found if not path.startswith((SECRETS, "/run/user/0"))]
+        assert elsewhere == []
+
+
+def test_containers_and_images(pi: Host, secrets: list[str]) -> None:
+    told = pi.check_output("docker inspect $(docker ps --all --quiet)")
+    told += pi.check_output("docker ps --quiet | xargs -n 1 docker logs 2>&1")
+    told += pi.check_output("docker images --quiet | xargs -n 1 docker history --no-trunc")
+    told += pi.check_output("ps axww -o args=")
+    assert not any(secret in told for secret in secrets)
+
+
+def test_what_the_laptop_wrote(secrets: list[str]) -> None:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poppyfield"
+    written = [path for path in (*STATE.rglob("*"), *(ROOT / "inventory").rglob("*"), cache / "build.log") if path.is_file()]
+    assert STATE / "ansible.log" in written
+    assert [path for path in written if any(secret.encode() in path.read_bytes() for secret in secrets)] == []
+
+
+def test_the_output_of_a_run_as_verbose_as_it_gets(secrets: list[str]) -> None:
+    run = ansible_playbook("-vvv", "--diff")
+    assert run.returncode == 0
+    assert "changed=0" in run.stdout
+    assert not any(secret in run.stdout + run.stderr for secret in secrets)

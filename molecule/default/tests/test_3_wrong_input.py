@@ -1,0 +1,121 @@
+"""Wrong input: one clear message that names what to mend, and nothing changed on any host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from testinfra.host import Host
+
+from .conftest import ansible_playbook
+
+
+def refuse(pi: Host, *arguments: str) -> str:
+    """Run site.yml, see that it was refused in preflight and that nothing changed; return what it said."""
+    before = state_of(pi)
+    run = ansible_playbook(*arguments)
+    assert run.returncode != 0, run.stdout
+    recap = [line for line in run.stdout.splitlines() if "changed=" in line]
+    assert recap
+    assert all("changed=0 " in line for line in recap), run.stdout
+    assert state_of(pi) == before
+    return run.stdout + run.stderr
+
+
+def state_of(pi: Host) -> str:
+    """Return what would tell that something was changed."""
+    containers = pi.check_output("docker ps --all --no-trunc --format '{{.ID}} {{.Names}}'")
+    return containers + pi.check_output("find /etc/poppyfield /etc/docker /srv/poppyfield/lizmap/projects -printf '%p %T@ '")
+
+
+@contextmanager
+def undone(pi: Host, do: str, undo: str) -> Iterator[None]:
+    """Do something to the Pi for a while."""
+    pi.check_output(do)
+    try:
+        yield
+    finally:
+        pi.check_output(undo)
+
+
+def extra(**variables: object) -> str:
+    """Return variables as the argument of --extra-vars."""
+    return json.dumps(variables)
+
+
+def test_a_misspelt_variable(pi: Host) -> None:
+    said = refuse(pi, "-e", extra(lizmap_prot=8080))
+    assert "lizmap_prot" in said
+    assert "Did you mean 'lizmap_port'" in said
+
+
+def test_a_value_of_the_wrong_type(pi: Host) -> None:
+    assert "postgis_healthy_timeout" in refuse(pi, "-e", extra(postgis_healthy_timeout="soon"))
+
+
+def test_a_password_that_is_too_short_and_is_not_shown(pi: Host) -> None:
+    said = refuse(pi, "-e", extra(postgis_passwords={"gis": "poppyseed"}))
+    assert "postgis_passwords" in said
+    assert "16 characters" in said
+    assert "poppyseed" not in said
+
+
+def test_an_archive_with_the_wrong_checksum(pi: Host, tmp_path: Path) -> None:
+    archive = tmp_path / "lizmap-web-client-3.9.11.zip"
+    archive.write_bytes(b"not what was seen first")
+    (tmp_path / "archives.sha256").write_text(f"{'0' * 64}  {archive.name}\n")
+    said = refuse(
+        pi,
+        "-e",
+        extra(
+            lizmap_web_client="archive",
+            lizmap_archive=str(archive),
+            lizmap_server_plugin=str(archive),
+            lizmap_archive_record=str(tmp_path / "archives.sha256"),
+        ),
+    )
+    assert "archives.sha256" in said
+    assert "0" * 64 in said
+
+
+def test_lizmap_without_its_archive(pi: Host) -> None:
+    said = refuse(pi, "-e", extra(lizmap_web_client="archive", lizmap_archive="", lizmap_server_plugin=""))
+    assert "lizmap_archive" in said
+
+
+def test_an_unreachable_pi_stops_the_run_for_all(pi: Host, tmp_path: Path) -> None:
+    more = tmp_path / "more.yml"
+    more.write_text("pis: {hosts: {a-pi-that-is-off: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
+    assert "UNREACHABLE" in refuse(pi, "-i", str(more))
+
+
+def test_a_full_disk(pi: Host) -> None:
+    folder = "/srv/poppyfield/postgis/data"
+    with undone(pi, f"mount -t tmpfs -o size=8m tmpfs {folder}", f"umount {folder}"):
+        said = refuse(pi)
+    assert folder in said
+    assert "raspberry_pi_min_free_disk_mb" in said
+
+
+def test_an_operating_system_that_is_not_supported(pi: Host) -> None:
+    pi.check_output("printf 'ID=arch\\nNAME=Arch\\nVERSION_ID=2026\\n' > /run/os-release")
+    with undone(pi, "mount --bind /run/os-release /usr/lib/os-release", "umount /usr/lib/os-release"):
+        said = refuse(pi)
+    assert "trixie" in said
+    assert "bookworm" in said
+
+
+def test_a_port_that_another_program_has(pi: Host) -> None:
+    server = "systemd-run --unit=poppyfield-test-port python3 -m http.server 8099"
+    listens = "timeout 60 sh -c 'until ss -Hltn | grep -q :8099; do sleep 1; done'"
+    with undone(pi, f"{server} && {listens}", "systemctl stop poppyfield-test-port"):
+        said = refuse(pi, "-e", extra(lizmap_port=8099))
+    assert "lizmap_port" in said
+    assert "8099" in said
+
+
+def test_a_folder_of_projects_that_is_not_there(pi: Host) -> None:
+    said = refuse(pi, "-e", extra(lizmap_projects=[{"repository": "sample", "folder": "/no/such/folder"}]))
+    assert "/no/such/folder" in said

@@ -1,0 +1,63 @@
+"""What rules a laptop out, and what is installed on it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from bootstrap.machine import PACKAGE_OF_COMMAND, Machine, missing_packages, problems
+
+READY = Machine(
+    os_id="debian",
+    release=12,
+    architecture="x86_64",
+    python=(3, 11),
+    free_disk_gb=40,
+    memory_gb=8,
+    commands=frozenset({*PACKAGE_OF_COMMAND, "qemu-aarch64-static"}),
+    installed=frozenset(),
+    available=frozenset(),
+    has_venv=True,
+    is_root=True,
+)
+
+
+def test_a_ready_machine_needs_nothing() -> None:
+    assert problems(READY) == []
+    assert missing_packages(READY) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"os_id": "fedora", "release": 44.0}, "Debian 12"),
+        ({"release": 11.0}, "Debian 12"),
+        ({"os_id": "ubuntu", "release": 22.04}, "Ubuntu 24.04"),
+        ({"architecture": "riscv64"}, "riscv64"),
+        ({"python": (3, 9)}, "3.11"),
+        ({"free_disk_gb": 3.0}, "15 GB"),
+        ({"memory_gb": 1.0}, "memory"),
+    ],
+)
+def test_each_shortcoming_is_named(change: dict[str, object], word: str) -> None:
+    found = problems(dataclasses.replace(READY, **change))  # type: ignore[arg-type]
+    assert len(found) == 1
+    assert word in found[0]
+
+
+def test_without_root_sudo_is_needed() -> None:
+    nobody = dataclasses.replace(READY, is_root=False, commands=READY.commands - {"sudo"})
+    assert "sudo" in problems(nobody)[0]
+
+
+def test_an_arm_machine_needs_no_emulator() -> None:
+    bare = dataclasses.replace(READY, commands=READY.commands - {"qemu-aarch64-static"})
+    assert missing_packages(bare) == ["qemu-user-static"]
+    assert missing_packages(dataclasses.replace(bare, architecture="aarch64")) == []
+
+
+def test_what_the_distribution_splits_from_docker_is_installed_where_it_exists() -> None:
+    split = dataclasses.replace(READY, available=frozenset({"docker-cli", "docker-buildx"}))
+    assert missing_packages(split) == ["docker-cli", "docker-buildx"]
+    assert missing_packages(dataclasses.replace(split, installed=split.available)) == []
