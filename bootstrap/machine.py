@@ -63,9 +63,7 @@ def problems(machine: Machine, disk_needed_gb: float = MIN_DISK_GB) -> list[str]
         wanted = " or ".join(f"{name.capitalize()} {since}" for name, since in SUPPORTED_OS.items())
         found.append(f"This is {machine.os_id} {machine.release:g}; the demo and the tests need {wanted}.")
     if machine.architecture not in ARCHITECTURES:
-        found.append(
-            f"The processor is {machine.architecture}; {' or '.join(sorted(ARCHITECTURES))} is needed."
-        )
+        found.append(f"The processor is {machine.architecture}; {' or '.join(sorted(ARCHITECTURES))} is needed.")
     if machine.python < MIN_PYTHON:
         found.append(
             f"python3 is {machine.python[0]}.{machine.python[1]}; "
@@ -135,14 +133,15 @@ def _free_disk_gb(folder: Path) -> float:
 
 def _has_venv() -> bool:
     # Debian splits ensurepip from python3: `import venv` alone succeeds without it.
-    return subprocess.run([sys.executable, "-c", "import venv, ensurepip"], capture_output=True).returncode == 0
+    probe = [sys.executable, "-c", "import venv, ensurepip"]
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
 def _installed(package: str) -> bool:
     query = ["dpkg-query", "-W", "-f", "${db:Status-Status}", package]
-    return subprocess.run(query, capture_output=True, text=True).stdout == "installed"
+    return subprocess.run(query, capture_output=True, text=True, check=False).stdout == "installed"
 
 
 def _available(package: str) -> bool:
-    policy = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True).stdout
+    policy = subprocess.run(["apt-cache", "policy", package], capture_output=True, text=True, check=False).stdout
     return "Candidate:" in policy and "Candidate: (none)" not in policy

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,13 +54,13 @@ def main() -> int:
     if ruled_out := m.problems(found, disk_needed):
         print("This machine can't run it:", *ruled_out, sep="\n  - ", file=sys.stderr)
         return 1
-    steps = [
-        ("Debian packages", lambda: install(m.missing_packages(found))),
+    packages = m.missing_packages(found)
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("Debian packages", lambda: install(packages)),
         ("Docker Engine", start_docker),
         ("ARM interpreter", binfmt.register),
         ("Python packages", lambda: make_environment(purpose)),
     ]
-    packages = m.missing_packages(found)
     print("It will install: " + (" ".join(packages) or "no Debian package, all are there"))
     for name, action in steps:
         started = time.monotonic()
@@ -83,7 +84,7 @@ def install(packages: list[str]) -> None:
 
 def docker_answers() -> bool:
     """Tell whether a Docker Engine answers."""
-    return subprocess.run(["docker", "version"], capture_output=True).returncode == 0
+    return subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
 
 
 def start_docker() -> None:

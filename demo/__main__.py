@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from demo.display import Display, StepFailed
-from demo.result import describe_images, describe_map, read_run
+from demo.display import Display, StepError
+from demo.result import ResultError, describe_images, describe_map, read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 PI_NAME = "poppyfield-demo"
@@ -29,7 +29,7 @@ def main() -> int:
     display = Display(STATE / "logs")
     try:
         {"run": run, "stop": stop, "clean": clean}[parser.parse_args().command](display)
-    except StepFailed as failure:
+    except (StepError, ResultError) as failure:
         display.console.print(str(failure), markup=False)
         return 1
     return 0
@@ -46,7 +46,7 @@ def run(display: Display) -> None:
     first = provision(display, "Provision it: ansible-playbook site.yml", "first")
     second = provision(display, "Provision it again: nothing may change", "second")
     if second["changed"]:
-        raise StepFailed(f"The second run changed {second['changed']} things; read {display.log_folder}/second.log")
+        raise StepError(f"The second run changed {second['changed']} things; read {display.log_folder}/second.log")
     report = {
         **describe_map(ROOT, STATE, f"http://127.0.0.1:{MAP_PORT}"),
         **describe_images(ssh_command()),
@@ -96,7 +96,14 @@ def emulator(*arguments: str) -> list[str]:
 
 def ssh_command() -> list[str]:
     """Return the command that logs in to the emulated Pi."""
-    options = ["-i", str(STATE / "id_ed25519"), "-o", f"UserKnownHostsFile={STATE / 'known_hosts'}", "-o", "BatchMode=yes"]
+    options = [
+        "-i",
+        str(STATE / "id_ed25519"),
+        "-o",
+        f"UserKnownHostsFile={STATE / 'known_hosts'}",
+        "-o",
+        "BatchMode=yes",
+    ]
     return ["ssh", "-p", str(SSH_PORT), *options, "pi@127.0.0.1"]
 
 

@@ -18,7 +18,7 @@ DETAIL_WIDTH = 70
 POLL_SECONDS = 0.5
 
 
-class StepFailed(Exception):
+class StepError(Exception):
     """A step's command failed; its message says which, and where its log is."""
 
 
@@ -38,7 +38,7 @@ class Display:
         environment: Mapping[str, str] | None = None,
         more_logs: Sequence[Path] = (),
     ) -> Path:
-        """Run the command as a step; return its log. Raise StepFailed when its exit status is not 0.
+        """Run the command as a step; return its log. Raise StepError when its exit status is not 0.
 
         `more_logs` are files whose newest line also tells that the step moves (such as a build's log).
         """
@@ -55,7 +55,7 @@ class Display:
         seconds = time.monotonic() - started
         if process.returncode != 0:
             self.console.print(f"[red]failed[/] {name} ({seconds:.0f} s)")
-            raise StepFailed(f"{name} failed; its last lines, from {log_path}:\n{tail(log_path)}")
+            raise StepError(f"{name} failed; its last lines, from {log_path}:\n{tail(log_path)}")
         self.console.print(f"[green]done[/]   {name} ({seconds:.0f} s)")
         return log_path
 
@@ -64,7 +64,12 @@ class Display:
         if not sys.stdout.isatty():
             yield self._heartbeat(name)
             return
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("{task.fields[detail]}"))
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
+        )
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(name, detail="")
             yield lambda line: progress.update(task, detail=line[:DETAIL_WIDTH])

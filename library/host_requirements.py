@@ -226,7 +226,7 @@ def foreign(kind: str, names: list[str]) -> tuple[str, ...]:
 def gather(params: dict[str, Any]) -> Facts:
     """Look at the host."""
     release = parse_os_release(text_of("/etc/os-release"))
-    docker = shutil.which("docker") is not None
+    docker = said_by(["docker", "version", "--format", "{{.Server.Version}}"]) != ""
     busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
     owners = published_ports(said_by(["docker", "ps", "--format", "{{.Names}}\t{{.Ports}}"])) if docker else {}
     ports = [need["port"] for need in params["ports"]]

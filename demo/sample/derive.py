@@ -38,7 +38,7 @@ from shapely.ops import linemerge, transform
 HERE = Path(__file__).resolve().parent
 
 # What the map shows around France; the neighbours are cut there (longitude and latitude).
-FRAME = box(-12.0, 38.0, 16.0, 55.0)
+FRAME = box(-15.0, 36.0, 19.0, 57.5)
 DECIMALS = 4  # about 10 m on the ground, finer than the outlines themselves
 TOWN_POPULATION = 20_000
 DEPARTMENTS = 96
@@ -85,15 +85,18 @@ DEPARTMENT_NAMES = {
 COUNTRY_NAMES = {
     "AD": "Andorre",
     "AT": "Autriche",
+    "BA": "Bosnie-Herzégovine",
     "BE": "Belgique",
     "CH": "Suisse",
     "CZ": "Tchéquie",
     "DE": "Allemagne",
     "DK": "Danemark",
+    "DZ": "Algérie",
     "ES": "Espagne",
     "GB": "Royaume-Uni",
     "GG": "Guernesey",
     "HR": "Croatie",
+    "HU": "Hongrie",
     "IE": "Irlande",
     "IM": "Île de Man",
     "IT": "Italie",
@@ -101,11 +104,17 @@ COUNTRY_NAMES = {
     "LI": "Liechtenstein",
     "LU": "Luxembourg",
     "MC": "Monaco",
+    "ME": "Monténégro",
+    "MT": "Malte",
     "NL": "Pays-Bas",
     "PL": "Pologne",
     "PT": "Portugal",
+    "RS": "Serbie",
+    "SE": "Suède",
     "SI": "Slovénie",
+    "SK": "Slovaquie",
     "SM": "Saint-Marin",
+    "TN": "Tunisie",
 }
 
 # The package has the rivers without their names: a point that lies on each one that crosses France.

@@ -75,6 +75,9 @@ def database_layer(table: str, geometry_type: str, title: str, abstract: str, at
         raise SystemExit(f"{table}: {layer.dataProvider().error().summary() if layer.dataProvider() else source}")
     # A fixed id, longer than ten characters: QGIS replaces shorter ones when it opens the project.
     layer.setId(f"sample_layer_{table}")
+    # The key is for the database; people who click need not see it.
+    key = layer.fields().indexOf("id")
+    layer.setFieldConfigurationFlag(key, Qgis.FieldConfigurationFlag.HideFromWms, True)
     server = layer.serverProperties()
     server.setShortName(table)
     server.setTitle(title)

@@ -79,7 +79,7 @@ class Applier:
             elif plan.steps:
                 said = "There was no container before, so none was put back; the failed one is left to look at."
             raise ApplyError(
-                f"{'The run was interrupted' if interrupted else error}\n{said}".replace("\n\n", "\n")
+                f"{'The run was interrupted.' if interrupted else error}\n{said}".replace("\n\n", "\n")
             ) from error
         finally:
             self.outage.end()
@@ -148,7 +148,9 @@ class Applier:
                 self._remove_failed(new)
             if old["Name"].lstrip("/") != name:
                 self.engine.rename(plan.way_back, name)
-            self.engine.set_restart_policy(plan.way_back, self._policy_before(plan, old))
+            policy = self._policy_before(plan, old)
+            if old["HostConfig"]["RestartPolicy"]["Name"] != policy:
+                self.engine.set_restart_policy(plan.way_back, policy)
             if not plan.way_back_runs:
                 return "The old container was put back; it was not running before either."
             self.engine.start(plan.way_back)
@@ -165,10 +167,8 @@ class Applier:
         return f"The old container was put back, but it is not healthy either: {restored.why}."
 
     def _remove_failed(self, container: Json) -> None:
-        # A new one that failed may still write to the data folder: it ends cleanly before it goes.
-        self.engine.set_restart_policy(container["Id"], "no")
-        if container["State"].get("Running"):
-            self._stop(container["Id"])
+        # It may still write to the data folder, or be about to start again: it ends cleanly before it goes.
+        self._stop(container["Id"])
         self.engine.remove_container(container["Id"])
 
     def _policy_before(self, plan: Plan, old: Json) -> str:

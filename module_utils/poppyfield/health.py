@@ -35,10 +35,11 @@ def judge(container: Json | None) -> Health:
     if container is None:
         return Health(Verdict.DEAD, "it no longer exists")
     state = container["State"]
+    ended = "its process ended" + (f" with code {state['ExitCode']}" if state.get("ExitCode") else "")
     if container.get("RestartCount") or state.get("Restarting"):
-        return Health(Verdict.DEAD, f"its process ended with code {state.get('ExitCode')} and Docker restarts it")
+        return Health(Verdict.DEAD, f"{ended} and Docker restarts it")
     if not state.get("Running"):
-        reason = state.get("Error") or f"its process ended with code {state.get('ExitCode')}"
+        reason = state.get("Error") or ended
         return Health(Verdict.DEAD, "it ran out of memory" if state.get("OOMKilled") else reason)
     health = state.get("Health") or {}
     status = health.get("Status", "none")

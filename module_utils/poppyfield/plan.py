@@ -213,9 +213,8 @@ class _Planner:
             before=now,
             after=self.wanted if replacing else {**now, RESTART_POLICY: self.restart_policy},
             way_back=fallback["Id"] if fallback else "",
-            # One that a cut-off run stopped was serving before that.
-            way_back_runs=fallback is not None
-            and (is_running(fallback) or (self.started and fallback is self.snapshot.previous)),
+            # One that does not run was most likely stopped by a run that was cut off, and the user wants one that runs.
+            way_back_runs=fallback is not None and (self.started or is_running(fallback)),
         )
 
     def _state_word(self) -> str:
@@ -285,8 +284,9 @@ class _Planner:
 
     def _replace(self, old: Json | None, *, is_aside: bool) -> None:
         if old is not None and not is_aside:
-            self.steps.append(_step(Action.RESTART_POLICY, old, NEVER))
+            # Stopped first: Docker cannot change the policy of a container that it is just restarting.
             self.steps += _stop(old)
+            self.steps.append(_step(Action.RESTART_POLICY, old, NEVER))
             self.steps.append(_step(Action.RENAME, old, self.spec.previous_name))
         self.steps.append(Step(Action.CREATE, self.spec.name))
         if self.started:
@@ -297,17 +297,21 @@ class _Planner:
 
     def _keep(self, old: Json, *, is_aside: bool, found: Sequence[Difference]) -> None:
         target = self.spec.name
+        restarting = not is_aside and bool(old["State"].get("Restarting"))
+        starting = self.started and (is_aside or restarting or not is_running(old))
         if is_aside:
             self.steps.append(_step(Action.RENAME, old, target))
+        elif restarting or not self.started:
+            self.steps += _stop(old)
         if is_aside or any(d.field == RESTART_POLICY for d in found):
             self.steps.append(Step(Action.RESTART_POLICY, target, old["Id"], self.restart_policy))
-        if self.started and (is_aside or not is_running(old)):
-            self.reasons.append(f"container {target}: stopped -> started")
+        if starting:
+            before = "restarting again and again" if restarting else "stopped"
+            self.reasons.append(f"container {target}: {before} -> started")
             self.steps.append(Step(Action.START, target, old["Id"]))
             self.steps.append(Step(Action.WAIT, target, old["Id"]))
         elif not self.started and not is_aside and is_running(old):
             self.reasons.append(f"container {target}: started -> stopped")
-            self.steps += _stop(old)
         if self.fallback is not None and not is_aside:
             # The one in place was made by a run that was cut off before it had proved itself.
             if self.started and not any(s.action is Action.WAIT for s in self.steps):

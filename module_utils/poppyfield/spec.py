@@ -209,8 +209,8 @@ def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
     own = config.get("Labels") or {}
     from_image = (image or {}).get("Config") or {}
     endpoint = (container.get("NetworkSettings") or {}).get("Networks", {}).get(host["NetworkMode"]) or {}
-    # Docker adds the container's own short id to the aliases.
-    aliases = {a for a in endpoint.get("Aliases") or [] if not container["Id"].startswith(a)}
+    # Engines before 25 add the container's own short id.
+    aliases = [a for a in endpoint.get("Aliases") or [] if a in spec.network_aliases or a != container["Id"][:12]]
     return {
         "image": config["Image"],
         "image digest": own.get(IMAGE_DIGEST, ""),
@@ -220,7 +220,7 @@ def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
         "tmpfs": dict(host.get("Tmpfs") or {}),
         "ports": _port_words(host.get("PortBindings") or {}),
         "network": host["NetworkMode"],
-        "network aliases": sorted(aliases & set(spec.network_aliases)) if endpoint else [],
+        "network aliases": sorted(aliases),
         "health check": _healthcheck(config),
         "secrets": {name.removeprefix(SECRET): v for name, v in own.items() if name.startswith(SECRET)},
         "privileged": bool(host.get("Privileged")),

@@ -19,7 +19,7 @@ from ansible.module_utils.poppyfield.role_variables import argument_problems, un
 ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventory_", "omit", "play", "role_", "vars")
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     """See the documentation in library/role_variables.py."""
 
     _requires_connection = False

@@ -25,7 +25,9 @@ def test_the_engines_log_files_are_bounded_and_containers_survive_its_restart(re
 @pytest.mark.parametrize("codename", ["bookworm", "trixie"])
 @pytest.mark.parametrize("source", ["distribution", "docker"])
 def test_every_release_and_source_has_packages_with_the_python_sdk(render: Render, source: str, codename: str) -> None:
-    packages = render("docker_engine", "{{ __docker_engine_packages[source][codename] }}", source=source, codename=codename)
+    packages = render(
+        "docker_engine", "{{ __docker_engine_packages[source][codename] }}", source=source, codename=codename
+    )
     assert "python3-docker" in packages
 
 

@@ -16,7 +16,8 @@ ROLES = ["lizmap", "postgis"]
 
 
 def unknown(*names: str) -> list[str]:
-    return unknown_variables(names, OPTIONS, ROLES)
+    found: list[str] = unknown_variables(names, OPTIONS, ROLES)
+    return found
 
 
 def test_known_and_foreign_names_pass() -> None:

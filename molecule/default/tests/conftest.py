@@ -71,5 +71,6 @@ def ansible_playbook(*arguments: str, environment: dict[str, str] | None = None)
         env={**os.environ, **ours, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
+        check=False,
         text=True,
     )

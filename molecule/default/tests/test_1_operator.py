@@ -34,7 +34,9 @@ def pi(request: pytest.FixtureRequest) -> Iterator[Host]:
 
 def wait_until_healthy(host: Host) -> None:
     """Wait until Docker calls both containers healthy; nothing else may be needed after a start."""
-    wait = "timeout 600 sh -c 'until [ \"$(docker inspect -f {{.State.Health.Status}} %s)\" = healthy ]; do sleep 3; done'"
+    wait = (
+        "timeout 600 sh -c 'until [ \"$(docker inspect -f {{.State.Health.Status}} %s)\" = healthy ]; do sleep 3; done'"
+    )
     for name in CONTAINERS:
         host.run_expect([0], wait % name)
 
@@ -128,9 +130,7 @@ def test_no_row_is_lost(pi: Host, request: pytest.FixtureRequest) -> None:
 
 
 def test_capabilities_list_the_layers(pi: Host) -> None:
-    answer = requests.get(
-        PROJECT_URL, params={"SERVICE": "WMS", "REQUEST": "GetCapabilities"}, timeout=REQUEST_SECONDS
-    )
+    answer = requests.get(PROJECT_URL, params={"SERVICE": "WMS", "REQUEST": "GetCapabilities"}, timeout=REQUEST_SECONDS)
     assert answer.status_code == 200
     assert all(f"<Name>{layer}</Name>" in answer.text for layer in LAYERS.split(","))
 
@@ -152,9 +152,7 @@ def test_a_point_inserted_with_sql_shows_in_the_next_picture(pi: Host) -> None:
 
 def test_features_are_the_rows_of_the_table(pi: Host) -> None:
     query = {"SERVICE": "WFS", "VERSION": "1.1.0", "REQUEST": "GetFeature", "TYPENAME": "departments"}
-    answer = requests.get(
-        PROJECT_URL, params={**query, "OUTPUTFORMAT": "application/json"}, timeout=REQUEST_SECONDS
-    )
+    answer = requests.get(PROJECT_URL, params={**query, "OUTPUTFORMAT": "application/json"}, timeout=REQUEST_SECONDS)
     assert len(answer.json()["features"]) == 96
 
 

@@ -42,7 +42,9 @@ def test_containers_and_images(pi: Host, secrets: list[str]) -> None:
 
 def test_what_the_laptop_wrote(secrets: list[str]) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poppyfield"
-    written = [path for path in (*STATE.rglob("*"), *(ROOT / "inventory").rglob("*"), cache / "build.log") if path.is_file()]
+    written = [
+        path for path in (*STATE.rglob("*"), *(ROOT / "inventory").rglob("*"), cache / "build.log") if path.is_file()
+    ]
     assert STATE / "ansible.log" in written
     assert [path for path in written if any(secret.encode() in path.read_bytes() for secret in secrets)] == []
 

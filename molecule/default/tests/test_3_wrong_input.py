@@ -26,8 +26,9 @@ def refuse(pi: Host, *arguments: str) -> str:
 
 def state_of(pi: Host) -> str:
     """Return what would tell that something was changed."""
-    containers = pi.check_output("docker ps --all --no-trunc --format '{{.ID}} {{.Names}}'")
-    return containers + pi.check_output("find /etc/poppyfield /etc/docker /srv/poppyfield/lizmap/projects -printf '%p %T@ '")
+    containers: str = pi.check_output("docker ps --all --no-trunc --format '{{.ID}} {{.Names}}'")
+    files: str = pi.check_output("find /etc/poppyfield /etc/docker /srv/poppyfield/lizmap/projects -printf '%p %T@ '")
+    return containers + files
 
 
 @contextmanager

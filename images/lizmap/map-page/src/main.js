@@ -41,7 +41,7 @@ const language = chooseLanguage(navigator.languages ?? [navigator.language]);
 const texts = TEXTS[language];
 
 const $ = (selector) => document.querySelector(selector);
-const wide = matchMedia("(min-width: 50rem)");
+const wide = matchMedia("(min-width: 60rem)");
 
 /** An element with attributes and children; strings become text. */
 function element(name, attributes = {}, ...children) {
@@ -157,9 +157,11 @@ function createSource() {
     $("#progress").hidden = false;
   });
   source.on("imageloadend", () => {
+    if (failures > 1) {
+      hideNotice();
+    }
     failures = 0;
     $("#progress").hidden = true;
-    hideNotice();
   });
   source.on("imageloaderror", () => {
     failures += 1;

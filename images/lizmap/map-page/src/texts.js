@@ -7,7 +7,9 @@ export const TEXTS = {
     close: "Close",
     crosshair: "Press Enter to ask what is in the middle of the map.",
     emptyText:
-      "Put a QGIS project (.qgs) into a folder below /srv/poppyfield/lizmap/projects on the Raspberry Pi, then try again.",
+      "Put a QGIS project (.qgs) into a folder below /srv/poppyfield/lizmap/projects on the Raspberry Pi. " +
+      "If the folder is new, restart the container websig-lizmap. " +
+      "A project that QGIS Server can't open, because its database does not answer, is not listed. Then try again.",
     emptyTitle: "No map is published yet",
     fit: "Show the whole map",
     layers: "Layers",
@@ -35,7 +37,9 @@ export const TEXTS = {
     close: "Fermer",
     crosshair: "Appuyez sur Entrée pour interroger le milieu de la carte.",
     emptyText:
-      "Déposez un projet QGIS (.qgs) dans un dossier sous /srv/poppyfield/lizmap/projects sur le Raspberry Pi, puis réessayez.",
+      "Déposez un projet QGIS (.qgs) dans un dossier sous /srv/poppyfield/lizmap/projects sur le Raspberry Pi. " +
+      "Si le dossier est nouveau, redémarrez le conteneur websig-lizmap. " +
+      "Un projet que QGIS Server ne peut ouvrir, faute de base de données, n'est pas listé. Puis réessayez.",
     emptyTitle: "Aucune carte n'est encore publiée",
     fit: "Voir toute la carte",
     layers: "Couches",
@@ -62,5 +66,5 @@ export const TEXTS = {
 /** The first language of the reader's that the page speaks; English otherwise. */
 export function chooseLanguage(preferred) {
   const spoken = preferred.map((language) => language.toLowerCase().split("-")[0]);
-  return spoken.find((language) => language in TEXTS) ?? "en";
+  return spoken.find((language) => Object.hasOwn(TEXTS, language)) ?? "en";
 }

@@ -1,0 +1,75 @@
+"""Makes module_utils importable as Ansible does, and gives the tests a fake engine and the modules."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ansible.module_utils
+import pytest
+from hypothesis import settings
+
+# Machines differ in speed, and a failure is reported whole: neither a deadline nor a database is needed.
+settings.register_profile("poppyfield", deadline=None, database=None)
+settings.load_profile("poppyfield")
+
+ROOT = Path(__file__).resolve().parents[2]
+ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+from ansible.module_utils.testing import patch_module_args  # noqa: E402 - after the path was extended
+
+from tests.doubles.docker_engine import FakeDocker  # noqa: E402
+
+
+def load_module(name: str) -> ModuleType:
+    """Import a module of library/ by its name."""
+    full_name = f"library_{name}"
+    if full_name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(full_name, ROOT / "library" / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[full_name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[full_name]
+
+
+@pytest.fixture
+def library() -> Callable[[str], ModuleType]:
+    return load_module
+
+
+@pytest.fixture
+def docker() -> FakeDocker:
+    return FakeDocker()
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run_module() -> Run:
+    """Run a module as Ansible would; give what it printed."""
+
+    def run(name: str, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
+        module = load_module(name)
+        output = io.StringIO()
+        given = {
+            **arguments,
+            "_ansible_check_mode": check_mode,
+            "_ansible_remote_tmp": os.environ.get("TMPDIR", "/tmp"),
+        }
+        with patch_module_args(given), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
+            module.main()
+        lines = [line for line in output.getvalue().splitlines() if line.startswith("{")]
+        result: dict[str, Any] = json.loads(lines[-1])
+        return result
+
+    return run

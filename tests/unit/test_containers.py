@@ -1,0 +1,555 @@
+"""Plan and apply against the fake engine: run twice, change each field, fail at each step, lose power at each step."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield import containers, plan, spec
+from ansible.module_utils.poppyfield.apply import ApplyError
+from ansible.module_utils.poppyfield.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State
+from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port
+from docker import errors
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.doubles.docker_engine import Behaviour, FakeDocker, PowerCut
+
+OLD = "poppyfield/postgis:trixie-arm64-000000000001"
+NEW = "poppyfield/postgis:trixie-arm64-000000000002"
+NAME = "websig-postgis"
+PREVIOUS = "websig-postgis-previous"
+SPEC = ContainerSpec(
+    name=NAME,
+    resource="postgis",
+    image=OLD,
+    network="poppyfield",
+    network_aliases=("postgis",),
+    command=("postgres", "-c", "shared_buffers=128MB"),
+    environment={"LANG": "C.UTF-8", "WORKERS": "1"},
+    mounts=(Mount("/srv", "/data", read_only=False), Mount("/etc", "/secrets", read_only=True)),
+    tmpfs={"/tmp": "mode=1777"},
+    ports=(Port("0.0.0.0", 80, 8080),),
+    health=HealthTiming(start_period=60),
+    shm_size=64,
+    stop_timeout=20,
+    secret_stamps={"password": "1"},
+    exclusive_folders=("/srv",),
+)
+
+ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
+    ({"image": NEW}, f"image: {OLD} -> {NEW}"),
+    ({"command": ("postgres", "-c", "shared_buffers=256MB")}, "command: shared_buffers=128MB -> shared_buffers=256MB"),
+    ({"command": ()}, 'command: postgres, -c, shared_buffers=128MB -> serve'),
+    ({"environment": {"LANG": "C.UTF-8"}}, "environment: WORKERS removed"),
+    ({"environment": {"LANG": "C.UTF-8", "WORKERS": "2"}}, "environment: WORKERS: 1 -> 2"),
+    ({"environment": {"LANG": "C.UTF-8", "WORKERS": "1", "TZ": "UTC"}}, "environment: TZ added"),
+    ({"mounts": SPEC.mounts[:1]}, "mounts: /secrets removed"),
+    (
+        {"mounts": (SPEC.mounts[0], Mount("/etc", "/secrets", read_only=False))},
+        "mounts: /secrets: /etc (read-only) -> /etc (read-write)",
+    ),
+    ({"tmpfs": {}}, "tmpfs: /tmp removed"),
+    ({"ports": ()}, "ports: 8080/tcp removed"),
+    ({"ports": (Port("127.0.0.1", 80, 8080),)}, "ports: 8080/tcp: 0.0.0.0:80 -> 127.0.0.1:80"),
+    ({"network_aliases": ("db",)}, "network aliases: postgis -> db"),
+    ({"network": "other"}, "network: poppyfield -> other"),
+    ({"health": HealthTiming()}, "health check: StartPeriod removed"),
+    ({"health": HealthTiming(start_period=60, interval=5)}, "health check: Interval: 10000000000 -> 5000000000"),
+    ({"shm_size": 128}, "shared memory: 64 -> 128"),
+    ({"stop_timeout": 30}, "stop timeout: 20 -> 30"),
+    ({"secret_stamps": {"password": "2"}}, "secrets: password renewed"),
+    ({"secret_stamps": {}}, "secrets: password removed"),
+]
+
+
+@pytest.fixture
+def host(docker: FakeDocker) -> FakeDocker:
+    docker.add_image(OLD, "1")
+    docker.add_image(NEW, "2")
+    return docker
+
+
+def converge(
+    docker: FakeDocker,
+    wanted: ContainerSpec = SPEC,
+    state: State = State.STARTED,
+    recreate: Recreate = Recreate.AUTO,
+    check_mode: bool = False,
+) -> Any:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    return containers.converge(
+        Engine(docker, errors, docker.execute),
+        wanted,
+        state,
+        recreate,
+        healthy_timeout=30,
+        check_mode=check_mode,
+        **({} if check_mode else {"clock": lambda: now[0], "sleep": sleep}),
+    )
+
+
+def reasons(outcome: Any) -> list[str]:
+    return list(outcome.plan.reasons)
+
+
+def changed(**fields: Any) -> ContainerSpec:
+    return dataclasses.replace(SPEC, **fields)
+
+
+# Twice, and each change once ----------------------------------------------------------------------------------------
+
+
+def test_the_first_run_makes_network_and_container_and_the_second_nothing(host: FakeDocker) -> None:
+    first = converge(host)
+    assert reasons(first) == ["network poppyfield: absent -> present", f"container {NAME}: absent -> started"]
+    assert host.names() == {NAME: True}
+    calls = list(host.calls)
+    second = converge(host)
+    assert not second.plan.changed
+    assert not reasons(second)
+    assert second.plan.before == second.plan.after
+    assert host.calls == calls
+
+
+@pytest.mark.parametrize(("fields", "words"), ONE_CHANGE, ids=[words for _, words in ONE_CHANGE])
+def test_each_change_is_named_and_applied_once(host: FakeDocker, fields: dict[str, Any], words: str) -> None:
+    converge(host)
+    wanted = changed(**fields)
+    predicted = converge(host, wanted, check_mode=True)
+    outcome = converge(host, wanted)
+    assert words in reasons(outcome)
+    assert reasons(predicted) == reasons(outcome)
+    assert predicted.plan.steps == outcome.plan.steps
+    assert not converge(host, wanted).plan.changed
+    assert host.names() == {NAME: True}
+
+
+def test_every_field_of_the_specification_is_in_the_digest() -> None:
+    image = {"Id": "sha256:1", "Config": {}}
+    fields = {field.name for field in dataclasses.fields(ContainerSpec)}
+    covered = {name for change, _ in ONE_CHANGE for name in change}
+    assert covered | {"name", "resource", "exclusive_folders"} == fields
+    digests = {spec.intent_digest(changed(**change), image) for change, _ in ONE_CHANGE}
+    assert len(digests | {spec.intent_digest(SPEC, image)}) == len(ONE_CHANGE) + 1
+
+
+def by_hand(container: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        container = container[key]
+    container[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("HostConfig.Privileged", True, "privileged: true -> false"),
+        ("HostConfig.CapAdd", ["SYS_ADMIN"], "capabilities added: SYS_ADMIN -> nothing"),
+        ("HostConfig.CapDrop", None, "capabilities dropped: nothing -> ALL"),
+        ("HostConfig.SecurityOpt", None, "security options: nothing -> no-new-privileges"),
+        ("HostConfig.ReadonlyRootfs", False, "read-only root: false -> true"),
+        ("Config.Labels", {}, None),
+        ("NetworkSettings.Networks", {}, 'network aliases: nothing -> postgis'),
+    ],
+)
+def test_drift_made_by_hand_is_found(host: FakeDocker, path: str, value: Any, words: str | None) -> None:
+    converge(host)
+    by_hand(host.named(NAME), path, value)
+    if words is None:
+        with pytest.raises(PlanError, match="did not make"):
+            converge(host)
+        return
+    outcome = converge(host)
+    assert words in reasons(outcome)
+    assert not converge(host).plan.changed
+
+
+def test_a_restart_policy_is_corrected_in_place(host: FakeDocker) -> None:
+    converge(host)
+    before = host.named(NAME)["Id"]
+    host.named(NAME)["HostConfig"]["RestartPolicy"] = {"Name": "no"}
+    assert reasons(converge(host)) == ["restart policy: no -> always"]
+    assert host.named(NAME)["Id"] == before
+
+
+def test_an_image_built_anew_under_the_same_reference_replaces_the_container(host: FakeDocker) -> None:
+    converge(host)
+    host.add_image(OLD, "3")
+    assert any(r.startswith("image digest: v1:1 -> v1:3") for r in reasons(converge(host)))
+
+
+def test_a_digest_of_other_settings_replaces_even_when_no_field_tells(host: FakeDocker) -> None:
+    converge(host)
+    host.named(NAME)["Config"]["Labels"][spec.DIGEST] = "v0:other"
+    assert reasons(converge(host)) == ["settings: not those that the container was made with"]
+
+
+def test_a_variable_of_the_image_is_not_taken_for_one_set_by_hand(host: FakeDocker) -> None:
+    wanted = changed(environment={"PATH": "/usr/bin"})
+    converge(host, wanted)
+    assert not converge(host, wanted).plan.changed
+
+
+# States -------------------------------------------------------------------------------------------------------------
+
+
+def test_stopped_stays_stopped_over_a_reboot_and_starts_again(host: FakeDocker) -> None:
+    converge(host)
+    outcome = converge(host, state=State.STOPPED)
+    assert reasons(outcome) == ["restart policy: always -> no", f"container {NAME}: started -> stopped"]
+    assert not converge(host, state=State.STOPPED).plan.changed
+    host.boot()
+    assert host.names() == {NAME: False}
+    converge(host)
+    assert host.names() == {NAME: True}
+    assert not converge(host).plan.changed
+
+
+def test_stopped_from_nothing_creates_and_does_not_start(host: FakeDocker) -> None:
+    converge(host, state=State.STOPPED)
+    assert host.names() == {NAME: False}
+    assert not converge(host, state=State.STOPPED).plan.changed
+
+
+def test_absent_removes_the_container_and_keeps_the_network(host: FakeDocker) -> None:
+    converge(host)
+    outcome = converge(host, state=State.ABSENT)
+    assert reasons(outcome) == [f"container {NAME}: present -> absent"]
+    assert host.names() == {}
+    assert "poppyfield" in host.networks_by_name
+    assert host.calls[-2:] == [f"stop {NAME}", f"remove {NAME}"]
+    assert not converge(host, state=State.ABSENT).plan.changed
+
+
+def test_recreate_never_warns_and_changes_nothing(host: FakeDocker) -> None:
+    converge(host)
+    outcome = converge(host, changed(shm_size=128), recreate=Recreate.NEVER)
+    assert not outcome.plan.changed
+    assert outcome.plan.warnings == ("Not applied, because recreate is never: shared memory: 64 -> 128",)
+
+
+def test_recreate_always_replaces(host: FakeDocker) -> None:
+    converge(host)
+    before = host.named(NAME)["Id"]
+    assert reasons(converge(host, recreate=Recreate.ALWAYS)) == ["recreate: always"]
+    assert host.named(NAME)["Id"] != before
+
+
+def test_a_container_that_somebody_stopped_is_started(host: FakeDocker) -> None:
+    converge(host)
+    host.named(NAME)["State"]["Running"] = False
+    assert reasons(converge(host)) == [f"container {NAME}: stopped -> started"]
+
+
+# What is not ours ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("name", [NAME, PREVIOUS])
+def test_a_container_that_is_not_ours_is_an_error_and_stays(host: FakeDocker, name: str, state: State) -> None:
+    converge(host, changed(name=name))
+    host.named(name)["Config"]["Labels"] = {"com.example": "theirs"}
+    before, calls = host.names(), list(host.calls)
+    with pytest.raises(PlanError, match=f"named {name} exists that Poppyfield did not make"):
+        converge(host, state=state)
+    assert (host.names(), host.calls) == (before, calls)
+
+
+def test_a_container_of_another_of_our_resources_is_an_error(host: FakeDocker) -> None:
+    converge(host, changed(resource="lizmap"))
+    with pytest.raises(PlanError, match="did not make"):
+        converge(host)
+
+
+def test_a_network_that_is_not_ours_is_an_error(host: FakeDocker) -> None:
+    host.create_network("poppyfield", "bridge", {}, True)
+    with pytest.raises(PlanError, match="network named poppyfield exists that Poppyfield did not make"):
+        converge(host)
+    assert host.names() == {}
+
+
+def test_a_data_folder_in_use_by_another_container_is_refused(host: FakeDocker) -> None:
+    converge(host, changed(name="somebody-else"))
+    with pytest.raises(PlanError, match="/srv is in use by the running container somebody-else"):
+        converge(host)
+    assert host.names() == {"somebody-else": True}
+
+
+def test_an_image_that_was_not_delivered_is_an_error_and_predicted_in_check_mode(host: FakeDocker) -> None:
+    converge(host)
+    missing = changed(image="poppyfield/postgis:none")
+    with pytest.raises(PlanError, match="deliver it first"):
+        converge(host, missing)
+    predicted = converge(host, missing, check_mode=True)
+    assert predicted.plan.changed
+    assert any("image: " in r for r in reasons(predicted))
+
+
+def test_a_folder_that_does_not_exist_is_refused_before_anything_stops(host: FakeDocker) -> None:
+    converge(host)
+    calls = list(host.calls)
+    with pytest.raises(PlanError, match="/no/such/folder"):
+        converge(host, changed(mounts=(Mount("/no/such/folder", "/data", read_only=False),)))
+    assert host.calls == calls
+
+
+# The way back -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [Behaviour(ends_with=3, log="FATAL: broken\n"), Behaviour(looks_until_healthy=-1, log="FATAL: broken\n")],
+    ids=["ends", "never healthy"],
+)
+def test_a_new_container_that_fails_gives_way_to_the_old_one(host: FakeDocker, behaviour: Behaviour) -> None:
+    converge(host)
+    before = host.named(NAME)["Id"]
+    host.behaviours[NEW] = behaviour
+    with pytest.raises(ApplyError) as raised:
+        converge(host, changed(image=NEW))
+    assert "FATAL: broken" in str(raised.value)
+    assert "The old container was put back and serves again." in str(raised.value)
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Id"] == before
+    assert host.named(NAME)["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert not converge(host).plan.changed
+
+
+def test_a_port_that_is_taken_gives_way_to_the_old_one(host: FakeDocker) -> None:
+    converge(host)
+    host.taken_ports.add("81")
+    with pytest.raises(ApplyError, match="address already in use"):
+        converge(host, changed(ports=(Port("0.0.0.0", 81, 8080),)))
+    assert not converge(host).plan.changed
+
+
+def test_without_an_old_one_the_failed_container_stays_to_be_looked_at(host: FakeDocker) -> None:
+    host.behaviours[OLD] = Behaviour(ends_with=1, log="no space")
+    with pytest.raises(ApplyError, match="There was no container before"):
+        converge(host)
+    host.behaviours[OLD] = Behaviour()
+    converge(host)
+    assert host.names() == {NAME: True}
+
+
+def steps_of_a_replacement() -> list[str]:
+    docker = FakeDocker()
+    docker.add_image(OLD, "1")
+    docker.add_image(NEW, "2")
+    converge(docker)
+    made = len(docker.calls)
+    converge(docker, changed(image=NEW))
+    return docker.calls[made:]
+
+
+REPLACEMENT = steps_of_a_replacement()
+
+
+def test_a_replacement_has_these_steps() -> None:
+    assert REPLACEMENT == [
+        f"stop {NAME}",
+        f"restart policy of {NAME}: no",
+        f"rename {NAME} to {PREVIOUS}",
+        f"create {NAME}",
+        f"start {NAME}",
+        f"remove {PREVIOUS}",
+    ]
+
+
+@pytest.mark.parametrize("step", REPLACEMENT)
+def test_docker_refuses_one_step_and_the_old_one_serves(host: FakeDocker, step: str) -> None:
+    converge(host)
+    host.refuse = step
+    with pytest.raises(ApplyError, match="refused to"):
+        converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
+    converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == NEW
+
+
+@pytest.mark.parametrize("step", range(1, len(REPLACEMENT) + 1))
+@pytest.mark.parametrize("reboots", [True, False], ids=["power cut", "killed"])
+@pytest.mark.parametrize("next_image", [NEW, OLD], ids=["again", "back"])
+@pytest.mark.parametrize("new_is_broken", [False, True], ids=["good", "broken"])
+def test_a_run_cut_off_after_any_step_is_mended_by_the_next(
+    host: FakeDocker, step: int, reboots: bool, next_image: str, new_is_broken: bool
+) -> None:
+    converge(host)
+    new_is_broken = new_is_broken and step < len(REPLACEMENT)
+    if new_is_broken:
+        host.behaviours[NEW] = Behaviour(ends_with=1)
+    host.power_cut_after = step
+    with pytest.raises(PowerCut):
+        converge(host, changed(image=NEW))
+    host.come_back()
+    if reboots:
+        host.boot()
+    assert [name for name, runs in host.names().items() if runs] in ([NAME], [])
+    if new_is_broken and next_image == NEW:
+        with pytest.raises(ApplyError):
+            converge(host, changed(image=NEW))
+        assert host.named(NAME)["Config"]["Image"] == OLD
+    else:
+        converge(host, changed(image=next_image))
+        assert host.named(NAME)["Config"]["Image"] == next_image
+        assert not converge(host, changed(image=next_image)).plan.changed
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["HostConfig"]["RestartPolicy"]["Name"] == "always"
+
+
+@pytest.mark.parametrize("first", range(1, len(REPLACEMENT)))
+@pytest.mark.parametrize("second", range(1, 6))
+def test_two_runs_cut_off_one_after_the_other_are_mended(host: FakeDocker, first: int, second: int) -> None:
+    converge(host)
+    for step in (first, second):
+        host.power_cut_after = step
+        try:
+            converge(host, changed(image=NEW))
+        except PowerCut:
+            host.boot()
+        host.come_back()
+    converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == NEW
+
+
+@pytest.mark.parametrize("first", range(1, len(REPLACEMENT)))
+@pytest.mark.parametrize("state", [State.STOPPED, State.ABSENT])
+def test_a_run_cut_off_is_mended_by_one_that_wants_another_state(host: FakeDocker, first: int, state: State) -> None:
+    converge(host)
+    host.power_cut_after = first
+    with pytest.raises(PowerCut):
+        converge(host, changed(image=NEW))
+    host.boot()
+    converge(host, changed(image=NEW), state=state)
+    assert host.names() == ({NAME: False} if state is State.STOPPED else {})
+    assert not converge(host, changed(image=NEW), state=state).plan.changed
+
+
+def test_the_service_gap_of_a_replacement_is_measured(host: FakeDocker) -> None:
+    converge(host)
+    host.behaviours[NEW] = Behaviour(looks_until_healthy=5)
+    assert converge(host, changed(image=NEW)).outage >= 4
+
+
+# Properties of the plan ---------------------------------------------------------------------------------------------
+
+WORDS = st.text("abcXYZ09_-", min_size=1, max_size=6)
+SPECS = st.builds(
+    ContainerSpec,
+    name=st.just(NAME),
+    resource=st.just("postgis"),
+    image=st.sampled_from([OLD, NEW]),
+    network=st.just("poppyfield"),
+    network_aliases=st.lists(WORDS, max_size=2, unique=True).map(tuple),
+    command=st.lists(WORDS, max_size=3).map(tuple),
+    environment=st.dictionaries(WORDS, WORDS, max_size=3),
+    mounts=st.dictionaries(WORDS, st.booleans(), max_size=3).map(
+        lambda d: tuple(Mount("/srv", f"/{name}", read_only=read_only) for name, read_only in d.items())
+    ),
+    tmpfs=st.dictionaries(WORDS, WORDS, max_size=2),
+    ports=st.lists(st.integers(1, 65535), max_size=2, unique=True).map(
+        lambda numbers: tuple(Port("0.0.0.0", number, number) for number in numbers)
+    ),
+    health=st.builds(HealthTiming, interval=st.none() | st.integers(1, 99), retries=st.none() | st.integers(1, 9)),
+    shm_size=st.integers(1, 10**9),
+    stop_timeout=st.integers(1, 999),
+    secret_stamps=st.dictionaries(WORDS, WORDS, max_size=2),
+)
+
+
+def fresh() -> FakeDocker:
+    docker = FakeDocker()
+    docker.add_image(OLD, "1")
+    docker.add_image(NEW, "2")
+    return docker
+
+
+@given(SPECS)
+def test_planning_from_what_was_just_applied_gives_no_step(wanted: ContainerSpec) -> None:
+    docker = fresh()
+    converge(docker, wanted)
+    assert converge(docker, wanted).plan.steps == ()
+
+
+@given(SPECS, SPECS)
+def test_a_plan_is_empty_only_when_nothing_differs_and_names_why_otherwise(
+    first: ContainerSpec, second: ContainerSpec
+) -> None:
+    docker = fresh()
+    converge(docker, first)
+    outcome = converge(docker, second)
+    assert bool(outcome.plan.steps) == bool(reasons(outcome))
+    if first == second:
+        assert not outcome.plan.changed
+    assert not converge(docker, second).plan.changed
+
+
+@given(
+    st.sampled_from(list(State)),
+    st.sampled_from(list(Recreate)),
+    st.tuples(st.booleans(), st.booleans(), st.booleans()),
+)
+def test_no_plan_has_a_step_on_what_is_not_ours(
+    state: State, recreate: Recreate, ours: tuple[bool, bool, bool]
+) -> None:
+    docker = fresh()
+    converge(docker)
+    converge(docker, changed(name=PREVIOUS, exclusive_folders=(), mounts=()))
+    engine = Engine(docker, errors)
+    snapshot = containers.take_snapshot(engine, SPEC)
+    for own, thing in zip(ours, (snapshot.current["Config"], snapshot.previous["Config"], snapshot.network), strict=True):
+        if not own:
+            thing["Labels"] = {}
+    try:
+        steps = plan.plan(SPEC, snapshot, state, recreate).steps
+    except PlanError:
+        assert not all(ours)
+        return
+    named = {step.container for step in steps}
+    if not ours[0]:
+        assert snapshot.current["Id"] not in named
+    if not ours[1]:
+        assert snapshot.previous["Id"] not in named
+
+
+# A bare host --------------------------------------------------------------------------------------------------------
+
+
+def test_on_a_bare_host_a_change_is_predicted() -> None:
+    outcome = containers.bare_host(SPEC, State.STARTED, "No Docker yet.")
+    assert outcome.result()["changed"]
+    assert not containers.bare_host(SPEC, State.ABSENT, "No Docker yet.").result()["changed"]
+
+
+def test_the_result_says_everything_and_holds_no_stamp_of_a_secret(host: FakeDocker) -> None:
+    result = converge(host).result()
+    assert result["container"] == {
+        "id": host.named(NAME)["Id"],
+        "name": NAME,
+        "image": OLD,
+        "running": True,
+        "health": "healthy",
+    }
+    assert result["steps"][-1] == f"wait until {NAME} is healthy"
+    assert result["seconds_without_service"] == 0
+
+
+def test_errors_of_the_engine_are_sentences(host: FakeDocker) -> None:
+    engine = Engine(host, errors)
+    with pytest.raises(EngineError, match="Docker could not start the container none"):
+        engine.start("none")
+
+
+
+def test_a_snapshot_of_nothing_is_empty(docker: FakeDocker) -> None:
+    assert containers.take_snapshot(Engine(docker, errors), SPEC) == Snapshot(neighbours=[])

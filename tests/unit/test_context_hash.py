@@ -1,0 +1,204 @@
+"""The digest of a build context depends on every byte and on nothing else, and .dockerignore is read as Docker reads it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.poppyfield import context_hash
+from ansible.module_utils.poppyfield.context_hash import ContextError, Entry
+from docker.utils.build import PatternMatcher
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+ENTRIES = st.lists(
+    st.builds(
+        Entry,
+        path=st.text("abc/.", min_size=1, max_size=8),
+        executable=st.booleans(),
+        link_target=st.none() | st.text("ab", min_size=1, max_size=3),
+        content=st.text("0123456789abcdef", max_size=6),
+    ),
+    unique_by=lambda entry: entry.path,
+    max_size=6,
+)
+
+
+def digest_of(folder: Path, additions: dict[str, str] | None = None, **facts: str) -> str:
+    sources = context_hash.scan(folder, additions or {})
+    entries, missing = context_hash.read_entries(sources)
+    assert not missing
+    digest: str = context_hash.digest(entries, facts)
+    return digest
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    folder = tmp_path / "context"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    (folder / "sub" / "a").write_text("a")
+    (folder / "link").symlink_to("sub/a")
+    (folder / "to-folder").symlink_to("sub")
+    return folder
+
+
+@given(ENTRIES, st.randoms())
+def test_the_order_of_entries_does_not_count(entries: list[Entry], random: object) -> None:
+    shuffled = sorted(entries, key=lambda _: random.random())  # type: ignore[attr-defined]
+    assert context_hash.digest(entries, {}) == context_hash.digest(shuffled, {})
+
+
+@given(ENTRIES, ENTRIES)
+def test_other_entries_give_another_digest(first: list[Entry], second: list[Entry]) -> None:
+    def key(entries: list[Entry]) -> set[tuple[object, ...]]:
+        return {(e.path, e.executable, e.link_target or "", e.content) for e in entries}
+
+    same = context_hash.digest(first, {}) == context_hash.digest(second, {})
+    assert same == (key(first) == key(second))
+
+
+@given(st.binary(min_size=1, max_size=64), st.data())
+def test_every_byte_counts(tmp_path_factory: pytest.TempPathFactory, content: bytes, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("bytes")
+    (folder / "file").write_bytes(content)
+    before = digest_of(folder)
+    position = data.draw(st.integers(0, len(content) - 1))
+    changed = bytearray(content)
+    changed[position] ^= data.draw(st.integers(1, 255))
+    (folder / "file").write_bytes(bytes(changed))
+    assert digest_of(folder) != before
+
+
+def test_dates_owners_other_modes_and_empty_folders_do_not_count(context: Path) -> None:
+    before = digest_of(context)
+    os.utime(context / "sub" / "a", (1, 1))
+    (context / "sub" / "a").chmod(0o600)
+    (context / "empty").mkdir()
+    assert digest_of(context) == before
+
+
+def test_the_executable_bit_link_target_name_and_facts_count(context: Path) -> None:
+    seen = {digest_of(context)}
+    (context / "sub" / "a").chmod(0o755)
+    seen.add(digest_of(context))
+    (context / "link").unlink()
+    (context / "link").symlink_to("sub/b")
+    seen.add(digest_of(context))
+    (context / "sub" / "a").rename(context / "sub" / "b")
+    seen.add(digest_of(context))
+    seen.add(digest_of(context, platform="linux/arm64"))
+    assert len(seen) == 5
+
+
+def test_a_link_to_a_folder_counts_as_a_link(context: Path) -> None:
+    entries, _ = context_hash.read_entries(context_hash.scan(context, {}))
+    assert Entry("to-folder", link_target="sub") in entries
+    assert not [e for e in entries if e.path.startswith("to-folder/")]
+
+
+def test_an_addition_counts_replaces_and_is_not_ignored(context: Path, tmp_path: Path) -> None:
+    (context / ".dockerignore").write_text("*.tar\nsub\n")
+    (context / "rootfs.tar").write_text("ignored")
+    (tmp_path / "made.tar").write_text("made")
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text("page")
+    sources = context_hash.scan(
+        context, {"rootfs.tar": str(tmp_path / "made.tar"), "dist/page": str(tmp_path / "page")}
+    )
+    assert set(sources) == {"Dockerfile", "link", "to-folder", "rootfs.tar", "dist/page/index.html"}
+    assert sources["rootfs.tar"].read_text() == "made"
+
+
+def test_an_addition_that_is_missing_is_an_error_or_a_stand_in(context: Path) -> None:
+    additions = {"rootfs.tar": "/no/such/file"}
+    with pytest.raises(ContextError, match="rootfs.tar.*does not exist"):
+        context_hash.scan(context, additions)
+    sources = context_hash.scan(context, additions, missing_allowed=True)
+    entries, missing = context_hash.read_entries(sources, missing_allowed=True)
+    assert missing == ["rootfs.tar"]
+    assert Entry("rootfs.tar", content="missing") in entries
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../x", ".", "a/../../x"])
+def test_an_addition_stays_inside_the_context(context: Path, path: str) -> None:
+    with pytest.raises(ContextError, match="must name a path inside"):
+        context_hash.scan(context, {path: "/etc/hostname"})
+
+
+def test_what_is_neither_file_nor_link_is_refused(context: Path) -> None:
+    os.mkfifo(context / "fifo")
+    with pytest.raises(ContextError, match="fifo is neither"):
+        digest_of(context)
+
+
+def test_a_context_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ContextError, match="is not a folder"):
+        context_hash.scan(tmp_path / "none", {})
+
+
+def test_what_is_staged_has_the_digest_and_the_modes_that_were_counted(context: Path, tmp_path: Path) -> None:
+    (context / "run").write_text("#!/bin/sh\n")
+    (context / "run").chmod(0o700)
+    (context / "sub" / "a").chmod(0o600)
+    before = digest_of(context)
+    sources = context_hash.scan(context, {})
+    entries, _ = context_hash.read_entries(sources)
+    staged = tmp_path / "staged"
+    staged.mkdir(mode=0o755)
+    old = os.umask(0o077)
+    try:
+        context_hash.stage(sources, entries, staged)
+    finally:
+        os.umask(old)
+    assert digest_of(staged) == before
+    modes = {p.name: stat.S_IMODE(p.lstat().st_mode) for p in staged.rglob("*") if not p.is_symlink()}
+    assert modes == {"Dockerfile": 0o644, "run": 0o755, "sub": 0o755, "a": 0o644}
+    assert stat.S_IMODE((context / "sub" / "a").stat().st_mode) == 0o600
+
+
+# .dockerignore ------------------------------------------------------------------------------------------------------
+
+CASES = [
+    ("*.md", "README.md", True),
+    ("*.md", "docs/README.md", False),
+    ("**/*.md", "docs/deep/README.md", True),
+    ("**/*.md", "README.md", True),
+    ("docs", "docs/deep/README.md", True),
+    ("/docs/", "docs/a", True),
+    ("docs/**", "docs/a/b", True),
+    ("docs/?.md", "docs/a.md", True),
+    ("docs/?.md", "docs/ab.md", False),
+    ("[a-c].txt", "b.txt", True),
+    ("[^a-c].txt", "b.txt", False),
+    ("[^a-c].txt", "d.txt", True),
+    (r"\*.md", "x.md", False),
+    ("*\n!keep.md", "keep.md", False),
+    ("*\n!keep.md", "other.md", True),
+    ("docs\n!docs/keep", "docs/keep", False),
+    ("!keep\nkeep", "keep", True),
+    ("# comment\n\n   \na", "a", True),
+    ("./a/../b", "b", True),
+    ("a.b", "axb", False),
+    (".", "a", False),
+]
+
+
+@pytest.mark.parametrize(("text", "path", "ignored"), CASES)
+def test_dockerignore(text: str, path: str, ignored: bool) -> None:
+    assert context_hash.is_ignored(path, context_hash.parse_dockerignore(text)) is ignored
+
+
+NAMES = st.sampled_from(["a", "b", "ab", "a.b", "ba"])
+PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
+PATTERNS = st.lists(NAMES | st.sampled_from(["*", "?", "**", "a*", "*b", "a?b"]), min_size=1, max_size=4).map("/".join)
+LINES = st.lists(st.tuples(st.sampled_from(["", "!"]), PATTERNS).map("".join), min_size=1, max_size=4)
+
+
+@settings(max_examples=500)
+@given(LINES, PATHS)
+def test_dockerignore_agrees_with_the_docker_sdk(lines: list[str], path: str) -> None:
+    ours = context_hash.is_ignored(path, context_hash.parse_dockerignore("\n".join(lines)))
+    assert ours == PatternMatcher(lines).matches(path)
