@@ -69,6 +69,7 @@ class Existing:
 
     running: bool
     ports: dict[str, int]
+    state_dir: str
 
 
 def capabilities(bounding_set: int) -> list[str]:
@@ -119,9 +120,10 @@ def check_ownership(name: str, found: dict[str, str], what: str = "container") -
 
 
 def check_reuse(pi: Pi, existing: Existing) -> None:
-    """Refuse to start an existing Pi with other ports than it was made with: Docker can't change them."""
-    asked = port_options(pi.ssh_port, pi.map_port)
-    for option, made_with in port_options(existing.ports["22/tcp"], existing.ports["80/tcp"]).items():
+    """Refuse to start an existing Pi with other options than it was made with: Docker can't change them."""
+    asked = {**port_options(pi.ssh_port, pi.map_port), "--state-dir": pi.state_dir}
+    ports = port_options(existing.ports["22/tcp"], existing.ports["80/tcp"])
+    for option, made_with in {**ports, "--state-dir": existing.state_dir}.items():
         if made_with != asked[option]:
             raise EmulatorError(
                 f"The emulated Pi {pi.name} was made with {option} {made_with}, not {asked[option]}. "

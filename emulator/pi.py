@@ -19,11 +19,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import docker
 from docker.models.containers import Container
+from docker.models.volumes import Volume
 
 from emulator import binfmt, login, options, rootfs
 from emulator.options import EmulatorError
@@ -66,6 +68,8 @@ class Emulator:
             container = self._create(pi)
         else:
             options.check_reuse(pi, existing(container))
+            if container.attrs["Config"]["Image"] != image_name(platform.machine()):
+                say(f"{pi.name} keeps the older image that it was made from; a new one: destroy --name {pi.name}")
         self._power_on(container, timeout)
 
     def power_on(self, name: str, timeout: float) -> None:
@@ -128,7 +132,7 @@ class Emulator:
             raise EmulatorError(f"There is no emulated Pi named {name}: make it with `start --name {name} ...`")
         return container
 
-    def _volumes(self, name: str) -> list[docker.models.volumes.Volume]:
+    def _volumes(self, name: str) -> list[Volume]:
         found = {volume.name: volume for volume in self.client.volumes.list()}
         volumes = [found[volume_name] for volume_name in options.volume_names(name) if volume_name in found]
         for volume in volumes:
@@ -148,7 +152,7 @@ class Emulator:
 
     def _power_on(self, container: Container, timeout: float) -> None:
         pi = existing(container)
-        files = login.StateFiles(Path(container.labels[options.STATE_LABEL]))
+        files = login.StateFiles(Path(pi.state_dir))
         login.make_key(files.key)
         authorized = {"/home/pi/.ssh/authorized_keys": (public_half(files.key), 0o600, login.USER_ID)}
         container.put_archive("/", login.archive(authorized))
@@ -205,7 +209,8 @@ def existing(container: Container) -> options.Existing:
     """Return what matters of a container that exists."""
     bindings = container.attrs["HostConfig"]["PortBindings"] or {}
     ports = {inside: int(outside[0]["HostPort"]) for inside, outside in bindings.items()}
-    return options.Existing(running=container.status == "running", ports=ports)
+    state_dir = container.labels[options.STATE_LABEL]
+    return options.Existing(running=container.status == "running", ports=ports, state_dir=state_dir)
 
 
 def bounding_set() -> int:
@@ -297,12 +302,13 @@ def last_words(container: Container) -> str:
     container.reload()
     if container.status == "running":
         return run_in(container, "journalctl", "--boot", "--no-pager", f"--lines={JOURNAL_LINES}")
-    return container.logs(tail=JOURNAL_LINES).decode(errors="replace")
+    return bytes(container.logs(tail=JOURNAL_LINES, stream=False)).decode(errors="replace")
 
 
 def run_in(container: Container, *command: str) -> str:
     """Return what a command in the container prints."""
-    return container.exec_run(list(command)).output.decode(errors="replace").strip()
+    output = cast(bytes, container.exec_run(list(command)).output)
+    return output.decode(errors="replace").strip()
 
 
 def say(text: str) -> None:

@@ -35,6 +35,9 @@ attributes:
   diff_mode:
     description: Shows no difference.
     support: none
+  idempotent:
+    description: A second run finds what was recorded and changes nothing.
+    support: full
 author:
   - Poppyfield contributors (@poppyfield)
 """

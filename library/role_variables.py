@@ -32,6 +32,9 @@ attributes:
   diff_mode:
     description: Changes nothing, so there is no difference to show.
     support: none
+  idempotent:
+    description: Changes nothing, however often it runs.
+    support: full
 author:
   - Poppyfield contributors (@poppyfield)
 """

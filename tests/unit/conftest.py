@@ -58,7 +58,7 @@ Run = Callable[..., dict[str, Any]]
 def run_module() -> Run:
     """Run a module as Ansible would; give what it printed."""
 
-    def run(name: str, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(name: str, /, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
         module = load_module(name)
         output = io.StringIO()
         given = {

@@ -162,6 +162,7 @@ function createSource() {
     }
     failures = 0;
     $("#progress").hidden = true;
+    hideCard();
   });
   source.on("imageloaderror", () => {
     failures += 1;
@@ -170,6 +171,7 @@ function createSource() {
       // After a restart of the database the first picture may fail.
       setTimeout(() => source.refresh(), 1_500);
     } else {
+      hideCard();
       showNotice(texts.pictureFailed, () => source.refresh());
     }
   });
@@ -183,6 +185,8 @@ function drawLayers() {
   picture.setVisible(names.length > 0);
   if (names.length > 0) {
     picture.getSource().updateParams({ LAYERS: names.join(",") });
+  } else {
+    hideCard();
   }
   const sources = attributions(open.layers, open.hidden);
   $("#attribution").textContent = sources.length > 0 ? `${texts.attribution} ${sources.join(", ")}` : "";
@@ -371,7 +375,7 @@ async function openProject(project, place) {
       center: getCenter(extent),
     }),
   );
-  hideCard();
+  // The card stays until the first picture is there: it takes its time on a computer that just started.
   $("#panel").hidden = !wide.matches;
   $("#panel-toggle").hidden = false;
   $("#panel-toggle").setAttribute("aria-expanded", String(wide.matches));

@@ -1,0 +1,81 @@
+"""delivered_image against the fake engine: load what is missing, keep what may be needed, touch nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.engine import Engine, EngineError
+from docker import errors
+
+from tests.doubles.docker_engine import FakeDocker
+
+REFERENCE = "poppyfield/postgis:trixie-arm64-000000000002"
+Library = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def deliver(library: Library, docker: FakeDocker, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    archive = tmp_path / "image.tar.gz"
+    archive.write_text(f"image {REFERENCE} 2")
+
+    def run(look_only: bool = False, **changes: Any) -> dict[str, Any]:
+        params = {"name": REFERENCE, "digest": "2", "archive": str(archive), "keep": 2, "state": "present", **changes}
+        result: dict[str, Any] = library("delivered_image").converge(
+            Engine(docker, errors), params, look_only=look_only
+        )
+        return result
+
+    return run
+
+
+def test_a_missing_image_is_loaded_once(deliver: Callable[..., dict[str, Any]], docker: FakeDocker) -> None:
+    looked = deliver(look_only=True)
+    assert looked["changed"] and not looked["present"] and docker.calls == []
+    loaded = deliver()
+    assert loaded["reasons"] == [f"image {REFERENCE}: absent -> present"]
+    assert loaded["image_id"] == docker.images_by_reference[REFERENCE]["Id"]
+    again = deliver()
+    assert not again["changed"] and again["present"]
+    assert docker.calls == [f"load {REFERENCE}"]
+
+
+def test_an_image_of_the_same_name_with_another_digest_is_not_the_one(
+    deliver: Callable[..., dict[str, Any]], docker: FakeDocker
+) -> None:
+    docker.add_image(REFERENCE, "1")
+    assert deliver()["changed"]
+    assert not deliver()["changed"]
+
+
+def test_an_archive_of_something_else_is_an_error(deliver: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "image.tar.gz").write_text(f"image {REFERENCE} 3")
+    with pytest.raises(EngineError, match="does not hold"):
+        deliver()
+    (tmp_path / "image.tar.gz").write_text("garbage")
+    with pytest.raises(EngineError, match="invalid tar header"):
+        deliver()
+    with pytest.raises(EngineError, match="no archive was given"):
+        deliver(archive=None)
+
+
+def test_old_versions_go_except_those_in_use(deliver: Callable[..., dict[str, Any]], docker: FakeDocker) -> None:
+    old = [f"poppyfield/postgis:trixie-arm64-{n:012d}" for n in (10, 11, 12)]
+    for reference in old:
+        docker.add_image(reference, "x")
+    docker.add_image("poppyfield/postgis:latest")
+    docker.containers_by_id["c"] = {"Image": docker.images_by_reference[old[0]]["Id"]}
+    assert deliver()["pruned"] == [old[1]]
+    assert set(docker.images_by_reference) == {REFERENCE, old[0], old[2], "poppyfield/postgis:latest"}
+
+
+def test_absent(deliver: Callable[..., dict[str, Any]], docker: FakeDocker) -> None:
+    assert not deliver(state="absent")["changed"]
+    deliver()
+    assert deliver(state="absent")["reasons"] == [f"image {REFERENCE}: present -> absent"]
+    docker.add_image(REFERENCE)
+    with pytest.raises(EngineError, match="not made by Poppyfield"):
+        deliver(state="absent")

@@ -1,0 +1,322 @@
+"""Roles, databases, passwords and memory settings: pure decisions, and the order in which the cluster hears of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield import postgres
+from ansible.module_utils.poppyfield.engine import Engine, EngineError, Result
+from ansible.module_utils.poppyfield.postgres import ClusterState, Database, PostgresError, Role
+from hypothesis import given
+from hypothesis import strategies as st
+
+GIB = 1024**3
+MIB = 1024**2
+PASSWORD = "correct horse battery"
+ROLE = Role("lizmap", PASSWORD)
+GIS = Database("gis", "lizmap", ("postgis",), "")
+SALTS = {"lizmap": b"0123456789abcdef"}
+
+
+def state_of(**changes: Any) -> ClusterState:
+    role = {
+        "role": "lizmap",
+        "password": postgres.scram_verifier(PASSWORD, b"another salt 123"),
+        "rolcanlogin": True,
+        "rolsuper": False,
+        "rolcreatedb": False,
+        "rolcreaterole": False,
+        "rolreplication": False,
+        "rolbypassrls": False,
+    }
+    database = {"database": "gis", "owner": "lizmap", "public": False}
+    return ClusterState(
+        roles={"lizmap": {**role, **changes.get("role", {})}},
+        databases={"gis": {**database, **changes.get("database", {})}, **changes.get("databases", {})},
+        extensions=changes.get("extensions", frozenset({("gis", "postgis")})),
+    )
+
+
+def changes_for(state: ClusterState, database: Database = GIS) -> list[postgres.Change]:
+    changes: list[postgres.Change] = postgres.plan_changes([ROLE], [database], state, SALTS)
+    return changes
+
+
+# Passwords ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_verifier_is_that_of_the_standard() -> None:
+    # RFC 7677's example: user "user", password "pencil".
+    salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+    assert postgres.scram_verifier("pencil", salt, 4096) == (
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"
+        "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+    )
+
+
+PASSWORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=20)
+
+
+@given(PASSWORDS, PASSWORDS, st.binary(min_size=8, max_size=16))
+def test_a_verifier_matches_its_own_password_only(first: str, second: str, salt: bytes) -> None:
+    stored = postgres.scram_verifier(first, salt)
+    assert postgres.password_matches(second, stored) == (first == second)
+
+
+@pytest.mark.parametrize("stored", [None, "", "md5abcdef", "SCRAM-SHA-256$x", PASSWORD])
+def test_what_is_no_verifier_matches_nothing(stored: str | None) -> None:
+    assert not postgres.password_matches(PASSWORD, stored)
+
+
+@pytest.mark.parametrize("password", ["", "two\nlines", "caf\u00e9", "tab\t"])
+def test_a_password_that_can_be_read_in_two_ways_is_refused_without_showing_it(password: str) -> None:
+    with pytest.raises(PostgresError) as raised:
+        postgres.check_password(password, "/etc/secret")
+    assert str(raised.value) == "The password in /etc/secret must be one line of printable ASCII characters."
+
+
+# Quoting ------------------------------------------------------------------------------------------------------------
+
+
+def test_quoting() -> None:
+    assert postgres.identifier('o"dd') == '"o""dd"'
+    assert postgres.literal("o'dd") == "'o''dd'"
+    assert postgres.literal("back\\slash'") == " E'back\\\\slash'''"
+    assert postgres.connection("gis") == "'dbname=''gis'''"
+    assert postgres.connection("o'd\\d") == "'dbname=''o\\\\''d\\\\\\\\d'''"
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "a\0b", "x" * 64])
+def test_names_that_cannot_be_are_refused(name: str) -> None:
+    with pytest.raises(PostgresError, match="cannot be a name"):
+        postgres.identifier(name)
+
+
+@given(st.text(max_size=30))
+def test_a_quoted_text_cannot_end_early(text: str) -> None:
+    if "\0" in text:
+        return
+    quoted = postgres.literal(text).strip()
+    inside = quoted.removeprefix("E")[1:-1]
+    if quoted.startswith("E"):
+        inside = inside.replace("\\\\", "")
+        assert "\\" not in inside
+    assert "'" not in inside.replace("''", "")
+
+
+# Planning -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_that_is_right_needs_nothing() -> None:
+    assert changes_for(state_of()) == []
+
+
+def test_an_empty_cluster_gets_role_then_database_under_its_name_last() -> None:
+    database = Database("gis", "lizmap", ("postgis",), "/srv/initial.sql")
+    roles, made = changes_for(ClusterState(), database)
+    assert roles.words == ("role lizmap: absent -> present",)
+    assert "CREATE ROLE \"lizmap\" LOGIN NOSUPERUSER" in roles.script
+    assert made.words == (
+        "database gis: absent -> present",
+        "database gis: extension postgis added",
+        "database gis: first content loaded from /srv/initial.sql",
+    )
+    assert made.script.index("CREATE DATABASE \"gis__loading\"") < made.script.index("CREATE EXTENSION")
+    assert made.script.index("CREATE EXTENSION") < made.script.index("SET SESSION AUTHORIZATION \"lizmap\"")
+    assert "RENAME" not in made.script
+    assert made.sql_file == "/srv/initial.sql"
+    assert "RENAME TO \"gis\"" in made.after_file
+
+
+def test_what_a_cut_off_load_left_is_dropped_and_done_again() -> None:
+    leftover = {"gis__loading": {"database": "gis__loading", "owner": "lizmap", "public": False}}
+    unfinished = ClusterState(roles=state_of().roles, databases=leftover)
+    (made,) = changes_for(unfinished)
+    assert made.script.index("DROP DATABASE \"gis__loading\"") < made.script.index("CREATE DATABASE")
+    (cleaned,) = changes_for(state_of(databases=leftover))
+    assert cleaned.words == ("database gis__loading: left by a run that was cut off, removed",)
+    assert "DROP DATABASE \"gis\"" not in cleaned.script
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "sql"),
+    [
+        ({"role": {"rolsuper": True}}, "role lizmap: NOSUPERUSER", "NOSUPERUSER"),
+        ({"role": {"rolcanlogin": False}}, "role lizmap: LOGIN", "LOGIN"),
+        ({"role": {"rolbypassrls": True}}, "role lizmap: NOBYPASSRLS", "NOBYPASSRLS"),
+        ({"role": {"password": None}}, "role lizmap: password renewed", "PASSWORD 'SCRAM-SHA-256$"),
+        ({"database": {"owner": "postgres"}}, "database gis: owner postgres -> lizmap", "OWNER TO \"lizmap\""),
+        ({"database": {"public": True}}, "database gis: no longer open to every role", "FROM PUBLIC"),
+        ({"extensions": frozenset()}, "database gis: extension postgis added", "CREATE EXTENSION"),
+    ],
+)
+def test_each_drift_is_named_and_corrected(changes: dict[str, Any], words: str, sql: str) -> None:
+    (change,) = changes_for(state_of(**changes))
+    assert change.words == (words,)
+    assert sql in change.script
+
+
+def test_no_words_and_no_text_of_a_change_hold_the_password_or_a_verifier() -> None:
+    for change in changes_for(state_of(role={"password": None, "rolsuper": True})):
+        assert PASSWORD not in change.script
+        assert "SCRAM" not in repr(change)
+    assert PASSWORD not in repr(ROLE)
+    assert "SCRAM" not in repr(state_of())
+
+
+@pytest.mark.parametrize(
+    ("roles", "databases", "message"),
+    [
+        ([ROLE, ROLE], [], "role lizmap is given twice"),
+        ([ROLE], [GIS, GIS], "database gis is given twice"),
+        ([Role("postgres", PASSWORD)], [], "belongs to PostgreSQL itself"),
+        ([Role("pg_monitor", PASSWORD)], [], "belongs to PostgreSQL itself"),
+        ([], [Database("template1", "lizmap")], "belongs to PostgreSQL itself"),
+        ([], [Database("x" * 60, "lizmap")], "cannot be a name"),
+    ],
+)
+def test_what_cannot_be_wanted(roles: list[Role], databases: list[Database], message: str) -> None:
+    with pytest.raises(PostgresError, match=message):
+        postgres.check_wanted(roles, databases)
+
+
+def test_an_owner_must_be_among_the_roles() -> None:
+    with pytest.raises(PostgresError, match="owner nobody of the database gis is not among the roles"):
+        changes_for(ClusterState(), Database("gis", "nobody"))
+
+
+def test_the_state_is_read_in_one_script_with_one_connection_a_database() -> None:
+    script = postgres.state_script([ROLE], [GIS, Database("plain", "lizmap")])
+    assert script.count("\\connect 'dbname=''gis'''") == 1
+    assert "\\connect 'dbname=''plain'''" not in script
+    assert "'gis', 'gis__loading', 'plain', 'plain__loading'" in script
+
+
+def test_an_answer_that_is_not_json_is_an_error() -> None:
+    with pytest.raises(PostgresError, match="not JSON"):
+        postgres.parse_state("hello")
+
+
+# Memory -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ram", "buffers", "work"),
+    [(GIB, "204MB", "2MB"), (2 * GIB, "409MB", "5MB"), (4 * GIB, "819MB", "10MB"), (8 * GIB, "1638MB", "20MB")],
+)
+def test_memory_follows_the_pi(ram: int, buffers: str, work: str) -> None:
+    settings = postgres.memory_settings(ram, 0.4)
+    assert settings["shared_buffers"] == buffers
+    assert settings["work_mem"] == work
+
+
+def test_a_kernel_that_reports_a_little_less_changes_nothing() -> None:
+    assert postgres.memory_settings(GIB - 90 * MIB, 0.4) == postgres.memory_settings(GIB, 0.4)
+    assert postgres.shared_memory_size(GIB - 90 * MIB, 0.4) == postgres.shared_memory_size(GIB, 0.4)
+
+
+@given(st.integers(512 * MIB, 64 * GIB), st.floats(0.05, 0.9))
+def test_the_settings_fit_into_the_memory(ram: int, share: float) -> None:
+    settings = postgres.memory_settings(ram, share)
+    size = {name: int(value.removesuffix("MB")) * MIB for name, value in settings.items() if value.endswith("MB")}
+    assert size["shared_buffers"] + size["maintenance_work_mem"] <= max(ram * share, 128 * MIB)
+    assert size["effective_cache_size"] <= ram
+    assert not set(settings) & {"fsync", "full_page_writes", "synchronous_commit"}
+
+
+def test_the_command_is_sorted_and_refuses_what_is_no_setting() -> None:
+    assert postgres.server_command({"b": "2", "a": "1"}) == ("postgres", "-c", "a=1", "-c", "b=2")
+    with pytest.raises(PostgresError, match="not the name of a PostgreSQL setting"):
+        postgres.server_command({"a=1 -c b": "2"})
+
+
+# The module's part --------------------------------------------------------------------------------------------------
+
+
+class FakePsql:
+    """Answers the state script with what it is told, and keeps what else it hears."""
+
+    def __init__(self, *answers: Sequence[dict[str, Any]]) -> None:
+        self.answers = list(answers)
+        self.heard: list[str] = []
+        self.argv: list[str] = []
+
+    def __call__(self, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
+        self.argv = list(argv)
+        script = b"".join(chunks).decode()
+        if "json_build_object" in script:
+            return Result(0, "\n".join(json.dumps(line) for line in self.answers.pop(0)), "")
+        self.heard.append(script)
+        if "bad sql" in script:
+            return Result(3, "", "psql:<stdin>:7: ERROR:  syntax error\n")
+        return Result(0, "", "")
+
+
+Library = Callable[[str], ModuleType]
+
+
+def right() -> list[dict[str, Any]]:
+    state = state_of()
+    return [*state.roles.values(), *state.databases.values(), {"extension": "postgis", "in": "gis"}]
+
+
+def test_a_cluster_is_read_changed_and_read_again(library: Library, tmp_path: Path) -> None:
+    sql = tmp_path / "initial.sql"
+    sql.write_text("CREATE TABLE t ();")
+    psql = FakePsql([], right())
+    cluster = library("postgis_container").Cluster([ROLE], [Database("gis", "lizmap", ("postgis",), str(sql))])
+    words = cluster.apply(Engine(None, None, psql), "websig-postgis")
+    assert words[0] == "role lizmap: absent -> present"
+    assert psql.argv[:6] == ["docker", "exec", "-i", "--user", "postgres", "websig-postgis"]
+    assert psql.heard[1].index("SET SESSION AUTHORIZATION") < psql.heard[1].index("CREATE TABLE t")
+    assert psql.heard[1].index("CREATE TABLE t") < psql.heard[1].index("RENAME TO")
+    assert not any(PASSWORD in text for text in [*psql.heard, *psql.argv])
+
+
+def test_a_cluster_that_is_right_is_only_read(library: Library) -> None:
+    psql = FakePsql(right())
+    cluster = library("postgis_container").Cluster([ROLE], [GIS])
+    assert cluster.apply(Engine(None, None, psql), "websig-postgis") == []
+    assert psql.heard == []
+
+
+def test_a_change_that_does_not_hold_is_an_error(library: Library) -> None:
+    cluster = library("postgis_container").Cluster([ROLE], [])
+    with pytest.raises(EngineError, match="did not hold: role lizmap: absent -> present"):
+        cluster.apply(Engine(None, None, FakePsql([], [])), "websig-postgis")
+
+
+def test_what_postgresql_refuses_is_shown(library: Library, tmp_path: Path) -> None:
+    sql = tmp_path / "initial.sql"
+    sql.write_text("bad sql")
+    cluster = library("postgis_container").Cluster([ROLE], [Database("gis", "lizmap", (), str(sql))])
+    with pytest.raises(EngineError, match=r"PostgreSQL refused .*first content.*syntax error"):
+        cluster.apply(Engine(None, None, FakePsql(right()[:1])), "websig-postgis")
+
+
+def test_the_modules_parameters_become_the_specification(library: Library) -> None:
+    module = library("postgis_container")
+    params = {
+        "name": "websig-postgis",
+        "image": "i",
+        "network": "poppyfield",
+        "network_alias": "postgis",
+        "data_folder": "/srv/data",
+        "memory_share": 0.4,
+        "settings": {"max_connections": 10, "jit": False},
+        "health": None,
+        "stop_timeout": 120,
+    }
+    spec = module.spec_of(params, GIB)
+    assert "max_connections=10" in spec.command
+    assert "jit=off" in spec.command
+    assert spec.ports == ()
+    assert spec.exclusive_folders == ("/srv/data",)
+    with pytest.raises(PostgresError, match="memory_share must be between"):
+        module.spec_of({**params, "memory_share": 1.5}, GIB)

@@ -1,0 +1,166 @@
+"""Every host that is refused is refused with a sentence that names the remedy, and all reasons come at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield import requirements
+from ansible.module_utils.poppyfield.requirements import Disk, Facts, Listener, Requirements
+
+PI = Facts(
+    os_id="debian",
+    os_version_id="13",
+    os_id_like=(),
+    os_name="Debian GNU/Linux 13 (trixie)",
+    architecture="arm64",
+    machine="aarch64",
+    memory_mb=3800,
+    clock_year=2026,
+    disks=(Disk("/srv", 20000),),
+    listeners=(Listener(80, busy=False),),
+)
+NEEDS = Requirements(
+    profile="trixie",
+    architecture="arm64",
+    memory_mb=900,
+    earliest_year=2025,
+    disks=({"path": "/srv", "free_mb": 4000, "variable": "data_folder"},),
+    ports=({"port": 80, "container": "websig-lizmap", "variable": "lizmap_port"},),
+)
+
+
+def problems(needs: dict[str, Any] | None = None, **facts: Any) -> list[str]:
+    found: list[str] = requirements.problems(
+        dataclasses.replace(PI, **facts), dataclasses.replace(NEEDS, **(needs or {}))
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("facts", "needs"),
+    [
+        ({}, {}),
+        ({"os_version_id": "12"}, {"profile": "bookworm"}),
+        ({"os_version_id": "12"}, {"profile": "trixie"}),
+        (
+            {"os_id": "raspbian", "os_version_id": "12", "architecture": "armhf", "machine": "armv7l"},
+            {"profile": "bookworm", "architecture": "armhf"},
+        ),
+        # A 32-bit system on a 64-bit kernel, as Raspberry Pi OS boots on a Pi 4.
+        ({"os_version_id": "12", "architecture": "armhf"}, {"profile": "bookworm", "architecture": "armhf"}),
+        ({"architecture": "amd64", "machine": "x86_64"}, {"architecture": "amd64", "allow_amd64": True}),
+        ({"listeners": (Listener(80, busy=True, owner="websig-lizmap"),)}, {}),
+        ({"listeners": (Listener(80, busy=True, owner="websig-lizmap-previous"),)}, {}),
+    ],
+)
+def test_supported(facts: dict[str, Any], needs: dict[str, Any]) -> None:
+    assert problems(needs, **facts) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "needs", "words"),
+    [
+        ({"os_id": "ubuntu", "os_version_id": "24.04", "os_name": "Ubuntu 24.04"}, {}, ["Ubuntu 24.04", "Supported are"]),
+        ({"os_id": "", "os_name": ""}, {}, ["unknown system", "Supported are"]),
+        ({"os_version_id": "11", "os_name": "Debian 11"}, {}, ["Debian 11", "Supported are"]),
+        ({"machine": "armv6l", "architecture": "armhf"}, {"architecture": "armhf"}, ["ARMv6", "Supported are"]),
+        (
+            {"architecture": "armhf"},
+            {"architecture": "armhf", "profile": "bookworm"},
+            ["32-bit system of trixie", "no PostGIS", "64-bit Raspberry Pi OS"],
+        ),
+        (
+            {"architecture": "armhf", "os_version_id": "12"},
+            {"architecture": "armhf"},
+            ["profile trixie has no images for armhf", "bookworm"],
+        ),
+        ({"architecture": "amd64"}, {"architecture": "amd64"}, ["amd64", "for tests only"]),
+        ({"architecture": "riscv64"}, {"architecture": ""}, ["riscv64", "Supported are"]),
+        ({"architecture": "arm64"}, {"architecture": "armhf"}, ["inventory says that this host is armhf", "arm64"]),
+        ({"memory_mb": 430}, {}, ["430 MB of memory", "900 MB"]),
+        ({"clock_year": 1970}, {}, ["year 1970", "Set it"]),
+        ({"disks": (Disk("/srv", 12),)}, {}, ["/srv (data_folder) has 12 MB free", "4000 MB"]),
+        ({"disks": ()}, {}, ["/srv (data_folder) could not be read"]),
+        ({"listeners": (Listener(80, busy=True),)}, {}, ["port 80 (lizmap_port)", "another program", "ss -ltnp"]),
+        ({"listeners": (Listener(80, busy=True, owner="web"),)}, {}, ["the container web"]),
+        ({"foreign_containers": ("websig-postgis",)}, {}, ["container named websig-postgis", "did not make"]),
+        ({"foreign_networks": ("poppyfield",)}, {}, ["network named poppyfield", "did not make"]),
+        ({}, {"profile": "sid"}, ["profile 'sid' does not exist", "trixie, bookworm"]),
+    ],
+)
+def test_each_problem_alone(facts: dict[str, Any], needs: dict[str, Any], words: list[str]) -> None:
+    (sentence,) = problems(needs, **facts)
+    for word in words:
+        assert word in sentence
+    assert sentence.endswith(".")
+
+
+def test_all_problems_come_together_in_a_fixed_order() -> None:
+    found = problems(
+        None, os_id="arch", architecture="armhf", memory_mb=1, clock_year=1970, disks=(), foreign_networks=("poppyfield",)
+    )
+    beginnings = ["The operating", "This is a 32-bit", "The inventory", "The host has", "The clock", "The free", "A Docker"]
+    assert [s[: len(b)] for s, b in zip(found, beginnings, strict=True)] == beginnings
+
+
+def test_a_port_without_a_container_of_ours_is_never_held_by_one() -> None:
+    needs = {"ports": ({"port": 80},)}
+    assert len(problems(needs, listeners=(Listener(80, busy=True),))) == 1
+
+
+def test_a_memory_cgroup_that_is_off_is_a_warning() -> None:
+    assert requirements.warnings(PI) == []
+    assert len(requirements.warnings(dataclasses.replace(PI, memory_cgroup=False))) == 1
+
+
+def test_reading_os_release() -> None:
+    text = "PRETTY_NAME=\"Raspbian GNU/Linux 12\"\nID=raspbian\nID_LIKE='debian'\n# comment\n\nVERSION_ID=\"12\"\n"
+    assert requirements.parse_os_release(text) == {
+        "PRETTY_NAME": "Raspbian GNU/Linux 12",
+        "ID": "raspbian",
+        "ID_LIKE": "debian",
+        "VERSION_ID": "12",
+    }
+
+
+def test_reading_listeners() -> None:
+    head = "  sl  local_address rem_address   st\n"
+    four = head + "   0: 00000000:0050 00000000:0000 0A\n   1: 0100007F:1F90 0100007F:0016 01\n"
+    six = head + "   0: 00000000000000000000000000000000:01BB 0:0 0A\n"
+    assert requirements.listening_ports(four, six) == {80, 443}
+    assert requirements.listening_ports("", "") == set()
+
+
+def test_reading_published_ports() -> None:
+    listing = (
+        "websig-lizmap\t0.0.0.0:80->8080/tcp, [::]:80->8080/tcp, 5432/tcp\n"
+        "other\t127.0.0.1:9000-9001->9000-9001/tcp, 0.0.0.0:53->53/udp\n"
+    )
+    assert requirements.published_ports(listing) == {80: "websig-lizmap", 9000: "other", 9001: "other"}
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "controllers", "enabled"),
+    [
+        ("#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t0\t1\t0\n", "cpuset cpu io pids", False),
+        ("#subsys_name\thierarchy\tnum_cgroups\tenabled\nmemory\t5\t100\t1\n", "", True),
+        ("", "cpuset cpu io memory pids", True),
+        ("", "", False),
+    ],
+)
+def test_reading_the_memory_cgroup(cgroups: str, controllers: str, enabled: bool) -> None:
+    assert requirements.memory_cgroup_enabled(cgroups, controllers) is enabled
+
+
+def test_the_module_reports_facts_and_every_problem(run_module: Any) -> None:
+    result = run_module(
+        "host_requirements", memory_mb=10**9, disk=[{"path": "/no/such/folder", "free_mb": 10**9}], allow_amd64=True
+    )
+    assert result["failed"]
+    assert not result["changed"]
+    assert any("of memory" in s for s in result["problems"])
+    assert any("/no/such/folder has" in s for s in result["problems"])
+    assert all(sentence in result["msg"] for sentence in result["problems"])
+    assert result["facts"]["clock_year"] >= 2025

@@ -1,0 +1,101 @@
+"""Secrets are made once, kept, corrected, and never shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., dict[str, Any]]
+SECRET = "correct-horse-battery"
+
+
+@pytest.fixture
+def secret(run_module: Run, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def run(check_mode: bool = False, length: int = 32, **fields: Any) -> dict[str, Any]:
+        own = {"path": str(tmp_path / "password"), "owner": str(os.getuid()), "group": str(os.getgid()), **fields}
+        return run_module("secret_files", check_mode=check_mode, secrets=[own], length=length)
+
+    return run
+
+
+def test_a_missing_secret_is_made_at_random_and_kept(secret: Run, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    predicted = secret(check_mode=True)
+    assert predicted["changed"] and not path.exists()
+    made = secret(length=40)
+    assert made["files"] == predicted["files"] == [{"path": str(path), "action": "created"}]
+    content = path.read_text()
+    assert len(content) == 40
+    assert content.isascii() and "\n" not in content
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert content not in json.dumps(made)
+    again = secret()
+    assert not again["changed"]
+    assert path.read_text() == content
+    assert [p.name for p in tmp_path.iterdir()] == ["password"]
+
+
+def test_a_given_value_is_set_and_changed_and_never_shown(secret: Run, tmp_path: Path) -> None:
+    for value, action in ((SECRET, "created"), (SECRET, "unchanged"), (SECRET + "2", "renewed")):
+        result = secret(value=value)
+        assert result["files"][0]["action"] == action
+        assert (tmp_path / "password").read_text() == value
+        assert value not in json.dumps({k: v for k, v in result.items() if k != "invocation"})
+        assert result["invocation"]["module_args"]["secrets"][0]["value"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def test_an_existing_secret_that_was_not_given_stays(secret: Run, tmp_path: Path) -> None:
+    secret(value=SECRET)
+    assert not secret()["changed"]
+    assert (tmp_path / "password").read_text() == SECRET
+
+
+def test_mode_and_emptiness_are_corrected(secret: Run, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    secret(value=SECRET)
+    path.chmod(0o644)
+    assert secret()["files"][0]["action"] == "corrected"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text() == SECRET
+    path.write_text("")
+    assert secret()["files"][0]["action"] == "renewed"
+    assert path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("short", "has 5 characters, but at least 12"), ("two lines\nof text", "one line"), ("caf\u00e9-caf\u00e9-caf\u00e9", "ASCII")],
+)
+def test_a_bad_value_is_refused_without_showing_it(secret: Run, tmp_path: Path, value: str, words: str) -> None:
+    result = secret(value=value)
+    assert result["failed"] and words in result["msg"]
+    assert value not in result["msg"]
+    assert not (tmp_path / "password").exists()
+
+
+def test_nothing_is_written_when_one_of_several_is_bad(run_module: Run, tmp_path: Path) -> None:
+    own = {"owner": str(os.getuid()), "group": str(os.getgid())}
+    good, bad = {"path": str(tmp_path / "a"), **own}, {"path": str(tmp_path / "b"), "value": "short", **own}
+    assert run_module("secret_files", secrets=[good, bad])["failed"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_missing_is_an_error_except_in_check_mode(secret: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "none" / "password")
+    assert secret(check_mode=True, path=path, owner="no-such-user")["changed"]
+    assert "none does not exist" in secret(path=path)["msg"]
+    assert "no user named no-such-user" in secret(path=path, owner="no-such-user")["msg"]
+
+
+def test_what_is_not_a_file_is_left_alone(secret: Run, tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere"
+    target.write_text("x")
+    (tmp_path / "password").symlink_to(target)
+    assert "is not a file" in secret(value=SECRET)["msg"]
+    assert target.read_text() == "x"
