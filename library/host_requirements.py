@@ -243,9 +243,7 @@ def gather(params: dict[str, Any]) -> Facts:
         listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
         foreign_containers=foreign("container", params["containers"]) if docker else (),
         foreign_networks=foreign("network", params["networks"]) if docker else (),
-        memory_cgroup=memory_cgroup_enabled(
-            text_of("/proc/cgroups"), text_of("/sys/fs/cgroup/cgroup.controllers")
-        ),
+        memory_cgroup=memory_cgroup_enabled(text_of("/proc/cgroups"), text_of("/sys/fs/cgroup/cgroup.controllers")),
         model=text_of("/proc/device-tree/model"),
         docker=docker,
     )

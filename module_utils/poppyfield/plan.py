@@ -174,9 +174,7 @@ def _absent(snapshot: Snapshot) -> Plan:
 
 
 class _Planner:
-    def __init__(
-        self, spec: ContainerSpec, snapshot: Snapshot, image: Json, state: State, recreate: Recreate
-    ) -> None:
+    def __init__(self, spec: ContainerSpec, snapshot: Snapshot, image: Json, state: State, recreate: Recreate) -> None:
         self.spec = spec
         self.snapshot = snapshot
         self.image = image

@@ -143,8 +143,7 @@ def container_body(spec: ContainerSpec, image: Json, *, restart_policy: str) -> 
         "ExposedPorts": {f"{port.container_port}/tcp": {} for port in spec.ports},
         "HostConfig": {
             "Mounts": [
-                {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only}
-                for m in spec.mounts
+                {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in spec.mounts
             ],
             "Tmpfs": dict(spec.tmpfs),
             "PortBindings": _port_bindings(spec),
@@ -237,11 +236,7 @@ def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
 def _own_environment(spec: ContainerSpec, config: Json, from_image: Json) -> dict[str, str]:
     inherited = dict(line.partition("=")[::2] for line in from_image.get("Env") or [])
     present = dict(line.partition("=")[::2] for line in config.get("Env") or [])
-    return {
-        name: value
-        for name, value in present.items()
-        if name in spec.environment or inherited.get(name) != value
-    }
+    return {name: value for name, value in present.items() if name in spec.environment or inherited.get(name) != value}
 
 
 def _own_mounts(spec: ContainerSpec, container: Json, from_image: Json) -> dict[str, str]:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from docker import errors
+from requests import Response
 
 Json = dict[str, Any]
 
@@ -286,7 +287,9 @@ class FakeDocker:
 
 
 def _conflict(message: str) -> errors.APIError:
-    return errors.APIError(message, response=SimpleNamespace(status_code=409, url="", reason="Conflict"))
+    response = Response()
+    response.status_code = 409
+    return errors.APIError(message, response=response)
 
 
 def _inspected(request: Json, name: str, image: Json, identity: str) -> Json:

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "docker").symlink_to(DOUBLE)
-    for needed in ("python3", "env"):
-        (programs / needed).symlink_to(shutil.which(needed) or "")
+    # Not what is first on PATH: a version manager's python3 is a script that needs the rest of PATH.
+    (programs / "python3").symlink_to(sys.executable)
+    (programs / "env").symlink_to(shutil.which("env") or "")
     monkeypatch.setenv("FAKE_DOCKER", str(folder))
     monkeypatch.setenv("PATH", str(programs))
     return folder
@@ -162,9 +164,7 @@ def test_the_archive_is_made_once_and_whole(build: Build, tmp_path: Path) -> Non
     assert not again["built"]
 
 
-def test_old_versions_and_archives_of_ours_are_pruned(
-    state: Path, build: Build, context: Path, tmp_path: Path
-) -> None:
+def test_old_versions_and_archives_of_ours_are_pruned(state: Path, build: Build, context: Path, tmp_path: Path) -> None:
     folder = tmp_path / "archives"
     folder.mkdir()
     (folder / "holiday.tar.gz").write_text("not ours")

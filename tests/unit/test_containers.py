@@ -42,7 +42,7 @@ SPEC = ContainerSpec(
 ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
     ({"image": NEW}, f"image: {OLD} -> {NEW}"),
     ({"command": ("postgres", "-c", "shared_buffers=256MB")}, "command: shared_buffers=128MB -> shared_buffers=256MB"),
-    ({"command": ()}, 'command: postgres, -c, shared_buffers=128MB -> serve'),
+    ({"command": ()}, "command: postgres, -c, shared_buffers=128MB -> serve"),
     ({"environment": {"LANG": "C.UTF-8"}}, "environment: WORKERS removed"),
     ({"environment": {"LANG": "C.UTF-8", "WORKERS": "2"}}, "environment: WORKERS: 1 -> 2"),
     ({"environment": {"LANG": "C.UTF-8", "WORKERS": "1", "TZ": "UTC"}}, "environment: TZ added"),
@@ -156,7 +156,7 @@ def by_hand(container: dict[str, Any], path: str, value: Any) -> None:
         ("HostConfig.SecurityOpt", None, "security options: nothing -> no-new-privileges"),
         ("HostConfig.ReadonlyRootfs", False, "read-only root: false -> true"),
         ("Config.Labels", {}, None),
-        ("NetworkSettings.Networks", {}, 'network aliases: nothing -> postgis'),
+        ("NetworkSettings.Networks", {}, "network aliases: nothing -> postgis"),
     ],
 )
 def test_drift_made_by_hand_is_found(host: FakeDocker, path: str, value: Any, words: str | None) -> None:
@@ -353,14 +353,14 @@ REPLACEMENT = steps_of_a_replacement()
 
 
 def test_a_replacement_has_these_steps() -> None:
-    assert REPLACEMENT == [
+    assert [
         f"stop {NAME}",
         f"restart policy of {NAME}: no",
         f"rename {NAME} to {PREVIOUS}",
         f"create {NAME}",
         f"start {NAME}",
         f"remove {PREVIOUS}",
-    ]
+    ] == REPLACEMENT
 
 
 @pytest.mark.parametrize("step", REPLACEMENT)
@@ -507,7 +507,8 @@ def test_no_plan_has_a_step_on_what_is_not_ours(
     converge(docker, changed(name=PREVIOUS, exclusive_folders=(), mounts=()))
     engine = Engine(docker, errors)
     snapshot = containers.take_snapshot(engine, SPEC)
-    for own, thing in zip(ours, (snapshot.current["Config"], snapshot.previous["Config"], snapshot.network), strict=True):
+    things = (snapshot.current["Config"], snapshot.previous["Config"], snapshot.network)
+    for own, thing in zip(ours, things, strict=True):
         if not own:
             thing["Labels"] = {}
     try:
@@ -548,7 +549,6 @@ def test_errors_of_the_engine_are_sentences(host: FakeDocker) -> None:
     engine = Engine(host, errors)
     with pytest.raises(EngineError, match="Docker could not start the container none"):
         engine.start("none")
-
 
 
 def test_a_snapshot_of_nothing_is_empty(docker: FakeDocker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,19 +19,19 @@ ENTRY = (
 )
 
 
-def test_only_ssh_and_the_map_are_published_and_only_on_this_machine():
+def test_only_ssh_and_the_map_are_published_and_only_on_this_machine() -> None:
     ports = options.container_options(PI, "image", ALL_CAPABILITIES)["ports"]
     assert ports == {"22/tcp": ("127.0.0.1", 2222), "80/tcp": ("127.0.0.1", 8081)}
 
 
-def test_a_capability_that_the_machine_lacks_is_not_asked_for():
+def test_a_capability_that_the_machine_lacks_is_not_asked_for() -> None:
     assert "SYS_RESOURCE" in options.capabilities(ALL_CAPABILITIES)
     some = options.capabilities(ALL_CAPABILITIES & ~SYS_RESOURCE)
     assert "SYS_RESOURCE" not in some
     assert "SYS_ADMIN" in some
 
 
-def test_the_container_cannot_reach_the_machines_kernel_or_cgroups():
+def test_the_container_cannot_reach_the_machines_kernel_or_cgroups() -> None:
     made = options.container_options(PI, "image", ALL_CAPABILITIES)
     assert made["cgroupns"] == "private"
     assert not made.get("privileged")
@@ -42,7 +43,7 @@ def test_the_container_cannot_reach_the_machines_kernel_or_cgroups():
     ("change", "option"),
     [({"ssh_port": 2223}, "--ssh-port"), ({"map_port": 8082}, "--map-port"), ({"state_dir": "/else"}, "--state-dir")],
 )
-def test_an_existing_pi_is_not_started_with_other_options(change, option):
+def test_an_existing_pi_is_not_started_with_other_options(change: dict[str, Any], option: str) -> None:
     existing = Existing(running=False, ports={"22/tcp": 2222, "80/tcp": 8081}, state_dir="/state")
     options.check_reuse(PI, existing)
     with pytest.raises(EmulatorError, match=option):
@@ -50,31 +51,31 @@ def test_an_existing_pi_is_not_started_with_other_options(change, option):
 
 
 @pytest.mark.parametrize("labels", [{}, {options.LABEL: "another"}])
-def test_what_the_emulator_did_not_make_is_refused(labels):
+def test_what_the_emulator_did_not_make_is_refused(labels: dict[str, str]) -> None:
     options.check_ownership("pi-1", options.labels(PI))
     with pytest.raises(EmulatorError, match="left alone"):
         options.check_ownership("pi-1", labels)
 
 
-def test_known_hosts_names_the_port():
+def test_known_hosts_names_the_port() -> None:
     line = options.known_hosts_line(2222, "ssh-ed25519 AAAA root@pi\n")
     assert line == "[127.0.0.1]:2222 ssh-ed25519 AAAA\n"
 
 
 @pytest.mark.parametrize(("flags", "serves"), [("POCF", True), ("OCF", True), ("POF", False), ("", False)])
-def test_a_registration_serves_only_with_credentials_and_a_fixed_interpreter(flags, serves):
+def test_a_registration_serves_only_with_credentials_and_a_fixed_interpreter(flags: str, serves: bool) -> None:
     entry = binfmt.parse_entry("qemu-aarch64", ENTRY.format(flags=flags))
     assert entry.interpreter == "/usr/bin/qemu-aarch64-static"
     assert entry.serves("aarch64") is serves
     assert not entry.serves("arm")
 
 
-def test_a_disabled_registration_does_not_serve():
+def test_a_disabled_registration_does_not_serve() -> None:
     text = ENTRY.format(flags="POCF").replace("enabled", "disabled")
     assert not binfmt.parse_entry("qemu-aarch64", text).serves("aarch64")
 
 
-def test_the_registration_is_the_line_that_the_kernel_wants():
+def test_the_registration_is_the_line_that_the_kernel_wants() -> None:
     line = binfmt.registration("arm", "/usr/bin/qemu-arm-static").decode()
     _, name, kind, offset, magic, mask, interpreter, flags = line.split(":")
     assert (name, kind, offset) == ("poppyfield-arm", "M", "0")
@@ -83,7 +84,7 @@ def test_the_registration_is_the_line_that_the_kernel_wants():
     assert (interpreter, flags) == ("/usr/bin/qemu-arm-static", "POCF")
 
 
-def test_an_arm64_machine_emulates_nothing():
+def test_an_arm64_machine_emulates_nothing() -> None:
     assert binfmt.machines_to_serve("aarch64") == ()
     assert "aarch64" in binfmt.machines_to_serve("x86_64")
     assert binfmt.machines_needed_by_pi("x86_64") == ("aarch64",)
@@ -99,16 +100,16 @@ def elf(program_header: int) -> bytes:
 
 
 @pytest.mark.parametrize(("program", "static"), [(elf(1), True), (elf(3), False), (b"#!/bin/sh\n", False)])
-def test_a_program_with_a_loader_is_not_static(program, static):
+def test_a_program_with_a_loader_is_not_static(program: bytes, static: bool) -> None:
     assert binfmt.is_static(program) is static
 
 
-def test_the_cache_key_depends_on_every_input():
+def test_the_cache_key_depends_on_every_input() -> None:
     assert rootfs.key("ab", "c") != rootfs.key("a", "bc")
     assert rootfs.key(*rootfs.pi_command()) != rootfs.key(*rootfs.native_command("amd64"))
 
 
-def test_native_programs_go_where_the_list_says():
+def test_native_programs_go_where_the_list_says() -> None:
     wanted = rootfs.parse_native_binaries("# why\n\n/usr/bin/tar\n/usr/sbin/runc /usr/lib/emulator/runc\n")
     folders = rootfs.LIBRARY_FOLDERS["amd64"]
     assert rootfs.place("./usr/bin/tar", wanted, folders) == "usr/bin/tar"

@@ -31,7 +31,7 @@ def shape(options: dict[str, Any], nested: str) -> dict[str, Any]:
     return found
 
 
-class Stop(Exception):
+class Stop(Exception):  # noqa: N818 - not an error
     """Ends a module as soon as its argument specification is known."""
 
 
@@ -75,6 +75,7 @@ def test_the_documentation_is_complete(library: Library, name: str) -> None:
 
 
 def test_both_containers_share_what_they_have_in_common(library: Library) -> None:
-    first, second = (yaml.safe_load(library(n).DOCUMENTATION)["options"] for n in ("postgis_container", "lizmap_container"))
+    names = ("postgis_container", "lizmap_container")
+    first, second = (yaml.safe_load(library(name).DOCUMENTATION)["options"] for name in names)
     for option in ("network", "health", "recreate", "healthy_timeout", "image"):
         assert first[option] == second[option]

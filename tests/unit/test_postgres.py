@@ -121,27 +121,27 @@ def test_an_empty_cluster_gets_role_then_database_under_its_name_last() -> None:
     database = Database("gis", "lizmap", ("postgis",), "/srv/initial.sql")
     roles, made = changes_for(ClusterState(), database)
     assert roles.words == ("role lizmap: absent -> present",)
-    assert "CREATE ROLE \"lizmap\" LOGIN NOSUPERUSER" in roles.script
+    assert 'CREATE ROLE "lizmap" LOGIN NOSUPERUSER' in roles.script
     assert made.words == (
         "database gis: absent -> present",
         "database gis: extension postgis added",
         "database gis: first content loaded from /srv/initial.sql",
     )
-    assert made.script.index("CREATE DATABASE \"gis__loading\"") < made.script.index("CREATE EXTENSION")
-    assert made.script.index("CREATE EXTENSION") < made.script.index("SET SESSION AUTHORIZATION \"lizmap\"")
+    assert made.script.index('CREATE DATABASE "gis__loading"') < made.script.index("CREATE EXTENSION")
+    assert made.script.index("CREATE EXTENSION") < made.script.index('SET SESSION AUTHORIZATION "lizmap"')
     assert "RENAME" not in made.script
     assert made.sql_file == "/srv/initial.sql"
-    assert "RENAME TO \"gis\"" in made.after_file
+    assert 'RENAME TO "gis"' in made.after_file
 
 
 def test_what_a_cut_off_load_left_is_dropped_and_done_again() -> None:
     leftover = {"gis__loading": {"database": "gis__loading", "owner": "lizmap", "public": False}}
     unfinished = ClusterState(roles=state_of().roles, databases=leftover)
     (made,) = changes_for(unfinished)
-    assert made.script.index("DROP DATABASE \"gis__loading\"") < made.script.index("CREATE DATABASE")
+    assert made.script.index('DROP DATABASE "gis__loading"') < made.script.index("CREATE DATABASE")
     (cleaned,) = changes_for(state_of(databases=leftover))
     assert cleaned.words == ("database gis__loading: left by a run that was cut off, removed",)
-    assert "DROP DATABASE \"gis\"" not in cleaned.script
+    assert 'DROP DATABASE "gis"' not in cleaned.script
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_what_a_cut_off_load_left_is_dropped_and_done_again() -> None:
         ({"role": {"rolcanlogin": False}}, "role lizmap: LOGIN", "LOGIN"),
         ({"role": {"rolbypassrls": True}}, "role lizmap: NOBYPASSRLS", "NOBYPASSRLS"),
         ({"role": {"password": None}}, "role lizmap: password renewed", "PASSWORD 'SCRAM-SHA-256$"),
-        ({"database": {"owner": "postgres"}}, "database gis: owner postgres -> lizmap", "OWNER TO \"lizmap\""),
+        ({"database": {"owner": "postgres"}}, "database gis: owner postgres -> lizmap", 'OWNER TO "lizmap"'),
         ({"database": {"public": True}}, "database gis: no longer open to every role", "FROM PUBLIC"),
         ({"extensions": frozenset()}, "database gis: extension postgis added", "CREATE EXTENSION"),
     ],

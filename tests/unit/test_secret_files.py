@@ -70,7 +70,11 @@ def test_mode_and_emptiness_are_corrected(secret: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("short", "has 5 characters, but at least 12"), ("two lines\nof text", "one line"), ("caf\u00e9-caf\u00e9-caf\u00e9", "ASCII")],
+    [
+        ("short", "has 5 characters, but at least 12"),
+        ("two lines\nof text", "one line"),
+        ("caf\u00e9-caf\u00e9-caf\u00e9", "ASCII"),
+    ],
 )
 def test_a_bad_value_is_refused_without_showing_it(secret: Run, tmp_path: Path, value: str, words: str) -> None:
     result = secret(value=value)

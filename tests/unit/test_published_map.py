@@ -1,0 +1,224 @@
+"""published_map against a small HTTP server, and the reading of a map server's answers."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from ansible.module_utils.poppyfield import map_checks
+from ansible.module_utils.poppyfield.map_checks import BoundingBox, Layer, MapError
+from PIL import Image
+
+Run = Callable[..., dict[str, Any]]
+
+WMS = b"""<?xml version="1.0"?>
+<WMS_Capabilities version="1.3.0" xmlns="http://www.opengis.net/wms">
+ <Service><Name>WMS</Name><Title>France</Title></Service>
+ <Capability><Layer><Name>root</Name><Title>root</Title>
+  <BoundingBox CRS="EPSG:3857" minx="0" miny="0" maxx="400" maxy="200"/>
+  <Layer><Name>observations</Name><Title>Observations</Title>
+   <BoundingBox CRS="EPSG:3857" minx="nan" miny="0" maxx="0" maxy="0"/></Layer>
+  <Layer><Name>group</Name><Title>g</Title>
+   <Layer><Name>big towns</Name><Title>Towns</Title>
+    <BoundingBox CRS="EPSG:4326" minx="41" miny="-5" maxx="51" maxy="10"/>
+    <BoundingBox CRS="EPSG:3857" minx="10" miny="10" maxx="210" maxy="110"/></Layer>
+  </Layer>
+  <Layer><Name>countries</Name><Title>Countries</Title></Layer>
+ </Layer></Capability>
+</WMS_Capabilities>"""
+
+WFS = b"""<WFS_Capabilities xmlns="http://www.opengis.net/wfs"><FeatureTypeList>
+ <FeatureType><Name>big_towns</Name></FeatureType><FeatureType><Name>other</Name></FeatureType>
+</FeatureTypeList></WFS_Capabilities>"""
+
+
+def png(colors: int) -> bytes:
+    picture = Image.new("RGB", (10, 10))
+    for number in range(colors):
+        picture.putpixel((number, 0), (number, 100, 200))
+    picture.putpixel((9, 9), (0, 100, 200))
+    if colors == 1:
+        picture = Image.new("RGB", (10, 10))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+class MapServer(ThreadingHTTPServer):
+    """Answers like a map server; tests change its answers."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.starting = 0
+        self.asked: list[dict[str, str]] = []
+        self.answers: dict[str, bytes] = {
+            "catalogue": json.dumps({"projects": [{"id": "1", "title": "France", "more": 1}]}).encode(),
+            "WMS GetCapabilities": WMS,
+            "WMS GetMap": png(5),
+            "WFS GetCapabilities": WFS,
+            "WFS GetFeature": json.dumps({"features": [{}, {}]}).encode(),
+            "WMS GetFeatureInfo": json.dumps({"features": [{}, {}, {}]}).encode(),
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: MapServer
+
+    def do_GET(self) -> None:
+        split = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(split.query).items()}
+        self.server.asked.append({"path": split.path, **query})
+        if self.server.starting > 0:
+            self.server.starting -= 1
+            self._answer(502, b"starting")
+        elif split.path == "/index.json":
+            self._answer(200, self.server.answers["catalogue"])
+        elif split.path == "/ows/sample/france/":
+            self._answer(200, self.server.answers[f"{query['SERVICE']} {query['REQUEST']}"])
+        else:
+            self._answer(404, b"no such map")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep the test's output quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[MapServer]:
+    with MapServer() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def check(server: MapServer, run_module: Run) -> Run:
+    def run(check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
+        given = {"url": server.url, "project": "sample/france", "timeout": 5, **arguments}
+        return run_module("published_map", check_mode=check_mode, **given)
+
+    return run
+
+
+def test_a_map_that_draws(server: MapServer, check: Run, tmp_path: Path) -> None:
+    result = check(picture=str(tmp_path / "new" / "map.png"))
+    assert result["verified"] and not result["changed"]
+    assert result["capabilities"] == {"title": "France", "layers": ["observations", "big towns", "countries"]}
+    assert result["getmap"]["distinct_colors"] == 6
+    assert (tmp_path / "new" / "map.png").read_bytes() == server.answers["WMS GetMap"]
+    assert result["feature_count"] == 2
+    assert result["features"] == {"big_towns": 2}
+    assert result["projects"] == [{"id": "1", "title": "France"}]
+    asked = next(query for query in server.asked if query.get("REQUEST") == "GetMap")
+    assert asked["LAYERS"] == "countries,big towns,observations"
+    assert (asked["CRS"], asked["BBOX"]) == ("EPSG:3857", "0.0,0.0,400.0,200.0")
+    assert (asked["WIDTH"], asked["HEIGHT"]) == ("800", "400")
+
+
+def test_without_a_project_only_the_catalogue_is_asked_for(server: MapServer, check: Run) -> None:
+    assert check(project=None)["verified"]
+    assert [query["path"] for query in server.asked] == ["/index.json"]
+
+
+def test_a_server_that_starts_is_waited_for(
+    server: MapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library("published_map"), "PAUSE", 0.01)
+    server.starting = 3
+    assert check()["verified"]
+
+
+def test_waiting_ends_with_the_time(
+    server: MapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library("published_map"), "PAUSE", 0.01)
+    server.starting = 10**6
+    result = check(timeout=1)
+    assert result["failed"]
+    assert "not ready (HTTP 502), and still after 1 seconds" in result["msg"]
+
+
+def test_check_mode_asks_once_and_does_not_fail(server: MapServer, check: Run) -> None:
+    server.starting = 1
+    result = check(check_mode=True)
+    assert not result.get("failed") and not result["verified"]
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "body", "expected"),
+    [
+        ("catalogue", b"<html>", ("catalogue", "not a list of projects")),
+        ("WMS GetCapabilities", b"<html", ("capabilities", "not XML")),
+        ("WMS GetCapabilities", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", ("capabilities", "not XML")),
+        ("WMS GetCapabilities", b"<Error><Text>No project</Text></Error>", ("capabilities", "No project")),
+        ("WMS GetMap", b"<ServiceException>Layer broken", ("picture", "not a PNG: '<ServiceException>Layer broken'")),
+        ("WMS GetMap", png(1), ("picture", "The picture has 1 colours, but at least 3")),
+        ("WFS GetFeature", b'{"features": []}', ("features", "The map has 0 features, but at least 1")),
+        ("WFS GetFeature", b"<no/>", ("features", "not GeoJSON")),
+        ("WFS GetFeature", b"[]", ("features", "JSON without features")),
+    ],
+)
+def test_the_check_that_fails_says_why(
+    server: MapServer, check: Run, answer: str, body: bytes, expected: tuple[str, str]
+) -> None:
+    failed, words = expected
+    server.answers[answer] = body
+    result = check()
+    assert result["failed"]
+    assert f"Check of the {failed}" in result["msg"] and words in result["msg"]
+    assert [entry["ok"] for entry in result["checks"]][-1] is False
+
+
+def test_a_map_without_wfs_is_asked_for_feature_info(server: MapServer, check: Run) -> None:
+    server.answers["WFS GetCapabilities"] = b"<WFS_Capabilities/>"
+    assert check()["feature_count"] == 3
+    assert server.asked[-1]["QUERY_LAYERS"] == "countries,big towns,observations"
+
+
+def test_named_layers(server: MapServer, check: Run) -> None:
+    check(layers=["big towns"])
+    asked = next(query for query in server.asked if query.get("REQUEST") == "GetMap")
+    assert (asked["LAYERS"], asked["BBOX"]) == ("big towns", "10.0,10.0,210.0,110.0")
+    assert "no layer rivers. It has: observations, big towns, countries" in check(layers=["rivers"])["msg"]
+
+
+def test_a_map_that_does_not_exist(check: Run) -> None:
+    assert "HTTP 404: no such map" in check(project="sample/none")["msg"]
+    assert "must be given as repository/project" in check(project="france")["msg"]
+
+
+def test_addresses_are_quoted() -> None:
+    assert map_checks.project_address("http://pi/", "a b/c?d") == "http://pi/ows/a%20b/c%3Fd/"
+
+
+def test_the_extent_of_layers() -> None:
+    def layer(*boxes: BoundingBox) -> Layer:
+        return Layer("x", "x", boxes)
+
+    degrees = BoundingBox("EPSG:4326", 40, 0, 50, 20)
+    meters = BoundingBox("EPSG:2154", 0, 0, 10, 10)
+    assert map_checks.extent_of([layer(meters, degrees), layer(degrees), layer()]) == degrees
+    assert degrees.aspect() == 0.5
+    with pytest.raises(MapError, match="all empty"):
+        map_checks.extent_of([layer()])
+    with pytest.raises(MapError, match="no coordinate reference system in common"):
+        map_checks.extent_of([layer(meters), layer(degrees)])
