@@ -19,7 +19,7 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint unit molecule ## Everything that CI runs
+test: prepare-test lint unit page molecule ## Everything that CI runs
 
 prepare-test:
 	$(SUDO) python3 bootstrap/prepare.py test
@@ -29,6 +29,9 @@ lint: ## Ansible, YAML, Python and shell style
 
 unit: ## Tests that need no Pi
 	$(TEST)/pytest tests/unit tests/templates
+
+page: ## Tests of the map page that need no server
+	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent
 
 molecule: ## The production playbook on an emulated Pi, looked at from outside
 	$(SUDO) bash tests/molecule default

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -116,6 +117,22 @@ def start_dockerd_directly() -> None:
             ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
         )
     (cache_folder() / "dockerd.pid").write_text(str(process.pid))
+
+
+def stop_own_dockerd() -> bool:
+    """Stop the dockerd that start_dockerd_directly started, if it still runs and nobody uses it; tell whether."""
+    note = cache_folder() / "dockerd.pid"
+    if not note.exists():
+        return False
+    process_id = int(note.read_text())
+    command = Path(f"/proc/{process_id}/comm")
+    ours = command.exists() and command.read_text().strip() == "dockerd"
+    in_use = subprocess.run(["docker", "ps", "--quiet"], capture_output=True, text=True, check=False).stdout
+    if not ours or in_use:
+        return False
+    os.kill(process_id, signal.SIGTERM)
+    note.unlink()
+    return True
 
 
 def make_environment(purpose: str) -> None:

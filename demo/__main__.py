@@ -11,15 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bootstrap.prepare import cache_folder, stop_own_dockerd
 from demo.display import Display, StepError
 from demo.result import ResultError, describe_images, describe_map, read_run
+from emulator import binfmt
 
 ROOT = Path(__file__).resolve().parent.parent
 PI_NAME = "poppyfield-demo"
 STATE = ROOT / "build" / "demo"
 SSH_PORT = int(os.environ.get("POPPYFIELD_SSH_PORT", "2222"))
 MAP_PORT = int(os.environ.get("POPPYFIELD_MAP_PORT", "8081"))
-BUILD_LOG = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poppyfield" / "build.log"
+BUILD_LOG = cache_folder() / "build.log"
 
 
 def main() -> int:
@@ -84,9 +86,19 @@ def stop(display: Display) -> None:
 
 
 def clean(display: Display) -> None:
-    """Remove what the demo made: the Pi with its data, the pictures, the keys."""
+    """Remove what the demo made: the Pi with its data, the pictures, the keys, a Docker Engine that it started."""
     display.run("Remove the emulated Pi", emulator("destroy", "--name", PI_NAME), "emulator-destroy.log")
     shutil.rmtree(STATE)
+    if stop_own_dockerd():
+        binfmt.unregister()
+        display.console.print("Docker Engine, which the demo had started, is stopped.")
+    display.console.print(
+        "Kept, so that a next time is quick: Debian packages, images named poppyfield/* in Docker, and "
+        f"{cache_folder()}. Remove the latter two with:\n"
+        f"docker image rm $(docker image ls -q 'poppyfield/*'); rm -r {cache_folder()}",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def emulator(*arguments: str) -> list[str]:

@@ -17,6 +17,7 @@ FRANCE = "-680000,5020000,1150000,6680000"
 LAYERS = "countries,departments,rivers,towns,observations"
 CONTAINERS = ["websig-postgis", "websig-lizmap"]
 REQUEST_SECONDS = 120
+POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
 NOTE = "written before the power cut"
 
 
@@ -25,7 +26,7 @@ def pi(request: pytest.FixtureRequest) -> Iterator[Host]:
     """Return the Pi in each of the two states; both must look the same from outside."""
     host = log_in()
     if request.param == "after a power cut":
-        sql(host, f"INSERT INTO sample.observations (species, note) VALUES ('Papaver rhoeas', '{NOTE}')")
+        sql(host, f"INSERT INTO sample.observations (species, note, geom) VALUES ('Papaver rhoeas', '{NOTE}', {POINT})")
         power_cut()
         wait_until_healthy(host)
     yield host
@@ -145,8 +146,7 @@ def test_a_point_inserted_with_sql_shows_in_the_next_picture(pi: Host) -> None:
     sql(pi, "DELETE FROM sample.observations")
     before = get_map()
     assert get_map().tobytes() == before.tobytes()
-    point = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
-    sql(pi, f"INSERT INTO sample.observations (species, geom) VALUES ('Papaver rhoeas', {point})")
+    sql(pi, f"INSERT INTO sample.observations (species, geom) VALUES ('Papaver rhoeas', {POINT})")
     assert get_map().tobytes() != before.tobytes()
 
 

@@ -23,13 +23,13 @@ def secrets(pi: Host) -> list[str]:
     return found
 
 
-def test_files_on_the_pi(pi: Host, secrets: list[str]) -> None:
-    for secret in secrets:
-        folders = "/etc /home /opt /root /srv /tmp /usr/local /var/lib /var/log /var/tmp /run"
-        found = pi.run(f"grep -rlsF -e {secret} --exclude-dir=proc {folders}").stdout.split()
-        # The map server's service file is the copy that libpq reads: in memory, 0600, only inside the container.
-        elsewhere = [path for path in found if not path.startswith((SECRETS, "/run/user/0"))]
-        assert elsewhere == []
+def test_files_on_the_pi(pi: Host) -> None:
+    # The pattern is read from the secret's own file: on a command line, sudo would write it into the journal.
+    folders = "/etc /home /opt /root /run /srv /tmp /usr/local /var/lib /var/log /var/tmp"
+    for name in pi.check_output("ls %s", SECRETS).split():
+        found = pi.run(f"grep -rlsF -f {SECRETS}/{name} {folders}").stdout.split()
+        assert [path for path in found if not path.startswith(SECRETS)] == []
+        assert f"{SECRETS}/{name}" in found
 
 
 def test_containers_and_images(pi: Host, secrets: list[str]) -> None:
