@@ -120,3 +120,7 @@ def test_a_port_that_another_program_has(pi: Host) -> None:
 def test_a_folder_of_projects_that_is_not_there(pi: Host) -> None:
     said = refuse(pi, "-e", extra(lizmap_projects=[{"repository": "sample", "folder": "/no/such/folder"}]))
     assert "/no/such/folder" in said
+
+
+def test_dockers_own_repository_without_its_address(pi: Host) -> None:
+    assert "docker_engine_repository" in refuse(pi, "-e", extra(docker_engine_source="docker"))
