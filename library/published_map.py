@@ -12,7 +12,8 @@ description:
   - Asks a map server for the capabilities of a map, a picture of it and features, as a browser or QGIS would, and fails
     when the picture is empty or no feature comes.
   - Runs where the map is to be reached from, usually on the controller with C(delegate_to).
-  - A server that is still starting is waited for. Any other wrong answer fails at once.
+  - A server that is still starting is waited for, and one that fails is asked a few times more. Any other wrong answer
+    fails at once.
 requirements:
   - requests
   - Pillow
@@ -169,6 +170,10 @@ except ImportError:
     MISSING.append(("defusedxml", traceback.format_exc()))
 
 STARTING = (502, 503, 504)
+FAILED = 500
+TRIES_AFTER_FAILURE = 5
+OK = 200
+INTERNAL = "the server failed with HTTP 500"
 PAUSE = 2.0
 LONGEST_ANSWER = 120.0
 
@@ -205,11 +210,13 @@ class Server:
 
     def get(self, url: str) -> bytes:
         """Give the body of an answer."""
+        failures = 0
         while True:
             body, why = self._ask(url)
             if body is not None:
                 return body
-            if not self.patient:
+            failures += why.startswith(INTERNAL)
+            if not self.patient or failures > TRIES_AFTER_FAILURE:
                 raise MapError(f"{url}: {why}")
             if self.clock() + PAUSE >= self.deadline:
                 raise MapError(f"{url}: {why}, and still after {self.seconds:.0f} seconds.")
@@ -227,8 +234,11 @@ class Server:
             raise MapError(f"{url}: {error}") from error
         if answer.status_code in STARTING:
             return None, f"the server is not ready (HTTP {answer.status_code})"
-        if answer.status_code != 200:  # noqa: PLR2004 - HTTP OK
-            text = " ".join(answer.text[:300].split())
+        text = " ".join(answer.text[:300].split()) if answer.status_code != OK else ""
+        if answer.status_code == FAILED:
+            # After a restart of the database each QGIS Server process fails once, on its old connection.
+            return None, f"{INTERNAL}: {text}"
+        if answer.status_code != OK:
             raise MapError(f"{url}: the server refused with HTTP {answer.status_code}: {text}")
         return bytes(answer.content), ""
 

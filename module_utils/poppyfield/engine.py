@@ -361,7 +361,8 @@ class DockerCommand:
 
     def save(self, reference: str, archive: Path) -> None:
         """Save an image into an archive, compressed as its name says; it is there whole or not at all."""
-        partial = archive.with_name(f"{archive.name}.partial")
+        # Named by this process: two runs that share the cache may save the same image at once.
+        partial = archive.with_name(f".{archive.name}.{os.getpid()}")
         try:
             with partial.open("wb") as target, tempfile.TemporaryFile() as errors:
                 saving = subprocess.Popen([self.path, "save", reference], stdout=subprocess.PIPE, stderr=errors)

@@ -435,6 +435,59 @@ def test_a_run_cut_off_is_mended_by_one_that_wants_another_state(host: FakeDocke
     assert not converge(host, changed(image=NEW), state=state).plan.changed
 
 
+def cut_off(host: FakeDocker, step: int) -> None:
+    """Leave what a replacement of the old image by the new one leaves when it is killed after this step."""
+    converge(host)
+    host.power_cut_after = step
+    with pytest.raises(PowerCut):
+        converge(host, changed(image=NEW))
+    host.come_back()
+
+
+def test_a_container_set_aside_that_somebody_started_is_stopped_first(host: FakeDocker) -> None:
+    cut_off(host, 4)
+    host.named(PREVIOUS)["State"]["Running"] = True
+    converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+
+
+def test_of_two_the_one_in_place_must_prove_itself_before_the_other_goes(host: FakeDocker) -> None:
+    host.behaviours[NEW] = Behaviour(looks_until_healthy=-1)
+    cut_off(host, 5)
+    with pytest.raises(ApplyError, match="put back and serves again"):
+        converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
+
+
+def test_of_two_the_one_set_aside_is_gone_back_to_when_the_one_in_place_is_bad(host: FakeDocker) -> None:
+    third = "poppyfield/postgis:trixie-arm64-000000000003"
+    host.behaviours[NEW] = Behaviour(looks_until_healthy=-1)
+    cut_off(host, 5)
+    host.add_image(third, "3", Behaviour(ends_with=1))
+    with pytest.raises(ApplyError, match="put back and serves again"):
+        converge(host, changed(image=third))
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
+
+
+def test_a_network_that_was_made_anew_replaces_the_container(host: FakeDocker) -> None:
+    converge(host)
+    host.networks_by_name["poppyfield"]["Id"] = "another"
+    assert reasons(converge(host)) == ["network: poppyfield was made anew"]
+    assert not converge(host).plan.changed
+
+
+def test_a_container_that_restarts_again_and_again_is_started_anew(host: FakeDocker) -> None:
+    host.behaviours[OLD] = Behaviour(ends_with=1)
+    with pytest.raises(ApplyError):
+        converge(host)
+    host.behaviours[OLD] = Behaviour()
+    outcome = converge(host)
+    assert reasons(outcome) == [f"container {NAME}: restarting again and again -> started"]
+    assert host.calls[-2:] == [f"stop {NAME}", f"start {NAME}"]
+
+
 def test_the_service_gap_of_a_replacement_is_measured(host: FakeDocker) -> None:
     converge(host)
     host.behaviours[NEW] = Behaviour(looks_until_healthy=5)

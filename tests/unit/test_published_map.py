@@ -57,6 +57,7 @@ class MapServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.starting = 0
+        self.starting_status = 502
         self.asked: list[dict[str, str]] = []
         self.answers: dict[str, bytes] = {
             "catalogue": json.dumps({"projects": [{"id": "1", "title": "France", "more": 1}]}).encode(),
@@ -81,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append({"path": split.path, **query})
         if self.server.starting > 0:
             self.server.starting -= 1
-            self._answer(502, b"starting")
+            self._answer(self.server.starting_status, b"starting")
         elif split.path == "/index.json":
             self._answer(200, self.server.answers["catalogue"])
         elif split.path == "/ows/sample/france/":
@@ -154,6 +155,17 @@ def test_waiting_ends_with_the_time(
     result = check(timeout=1)
     assert result["failed"]
     assert "not ready (HTTP 502), and still after 1 seconds" in result["msg"]
+
+
+def test_a_server_that_fails_is_asked_a_few_times_more(
+    server: MapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library("published_map"), "PAUSE", 0.01)
+    server.starting, server.starting_status = 3, 500
+    assert check()["verified"]
+    server.starting = 100
+    assert "failed with HTTP 500: starting" in check()["msg"]
+    assert server.starting == 94
 
 
 def test_check_mode_asks_once_and_does_not_fail(server: MapServer, check: Run) -> None:
