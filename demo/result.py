@@ -35,8 +35,14 @@ def describe_map(root: Path, state: Path, url: str) -> dict[str, Any]:
         f"--args={json.dumps(arguments)}",
         f"--tree={state / 'map'}",
     ]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_INVENTORY": "localhost,"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
+        "ANSIBLE_INVENTORY": str(root / "inventory" / "demo"),
+    }
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise ResultError(f"The map at {url} does not draw:\n{done.stdout}{done.stderr}")
     answer = json.loads((state / "map" / "localhost").read_text(encoding="utf-8"))
