@@ -145,6 +145,11 @@ class Engine:
         with self._explained("list the containers"):
             return list(self._api.containers())
 
+    def keeps_memory_limits(self) -> bool:
+        """Tell whether the kernel under this engine can limit a container's memory."""
+        with self._explained("tell about its host"):
+            return bool(self._api.info().get("MemoryLimit"))
+
     def create_network(self, body: Json) -> None:
         """Create a network from an Engine API request."""
         with self._explained(f"create the network {body['Name']}"):

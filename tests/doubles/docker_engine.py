@@ -48,6 +48,7 @@ class FakeDocker:
     """A change whose words begin like this is refused once."""
     power_cut_after: int | None = None
     taken_ports: set[str] = field(default_factory=set)
+    keeps_memory_limits: bool = True
     executed: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -109,6 +110,10 @@ class FakeDocker:
 
     def version(self) -> Json:
         return {"Version": "26.1.5+dfsg1"}
+
+    def info(self) -> Json:
+        self._alive()
+        return {"MemoryLimit": self.keeps_memory_limits}
 
     def inspect_image(self, reference: str) -> Json:
         self._alive()

@@ -77,5 +77,5 @@ def test_the_documentation_is_complete(library: Library, name: str) -> None:
 def test_both_containers_share_what_they_have_in_common(library: Library) -> None:
     names = ("postgis_container", "lizmap_container")
     first, second = (yaml.safe_load(library(name).DOCUMENTATION)["options"] for name in names)
-    for option in ("network", "health", "recreate", "healthy_timeout", "image"):
+    for option in ("network", "health", "recreate", "restart", "memory_limit_share", "healthy_timeout", "image"):
         assert first[option] == second[option]
