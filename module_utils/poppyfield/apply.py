@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from . import health
-from .engine import Engine, EngineError
+from .engine import Engine, EngineError, EngineGoneError
 from .plan import Action, Plan, Step, is_running
 from .spec import ALWAYS, ContainerSpec, Json, container_body, network_body
 
 RESTORE_SECONDS = 300
+ENGINE_SECONDS = 120
+"""How long a Docker Engine that is being restarted may take until the old container is put back."""
+LOCK_FOLDER = Path("/run/lock")
+POLL_SECONDS = 1.0
 
 
 class ApplyError(Exception):
@@ -137,7 +144,7 @@ class Applier:
     def _restore(self, plan: Plan) -> str:
         """Make the old container serve under the right name again, from whichever step was reached."""
         try:
-            old = self.engine.container(plan.way_back)
+            old = self._old_container(plan.way_back)
             if old is None:
                 return f"The old container is gone; look at {self.spec.name} with docker ps --all."
             for name in (self.spec.candidate_name, self.spec.name):
@@ -154,6 +161,16 @@ class Applier:
         if serves.verdict is health.Verdict.HEALTHY:
             return f"The old container {done} and serves{' again' if touched else ''}."
         return f"The old container {done}, but it is not healthy either: {serves.why}."
+
+    def _old_container(self, container: str) -> Json | None:
+        deadline = self.clock() + ENGINE_SECONDS
+        while True:
+            try:
+                return self.engine.container(container)
+            except EngineGoneError:
+                if self.clock() >= deadline:
+                    raise
+                self.sleep(POLL_SECONDS)
 
     def _put_back(self, plan: Plan, old: Json) -> bool:
         """Give the old container its name, its policy and its process; tell whether anything had to be done."""
@@ -189,6 +206,39 @@ class Applier:
         if plan.way_back_runs:
             return ALWAYS
         return str(plan.before.get("restart policy") or old["HostConfig"]["RestartPolicy"]["Name"] or ALWAYS)
+
+
+@contextmanager
+def alone(
+    name: str,
+    seconds: float,
+    *,
+    folder: Path = LOCK_FOLDER,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """Hold this host's lock on a container; wait so many seconds for another run to end, then raise ApplyError.
+
+    A run whose SSH connection was cut goes on working, and its user starts the next one at once.
+    """
+    deadline = clock() + seconds
+    with (folder / f"poppyfield-{name}.lock").open("w") as lock:
+        while not _lock(lock):
+            if clock() >= deadline:
+                raise ApplyError(
+                    f"Another run has been working on the container {name} for {seconds:.0f} seconds. Nothing was "
+                    f"changed. Try again when it has ended, or restart this host."
+                )
+            sleep(POLL_SECONDS)
+        yield
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

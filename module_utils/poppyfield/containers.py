@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from .apply import Applier, ApplyError
+from .apply import Applier, ApplyError, alone
 from .engine import Engine, EngineError, EngineMissingError
 from .plan import Action, Plan, PlanError, Recreate, Snapshot, State, Wish, is_healthy, plan
 from .spec import ContainerSpec, HealthTiming, Json, within_kernel
@@ -146,16 +147,13 @@ def missing_sources(spec: ContainerSpec) -> list[str]:
 def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Json:
     """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
     wish = Wish(State(module.params["state"]), Recreate(module.params["recreate"]), module.params["restart"])
+    timeout = module.params["healthy_timeout"]
     try:
         engine = Engine.connect()
-        outcome = converge(
-            engine,
-            spec,
-            wish,
-            content=content,
-            check_mode=module.check_mode,
-            healthy_timeout=module.params["healthy_timeout"],
-        )
+        with nullcontext() if module.check_mode else alone(spec.name, timeout):
+            outcome = converge(
+                engine, spec, wish, content=content, check_mode=module.check_mode, healthy_timeout=timeout
+            )
     except EngineMissingError as error:
         if not module.check_mode:
             module.fail_json(msg=str(error))

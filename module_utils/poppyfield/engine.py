@@ -36,6 +36,10 @@ class EngineMissingError(EngineError):
     """There is no engine to talk to: not installed, not running, or its Python SDK is missing."""
 
 
+class EngineGoneError(EngineError):
+    """The engine stopped answering in the middle of a run, as when it is restarted."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command gave back."""
@@ -115,7 +119,7 @@ class Engine:
         except self._errors.DockerException as error:
             raise EngineError(f"Docker could not {doing}: {error}") from error
         except OSError as error:  # requests' exceptions are OSErrors: the engine went away
-            raise EngineError(f"Docker Engine stopped answering while it was to {doing}: {error}") from error
+            raise EngineGoneError(f"Docker Engine stopped answering while it was to {doing}: {error}") from error
 
     def _inspect(self, what: str, inspect: Callable[[str], Json], name: str) -> Json | None:
         with self._explained(f"inspect the {what} {name}"):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from docker import errors
-from requests import Response
+from requests import ConnectionError, Response
 
 Json = dict[str, Any]
 
@@ -49,11 +49,16 @@ class FakeDocker:
     power_cut_after: int | None = None
     taken_ports: set[str] = field(default_factory=set)
     keeps_memory_limits: bool = True
+    gone_after: str = ""
+    """Once a change whose words begin like this was made, the engine is restarted: it does not answer for a while."""
+    unanswered: int = 3
+    """So many questions a restarting engine leaves unanswered."""
     executed: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
         self._dead = False
+        self._restarting = False
 
     # What tests do to it ------------------------------------------------------------------------------------------
 
@@ -231,6 +236,9 @@ class FakeDocker:
     def _alive(self) -> None:
         if self._dead:
             raise PowerCut
+        if self._restarting and self.unanswered:
+            self.unanswered -= 1
+            raise ConnectionError("Connection refused")
 
     def _change(self, words: str) -> None:
         self._alive()
@@ -240,6 +248,7 @@ class FakeDocker:
         self.calls.append(words)
 
     def _changed(self) -> None:
+        self._restarting |= bool(self.gone_after) and self.calls[-1].startswith(self.gone_after)
         if self.power_cut_after is not None:
             self.power_cut_after -= 1
             if self.power_cut_after <= 0:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield import containers, plan, spec
-from ansible.module_utils.poppyfield.apply import ApplyError
+from ansible.module_utils.poppyfield.apply import ApplyError, alone
 from ansible.module_utils.poppyfield.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State, Wish
 from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port, Proof
@@ -521,6 +522,37 @@ def test_the_service_gap_of_a_replacement_is_measured(host: FakeDocker) -> None:
     converge(host)
     host.behaviours[NEW] = Behaviour(looks_until_healthy=5)
     assert converge(host, changed(image=NEW)).outage >= 4
+
+
+@pytest.mark.parametrize("step", REPLACEMENT[:-1])
+def test_docker_is_restarted_in_the_middle_and_the_old_one_serves(host: FakeDocker, step: str) -> None:
+    converge(host)
+    host.gone_after = step
+    with pytest.raises(ApplyError, match=r"stopped answering(.|\n)*The old container was put back and serves again"):
+        converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
+
+
+def test_docker_that_does_not_come_back_is_said_and_mended_by_the_next_run(host: FakeDocker) -> None:
+    converge(host)
+    host.gone_after, host.unanswered = f"stop {NAME}", 10_000
+    with pytest.raises(ApplyError, match=r"could not be put back: .* Run the same play again"):
+        converge(host, changed(image=NEW))
+    host.unanswered = 0
+    converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+
+
+def test_two_runs_never_work_on_one_container_at_once(tmp_path: Path) -> None:
+    busy = f"Another run has been working on the container {NAME}"
+    with alone(NAME, 0, folder=tmp_path):
+        with alone("websig-lizmap", 0, folder=tmp_path):
+            pass
+        with pytest.raises(ApplyError, match=busy), alone(NAME, 0, folder=tmp_path):
+            pass
+    with alone(NAME, 0, folder=tmp_path):
+        pass
 
 
 # Tried beside the old one -------------------------------------------------------------------------------------------
