@@ -241,6 +241,25 @@ class Engine:
                 raise
             return True
 
+    def about(self) -> Json:
+        """Give what the engine says of itself, with the version of the API that is spoken."""
+        with self._explained("tell about itself"):
+            return {**self._api.info(), "ApiVersion": str(self._api.api_version)}
+
+    def all_containers(self) -> list[Json]:
+        """List every container, running or not."""
+        with self._explained("list all containers"):
+            return list(self._api.containers(all=True))
+
+    def all_images(self) -> list[Json]:
+        """List every image that has a name or is the last of its build."""
+        with self._explained("list all images"):
+            return list(self._api.images())
+
+    def stats(self, container: str) -> Json | None:
+        """Measure what a container uses. The engine looks twice, a second apart; safe to call from several threads."""
+        return self._inspect("container", lambda name: dict(self._api.stats(name, stream=False)), container)
+
 
 @contextmanager
 def open_archive(archive: Path, *, engine_reads_zstd: bool) -> Iterator[IO[bytes]]:
