@@ -239,6 +239,10 @@ images:
       description: When it was built.
       type: str
       sample: "2026-01-01T08:00:00.123456789Z"
+    postgresql:
+      description: Major version of the PostgreSQL in it, null for another image.
+      type: str
+      sample: "17"
     in_use:
       description: Whether a container was made of it, running or not.
       type: bool

@@ -151,8 +151,7 @@ class Engine:
 
     def keeps_memory_limits(self) -> bool:
         """Tell whether the kernel under this engine can limit a container's memory."""
-        with self._explained("tell about its host"):
-            return bool(self._api.info().get("MemoryLimit"))
+        return bool(self.about().get("MemoryLimit"))
 
     def create_network(self, body: Json) -> None:
         """Create a network from an Engine API request."""

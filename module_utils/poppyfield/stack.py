@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from . import health, images
+from .postgres import VERSION_LABEL
 from .requirements import PLATFORMS, parse_os_release
 from .spec import IMAGE_DIGEST, RESOURCE, Json, is_ours
 
@@ -264,6 +265,7 @@ def describe_image(image: Json, in_use: Iterable[str]) -> list[Json]:
         "bytes": image["Size"],
         "digest": images.digest_of(image) or None,
         "created": image.get("Created"),
+        "postgresql": (image["Config"].get("Labels") or {}).get(VERSION_LABEL),
         "in_use": image["Id"] in in_use,
     }
     return [{"reference": reference, **row} for reference in image.get("RepoTags") or [None]]

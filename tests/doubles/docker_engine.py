@@ -119,10 +119,6 @@ class FakeDocker:
     def version(self) -> Json:
         return {"Version": "26.1.5+dfsg1"}
 
-    def info(self) -> Json:
-        self._alive()
-        return {"MemoryLimit": self.keeps_memory_limits}
-
     def inspect_image(self, reference: str) -> Json:
         self._alive()
         for name, image in self.images_by_reference.items():
@@ -184,6 +180,7 @@ class FakeDocker:
             "DockerRootDir": "/var/lib/docker",
             "Driver": "overlay2",
             "CgroupVersion": "2",
+            "MemoryLimit": self.keeps_memory_limits,
         }
 
     def stats(self, name: str, stream: bool) -> Json:

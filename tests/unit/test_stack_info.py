@@ -15,6 +15,7 @@ import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield import spec, stack
 from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError
+from ansible.module_utils.poppyfield.postgres import VERSION_LABEL
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount
 from ansible.module_utils.poppyfield.stack import DockerAnswers, Folder, HostAnswers
 from ansible.module_utils.testing import patch_module_args
@@ -293,7 +294,9 @@ def test_an_image_has_a_row_for_each_name() -> None:
         "Os": "linux",
         "Size": 5,
         "Created": "2026-01-01T00:00:00Z",
-        "Config": {"Labels": {spec.MANAGED: "true", spec.RESOURCE: "image", spec.DIGEST: "v1:abc"}},
+        "Config": {
+            "Labels": {spec.MANAGED: "true", spec.RESOURCE: "image", spec.DIGEST: "v1:abc", VERSION_LABEL: "17"}
+        },
     }
     rows = stack.describe_image(image, {"sha256:1"})
     assert [row["reference"] for row in rows] == ["a:1", "b:1"]
@@ -303,6 +306,7 @@ def test_an_image_has_a_row_for_each_name() -> None:
         "bytes": 5,
         "digest": "abc",
         "created": "2026-01-01T00:00:00Z",
+        "postgresql": "17",
         "in_use": True,
     }
     nameless = stack.describe_image({**image, "RepoTags": None, "Architecture": "riscv64"}, {"sha256:2"})
@@ -452,9 +456,11 @@ def start(docker: FakeDocker, name: str, resource: str, image: str = IMAGE, **la
     )
     found = engine.image(image)
     assert found is not None
-    body = spec.container_body(wanted, found, restart_policy="always")
+    body = spec.container_body(wanted, found)
     body["Labels"] = {**body["Labels"], **labels}
-    engine.start(engine.create_container(name, body))
+    container = engine.create_container(name, body)
+    engine.set_restart_policy(container, spec.ALWAYS)
+    engine.start(container)
 
 
 @pytest.fixture
