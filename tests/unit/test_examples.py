@@ -260,3 +260,17 @@ def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.Mo
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("secret_files"), "number_of", lambda name, lookup, kind, **_: whoever[kind])
     return {"lizmap_admin_password": SECRET}
+
+
+@pytest.fixture
+def around_stack_info(around_lizmap_container: Json, run_module: Run, tmp_path: Path) -> Json:
+    """A Pi that serves a map."""
+    folder = tmp_path / "srv" / "poppyfield" / "lizmap"
+    run_module(
+        "lizmap_container",
+        image=around_lizmap_container["lizmap"]["image"],
+        projects_folder=str(folder / "projects"),
+        config_folder=str(folder / "config"),
+        database={"name": "gis", "user": "lizmap"},
+    )
+    return {}
