@@ -57,8 +57,7 @@ class Host:
 
     def clean(self) -> None:
         """Remove every container, network and image of the benchmark, and the locks that our modules took on them."""
-        for container in self.client.containers.list(all=True, filters={"name": f"^/?{PREFIX}"}):
-            container.remove(force=True)
+        self.remove_containers()
         for network in self.client.networks.list(filters={"name": f"^{PREFIX}"}):
             network.remove()
         for found in self.client.images.list(name=REPOSITORY):
@@ -67,9 +66,9 @@ class Host:
         for lock in Path("/run/lock").glob(f"*{PREFIX}*"):
             lock.unlink()
 
-    def remove(self, name: str) -> None:
-        """Remove a container and what a run that was cut off left of it."""
-        for container in self.client.containers.list(all=True, filters={"name": f"^/?{name}"}):
+    def remove_containers(self) -> None:
+        """Remove every container of the benchmark, also those that a run which was cut off left."""
+        for container in self.client.containers.list(all=True, filters={"name": f"^/?{PREFIX}"}):
             container.remove(force=True)
 
     def folder(self, contender: Contender) -> str:

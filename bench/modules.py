@@ -20,7 +20,7 @@ import ansible_collections.community.docker as community_docker
 from bench import figures
 from bench.contenders import CONTENDERS, DATABASE, MAP, OURS, STRICT, Contender, Json, Request
 from bench.host import Host, facts, prepared
-from bench.playbook import ROOT, BenchError, Task, payload, play, read_result, start
+from bench.playbook import ROOT, BenchError, Task, payloads, play, read_result, require, start
 from bench.same_container import existing, prepare, renew
 from bench.scenarios import INTERRUPTED, SCENARIOS, SETTING, Scenario, Verdict, explanation, judge, outcome
 from bench.timing import PATIENCE_SECONDS, time_change, time_no_change, time_outage, wait_until
@@ -92,18 +92,24 @@ def say(words: str) -> None:
 def behave(host: Host, scenario: Scenario, requests: Mapping[str, Request]) -> dict[str, Verdict]:
     """Take every contender through one scenario."""
     say(scenario.title)
-    renew(host, requests)
+    begin = [Task(request) for request in requests.values()]
     if scenario.by_hand:
+        renew(host, requests)
         for request in requests.values():
             host.by_hand(scenario.by_hand, request.arguments["name"])
+        begin = []
+    else:
+        host.remove_containers()
     tasks = []
     for contender in CONTENDERS:
         changed = scenario.changed_request(contender, requests[contender.key])
         tasks += [Task(changed, check_mode=True), Task(changed)]
-    done = [task.result for task in play(tasks)]
+    done = play([*begin, *tasks])
+    require(done[: len(begin)])
+    results = [task.result for task in done[len(begin) :]]
     verdicts = {}
     for number, contender in enumerate(CONTENDERS):
-        check, result = done[2 * number : 2 * number + 2]
+        check, result = results[2 * number : 2 * number + 2]
         verdicts[contender.key] = judge(scenario, check, result, host.look(requests[contender.key].arguments["name"]))
     return verdicts
 
@@ -123,8 +129,8 @@ def _interrupted(host: Host, contender: Contender, requests: Mapping[str, Reques
     patience = "healthy_timeout" if contender.is_ours else "healthy_wait_timeout"
     # The payload holds its arguments, so that what they mean is changed: the tag.
     moving = {**request.arguments, "image": host.move_tag("a"), patience: PATIENCE_SECONDS}
-    renew(host, requests)
-    program = payload(Request(request.module, moving), host.scratch(f"interrupted-{contender.key}"))
+    renew(host, {contender.key: request})
+    (program,) = payloads([Request(request.module, moving)], host.scratch(f"interrupted-{contender.key}"))
     old = existing(host, name)["Id"]
     host.move_tag("hangs")
     with start(program) as process:

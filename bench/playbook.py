@@ -85,13 +85,27 @@ def _seconds(duration: Mapping[str, str]) -> float:
     return (end - start).total_seconds()
 
 
-def payload(request: Request, folder: Path) -> Path:
-    """Run a module once, and keep in a folder of its own what Ansible sent for it: the module with its arguments."""
-    keep = Task(request, variables={"ansible_remote_tmp": str(folder)})
-    result = play([keep], {"ANSIBLE_KEEP_REMOTE_FILES": "true"})[0].result
-    if result.get("failed"):
-        raise BenchError(f"{request.module} failed: {result['msg']}")
-    return next(folder.glob("*/AnsiballZ_*.py"))
+def apply(tasks: Sequence[Task], environment: Mapping[str, str] | None = None) -> None:
+    """Run tasks of which none may fail."""
+    require(play(tasks, environment))
+
+
+def require(done: Sequence[Done]) -> None:
+    """Refuse to go on after a task that failed."""
+    for task in done:
+        if task.result.get("failed"):
+            raise BenchError(f"{task.result['action']} failed: {task.result['msg']}")
+
+
+def payloads(requests: Sequence[Request], folder: Path) -> list[Path]:
+    """Run modules once, and keep what Ansible sent to the host for each: the module with its arguments in one file."""
+    folders = [folder / str(number) for number in range(len(requests))]
+    tasks = [
+        Task(request, variables={"ansible_remote_tmp": str(own)})
+        for request, own in zip(requests, folders, strict=True)
+    ]
+    apply(tasks, {"ANSIBLE_KEEP_REMOTE_FILES": "true"})
+    return [next(own.glob("*/AnsiballZ_*.py")) for own in folders]
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from bench.contenders import DATABASE, DEFAULTS, MAP, OURS, STRICT, Json, Request, ours, twin, unequal
 from bench.host import Host, free_port
-from bench.playbook import BenchError, Task, play
+from bench.playbook import BenchError, Task, apply
 
 Requests = dict[str, dict[str, Request]]
 """Subject -> contender -> what it is asked for at first."""
@@ -18,25 +18,18 @@ def prepare(host: Host) -> Requests:
     requests: Requests = {}
     for subject in (DATABASE, MAP):
         own = ours(subject, host.folder(OURS), free_port())
-        apply([own])
+        apply([Task(own)])
         model = existing(host, OURS.container(subject))
         requests[subject] = {OURS.key: own}
         for contender in (DEFAULTS, STRICT):
             host.folder(contender)
             folders = (host.top(OURS), host.top(contender))
             asked = twin(model, contender, subject, folders, free_port())
-            apply([asked])
+            apply([Task(asked)])
             if different := unequal(model, existing(host, contender.container(subject)), folders):
                 raise BenchError(f"{contender.title} made another container: {json.dumps(different, indent=2)}")
             requests[subject][contender.key] = asked
     return requests
-
-
-def apply(requests: Sequence[Request]) -> None:
-    """Run modules once, where none may fail."""
-    for request, done in zip(requests, play([Task(request) for request in requests]), strict=True):
-        if done.result.get("failed"):
-            raise BenchError(f"{request.module} failed: {done.result['msg']}")
 
 
 def existing(host: Host, name: str) -> Json:
@@ -47,10 +40,9 @@ def existing(host: Host, name: str) -> Json:
 
 
 def renew(host: Host, requests: Mapping[str, Request]) -> None:
-    """Begin anew: every contender's container as asked for at first, and answering."""
-    for request in requests.values():
-        host.remove(request.arguments["name"])
-    apply(list(requests.values()))
+    """Begin anew: every contender's container as asked for at first, and answering. Nothing else runs."""
+    host.remove_containers()
+    apply([Task(request) for request in requests.values()])
     for request in requests.values():
         if host.look(request.arguments["name"]).answer != "a":
             raise BenchError(f"The container {request.arguments['name']} does not answer.")

@@ -7,18 +7,19 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 from bench import figures
 from bench.contenders import CONTENDERS, Contender, Json, Request, image
 from bench.host import Host
-from bench.playbook import BenchError, Task, measure, payload, play
+from bench.playbook import BenchError, Task, measure, payloads, play
 from bench.same_container import existing, renew
 from bench.scenarios import Scenario
 
 NO_CHANGE_ROUNDS = 15
-CHANGE_ROUNDS = 8
-OUTAGE_ROUNDS = 5
+CHANGE_ROUNDS = 6
+OUTAGE_ROUNDS = 6
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60
 
@@ -48,7 +49,7 @@ def time_no_change(host: Host, requests: Mapping[str, Request]) -> Json:
     for contender, done in zip(order, play([Task(requests[c.key]) for c in order]), strict=True):
         _expect(done.result, changed=False)
         tasks.add(contender, done.seconds)
-    programs = {key: [payload(request, host.scratch(f"same-{key}"))] for key, request in requests.items()}
+    programs = _payloads(host, {key: [request] for key, request in requests.items()}, "same")
     _measure(programs, NO_CHANGE_ROUNDS, wall, cpu, changed=False)
     return {
         "No change: the task in a playbook": figures.summary(tasks.series),
@@ -59,9 +60,10 @@ def time_no_change(host: Host, requests: Mapping[str, Request]) -> Json:
 
 def time_change(host: Host, requests: Mapping[str, Request], scenario: Scenario) -> Json:
     """Time runs that replace the container, there and back."""
+    renew(host, requests)
     wall, cpu = Times(), Times()
     there_and_back = {c.key: [scenario.changed_request(c, requests[c.key]), requests[c.key]] for c in CONTENDERS}
-    programs = _payloads(host, requests, there_and_back, scenario.key)
+    programs = _payloads(host, there_and_back, scenario.key)
     _measure(programs, CHANGE_ROUNDS, wall, cpu, changed=True)
     return {
         "One changed setting: the module's process": figures.summary(wall.series),
@@ -71,12 +73,13 @@ def time_change(host: Host, requests: Mapping[str, Request], scenario: Scenario)
 
 def time_outage(host: Host, requests: Mapping[str, Request]) -> Json:
     """Ask the map's port all the time while its image is replaced; note the longest time without an answer."""
+    renew(host, requests)
     outages = Times()
     there_and_back = {
         key: [Request(request.module, {**request.arguments, "image": image(behaviour)}) for behaviour in ("b", "a")]
         for key, request in requests.items()
     }
-    programs = _payloads(host, requests, there_and_back, "image")
+    programs = _payloads(host, there_and_back, "image")
     for number in range(OUTAGE_ROUNDS):
         for contender in rotated(number):
             port = _port_of(existing(host, requests[contender.key].arguments["name"]))
@@ -96,15 +99,10 @@ def _measure(programs: Mapping[str, Sequence[Path]], rounds: int, wall: Times, c
             cpu.add(contender, measured.cpu_seconds)
 
 
-def _payloads(
-    host: Host, requests: Mapping[str, Request], there_and_back: Mapping[str, Sequence[Request]], name: str
-) -> dict[str, list[Path]]:
-    """Give for each contender what changes its container, and what changes it back; both were run once."""
-    renew(host, requests)
-    return {
-        key: [payload(request, host.scratch(f"{name}-{key}-{n}")) for n, request in enumerate(pair)]
-        for key, pair in there_and_back.items()
-    }
+def _payloads(host: Host, wanted: Mapping[str, Sequence[Request]], name: str) -> dict[str, list[Path]]:
+    """Give the programs of each contender's requests, in their order; all of them were run once."""
+    made = iter(payloads([request for series in wanted.values() for request in series], host.scratch(name)))
+    return {key: [next(made) for _ in series] for key, series in wanted.items()}
 
 
 def _expect(result: Json, *, changed: bool) -> None:
@@ -139,8 +137,8 @@ def _ask(address: str, moments: list[float], end: threading.Event) -> None:
         try:
             with urllib.request.urlopen(address, timeout=1) as response:  # noqa: S310 - an address of our own
                 response.read()
-        except OSError:
-            continue
+        except (OSError, HTTPException):
+            continue  # nobody there, or it ended in the middle of its answer
         moments.append(time.monotonic())
 
 

@@ -179,8 +179,8 @@ def test_what_stayed_the_same_is_no_explanation() -> None:
 
 
 def test_ratios_compare_round_by_round() -> None:
-    found = figures.ratios({OURS.key: [1.0, 4.0, 2.0], STRICT.key: [2.0, 4.0, 1.0]})
-    assert found == {STRICT.key: {"min": 0.5, "median": 1.0, "max": 2.0}}
+    found = figures.ratios({OURS.key: [1.0, 4.0, 2.0], STRICT.key: [3.0, 4.0, 1.0]})
+    assert found == {STRICT.key: {"min": 0.5, "median": 1.0, "max": 3.0}}
 
 
 def test_the_longest_gap_is_between_two_answers() -> None:
