@@ -27,6 +27,11 @@ ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 from ansible.module_utils.testing import patch_module_args  # noqa: E402 - after the path was extended
 
 from tests.doubles.docker_engine import FakeDocker  # noqa: E402
+from tests.unit import modules_report  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(modules_report)
 
 
 def load_module(name: str) -> ModuleType:
