@@ -212,6 +212,7 @@ class _Planner:
         self.reasons: list[str] = []
         self.warnings: list[str] = []
         self.fallback: Json | None = None
+        self.handed_over = False
 
     def plan(self) -> Plan:
         self._network()
@@ -267,22 +268,19 @@ class _Planner:
             return previous, True
         lasting = [d for d in self._differences(current) if d.field != RESTART_POLICY]
         if self.wish.recreate is not Recreate.ALWAYS and not lasting:
-            self.steps += self._set_aside(previous)
+            # A restart of Docker may have brought the one set aside back.
+            self.steps += [*_stop(previous), *_give_policy(previous, NEVER)]
             self.fallback = previous
             return current, False
         if is_healthy(current):
             self.steps += _remove(previous)
             return current, False
-        self.steps += _remove(current)
+        # The policy is handed over before the one in place goes, so that a power cut leaves one that Docker starts.
+        self.steps += [*_stop(current), *_give_policy(current, NEVER), *_give_policy(previous, self.restart_policy)]
+        self.steps.append(_step(Action.REMOVE, current))
+        self.handed_over = True
         self.fallback = previous
         return previous, True
-
-    def _set_aside(self, previous: Json) -> list[Step]:
-        """Stop the one that was kept, if a restart of Docker brought it back, and let it not come back again."""
-        steps = _stop(previous)
-        if _policy(previous) != NEVER:
-            steps.append(_step(Action.RESTART_POLICY, previous, NEVER))
-        return steps
 
     def _must_replace(self, found: Sequence[Difference]) -> bool:
         lasting = [d.words for d in found if d.field != RESTART_POLICY]
@@ -325,7 +323,7 @@ class _Planner:
             if not is_aside:
                 self.steps.append(_step(Action.RENAME, old, self.spec.previous_name))
         self.steps.append(Step(Action.CREATE, name))
-        if old is not None and (not is_aside or _policy(old) != NEVER):
+        if old is not None:
             self.steps.append(Step(Action.RESTART_POLICY, self.spec.previous_name, old["Id"], NEVER))
         if self.started:
             self.steps.append(Step(Action.RESTART_POLICY, name, argument=ALWAYS))
@@ -348,7 +346,7 @@ class _Planner:
             self.steps += _stop(old)
         if is_aside:
             self.steps.append(_step(Action.RENAME, old, target))
-        if any(d.field == RESTART_POLICY for d in found):
+        if not self.handed_over and any(d.field == RESTART_POLICY for d in found):
             self.steps.append(Step(Action.RESTART_POLICY, target, old["Id"], self.restart_policy))
         starting = self.started and (stopping or not runs)
         if starting:
@@ -382,6 +380,10 @@ def _step(action: Action, container: Json, argument: str = "") -> Step:
 
 def _stop(container: Json) -> list[Step]:
     return [_step(Action.STOP, container)] if is_running(container) else []
+
+
+def _give_policy(container: Json, policy: str) -> list[Step]:
+    return [] if _policy(container) == policy else [_step(Action.RESTART_POLICY, container, policy)]
 
 
 def _remove(container: Json) -> list[Step]:
