@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +311,7 @@ def test_a_port_that_is_taken_gives_way_to_the_old_one(host: FakeDocker) -> None
 
 def test_without_an_old_one_the_failed_container_stays_to_be_looked_at(host: FakeDocker) -> None:
     host.behaviours[OLD] = Behaviour(ends_with=1, log="no space")
-    with pytest.raises(ApplyError, match="No container served before"):
+    with pytest.raises(ApplyError, match="no other container to go back to"):
         converge(host)
     host.behaviours[OLD] = Behaviour()
     converge(host)
@@ -338,6 +339,16 @@ def test_a_replacement_has_these_steps() -> None:
         f"start {NAME}",
         f"remove {PREVIOUS}",
     ] == REPLACEMENT
+
+
+@pytest.mark.parametrize("state", [State.STOPPED, State.ABSENT])
+def test_a_stop_that_docker_refuses_is_told_as_what_it_is(host: FakeDocker, state: State) -> None:
+    converge(host)
+    host.refuse = f"stop {NAME}"
+    said = f"refused to stop {NAME}\nThere is no other container to go back to; {NAME} is left to look at."
+    with pytest.raises(ApplyError, match=re.escape(said)):
+        converge(host, state=state)
+    assert host.names() == {NAME: True}
 
 
 @pytest.mark.parametrize("step", REPLACEMENT)
