@@ -78,3 +78,20 @@ def run_module() -> Run:
         return result
 
     return run
+
+
+@pytest.fixture
+def predict_and_run(run_module: Run) -> Run:
+    """Run a module in check mode, then for real, and compare what both say of these results; give what was done."""
+
+    def run(
+        name: str, /, results: tuple[str, ...] = ("changed", "reasons", "diff"), **arguments: Any
+    ) -> dict[str, Any]:
+        predicted = run_module(name, check_mode=True, **arguments)
+        done = run_module(name, **arguments)
+        same = not done.get("failed") and all(predicted[key] == done[key] for key in results)
+        modules_report.compared(same)
+        assert same, (predicted, done)
+        return done
+
+    return run
