@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield import containers, plan, spec
-from ansible.module_utils.poppyfield.apply import ApplyError, alone
+from ansible.module_utils.poppyfield.apply import Applier, ApplyError, alone
 from ansible.module_utils.poppyfield.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State, Wish
 from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port
@@ -518,6 +519,32 @@ def test_two_runs_never_work_on_one_container_at_once(tmp_path: Path) -> None:
             pass
     with alone(NAME, 0, folder=tmp_path):
         pass
+
+
+def test_a_run_waits_for_another_one_to_end(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as other:
+        other.enter_context(alone(NAME, 0, folder=tmp_path))
+        waited: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == 3:
+                other.close()
+
+        with alone(NAME, 3, folder=tmp_path, clock=lambda: float(len(waited)), sleep=wait):
+            assert len(waited) == 3
+
+
+def test_an_image_that_goes_while_a_run_works_is_an_error_and_the_old_one_serves(host: FakeDocker) -> None:
+    converge(host)
+    wanted = changed(image=NEW)
+    engine = Engine(host, errors)
+    planned = plan.plan(wanted, containers.take_snapshot(engine, wanted), Wish())
+    host.remove_image(NEW)
+    with pytest.raises(ApplyError, match=f"The image {NEW} is no longer on this host.\nThe old container was put back"):
+        Applier(engine, wanted, healthy_timeout=30, sleep=lambda _: None).apply(planned)
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
 
 
 # Tried beside the old one -------------------------------------------------------------------------------------------
