@@ -50,6 +50,7 @@ def _with_credentials(git: GitContext, folder: Path) -> list[str]:
     store = folder / "credentials"
     store.touch(mode=0o600)
     store.write_text(f"{git.credentials}\n", encoding="utf-8")
+    # The user's own helpers are left out: they may know another password, and would keep this one.
     return ["-c", "credential.helper=", "-c", f"credential.helper=store --file={store}"]
 
 

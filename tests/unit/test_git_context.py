@@ -234,8 +234,10 @@ def test_a_repository_around_this_run_is_left_alone(
 # The environment of every process that a test starts holds the names of its parameters.
 @pytest.mark.parametrize("credentials", ["me:sec@ret", "secret-token:"], ids=["password", "token"])
 def test_a_password_reaches_the_server_but_no_command_line(
-    check_out: CheckOut, repository: Path, credentials: str
+    check_out: CheckOut, repository: Path, tmp_path: Path, credentials: str
 ) -> None:
+    with (tmp_path / "gitconfig").open("a") as configuration:  # a helper that knows another one, and is not asked
+        configuration.write("[credential]\nhelper = \"!printf 'username=a\\npassword=b\\n' #\"\n")
     seen: list[str] = []
 
     def look_at_all_processes() -> None:
