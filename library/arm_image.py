@@ -281,7 +281,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 class AnsibleModule(basic.AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
-    """Keeps the credentials in a git URL out of every result, that of wrong options included."""
+    """Ansible's own, but it keeps the credentials in a git URL out of every result, that of wrong options included."""
 
     def fail_json(self, msg: str, **result: Any) -> None:
         """Fail, without them among the options that Ansible adds to a result."""
