@@ -140,7 +140,7 @@ def make_environment(purpose: str) -> None:
     folder = environment_folder(purpose)
     if not (folder / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        command = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+        command = [str(folder / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check"]
         for name in REQUIREMENTS[purpose]:
             command += ["-r", str(ROOT / name)]
         subprocess.run([*command, "-c", str(ROOT / "constraints.txt")], check=True)

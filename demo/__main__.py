@@ -57,7 +57,7 @@ def run(display: Display) -> None:
     }
     (STATE / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     display.console.print(f"done in {time.monotonic() - started:.0f} s")
-    display.console.print(farewell(report), markup=False)
+    display.console.print(farewell(report), markup=False, soft_wrap=True)
 
 
 def provision(display: Display, name: str, run_name: str) -> dict[str, Any]:

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: an image for one platform, built from a context by content hash."""
 
 from __future__ import annotations
@@ -133,7 +135,7 @@ attributes:
     support: full
     description: The action plugin of the same name shows the steps of the build. All else works without it.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: the map server container with its projects, configuration and port."""
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ version_added: "0.1.0"
 description:
   - Keeps the map server (QGIS Server behind a web server, with Lizmap Web Client where the image has it) in a
     container. The QGIS projects are in a plain folder on the host, which the container can only read.
-  - The container is replaced when something that was asked for changed, was removed, or differs from what runs. The
-    old one is stopped and kept until the new one is healthy, and serves again if the new one is not.
+  - The container is replaced when something that was asked for changed, was removed, or differs from what runs. A new
+    one is tried beside the old one first (O(prove_beside)). The old one is then stopped and kept until the new one is
+    healthy, and serves again if the new one is not.
   - A container or network of the same name that Poppyfield did not make is never touched.
 options:
   image:
@@ -126,6 +129,25 @@ options:
     type: str
     choices: [auto, always, never]
     default: auto
+  restart:
+    description: Stop the container and start it again, also when nothing else is to be done. Needs O(state=started).
+    type: bool
+    default: false
+  memory_limit_share:
+    description:
+      - Part of the host's memory that the container may use at most, so that the host itself stays reachable.
+        V(0) sets no limit.
+      - Where the kernel cannot keep a limit, as on a Pi whose memory cgroup is off, none is set, with a warning.
+    type: float
+    default: 0.75
+  prove_beside:
+    description:
+      - Whether a new container is first tried beside the old one, without its port and with an empty configuration,
+        so that one that cannot become healthy costs no second of service.
+      - V(auto) does it on hosts with 2 GB of memory or more, since both hold their programs in memory for that time.
+    type: str
+    choices: [auto, always, never]
+    default: auto
 attributes:
   check_mode:
     support: full
@@ -137,7 +159,7 @@ attributes:
     support: full
     description: With O(recreate=always) it replaces the container every time.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -203,12 +225,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield import containers
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port
+from ansible.module_utils.poppyfield.plan import PlanError
+from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port, Proof
 
 HTTP_PORT = 8080
 PROJECTS_TARGET = "/srv/projects"
 CONFIG_TARGET = "/srv/lizmap"
 SECRETS_TARGET = "/run/secrets"
+OWN_FOLDER = "uid=33,gid=33,mode=0750"
+LEAST_MEMORY_FOR_TWO = 1792 * 1024 * 1024
+"""What a Pi sold as 2 GB tells, rounded."""
 
 ARGUMENTS: dict[str, Any] = {
     **containers.CONTAINER_OPTIONS,
@@ -233,6 +259,7 @@ ARGUMENTS: dict[str, Any] = {
     "php_children": {"type": "int", "default": 4},
     "server_name": {"type": "str", "default": ""},
     "stop_timeout": {"type": "int", "default": 30},
+    "prove_beside": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
 }
 
 
@@ -266,7 +293,15 @@ def environment_of(params: dict[str, Any]) -> dict[str, str]:
     return environment
 
 
-def spec_of(params: dict[str, Any], stamps: dict[str, str]) -> ContainerSpec:
+def proof_of(params: dict[str, Any], memory: int) -> Proof | None:
+    """Give how a new container is tried beside the old one, None if it is not; `memory` is the host's, in bytes."""
+    wanted = params["prove_beside"]
+    if wanted == "never" or (wanted == "auto" and memory < LEAST_MEMORY_FOR_TWO):
+        return None
+    return Proof(tmpfs={CONFIG_TARGET: OWN_FOLDER}, environment={"QGIS_SERVER_WORKERS": "1"})
+
+
+def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> ContainerSpec:
     """Give the canonical specification of what the parameters ask for."""
     return ContainerSpec(
         name=params["name"],
@@ -281,17 +316,23 @@ def spec_of(params: dict[str, Any], stamps: dict[str, str]) -> ContainerSpec:
             *(Mount(path, f"{SECRETS_TARGET}/{name}", read_only=True) for name, path in params["secrets"].items()),
         ),
         tmpfs={**containers.TMPFS, "/run": "uid=33,gid=33,mode=0755"},
+        memory_limit=containers.memory_limit(params, memory),
         ports=(Port(params["bind_address"], params["port"], HTTP_PORT),),
         health=containers.health_timing(params),
         stop_timeout=params["stop_timeout"],
         secret_stamps=stamps,
+        proof=proof_of(params, memory),
     )
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    result = containers.run(module, spec_of(module.params, stamps_of(module.params["secrets"])))
+    try:
+        memory = containers.total_memory(containers.read_meminfo())
+        result = containers.run(module, spec_of(module.params, stamps_of(module.params["secrets"]), memory))
+    except PlanError as error:
+        module.fail_json(msg=str(error))
     result.pop("content_changes")
     module.exit_json(**result)
 

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: the database container with its data folder, roles, databases and extensions."""
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ description:
   - Makes and corrects the roles, databases and extensions in the running server. What is not named is left alone,
     and no database or data folder is ever removed.
   - A container or network of the same name that Poppyfield did not make is never touched.
+  - A data folder of another major version of PostgreSQL or another architecture, or one that another container writes
+    to, is refused before anything is stopped.
   - PostgreSQL's port is not published. Other containers reach it inside O(network).
 options:
   image:
@@ -123,10 +127,22 @@ options:
     type: str
     choices: [auto, always, never]
     default: auto
+  restart:
+    description: Stop the container and start it again, also when nothing else is to be done. Needs O(state=started).
+    type: bool
+    default: false
+  memory_limit_share:
+    description:
+      - Part of the host's memory that the container may use at most, so that the host itself stays reachable.
+        V(0) sets no limit.
+      - Where the kernel cannot keep a limit, as on a Pi whose memory cgroup is off, none is set, with a warning.
+    type: float
+    default: 0.75
 attributes:
   check_mode:
     support: full
-    description: Works on a bare host too. Roles and databases are compared when the container runs.
+    description: >-
+      Works on a bare host too. What changes in the server is told when it runs, and for an empty data folder.
   diff_mode:
     support: full
     description: Shows the settings of the container before and after, and what changes in the server, never a password.
@@ -134,7 +150,7 @@ attributes:
     support: full
     description: With O(recreate=always) it replaces the container every time.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -211,7 +227,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield import containers, postgres
 from ansible.module_utils.poppyfield.engine import Engine, EngineError, last_lines
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount
+from ansible.module_utils.poppyfield.plan import PlanError
+from ansible.module_utils.poppyfield.spec import ContainerSpec, Json, Mount
 
 DATA_TARGET = "/var/lib/postgresql/data"
 DATABASE_USER = "postgres"
@@ -251,11 +268,26 @@ ARGUMENTS: dict[str, Any] = {
 
 
 class Cluster:
-    """The roles and databases of the running server."""
+    """The roles and databases of the server, and the folder that its data lies in."""
 
-    def __init__(self, roles: list[postgres.Role], databases: list[postgres.Database]) -> None:
+    def __init__(
+        self, folder: postgres.DataFolder, roles: list[postgres.Role], databases: list[postgres.Database]
+    ) -> None:
+        self.folder = folder
         self.roles = roles
         self.databases = databases
+
+    def refuse(self, image: Json) -> None:
+        """Raise PlanError where a server of this image must not work on the folder."""
+        if problem := postgres.data_problem(self.folder, image):
+            raise PlanError(problem)
+
+    def predict_first(self) -> list[str]:
+        """Say what would change in a server that begins with an empty folder; of another one nothing is known."""
+        if self.folder.version:
+            return []
+        changes = postgres.plan_changes(self.roles, self.databases, postgres.ClusterState(), self._salts())
+        return [words for change in changes for words in change.words]
 
     def predict(self, engine: Engine, container: str) -> list[str]:
         """Say what would change."""
@@ -275,10 +307,12 @@ class Cluster:
             return []
         script = postgres.state_script(self.roles, self.databases)
         output = self._psql(engine, container, "read roles and databases", iter([script.encode()]))
-        salts = {role.name: os.urandom(16) for role in self.roles}
         state = postgres.parse_state(output)
-        changes: list[postgres.Change] = postgres.plan_changes(self.roles, self.databases, state, salts)
+        changes: list[postgres.Change] = postgres.plan_changes(self.roles, self.databases, state, self._salts())
         return changes
+
+    def _salts(self) -> dict[str, bytes]:
+        return {role.name: os.urandom(16) for role in self.roles}
 
     @staticmethod
     def _script(change: postgres.Change) -> Iterator[bytes]:
@@ -298,12 +332,17 @@ class Cluster:
         return str(result.output)
 
 
-def total_memory() -> int:
-    """Give the host's memory in bytes."""
-    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    raise postgres.PostgresError("/proc/meminfo does not say how much memory this host has.")
+def data_folder(path: str) -> postgres.DataFolder:
+    """Read what a data folder says of itself."""
+    return postgres.DataFolder(
+        path,
+        version=_line_of(Path(path) / "cluster" / "PG_VERSION"),
+        architecture=_line_of(Path(path) / "cluster.architecture"),
+    )
+
+
+def _line_of(path: Path) -> str:
+    return path.read_text("ascii").strip() if path.is_file() else ""
 
 
 def settings_of(params: dict[str, Any], memory: int) -> dict[str, str]:
@@ -335,6 +374,7 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
         health=containers.health_timing(params),
         shm_size=postgres.shared_memory_size(memory, params["memory_share"]),
         stop_timeout=params["stop_timeout"],
+        memory_limit=containers.memory_limit(params, memory),
         exclusive_folders=(params["data_folder"],),
     )
 
@@ -358,19 +398,19 @@ def cluster_of(params: dict[str, Any], *, files_may_be_missing: bool) -> Cluster
     for db in databases:
         if db.initial_sql and not files_may_be_missing and not Path(db.initial_sql).is_file():
             raise postgres.PostgresError(f"The SQL file {db.initial_sql} for the database {db.name} does not exist.")
-    return Cluster(roles, databases)
+    return Cluster(data_folder(params["data_folder"]), roles, databases)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        memory = total_memory()
+        memory = containers.total_memory(containers.read_meminfo())
         spec = spec_of(module.params, memory)
-        started = module.params["state"] == "started"
-        cluster = cluster_of(module.params, files_may_be_missing=module.check_mode) if started else None
-        result = containers.run(module, spec, cluster)
-    except (postgres.PostgresError, EngineError) as error:
+        # Only what is started needs its passwords.
+        lenient = module.check_mode or module.params["state"] != "started"
+        result = containers.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))
+    except (postgres.PostgresError, EngineError, PlanError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from . import health
-from .engine import Engine, EngineError
-from .plan import ALWAYS, Action, Plan, Step
-from .spec import ContainerSpec, Json, container_body, network_body
+from .engine import Engine, EngineError, EngineGoneError
+from .plan import Action, Plan, Step, is_running
+from .spec import ALWAYS, ContainerSpec, Json, container_body, network_body
 
 RESTORE_SECONDS = 300
+ENGINE_SECONDS = 120
+"""How long a Docker Engine that is being restarted may take until the old container is put back."""
+LOCK_FOLDER = Path("/run/lock")
+POLL_SECONDS = 1.0
 
 
 class ApplyError(Exception):
@@ -54,14 +61,12 @@ class Applier:
         spec: ContainerSpec,
         *,
         healthy_timeout: float,
-        restart_policy: str = ALWAYS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.engine = engine
         self.spec = spec
         self.healthy_timeout = healthy_timeout
-        self.restart_policy = restart_policy
         self.clock = clock
         self.sleep = sleep
         self.outage = Outage(clock)
@@ -76,8 +81,8 @@ class Applier:
             interrupted = not isinstance(error, (EngineError, ApplyError))
             if plan.way_back:
                 said = self._restore(plan)
-            elif plan.steps:
-                said = "There was no container before, so none was put back; the failed one is left to look at."
+            else:
+                said = f"No container served before, so none was put back; {self.spec.name} is left to look at."
             raise ApplyError(
                 f"{'The run was interrupted.' if interrupted else error}\n{said}".replace("\n\n", "\n")
             ) from error
@@ -87,7 +92,7 @@ class Applier:
     def wait_until_healthy(self, container: str) -> None:
         """Wait for a container that is not to be changed."""
         seen = self.engine.container(container)
-        self._wait(container, restarts_allowed=int((seen or {}).get("RestartCount") or 0))
+        self._wait(container, name=container, restarts_allowed=int((seen or {}).get("RestartCount") or 0))
 
     def _do(self, step: Step) -> None:
         target = step.container or step.name
@@ -97,33 +102,33 @@ class Applier:
             case Action.RESTART_POLICY:
                 self.engine.set_restart_policy(target, step.argument)
             case Action.STOP:
-                self.outage.begin()
+                if step.name != self.spec.candidate_name:
+                    self.outage.begin()
                 self._stop(target)
             case Action.RENAME:
                 self.engine.rename(target, step.argument or step.name)
             case Action.CREATE:
-                self._create()
+                self._create(self.spec if step.name == self.spec.name else self.spec.candidate())
             case Action.START:
                 self.engine.start(target)
             case Action.WAIT:
-                self._wait(target)
+                self._wait(target, name=step.name)
                 self.outage.end()
             case Action.REMOVE:
                 self.engine.remove_container(target)
 
-    def _create(self) -> None:
-        image = self.engine.image(self.spec.image)
+    def _create(self, spec: ContainerSpec) -> None:
+        image = self.engine.image(spec.image)
         if image is None:
-            raise EngineError(f"The image {self.spec.image} is no longer on this host.")
-        body = container_body(self.spec, image, restart_policy=self.restart_policy)
-        self.engine.create_container(self.spec.name, body)
+            raise EngineError(f"The image {spec.image} is no longer on this host.")
+        self.engine.create_container(spec.name, container_body(spec, image))
 
     def _stop(self, container: str) -> None:
         found = self.engine.container(container)
         own = ((found or {}).get("Config") or {}).get("StopTimeout")
         self.engine.stop(container, int(own or self.spec.stop_timeout))
 
-    def _wait(self, container: str, *, restarts_allowed: int = 0) -> None:
+    def _wait(self, container: str, *, name: str, restarts_allowed: int = 0) -> None:
         found = health.wait(
             lambda: self.engine.container(container),
             self.healthy_timeout,
@@ -134,37 +139,63 @@ class Applier:
         if found.verdict is not health.Verdict.HEALTHY:
             lines = self.engine.last_log_lines(container)
             said = f" Its last log lines:\n{lines}" if lines else " It wrote no log."
-            raise ApplyError(f"The container {self.spec.name} did not become healthy: {found.why}.{said}")
+            raise ApplyError(f"The container {name} did not become healthy: {found.why}.{said}")
 
     def _restore(self, plan: Plan) -> str:
         """Make the old container serve under the right name again, from whichever step was reached."""
-        name = self.spec.name
         try:
-            old = self.engine.container(plan.way_back)
+            old = self._old_container(plan.way_back)
             if old is None:
-                return f"The old container is gone; look at {name} with docker ps --all."
-            new = self.engine.container(name)
-            if new is not None and new["Id"] != plan.way_back:
-                self._remove_failed(new)
-            if old["Name"].lstrip("/") != name:
-                self.engine.rename(plan.way_back, name)
-            policy = self._policy_before(plan, old)
-            if old["HostConfig"]["RestartPolicy"]["Name"] != policy:
-                self.engine.set_restart_policy(plan.way_back, policy)
+                return f"The old container is gone; look at {self.spec.name} with docker ps --all."
+            for name in (self.spec.candidate_name, self.spec.name):
+                made = self.engine.container(name)
+                if made is not None and made["Id"] != plan.way_back:
+                    self._remove_failed(made)
+            touched = self._put_back(plan, old)
             if not plan.way_back_runs:
                 return "The old container was put back; it was not running before either."
-            self.engine.start(plan.way_back)
-            restored = health.wait(
-                lambda: self.engine.container(plan.way_back),
-                RESTORE_SECONDS,
-                clock=self.clock,
-                sleep=self.sleep,
-            )
+            serves = self._serves(old)
         except EngineError as error:
             return f"The old container could not be put back: {error} Run the same play again to mend this."
-        if restored.verdict is health.Verdict.HEALTHY:
-            return "The old container was put back and serves again."
-        return f"The old container was put back, but it is not healthy either: {restored.why}."
+        done = "was put back" if touched else "was not touched"
+        if serves.verdict is health.Verdict.HEALTHY:
+            return f"The old container {done} and serves{' again' if touched else ''}."
+        return f"The old container {done}, but it is not healthy either: {serves.why}."
+
+    def _old_container(self, container: str) -> Json | None:
+        deadline = self.clock() + ENGINE_SECONDS
+        while True:
+            try:
+                return self.engine.container(container)
+            except EngineGoneError:
+                if self.clock() >= deadline:
+                    raise
+                self.sleep(POLL_SECONDS)
+
+    def _put_back(self, plan: Plan, old: Json) -> bool:
+        """Give the old container its name, its policy and its process; tell whether anything had to be done."""
+        touched = False
+        policy = self._policy_before(plan, old)
+        if old["HostConfig"]["RestartPolicy"]["Name"] != policy:
+            self.engine.set_restart_policy(plan.way_back, policy)
+            touched = True
+        if old["Name"].lstrip("/") != self.spec.name:
+            self.engine.rename(plan.way_back, self.spec.name)
+            touched = True
+        if plan.way_back_runs and not is_running(old):
+            self.engine.start(plan.way_back)
+            touched = True
+        return touched
+
+    def _serves(self, old: Json) -> health.Health:
+        """Wait for a container that was started just now; one that ran all the time is looked at once."""
+        return health.wait(
+            lambda: self.engine.container(old["Id"]),
+            0 if is_running(old) else RESTORE_SECONDS,
+            clock=self.clock,
+            sleep=self.sleep,
+            restarts_allowed=int(old.get("RestartCount") or 0),
+        )
 
     def _remove_failed(self, container: Json) -> None:
         # It may still write to the data folder, or be about to start again: it ends cleanly before it goes.
@@ -175,6 +206,39 @@ class Applier:
         if plan.way_back_runs:
             return ALWAYS
         return str(plan.before.get("restart policy") or old["HostConfig"]["RestartPolicy"]["Name"] or ALWAYS)
+
+
+@contextmanager
+def alone(
+    name: str,
+    seconds: float,
+    *,
+    folder: Path = LOCK_FOLDER,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[None]:
+    """Hold this host's lock on a container; wait so many seconds for another run to end, then raise ApplyError.
+
+    A run whose SSH connection was cut goes on working, and its user starts the next one at once.
+    """
+    deadline = clock() + seconds
+    with (folder / f"poppyfield-{name}.lock").open("w") as lock:
+        while not _lock(lock):
+            if clock() >= deadline:
+                raise ApplyError(
+                    f"Another run has been working on the container {name} for {seconds:.0f} seconds. Nothing was "
+                    f"changed. Try again when it has ended, or restart this host."
+                )
+            sleep(POLL_SECONDS)
+        yield
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from .apply import Applier, ApplyError
+from .apply import Applier, ApplyError, alone
 from .engine import Engine, EngineError, EngineMissingError
-from .plan import ALWAYS, NEVER, Action, Plan, PlanError, Recreate, Snapshot, State, is_healthy, plan
-from .spec import ContainerSpec, HealthTiming, Json
+from .plan import Action, Plan, PlanError, Recreate, Snapshot, State, Wish, is_healthy, plan
+from .spec import ContainerSpec, HealthTiming, Json, within_kernel
 
 NOT_DELIVERED = "not delivered yet"
 
@@ -28,8 +29,12 @@ CONTAINER_OPTIONS: Json = {
     "healthy_timeout": {"type": "int", "default": 300},
     "state": {"type": "str", "choices": [s.value for s in State], "default": "started"},
     "recreate": {"type": "str", "choices": [r.value for r in Recreate], "default": "auto"},
+    "restart": {"type": "bool", "default": False},
+    "memory_limit_share": {"type": "float", "default": 0.75},
 }
 """The options that are the same in both modules."""
+
+RAM_STEP = 256 * 1024 * 1024
 
 TMPFS: Mapping[str, str] = {"/tmp": "mode=1777"}  # noqa: S108 - inside the container, whose root is read-only
 
@@ -60,7 +65,13 @@ class Outcome:
 
 
 class Content(Protocol):
-    """What is to be right inside a running container, such as the databases of PostgreSQL."""
+    """What is to be right inside a container, such as the databases of PostgreSQL."""
+
+    def refuse(self, image: Json) -> None:
+        """Raise PlanError where a container of this image must not work on what the host holds."""
+
+    def predict_first(self) -> list[str]:
+        """Say what would change in a container that is made on a host that holds nothing yet, otherwise nothing."""
 
     def predict(self, engine: Engine, container: str) -> list[str]:
         """Say what would change, changing nothing."""
@@ -88,6 +99,30 @@ def describe(container: Json | None) -> Json:
     }
 
 
+def read_meminfo() -> str:
+    """Give what the kernel says of the host's memory."""
+    return Path("/proc/meminfo").read_text("ascii")
+
+
+def total_memory(meminfo: str) -> int:
+    """Give the host's memory in bytes, rounded to 256 MiB.
+
+    The kernel reports a little more or less after an update, and that must not replace a container.
+    """
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return max(round(int(line.split()[1]) * 1024 / RAM_STEP), 1) * RAM_STEP
+    raise PlanError("/proc/meminfo does not say how much memory this host has.")
+
+
+def memory_limit(params: Mapping[str, Any], memory: int) -> int:
+    """Give the container's limit in bytes: a share of the host's memory, 0 for none."""
+    share = params["memory_limit_share"]
+    if not 0 <= share <= 1:
+        raise PlanError(f"memory_limit_share must be between 0 (no limit) and 1, not {share}.")
+    return int(memory * share)
+
+
 def take_snapshot(engine: Engine, spec: ContainerSpec) -> Snapshot:
     """Look at everything that the plan depends on."""
     current = engine.container(spec.name)
@@ -99,6 +134,7 @@ def take_snapshot(engine: Engine, spec: ContainerSpec) -> Snapshot:
         current_image=engine.image(current["Image"]) if current else None,
         previous=previous,
         previous_image=engine.image(previous["Image"]) if previous else None,
+        candidate=engine.container(spec.candidate_name) if spec.proof else None,
         neighbours=engine.running_containers() if spec.exclusive_folders else (),
     )
 
@@ -110,23 +146,18 @@ def missing_sources(spec: ContainerSpec) -> list[str]:
 
 def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Json:
     """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
-    state = State(module.params["state"])
-    recreate = Recreate(module.params["recreate"])
+    wish = Wish(State(module.params["state"]), Recreate(module.params["recreate"]), module.params["restart"])
+    timeout = module.params["healthy_timeout"]
     try:
         engine = Engine.connect()
-        outcome = converge(
-            engine,
-            spec,
-            state,
-            recreate,
-            content=content,
-            check_mode=module.check_mode,
-            healthy_timeout=module.params["healthy_timeout"],
-        )
+        with nullcontext() if module.check_mode else alone(spec.name, timeout):
+            outcome = converge(
+                engine, spec, wish, content=content, check_mode=module.check_mode, healthy_timeout=timeout
+            )
     except EngineMissingError as error:
         if not module.check_mode:
             module.fail_json(msg=str(error))
-        outcome = bare_host(spec, state, str(error))
+        outcome = bare_host(spec, wish, str(error), content)
     except (EngineError, PlanError, ApplyError) as error:
         module.fail_json(msg=str(error))
     for warning in outcome.plan.warnings:
@@ -134,20 +165,22 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
     return outcome.result()
 
 
-def bare_host(spec: ContainerSpec, state: State, why: str) -> Outcome:
+def bare_host(spec: ContainerSpec, wish: Wish, why: str, content: Content | None = None) -> Outcome:
     """Predict what would happen on a host that has no Docker yet."""
-    if state is State.ABSENT:
+    if wish.state is State.ABSENT:
         return Outcome(Plan())
     stand_in: Json = {"Id": NOT_DELIVERED}
-    predicted = plan(spec, Snapshot(image=stand_in), state)
-    return Outcome(Plan(predicted.steps, (why, *predicted.reasons), before={}, after=predicted.after))
+    predicted = plan(spec, Snapshot(image=stand_in), wish)
+    outcome = Outcome(Plan(predicted.steps, (why, *predicted.reasons), before={}, after=predicted.after))
+    if content and wish.state is State.STARTED:
+        outcome.content_changes = content.predict_first()
+    return outcome
 
 
 def converge(
     engine: Engine,
     spec: ContainerSpec,
-    state: State,
-    recreate: Recreate,
+    wish: Wish,
     *,
     healthy_timeout: float,
     check_mode: bool = False,
@@ -155,26 +188,25 @@ def converge(
     **timing: Any,
 ) -> Outcome:
     """Plan and, unless in check mode, apply."""
+    spec, warning = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
     snapshot = take_snapshot(engine, spec)
+    if content and snapshot.image and wish.state is not State.ABSENT:
+        content.refuse(snapshot.image)
     if check_mode and snapshot.image is None:
         snapshot = _with_stand_in(snapshot)
-    planned = plan(spec, snapshot, state, recreate)
+    planned = plan(spec, snapshot, wish)
+    if warning:
+        planned = replace(planned, warnings=(*planned.warnings, warning))
     outcome = Outcome(planned, snapshot.current)
     if check_mode:
-        if content and state is State.STARTED and snapshot.current and is_healthy(snapshot.current):
-            outcome.content_changes = content.predict(engine, spec.name)
+        if content and wish.state is State.STARTED:
+            outcome.content_changes = _predict(engine, spec, snapshot, content)
         return outcome
-    if state is not State.ABSENT and (missing := missing_sources(spec)):
+    if wish.state is not State.ABSENT and (missing := missing_sources(spec)):
         raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
-    applier = Applier(
-        engine,
-        spec,
-        healthy_timeout=healthy_timeout,
-        restart_policy=ALWAYS if state is State.STARTED else NEVER,
-        **timing,
-    )
+    applier = Applier(engine, spec, healthy_timeout=healthy_timeout, **timing)
     applier.apply(planned)
-    if state is State.STARTED:
+    if wish.state is State.STARTED:
         if not any(step.action is Action.WAIT for step in planned.steps):
             applier.wait_until_healthy(spec.name)
         if content:
@@ -184,8 +216,15 @@ def converge(
     return outcome
 
 
+def _predict(engine: Engine, spec: ContainerSpec, snapshot: Snapshot, content: Content) -> list[str]:
+    """Say what would change inside: as the running server tells, or as on a host that holds nothing yet."""
+    if snapshot.current and is_healthy(snapshot.current):
+        return content.predict(engine, spec.name)
+    return content.predict_first()
+
+
 def _with_stand_in(snapshot: Snapshot) -> Snapshot:
     """Plan as if the image had been delivered, which an earlier task of the same run would have done."""
     config = {**((snapshot.current_image or {}).get("Config") or {}), "Labels": {}}
     image = {"Id": NOT_DELIVERED, "Config": config}
-    return Snapshot(**{**vars(snapshot), "image": image})
+    return replace(snapshot, image=image)

@@ -41,6 +41,10 @@ class EngineMissingError(EngineError):
     """There is no engine to talk to: not installed, not running, or its Python SDK is missing."""
 
 
+class EngineGoneError(EngineError):
+    """The engine stopped answering in the middle of a run, as when it is restarted."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command gave back."""
@@ -120,7 +124,7 @@ class Engine:
         except self._errors.DockerException as error:
             raise EngineError(f"Docker could not {doing}: {error}") from error
         except OSError as error:  # requests' exceptions are OSErrors: the engine went away
-            raise EngineError(f"Docker Engine stopped answering while it was to {doing}: {error}") from error
+            raise EngineGoneError(f"Docker Engine stopped answering while it was to {doing}: {error}") from error
 
     def _inspect(self, what: str, inspect: Callable[[str], Json], name: str) -> Json | None:
         with self._explained(f"inspect the {what} {name}"):
@@ -149,6 +153,10 @@ class Engine:
         """List the running containers with their mounts."""
         with self._explained("list the containers"):
             return list(self._api.containers())
+
+    def keeps_memory_limits(self) -> bool:
+        """Tell whether the kernel under this engine can limit a container's memory."""
+        return bool(self.about().get("MemoryLimit"))
 
     def create_network(self, body: Json) -> None:
         """Create a network from an Engine API request."""
@@ -236,6 +244,25 @@ class Engine:
                     return False
                 raise
             return True
+
+    def about(self) -> Json:
+        """Give what the engine says of itself, with the version of the API that is spoken."""
+        with self._explained("tell about itself"):
+            return {**self._api.info(), "ApiVersion": str(self._api.api_version)}
+
+    def all_containers(self) -> list[Json]:
+        """List every container, running or not."""
+        with self._explained("list all containers"):
+            return list(self._api.containers(all=True))
+
+    def all_images(self) -> list[Json]:
+        """List every image that has a name or is the last of its build."""
+        with self._explained("list all images"):
+            return list(self._api.images())
+
+    def stats(self, container: str) -> Json | None:
+        """Measure what a container uses. The engine looks twice, a second apart; safe to call from several threads."""
+        return self._inspect("container", lambda name: dict(self._api.stats(name, stream=False)), container)
 
 
 @contextmanager

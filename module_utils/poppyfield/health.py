@@ -45,9 +45,14 @@ def judge(container: Json | None) -> Health:
     status = health.get("Status", "none")
     if status in ("healthy", "none"):
         return Health(Verdict.HEALTHY)
-    probes = health.get("Log") or []
-    said = str(probes[-1].get("Output", "")).strip() if probes else ""
-    return Health(Verdict.WAITING, f"its health check says {status}" + (f": {said[-500:]}" if said else ""))
+    said = last_words(state)
+    return Health(Verdict.WAITING, f"its health check says {status}" + (f": {said}" if said else ""))
+
+
+def last_words(state: Json) -> str:
+    """Give the end of what the last health check of a container's state printed."""
+    probes = (state.get("Health") or {}).get("Log") or []
+    return str(probes[-1].get("Output", "")).strip()[-500:] if probes else ""
 
 
 def wait(

@@ -2,9 +2,12 @@
 
 `changed` is "the list is not empty", check mode stops before the first step, and the diff comes from the same fields.
 
-Replacing a container never leaves the host without the old one: it is stopped and renamed to `<name>-previous`, and
-removed only when the new one is healthy. A run that is cut off leaves that name behind, and the next plan begins by
-mending: see `_mend`. The kept one is not restarted by Docker meanwhile, so that after a power cut there are never two.
+Replacing a container never leaves the host without the old one. Where two at once are allowed, a candidate is first
+tried beside it. Then the old one is stopped and renamed to `<name>-previous`, and removed only when the new one is
+healthy. A run that is cut off leaves these names behind, and the next plan begins by mending: see `_mend`.
+
+After a power cut Docker starts what has the policy `always`. That is the old container until the new one exists, then
+the new one: at no moment both, and nothing only for the moment in which the policy is handed over.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .spec import (
+    ALWAYS,
     DIGEST,
+    NEVER,
     RESTART_POLICY,
     ContainerSpec,
     Difference,
@@ -25,9 +30,6 @@ from .spec import (
     intent_digest,
     is_ours,
 )
-
-ALWAYS = "always"
-NEVER = "no"
 
 
 class PlanError(Exception):
@@ -65,7 +67,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step. `container` is the id it acts on; empty means the new container, known by its name only."""
+    """One step. `container` is the id it acts on; empty means one made in this plan, known by its name only."""
 
     action: Action
     name: str
@@ -81,6 +83,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """What the user wants of a container, besides its specification."""
+
+    state: State = State.STARTED
+    recreate: Recreate = Recreate.AUTO
+    restart: bool = False
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What `docker inspect` says; None for what does not exist."""
 
@@ -90,8 +101,14 @@ class Snapshot:
     current_image: Json | None = None
     previous: Json | None = None
     previous_image: Json | None = None
+    candidate: Json | None = None
     neighbours: Sequence[Json] = ()
     """All running containers, as the Engine lists them."""
+
+    @property
+    def own(self) -> tuple[Json, ...]:
+        """Every container that exists under one of our names."""
+        return tuple(c for c in (self.current, self.previous, self.candidate) if c is not None)
 
 
 @dataclass(frozen=True)
@@ -126,21 +143,23 @@ def is_healthy(container: Json) -> bool:
     return bool(state.get("Running") and not state.get("Restarting") and health in ("healthy", "none"))
 
 
-def plan(spec: ContainerSpec, snapshot: Snapshot, state: State, recreate: Recreate = Recreate.AUTO) -> Plan:
+def plan(spec: ContainerSpec, snapshot: Snapshot, wish: Wish) -> Plan:
     """Give the steps from what exists to what is wanted."""
-    _refuse_clashes(spec, snapshot, state)
-    if state is State.ABSENT:
+    _refuse_clashes(spec, snapshot, wish.state)
+    if wish.restart and wish.state is not State.STARTED:
+        raise PlanError(f"restart needs the state started, not {wish.state}.")
+    if wish.state is State.ABSENT:
         return _absent(snapshot)
     if snapshot.image is None:
         raise PlanError(f"The image {spec.image} is not on this host: deliver it first.")
-    return _Planner(spec, snapshot, snapshot.image, state, recreate).plan()
+    return _Planner(spec, snapshot, snapshot.image, wish).plan()
 
 
 def _refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> None:
-    for container, name in ((snapshot.current, spec.name), (snapshot.previous, spec.previous_name)):
-        if container is not None and not is_ours(container, spec.resource):
+    for container in snapshot.own:
+        if not is_ours(container, spec.resource):
             raise PlanError(
-                f"A container named {name} exists that Poppyfield did not make, so it is left alone. "
+                f"A container named {_name(container)} exists that Poppyfield did not make, so it is left alone. "
                 f"Rename or remove it, or choose another name."
             )
     if state is State.ABSENT:
@@ -150,36 +169,42 @@ def _refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> No
             f"A network named {spec.network} exists that Poppyfield did not make, so it is left alone. "
             f"Remove it, or choose another network name."
         )
-    own = {c["Id"] for c in (snapshot.current, snapshot.previous) if c is not None}
+    own = {container["Id"] for container in snapshot.own}
     for neighbour in snapshot.neighbours:
-        held = {m.get("Source") for m in neighbour.get("Mounts") or []} & set(spec.exclusive_folders)
-        if held and neighbour["Id"] not in own:
+        if neighbour["Id"] not in own and (folder := _written_by(neighbour, spec.exclusive_folders)):
             name = (neighbour.get("Names") or [neighbour["Id"][:12]])[0].lstrip("/")
             raise PlanError(
-                f"The folder {held.pop()} is in use by the running container {name}. Two database servers on one "
+                f"The folder {folder} is in use by the running container {name}. Two database servers on one "
                 f"data folder destroy it: stop that container first."
             )
 
 
+def _written_by(container: Json, folders: Sequence[str]) -> str:
+    """Give the first of the folders that the container writes to, itself or something inside it."""
+    for mount in container.get("Mounts") or []:
+        for folder in folders:
+            source = str(mount.get("Source") or "")
+            if mount.get("RW", True) and (source == folder or source.startswith(f"{folder}/")):
+                return folder
+    return ""
+
+
 def _absent(snapshot: Snapshot) -> Plan:
     steps = []
-    reasons = []
-    for container in (snapshot.current, snapshot.previous):
-        if container is not None:
-            steps += _stop(container)
-            steps.append(_step(Action.REMOVE, container))
-            reasons.append(f"container {_name(container)}: present -> absent")
-    before = {"containers": [_name(c) for c in (snapshot.current, snapshot.previous) if c is not None]}
-    return Plan(tuple(steps), tuple(reasons), before=before, after={"containers": []})
+    for container in snapshot.own:
+        steps += _remove(container)
+    names = [_name(container) for container in snapshot.own]
+    reasons = tuple(f"container {name}: present -> absent" for name in names)
+    return Plan(tuple(steps), reasons, before={"containers": names}, after={"containers": []})
 
 
 class _Planner:
-    def __init__(self, spec: ContainerSpec, snapshot: Snapshot, image: Json, state: State, recreate: Recreate) -> None:
+    def __init__(self, spec: ContainerSpec, snapshot: Snapshot, image: Json, wish: Wish) -> None:
         self.spec = spec
         self.snapshot = snapshot
         self.image = image
-        self.started = state is State.STARTED
-        self.recreate = recreate
+        self.wish = wish
+        self.started = wish.state is State.STARTED
         # A container that was stopped on purpose must not come back with the next boot.
         self.restart_policy = ALWAYS if self.started else NEVER
         self.wanted = desired(spec, image, restart_policy=self.restart_policy)
@@ -190,12 +215,13 @@ class _Planner:
 
     def plan(self) -> Plan:
         self._network()
+        self._sweep_candidate()
         old, is_aside = self._mend()
         now = self._fields(old) if old else {}
         found = self._differences(old) if old else []
         if old is None:
             replacing = True
-            self.reasons.append(f"container {self.spec.name}: absent -> {self._state_word()}")
+            self.reasons.append(f"container {self.spec.name}: absent -> {self.wish.state}")
         else:
             replacing = self._must_replace(found)
         if replacing:
@@ -215,13 +241,15 @@ class _Planner:
             way_back_runs=fallback is not None and (self.started or is_running(fallback)),
         )
 
-    def _state_word(self) -> str:
-        return "started" if self.started else "stopped"
-
     def _network(self) -> None:
         if self.snapshot.network is None:
             self.steps.append(Step(Action.CREATE_NETWORK, self.spec.network))
             self.reasons.append(f"network {self.spec.network}: absent -> present")
+
+    def _sweep_candidate(self) -> None:
+        if self.snapshot.candidate is not None:
+            self.reasons.append(f"{self.spec.candidate_name}: left by a run that was cut off")
+            self.steps += _remove(self.snapshot.candidate)
 
     def _mend(self) -> tuple[Json | None, bool]:
         """Begin with what a run that was cut off left; give the container to go on from, and whether it is set aside.
@@ -234,29 +262,36 @@ class _Planner:
         if previous is None:
             return current, False
         self.reasons.append(f"{self.spec.previous_name}: left by a run that was cut off")
-        self.steps += _stop(previous)
         if current is None:
             self.fallback = previous
             return previous, True
-        if self.recreate is not Recreate.ALWAYS and not self._differences(current):
+        lasting = [d for d in self._differences(current) if d.field != RESTART_POLICY]
+        if self.wish.recreate is not Recreate.ALWAYS and not lasting:
+            self.steps += self._set_aside(previous)
             self.fallback = previous
             return current, False
         if is_healthy(current):
-            self.steps.append(_step(Action.REMOVE, previous))
+            self.steps += _remove(previous)
             return current, False
-        self.steps += _stop(current)
-        self.steps.append(_step(Action.REMOVE, current))
+        self.steps += _remove(current)
         self.fallback = previous
         return previous, True
 
+    def _set_aside(self, previous: Json) -> list[Step]:
+        """Stop the one that was kept, if a restart of Docker brought it back, and let it not come back again."""
+        steps = _stop(previous)
+        if _policy(previous) != NEVER:
+            steps.append(_step(Action.RESTART_POLICY, previous, NEVER))
+        return steps
+
     def _must_replace(self, found: Sequence[Difference]) -> bool:
         lasting = [d.words for d in found if d.field != RESTART_POLICY]
-        if self.recreate is Recreate.NEVER:
+        if self.wish.recreate is Recreate.NEVER:
             self.warnings += [f"Not applied, because recreate is never: {words}" for words in lasting]
             self.reasons += [d.words for d in found if d.field == RESTART_POLICY]
             return False
         self.reasons += [d.words for d in found]
-        if self.recreate is Recreate.ALWAYS:
+        if self.wish.recreate is Recreate.ALWAYS:
             self.reasons.append("recreate: always")
             return True
         return bool(lasting)
@@ -270,55 +305,75 @@ class _Planner:
         return self.snapshot.current_image
 
     def _differences(self, container: Json) -> list[Difference]:
-        found = differences(self._fields(container), self.wanted)
         own = container["Config"].get("Labels") or {}
+        same_intent = own.get(DIGEST) == intent_digest(self.spec, self.image)
+        found = differences(self._fields(container), self.wanted, same_intent=same_intent)
         network = (self.snapshot.network or {}).get("Id")
         endpoint = container["NetworkSettings"]["Networks"].get(self.spec.network) or {}
         if not network or endpoint.get("NetworkID") not in (network, "", None):
             found.append(Difference("network", f"network: {self.spec.network} was made anew"))
-        if not found and own.get(DIGEST) != intent_digest(self.spec, self.image):
+        if not found and not same_intent:
             found.append(Difference("digest", "settings: not those that the container was made with"))
         return found
 
     def _replace(self, old: Json | None, *, is_aside: bool) -> None:
-        if old is not None and not is_aside:
-            # Stopped first: Docker cannot change the policy of a container that it is just restarting.
+        name = self.spec.name
+        if old is not None and self.started and self.spec.proof is not None and is_running(old):
+            self._prove_beside()
+        if old is not None:
             self.steps += _stop(old)
-            self.steps.append(_step(Action.RESTART_POLICY, old, NEVER))
-            self.steps.append(_step(Action.RENAME, old, self.spec.previous_name))
-        self.steps.append(Step(Action.CREATE, self.spec.name))
+            if not is_aside:
+                self.steps.append(_step(Action.RENAME, old, self.spec.previous_name))
+        self.steps.append(Step(Action.CREATE, name))
+        if old is not None and (not is_aside or _policy(old) != NEVER):
+            self.steps.append(Step(Action.RESTART_POLICY, self.spec.previous_name, old["Id"], NEVER))
         if self.started:
-            self.steps.append(Step(Action.START, self.spec.name))
-            self.steps.append(Step(Action.WAIT, self.spec.name))
+            self.steps.append(Step(Action.RESTART_POLICY, name, argument=ALWAYS))
+            self.steps.append(Step(Action.START, name))
+            self.steps.append(Step(Action.WAIT, name))
         if old is not None:
             self.steps.append(Step(Action.REMOVE, self.spec.previous_name, old["Id"]))
 
+    def _prove_beside(self) -> None:
+        name = self.spec.candidate_name
+        actions = (Action.CREATE, Action.START, Action.WAIT, Action.STOP, Action.REMOVE)
+        self.steps += [Step(action, name) for action in actions]
+
     def _keep(self, old: Json, *, is_aside: bool, found: Sequence[Difference]) -> None:
         target = self.spec.name
-        restarting = not is_aside and bool(old["State"].get("Restarting"))
-        starting = self.started and (is_aside or restarting or not is_running(old))
+        restarting = bool(old["State"].get("Restarting"))
+        runs = is_running(old)
+        stopping = runs and (restarting or not self.started or self.wish.restart)
+        if stopping:
+            self.steps += _stop(old)
         if is_aside:
             self.steps.append(_step(Action.RENAME, old, target))
-        elif restarting or not self.started:
-            self.steps += _stop(old)
-        if is_aside or any(d.field == RESTART_POLICY for d in found):
+        if any(d.field == RESTART_POLICY for d in found):
             self.steps.append(Step(Action.RESTART_POLICY, target, old["Id"], self.restart_policy))
+        starting = self.started and (stopping or not runs)
         if starting:
             before = "restarting again and again" if restarting else "stopped"
-            self.reasons.append(f"container {target}: {before} -> started")
+            asked = runs and not restarting
+            self.reasons.append("restart: asked for" if asked else f"container {target}: {before} -> started")
             self.steps.append(Step(Action.START, target, old["Id"]))
-            self.steps.append(Step(Action.WAIT, target, old["Id"]))
-        elif not self.started and not is_aside and is_running(old):
+            if stopping:
+                self.fallback = self.fallback or old
+        elif stopping:
             self.reasons.append(f"container {target}: started -> stopped")
-        if self.fallback is not None and not is_aside:
-            # The one in place was made by a run that was cut off before it had proved itself.
-            if self.started and not any(s.action is Action.WAIT for s in self.steps):
-                self.steps.append(Step(Action.WAIT, target, old["Id"]))
+        # The one in place may have been made by a run that was cut off before it had proved itself.
+        unproven = self.fallback is not None and self.fallback is not old
+        if starting or (self.started and (unproven or is_aside)):
+            self.steps.append(Step(Action.WAIT, target, old["Id"]))
+        if unproven and self.fallback is not None:
             self.steps.append(_step(Action.REMOVE, self.fallback))
 
 
 def _name(container: Json) -> str:
     return str(container["Name"]).lstrip("/")
+
+
+def _policy(container: Json) -> str:
+    return str((container["HostConfig"].get("RestartPolicy") or {}).get("Name", ""))
 
 
 def _step(action: Action, container: Json, argument: str = "") -> Step:
@@ -327,3 +382,7 @@ def _step(action: Action, container: Json, argument: str = "") -> Step:
 
 def _stop(container: Json) -> list[Step]:
     return [_step(Action.STOP, container)] if is_running(container) else []
+
+
+def _remove(container: Json) -> list[Step]:
+    return [*_stop(container), _step(Action.REMOVE, container)]

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MIB = 1024 * 1024
-RAM_STEP = 256 * MIB
 LOADING_SUFFIX = "__loading"
 MAX_IDENTIFIER = 63
 SCRAM_ITERATIONS = 4096
@@ -62,18 +61,13 @@ class Database:
 
 
 def memory_settings(ram: int, share: float) -> dict[str, str]:
-    """Give PostgreSQL's settings for its share of the host's memory.
-
-    The RAM is rounded to 256 MiB first: the kernel reports a little more or less after an update, and that must not
-    replace the container.
-    """
-    rounded = max(round(ram / RAM_STEP), 1) * RAM_STEP
-    budget = int(rounded * share)
+    """Give PostgreSQL's settings for its share of the host's memory, which is in bytes."""
+    budget = int(ram * share)
     maintenance = _between(budget // 8, 16 * MIB, 256 * MIB)
     return {
         "max_connections": str(MAX_CONNECTIONS),
         "shared_buffers": _mib(_between(budget // 2, 32 * MIB, 2048 * MIB)),
-        "effective_cache_size": _mib(_between(budget * 3 // 2, 64 * MIB, rounded * 3 // 4)),
+        "effective_cache_size": _mib(_between(budget * 3 // 2, 64 * MIB, ram * 3 // 4)),
         "work_mem": _mib(_between(budget // 4 // MAX_CONNECTIONS, 2 * MIB, 32 * MIB)),
         "maintenance_work_mem": _mib(maintenance),
         "autovacuum_work_mem": _mib(max(maintenance // 2, 16 * MIB)),
@@ -87,8 +81,7 @@ def memory_settings(ram: int, share: float) -> dict[str, str]:
 
 def shared_memory_size(ram: int, share: float) -> int:
     """Give the size of /dev/shm, which parallel queries and index builds use."""
-    rounded = max(round(ram / RAM_STEP), 1) * RAM_STEP
-    return _between(int(rounded * share) // 4 // MIB * MIB, 64 * MIB, 512 * MIB)
+    return _between(int(ram * share) // 4 // MIB * MIB, 64 * MIB, 512 * MIB)
 
 
 def server_command(settings: Mapping[str, str]) -> tuple[str, ...]:
@@ -107,6 +100,42 @@ def _between(value: int, low: int, high: int) -> int:
 
 def _mib(size: int) -> str:
     return f"{size // MIB}MB"
+
+
+# The data folder ----------------------------------------------------------------------------------------------------
+
+VERSION_LABEL = "fr.poppyfield.postgresql"
+"""Label of an image that tells the major version of PostgreSQL in it."""
+DEBIAN_ARCHITECTURES = {"armhf": "arm"}
+"""Debian's names of architectures where Docker has another one."""
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """What a folder holds: the major version and the architecture (Debian's name) of its cluster, empty if unknown."""
+
+    path: str
+    version: str = ""
+    architecture: str = ""
+
+
+def data_problem(folder: DataFolder, image: Mapping[str, Any]) -> str:
+    """Say why a server of this image must not work on this folder, and what to do; empty if it may."""
+    wanted = ((image.get("Config") or {}).get("Labels") or {}).get(VERSION_LABEL, "")
+    if folder.version and wanted and folder.version != wanted:
+        return (
+            f"The data folder {folder.path} was made by PostgreSQL {folder.version}, but the image holds PostgreSQL "
+            f"{wanted}, which cannot read it. Nothing was changed. Use an image of PostgreSQL {folder.version} again "
+            f"(another arm_images_profile), or dump the databases with it and load them into another data folder."
+        )
+    made_on = DEBIAN_ARCHITECTURES.get(folder.architecture, folder.architecture)
+    if made_on and image.get("Architecture") and made_on != image["Architecture"]:
+        return (
+            f"The data folder {folder.path} was made on {made_on}, but the image is for {image['Architecture']}: "
+            f"PostgreSQL's files do not move between architectures. Nothing was changed. Use an image for {made_on}, "
+            f"or dump the databases there and load them into another data folder."
+        )
+    return ""
 
 
 # Quoting and passwords ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 SPEC_VERSION = "v1"
@@ -24,6 +24,8 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - Docker leaves it out of what it says
 SECOND = 1_000_000_000
 RESTART_POLICY = "restart policy"
 """The one field that Docker changes in place; every other one needs a new container."""
+ALWAYS = "always"
+NEVER = "no"
 
 Json = dict[str, Any]
 
@@ -67,6 +69,15 @@ class HealthTiming:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """How a new container is tried beside the old one: without its port, and with this in place of what it has."""
+
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    """Stand-ins for the folders that only one container may write to."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """What the user wants of one container, complete and in one form only."""
 
@@ -85,18 +96,55 @@ class ContainerSpec:
     stop_timeout: int = 30
     secret_stamps: Mapping[str, str] = field(default_factory=dict)
     """For each secret file something that changes when its content is renewed, and says nothing about the content."""
+    memory_limit: int = 0
+    """Memory in bytes that the container may use; 0 is no limit."""
     exclusive_folders: tuple[str, ...] = ()
-    """Folders of the host that no other running container may hold."""
+    """Folders of the host that no other running container may write to."""
+    proof: Proof | None = None
+    """How it is tried beside the old one before that is stopped; None where two at once are not allowed."""
 
     @property
     def previous_name(self) -> str:
         """Name under which the old container waits while a new one proves itself."""
         return f"{self.name}-previous"
 
+    @property
+    def candidate_name(self) -> str:
+        """Name of a new container that is tried beside the old one."""
+        return f"{self.name}-candidate"
+
+    def candidate(self) -> ContainerSpec:
+        """Give the specification to try beside the old container: nobody reaches it, and it changes nothing."""
+        proof = self.proof or Proof()
+        return replace(
+            self,
+            name=self.candidate_name,
+            network_aliases=(),
+            ports=(),
+            mounts=tuple(mount for mount in self.mounts if mount.target not in proof.tmpfs),
+            tmpfs={**self.tmpfs, **proof.tmpfs},
+            environment={**self.environment, **proof.environment},
+        )
+
+
+NOT_INTENT = ("exclusive_folders", "proof")
+"""Fields that say how a container is replaced, not what it is."""
+
+
+def within_kernel(spec: ContainerSpec, *, keeps_memory_limits: bool) -> tuple[ContainerSpec, str]:
+    """Give the specification that this kernel can keep, and a warning about what it cannot, empty if there is none."""
+    if not spec.memory_limit or keeps_memory_limits:
+        return spec, ""
+    return replace(spec, memory_limit=0), (
+        f"The container {spec.name} has no memory limit, because the kernel of this host cannot keep one: turn its "
+        f"memory cgroup on (cgroup_enable=memory in /boot/firmware/cmdline.txt) and restart the host."
+    )
+
 
 def intent_digest(spec: ContainerSpec, image: Json) -> str:
     """Give the versioned digest of everything the user asked for, and of the image that it means today."""
-    document = json.dumps([asdict(spec), image_digest(image)], sort_keys=True, default=dict)
+    intent = {name: value for name, value in asdict(spec).items() if name not in NOT_INTENT}
+    document = json.dumps([intent, image_digest(image)], sort_keys=True, default=dict)
     return f"{SPEC_VERSION}:{hashlib.sha256(document.encode()).hexdigest()}"
 
 
@@ -133,8 +181,11 @@ def network_body(name: str) -> Json:
     }
 
 
-def container_body(spec: ContainerSpec, image: Json, *, restart_policy: str) -> Json:
-    """Give the Engine API's request that creates a container of this specification."""
+def container_body(spec: ContainerSpec, image: Json) -> Json:
+    """Give the Engine API's request that creates a container of this specification.
+
+    Docker does not start it by itself until it gets its restart policy: see `plan`.
+    """
     body: Json = {
         "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in sorted(spec.environment.items())],
@@ -147,12 +198,13 @@ def container_body(spec: ContainerSpec, image: Json, *, restart_policy: str) -> 
             ],
             "Tmpfs": dict(spec.tmpfs),
             "PortBindings": _port_bindings(spec),
-            "RestartPolicy": {"Name": restart_policy},
+            "RestartPolicy": {"Name": NEVER},
             "NetworkMode": spec.network,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyRootfs": True,
             "ShmSize": spec.shm_size,
+            "Memory": spec.memory_limit,
         },
         "NetworkingConfig": {"EndpointsConfig": {spec.network: {"Aliases": list(spec.network_aliases)}}},
     }
@@ -196,6 +248,7 @@ def desired(spec: ContainerSpec, image: Json, *, restart_policy: str) -> Json:
         "security options": ["no-new-privileges"],
         "read-only root": True,
         "shared memory": spec.shm_size,
+        "memory limit": spec.memory_limit,
         "stop timeout": spec.stop_timeout,
         RESTART_POLICY: restart_policy,
     }
@@ -228,6 +281,7 @@ def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
         "security options": list(host.get("SecurityOpt") or []),
         "read-only root": bool(host.get("ReadonlyRootfs")),
         "shared memory": host.get("ShmSize"),
+        "memory limit": int(host.get("Memory") or 0),
         "stop timeout": config.get("StopTimeout"),
         RESTART_POLICY: (host.get("RestartPolicy") or {}).get("Name", ""),
     }
@@ -278,40 +332,54 @@ class Difference:
     words: str
 
 
-def differences(now: Json, wanted: Json) -> list[Difference]:
-    """Name every field that differs, and inside a dictionary every key that was added, removed or changed."""
+def differences(now: Json, wanted: Json, *, same_intent: bool = False) -> list[Difference]:
+    """Name every field that differs, and inside a dictionary every key that was added, removed or changed.
+
+    With `same_intent` the container was made for just what is wanted, so a difference was made by hand since.
+    """
     found = []
     for name, want in wanted.items():
         have = now.get(name)
         if have == want:
             continue
+        by_hand = same_intent and name != RESTART_POLICY
         if isinstance(want, dict) and isinstance(have, dict):
             for key in sorted({*have, *want}):
                 if have.get(key) != want.get(key):
-                    found.append(Difference(name, f"{name}: {_key_words(name, key, have, want)}"))
+                    found.append(Difference(name, f"{name}: {_key_words(name, key, have, want, by_hand)}"))
         else:
-            found.append(Difference(name, f"{name}: {_change_words(have, want)}"))
+            found.append(Difference(name, f"{name}: {_change_words(have, want, by_hand)}"))
     return found
 
 
-def _key_words(name: str, key: str, have: Json, want: Json) -> str:
+def _key_words(name: str, key: str, have: Json, want: Json, by_hand: bool) -> str:
     if key not in want:
-        return f"{key} removed"
+        return f"{key} added by hand, should not be there" if by_hand else f"{key} removed"
     if key not in have:
-        return f"{key} added"
+        return f"{key} removed by hand, should be {_words(want[key])}" if by_hand else f"{key} added"
     if name == "secrets":
         return f"{key} renewed"
-    return f"{key}: {_words(have[key])} -> {_words(want[key])}"
+    return f"{key}: {_arrow(have[key], want[key], by_hand)}"
 
 
-def _change_words(have: Any, want: Any) -> str:
+def _change_words(have: Any, want: Any, by_hand: bool) -> str:
     if isinstance(have, list) and isinstance(want, list):
         # Of a long list, such as a command, only what differs; unless only the order does.
         less = [item for item in have if item not in want]
         more = [item for item in want if item not in have]
         if less or more:
-            return f"{', '.join(map(_words, less)) or 'nothing'} -> {', '.join(map(_words, more)) or 'nothing'}"
+            return _arrow(_joined(less), _joined(more), by_hand)
+    return _arrow(have, want, by_hand)
+
+
+def _arrow(have: Any, want: Any, by_hand: bool) -> str:
+    if by_hand:
+        return f"{_words(have)} by hand, should be {_words(want)}"
     return f"{_words(have)} -> {_words(want)}"
+
+
+def _joined(items: list[Any]) -> str:
+    return ", ".join(map(_words, items)) or "nothing"
 
 
 def _words(value: Any) -> str:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from docker import errors
-from requests import Response
+from requests import ConnectionError, Response
 
 Json = dict[str, Any]
 
@@ -48,11 +48,20 @@ class FakeDocker:
     """A change whose words begin like this is refused once."""
     power_cut_after: int | None = None
     taken_ports: set[str] = field(default_factory=set)
+    keeps_memory_limits: bool = True
+    gone_after: str = ""
+    """Once a change whose words begin like this was made, the engine is restarted: it does not answer for a while."""
+    unanswered: int = 3
+    """So many questions a restarting engine leaves unanswered."""
     executed: list[tuple[str, str]] = field(default_factory=list)
+    stats_by_name: dict[str, Json] = field(default_factory=dict)
+    """By a container's name what measuring it answers; a container that has no entry is gone by then."""
+    api_version: str = "1.45"
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
         self._dead = False
+        self._restarting = False
 
     # What tests do to it ------------------------------------------------------------------------------------------
 
@@ -117,9 +126,13 @@ class FakeDocker:
                 return copy.deepcopy(image)
         raise errors.ImageNotFound(f"No such image: {reference}")
 
-    def images(self, name: str) -> list[Json]:
+    def images(self, name: str = "") -> list[Json]:
         self._alive()
-        return [{"Id": i["Id"]} for r, i in self.images_by_reference.items() if r.rpartition(":")[0] == name]
+        return [
+            {"Id": i["Id"], "RepoTags": i["RepoTags"], "Labels": i["Config"]["Labels"]}
+            for r, i in self.images_by_reference.items()
+            if not name or r.rpartition(":")[0] == name
+        ]
 
     def remove_image(self, reference: str) -> None:
         image = self.inspect_image(reference)
@@ -142,15 +155,40 @@ class FakeDocker:
         self._alive()
         container = self._find(name)
         self._grow(container)
-        return copy.deepcopy(container)
+        seen = copy.deepcopy(container)
+        seen["State"]["Status"] = _status(seen["State"])
+        return seen
 
-    def containers(self) -> list[Json]:
+    def containers(self, all: bool = False) -> list[Json]:
         self._alive()
         return [
-            {"Id": c["Id"], "Names": [c["Name"]], "Mounts": copy.deepcopy(c["Mounts"])}
+            {
+                "Id": c["Id"],
+                "Names": [c["Name"]],
+                "ImageID": c["Image"],
+                "Labels": copy.deepcopy(c["Config"]["Labels"]),
+                "Mounts": copy.deepcopy(c["Mounts"]),
+            }
             for c in self.containers_by_id.values()
-            if c["State"]["Running"]
+            if all or c["State"]["Running"]
         ]
+
+    def info(self) -> Json:
+        self._alive()
+        return {
+            "ServerVersion": "26.1.5+dfsg1",
+            "DockerRootDir": "/var/lib/docker",
+            "Driver": "overlay2",
+            "CgroupVersion": "2",
+            "MemoryLimit": self.keeps_memory_limits,
+        }
+
+    def stats(self, name: str, stream: bool) -> Json:
+        assert not stream, "a stream never ends"
+        found = self.stats_by_name.get(self._name(self._find(name)))
+        if found is None:
+            raise errors.NotFound(f"No such container: {name}")
+        return copy.deepcopy(found)
 
     def networks(self, names: Sequence[str]) -> list[Json]:
         self._alive()
@@ -226,6 +264,9 @@ class FakeDocker:
     def _alive(self) -> None:
         if self._dead:
             raise PowerCut
+        if self._restarting and self.unanswered:
+            self.unanswered -= 1
+            raise ConnectionError("Connection refused")
 
     def _change(self, words: str) -> None:
         self._alive()
@@ -235,6 +276,7 @@ class FakeDocker:
         self.calls.append(words)
 
     def _changed(self) -> None:
+        self._restarting |= bool(self.gone_after) and self.calls[-1].startswith(self.gone_after)
         if self.power_cut_after is not None:
             self.power_cut_after -= 1
             if self.power_cut_after <= 0:
@@ -284,6 +326,14 @@ class FakeDocker:
         """Stand in for the docker command: remember what was run inside a container."""
         self.executed.append((" ".join(argv), b"".join(chunks).decode()))
         return SimpleNamespace(code=0, output="", errors="")
+
+
+def _status(state: Json) -> str:
+    if state["Restarting"]:
+        return "restarting"
+    if state["Running"]:
+        return "running"
+    return "exited" if state["StartedAt"] else "created"
 
 
 def _conflict(message: str) -> errors.APIError:

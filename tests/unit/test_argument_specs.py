@@ -13,6 +13,22 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
 
+OWN_MODULES = {path.stem for path in (ROOT / "library").glob("*.py")}
+TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")])
+
+
+def tasks_of(path: Path) -> list[dict[str, Any]]:
+    """Every task of a task file, or of the plays of a playbook."""
+    entries: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return [task for entry in entries for task in entry.get("tasks", [entry])]
+
+
+def documented_options(module: str) -> set[str]:
+    source = (ROOT / "library" / f"{module}.py").read_text(encoding="utf-8")
+    documentation = source.partition('DOCUMENTATION = r"""')[2].partition('"""')[0]
+    return set(yaml.safe_load(documentation)["options"])
+
+
 def options_of(role: str) -> dict[str, Any]:
     text = (ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     options: dict[str, Any] = yaml.safe_load(text)["argument_specs"]["main"]["options"]
@@ -40,3 +56,10 @@ def test_the_example_inventory_shows_every_variable_a_person_would_set() -> None
     internal = {"arm_images_architectures", "arm_images_cache_folder"}
     missing = {name for role in ROLES for name in options_of(role)} - shown - internal
     assert missing == set()
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tasks_give_our_modules_options_that_they_have(path: Path) -> None:
+    for task in tasks_of(path):
+        for module in OWN_MODULES & set(task):
+            assert set(task[module]) <= documented_options(module), task["name"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield import containers, plan, spec
-from ansible.module_utils.poppyfield.apply import ApplyError
+from ansible.module_utils.poppyfield.apply import ApplyError, alone
 from ansible.module_utils.poppyfield.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State
-from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port
+from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State, Wish
+from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port, Proof
 from docker import errors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,7 @@ SPEC = ContainerSpec(
     shm_size=64,
     stop_timeout=20,
     secret_stamps={"password": "1"},
+    memory_limit=256,
     exclusive_folders=("/srv",),
 )
 
@@ -60,6 +63,8 @@ ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
     ({"health": HealthTiming(start_period=60, interval=5)}, "health check: Interval: 10000000000 -> 5000000000"),
     ({"shm_size": 128}, "shared memory: 64 -> 128"),
     ({"stop_timeout": 30}, "stop timeout: 20 -> 30"),
+    ({"memory_limit": 512}, "memory limit: 256 -> 512"),
+    ({"memory_limit": 0}, "memory limit: 256 -> 0"),
     ({"secret_stamps": {"password": "2"}}, "secrets: password renewed"),
     ({"secret_stamps": {}}, "secrets: password removed"),
 ]
@@ -77,22 +82,34 @@ def converge(
     wanted: ContainerSpec = SPEC,
     state: State = State.STARTED,
     recreate: Recreate = Recreate.AUTO,
-    check_mode: bool = False,
+    restart: bool = False,
 ) -> Any:
+    """Predict in check mode, then do it; both must say the same."""
     now = [0.0]
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    return containers.converge(
-        Engine(docker, errors, docker.execute),
-        wanted,
-        state,
-        recreate,
-        healthy_timeout=30,
-        check_mode=check_mode,
-        **({} if check_mode else {"clock": lambda: now[0], "sleep": sleep}),
-    )
+    wish = Wish(state, recreate, restart)
+    engine = Engine(docker, errors, docker.execute)
+    predicted = predict(docker, wanted, wish)
+    outcome = containers.converge(engine, wanted, wish, healthy_timeout=30, clock=lambda: now[0], sleep=sleep)
+    assert predicted == outcome.plan
+    return outcome
+
+
+def predict(docker: FakeDocker, wanted: ContainerSpec, wish: Wish) -> plan.Plan | None:
+    """Plan in check mode, which changes nothing; None where that is refused."""
+    # A copy, because looking at a container makes time go by for it.
+    twin = copy.deepcopy(docker)
+    twin.power_cut_after = None
+    try:
+        engine = Engine(twin, errors, twin.execute)
+        return containers.converge(engine, wanted, wish, healthy_timeout=30, check_mode=True).plan
+    except PlanError:
+        return None
+    finally:
+        assert twin.calls == docker.calls
 
 
 def reasons(outcome: Any) -> list[str]:
@@ -122,11 +139,8 @@ def test_the_first_run_makes_network_and_container_and_the_second_nothing(host: 
 def test_each_change_is_named_and_applied_once(host: FakeDocker, fields: dict[str, Any], words: str) -> None:
     converge(host)
     wanted = changed(**fields)
-    predicted = converge(host, wanted, check_mode=True)
     outcome = converge(host, wanted)
     assert words in reasons(outcome)
-    assert reasons(predicted) == reasons(outcome)
-    assert predicted.plan.steps == outcome.plan.steps
     assert not converge(host, wanted).plan.changed
     assert host.names() == {NAME: True}
 
@@ -135,7 +149,7 @@ def test_every_field_of_the_specification_is_in_the_digest() -> None:
     image = {"Id": "sha256:1", "Config": {}}
     fields = {field.name for field in dataclasses.fields(ContainerSpec)}
     covered = {name for change, _ in ONE_CHANGE for name in change}
-    assert covered | {"name", "resource", "exclusive_folders"} == fields
+    assert covered | {"name", "resource", *spec.NOT_INTENT} == fields
     digests = {spec.intent_digest(changed(**change), image) for change, _ in ONE_CHANGE}
     assert len(digests | {spec.intent_digest(SPEC, image)}) == len(ONE_CHANGE) + 1
 
@@ -150,13 +164,24 @@ def by_hand(container: dict[str, Any], path: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("HostConfig.Privileged", True, "privileged: true -> false"),
-        ("HostConfig.CapAdd", ["SYS_ADMIN"], "capabilities added: SYS_ADMIN -> nothing"),
-        ("HostConfig.CapDrop", None, "capabilities dropped: nothing -> ALL"),
-        ("HostConfig.SecurityOpt", None, "security options: nothing -> no-new-privileges"),
-        ("HostConfig.ReadonlyRootfs", False, "read-only root: false -> true"),
+        ("HostConfig.Privileged", True, "privileged: true by hand, should be false"),
+        ("HostConfig.CapAdd", ["SYS_ADMIN"], "capabilities added: SYS_ADMIN by hand, should be nothing"),
+        ("HostConfig.CapDrop", None, "capabilities dropped: nothing by hand, should be ALL"),
+        ("HostConfig.SecurityOpt", None, "security options: nothing by hand, should be no-new-privileges"),
+        ("HostConfig.ReadonlyRootfs", False, "read-only root: false by hand, should be true"),
+        ("HostConfig.Memory", 999, "memory limit: 999 by hand, should be 256"),
+        ("HostConfig.Tmpfs", {"/tmp": "mode=1777", "/x": ""}, "tmpfs: /x added by hand, should not be there"),
+        ("HostConfig.Tmpfs", {}, "tmpfs: /tmp removed by hand, should be mode=1777"),
+        (
+            "Mounts",
+            [
+                {"Source": "/srv", "Destination": "/data", "RW": True},
+                {"Source": "/etc", "Destination": "/secrets", "RW": True},
+            ],
+            "mounts: /secrets: /etc (read-write) by hand, should be /etc (read-only)",
+        ),
         ("Config.Labels", {}, None),
-        ("NetworkSettings.Networks", {}, "network aliases: nothing -> postgis"),
+        ("NetworkSettings.Networks", {}, "network aliases: nothing by hand, should be postgis"),
     ],
 )
 def test_drift_made_by_hand_is_found(host: FakeDocker, path: str, value: Any, words: str | None) -> None:
@@ -287,9 +312,10 @@ def test_an_image_that_was_not_delivered_is_an_error_and_predicted_in_check_mode
     missing = changed(image="poppyfield/postgis:none")
     with pytest.raises(PlanError, match="deliver it first"):
         converge(host, missing)
-    predicted = converge(host, missing, check_mode=True)
-    assert predicted.plan.changed
-    assert any("image: " in r for r in reasons(predicted))
+    predicted = predict(host, missing, Wish())
+    assert predicted is not None
+    assert predicted.changed
+    assert any("image: " in reason for reason in predicted.reasons)
 
 
 def test_a_folder_that_does_not_exist_is_refused_before_anything_stops(host: FakeDocker) -> None:
@@ -332,7 +358,7 @@ def test_a_port_that_is_taken_gives_way_to_the_old_one(host: FakeDocker) -> None
 
 def test_without_an_old_one_the_failed_container_stays_to_be_looked_at(host: FakeDocker) -> None:
     host.behaviours[OLD] = Behaviour(ends_with=1, log="no space")
-    with pytest.raises(ApplyError, match="There was no container before"):
+    with pytest.raises(ApplyError, match="No container served before"):
         converge(host)
     host.behaviours[OLD] = Behaviour()
     converge(host)
@@ -355,9 +381,10 @@ REPLACEMENT = steps_of_a_replacement()
 def test_a_replacement_has_these_steps() -> None:
     assert [
         f"stop {NAME}",
-        f"restart policy of {NAME}: no",
         f"rename {NAME} to {PREVIOUS}",
         f"create {NAME}",
+        f"restart policy of {PREVIOUS}: no",
+        f"restart policy of {NAME}: always",
         f"start {NAME}",
         f"remove {PREVIOUS}",
     ] == REPLACEMENT
@@ -393,7 +420,10 @@ def test_a_run_cut_off_after_any_step_is_mended_by_the_next(
     host.come_back()
     if reboots:
         host.boot()
-    assert [name for name, runs in host.names().items() if runs] in ([NAME], [])
+    serving = [name for name, runs in host.names().items() if runs]
+    assert len(serving) <= 1
+    # Only while the policy is handed over from the old container to the new one is there nothing to start.
+    assert serving or not reboots or REPLACEMENT[step - 1].startswith("restart policy of ")
     if new_is_broken and next_image == NEW:
         with pytest.raises(ApplyError):
             converge(host, changed(image=NEW))
@@ -494,6 +524,154 @@ def test_the_service_gap_of_a_replacement_is_measured(host: FakeDocker) -> None:
     assert converge(host, changed(image=NEW)).outage >= 4
 
 
+@pytest.mark.parametrize("step", REPLACEMENT[:-1])
+def test_docker_is_restarted_in_the_middle_and_the_old_one_serves(host: FakeDocker, step: str) -> None:
+    converge(host)
+    host.gone_after = step
+    with pytest.raises(ApplyError, match=r"stopped answering(.|\n)*The old container was put back and serves again"):
+        converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
+
+
+def test_docker_that_does_not_come_back_is_said_and_mended_by_the_next_run(host: FakeDocker) -> None:
+    converge(host)
+    host.gone_after, host.unanswered = f"stop {NAME}", 10_000
+    with pytest.raises(ApplyError, match=r"could not be put back: .* Run the same play again"):
+        converge(host, changed(image=NEW))
+    host.unanswered = 0
+    converge(host, changed(image=NEW))
+    assert host.names() == {NAME: True}
+
+
+def test_two_runs_never_work_on_one_container_at_once(tmp_path: Path) -> None:
+    busy = f"Another run has been working on the container {NAME}"
+    with alone(NAME, 0, folder=tmp_path):
+        with alone("websig-lizmap", 0, folder=tmp_path):
+            pass
+        with pytest.raises(ApplyError, match=busy), alone(NAME, 0, folder=tmp_path):
+            pass
+    with alone(NAME, 0, folder=tmp_path):
+        pass
+
+
+# Tried beside the old one -------------------------------------------------------------------------------------------
+
+CANDIDATE = "websig-postgis-candidate"
+BESIDE = changed(
+    mounts=(Mount("/srv", "/projects", read_only=True), Mount("/etc", "/config", read_only=False)),
+    exclusive_folders=(),
+    proof=Proof(tmpfs={"/config": "mode=0750"}, environment={"WORKERS": "0"}),
+)
+BESIDE_NEW = dataclasses.replace(BESIDE, image=NEW)
+
+
+def test_a_candidate_is_reached_by_nobody_and_changes_nothing() -> None:
+    candidate = BESIDE.candidate()
+    assert (candidate.name, candidate.ports, candidate.network_aliases) == (CANDIDATE, (), ())
+    assert [mount.target for mount in candidate.mounts] == ["/projects"]
+    assert candidate.tmpfs == {"/tmp": "mode=1777", "/config": "mode=0750"}
+    assert candidate.environment == {"LANG": "C.UTF-8", "WORKERS": "0"}
+
+
+def test_a_new_container_is_tried_beside_the_old_one_first(host: FakeDocker) -> None:
+    converge(host, BESIDE)
+    made = len(host.calls)
+    converge(host, BESIDE_NEW)
+    assert host.calls[made : made + 5] == [
+        f"create {CANDIDATE}",
+        f"start {CANDIDATE}",
+        f"stop {CANDIDATE}",
+        f"remove {CANDIDATE}",
+        f"stop {NAME}",
+    ]
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == NEW
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [Behaviour(ends_with=3, log="FATAL: broken\n"), Behaviour(looks_until_healthy=-1, log="FATAL: broken\n")],
+    ids=["ends", "never healthy"],
+)
+def test_a_candidate_that_fails_costs_no_second_of_service(host: FakeDocker, behaviour: Behaviour) -> None:
+    converge(host, BESIDE)
+    host.behaviours[NEW] = behaviour
+    made = len(host.calls)
+    with pytest.raises(ApplyError, match=r"FATAL: broken\nThe old container was not touched and serves\.") as raised:
+        converge(host, BESIDE_NEW)
+    assert f"The container {CANDIDATE} did not become healthy" in str(raised.value)
+    assert not [call for call in host.calls[made:] if NAME in call.split()]
+    assert host.names() == {NAME: True}
+
+
+def test_an_old_container_that_does_not_run_is_replaced_without_a_trial(host: FakeDocker) -> None:
+    converge(host, BESIDE)
+    host.named(NAME)["State"]["Running"] = False
+    converge(host, BESIDE_NEW)
+    assert f"create {CANDIDATE}" not in host.calls
+
+
+def test_a_candidate_left_by_a_run_that_was_cut_off_goes(host: FakeDocker) -> None:
+    converge(host, BESIDE)
+    host.power_cut_after = 2
+    with pytest.raises(PowerCut):
+        converge(host, BESIDE_NEW)
+    host.come_back()
+    assert host.names() == {NAME: True, CANDIDATE: True}
+    assert reasons(converge(host, BESIDE)) == [f"{CANDIDATE}: left by a run that was cut off"]
+    assert host.names() == {NAME: True}
+
+
+def test_how_a_container_is_replaced_is_no_reason_to_replace_it(host: FakeDocker) -> None:
+    converge(host, BESIDE)
+    assert not converge(host, dataclasses.replace(BESIDE, proof=None)).plan.changed
+
+
+# Restart and memory -------------------------------------------------------------------------------------------------
+
+
+def test_a_restart_that_was_asked_for_is_done_each_time(host: FakeDocker) -> None:
+    converge(host)
+    before = host.named(NAME)["Id"]
+    for _ in range(2):
+        assert reasons(converge(host, restart=True)) == ["restart: asked for"]
+        assert host.calls[-2:] == [f"stop {NAME}", f"start {NAME}"]
+    assert host.named(NAME)["Id"] == before
+
+
+def test_a_restart_is_part_of_a_replacement_already(host: FakeDocker) -> None:
+    converge(host)
+    assert reasons(converge(host, changed(shm_size=128), restart=True)) == ["shared memory: 64 -> 128"]
+    host.named(NAME)["State"]["Running"] = False
+    assert reasons(converge(host, changed(shm_size=128), restart=True)) == [f"container {NAME}: stopped -> started"]
+
+
+def test_a_restart_that_is_cut_off_by_a_signal_ends_with_a_container_that_runs(host: FakeDocker) -> None:
+    converge(host)
+    host.refuse = f"start {NAME}"
+    with pytest.raises(ApplyError, match="put back and serves again"):
+        converge(host, restart=True)
+    assert host.names() == {NAME: True}
+
+
+def test_a_restart_of_what_is_to_be_stopped_is_refused(host: FakeDocker) -> None:
+    with pytest.raises(PlanError, match="restart needs the state started, not stopped"):
+        converge(host, state=State.STOPPED, restart=True)
+
+
+def test_a_limit_that_the_kernel_cannot_keep_is_not_set_and_said(host: FakeDocker) -> None:
+    host.keeps_memory_limits = False
+    outcome = converge(host)
+    assert host.named(NAME)["HostConfig"]["Memory"] == 0
+    assert [w for w in outcome.plan.warnings if "cgroup_enable=memory" in w] == list(outcome.plan.warnings) != []
+    again = converge(host)
+    assert not again.plan.changed
+    assert again.plan.warnings == outcome.plan.warnings
+    host.keeps_memory_limits = True
+    assert reasons(converge(host)) == ["memory limit: 0 -> 256"]
+
+
 # Properties of the plan ---------------------------------------------------------------------------------------------
 
 WORDS = st.text("abcXYZ09_-", min_size=1, max_size=6)
@@ -565,7 +743,7 @@ def test_no_plan_has_a_step_on_what_is_not_ours(
         if not own:
             thing["Labels"] = {}
     try:
-        steps = plan.plan(SPEC, snapshot, state, recreate).steps
+        steps = plan.plan(SPEC, snapshot, Wish(state, recreate)).steps
     except PlanError:
         assert not all(ours)
         return
@@ -580,9 +758,9 @@ def test_no_plan_has_a_step_on_what_is_not_ours(
 
 
 def test_on_a_bare_host_a_change_is_predicted() -> None:
-    outcome = containers.bare_host(SPEC, State.STARTED, "No Docker yet.")
+    outcome = containers.bare_host(SPEC, Wish(), "No Docker yet.")
     assert outcome.result()["changed"]
-    assert not containers.bare_host(SPEC, State.ABSENT, "No Docker yet.").result()["changed"]
+    assert not containers.bare_host(SPEC, Wish(State.ABSENT), "No Docker yet.").result()["changed"]
 
 
 def test_the_result_says_everything_and_holds_no_stamp_of_a_secret(host: FakeDocker) -> None:
@@ -606,3 +784,20 @@ def test_errors_of_the_engine_are_sentences(host: FakeDocker) -> None:
 
 def test_a_snapshot_of_nothing_is_empty(docker: FakeDocker) -> None:
     assert containers.take_snapshot(Engine(docker, errors), SPEC) == Snapshot(neighbours=[])
+
+
+# The host's memory --------------------------------------------------------------------------------------------------
+
+GIB = 1024**3
+
+
+def test_a_kernel_that_reports_a_little_less_changes_nothing() -> None:
+    sizes = [containers.total_memory(f"MemFree: 1 kB\nMemTotal:  {kilobytes} kB\n") for kilobytes in (948_000, 930_000)]
+    assert sizes == [GIB, GIB]
+
+
+def test_a_share_of_the_memory_is_the_limit() -> None:
+    assert containers.memory_limit({"memory_limit_share": 0.75}, 4 * GIB) == 3 * GIB
+    assert containers.memory_limit({"memory_limit_share": 0}, 4 * GIB) == 0
+    with pytest.raises(PlanError, match=r"memory_limit_share must be between 0 .* not 1\.5"):
+        containers.memory_limit({"memory_limit_share": 1.5}, GIB)

@@ -21,6 +21,7 @@ MIB = 1024**2
 PASSWORD = "correct horse battery"
 ROLE = Role("lizmap", PASSWORD)
 GIS = Database("gis", "lizmap", ("postgis",), "")
+FOLDER = postgres.DataFolder("/srv/data", "17", "arm64")
 SALTS = {"lizmap": b"0123456789abcdef"}
 
 
@@ -216,11 +217,6 @@ def test_memory_follows_the_pi(ram: int, buffers: str, work: str) -> None:
     assert settings["work_mem"] == work
 
 
-def test_a_kernel_that_reports_a_little_less_changes_nothing() -> None:
-    assert postgres.memory_settings(GIB - 90 * MIB, 0.4) == postgres.memory_settings(GIB, 0.4)
-    assert postgres.shared_memory_size(GIB - 90 * MIB, 0.4) == postgres.shared_memory_size(GIB, 0.4)
-
-
 @given(st.integers(512 * MIB, 64 * GIB), st.floats(0.05, 0.9))
 def test_the_settings_fit_into_the_memory(ram: int, share: float) -> None:
     settings = postgres.memory_settings(ram, share)
@@ -234,6 +230,44 @@ def test_the_command_is_sorted_and_refuses_what_is_no_setting() -> None:
     assert postgres.server_command({"b": "2", "a": "1"}) == ("postgres", "-c", "a=1", "-c", "b=2")
     with pytest.raises(PostgresError, match="not the name of a PostgreSQL setting"):
         postgres.server_command({"a=1 -c b": "2"})
+
+
+# The data folder ----------------------------------------------------------------------------------------------------
+
+IMAGE = {"Architecture": "arm64", "Config": {"Labels": {postgres.VERSION_LABEL: "17"}}}
+
+
+@pytest.mark.parametrize(
+    ("version", "architecture", "image"),
+    [
+        ("17", "arm64", IMAGE),
+        ("17", "armhf", {**IMAGE, "Architecture": "arm"}),
+        ("", "", IMAGE),
+        ("15", "", {"Id": "somebody's image"}),
+    ],
+    ids=["the same", "Docker's name for armhf", "empty folder", "image without a label"],
+)
+def test_a_data_folder_that_fits_or_tells_nothing_is_accepted(
+    version: str, architecture: str, image: dict[str, Any]
+) -> None:
+    assert postgres.data_problem(postgres.DataFolder("/srv/data", version, architecture), image) == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "architecture", "words"),
+    [
+        ("15", "arm64", "made by PostgreSQL 15, but the image holds PostgreSQL 17"),
+        ("17", "armhf", "made on arm, but the image is for arm64"),
+        ("17", "amd64", "made on amd64, but the image is for arm64"),
+    ],
+)
+def test_a_data_folder_of_another_release_or_architecture_is_refused(
+    version: str, architecture: str, words: str
+) -> None:
+    problem = postgres.data_problem(postgres.DataFolder("/srv/data", version, architecture), IMAGE)
+    assert words in problem
+    assert "/srv/data" in problem
+    assert "dump the databases" in problem
 
 
 # The module's part --------------------------------------------------------------------------------------------------
@@ -270,7 +304,7 @@ def test_a_cluster_is_read_changed_and_read_again(library: Library, tmp_path: Pa
     sql = tmp_path / "initial.sql"
     sql.write_text("CREATE TABLE t ();")
     psql = FakePsql([], right())
-    cluster = library("postgis_container").Cluster([ROLE], [Database("gis", "lizmap", ("postgis",), str(sql))])
+    cluster = library("postgis_container").Cluster(FOLDER, [ROLE], [Database("gis", "lizmap", ("postgis",), str(sql))])
     words = cluster.apply(Engine(None, None, psql), "websig-postgis")
     assert words[0] == "role lizmap: absent -> present"
     assert psql.argv[:6] == ["docker", "exec", "-i", "--user", "postgres", "websig-postgis"]
@@ -279,15 +313,31 @@ def test_a_cluster_is_read_changed_and_read_again(library: Library, tmp_path: Pa
     assert not any(PASSWORD in text for text in [*psql.heard, *psql.argv])
 
 
+def test_a_data_folder_is_read_as_the_image_leaves_it(library: Library, tmp_path: Path) -> None:
+    module = library("postgis_container")
+    assert module.data_folder(str(tmp_path)) == postgres.DataFolder(str(tmp_path))
+    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "PG_VERSION").write_text("17\n")
+    (tmp_path / "cluster.architecture").write_text("arm64\n")
+    assert module.data_folder(str(tmp_path)) == postgres.DataFolder(str(tmp_path), "17", "arm64")
+
+
+def test_a_first_start_is_predicted_and_one_on_old_data_is_not(library: Library) -> None:
+    cluster = library("postgis_container").Cluster
+    words = cluster(postgres.DataFolder("/srv/data"), [ROLE], [GIS]).predict_first()
+    assert words[:2] == ["role lizmap: absent -> present", "database gis: absent -> present"]
+    assert cluster(FOLDER, [ROLE], [GIS]).predict_first() == []
+
+
 def test_a_cluster_that_is_right_is_only_read(library: Library) -> None:
     psql = FakePsql(right())
-    cluster = library("postgis_container").Cluster([ROLE], [GIS])
+    cluster = library("postgis_container").Cluster(FOLDER, [ROLE], [GIS])
     assert cluster.apply(Engine(None, None, psql), "websig-postgis") == []
     assert psql.heard == []
 
 
 def test_a_change_that_does_not_hold_is_an_error(library: Library) -> None:
-    cluster = library("postgis_container").Cluster([ROLE], [])
+    cluster = library("postgis_container").Cluster(FOLDER, [ROLE], [])
     with pytest.raises(EngineError, match="did not hold: role lizmap: absent -> present"):
         cluster.apply(Engine(None, None, FakePsql([], [])), "websig-postgis")
 
@@ -295,7 +345,7 @@ def test_a_change_that_does_not_hold_is_an_error(library: Library) -> None:
 def test_what_postgresql_refuses_is_shown(library: Library, tmp_path: Path) -> None:
     sql = tmp_path / "initial.sql"
     sql.write_text("bad sql")
-    cluster = library("postgis_container").Cluster([ROLE], [Database("gis", "lizmap", (), str(sql))])
+    cluster = library("postgis_container").Cluster(FOLDER, [ROLE], [Database("gis", "lizmap", (), str(sql))])
     with pytest.raises(EngineError, match=r"PostgreSQL refused .*first content.*syntax error"):
         cluster.apply(Engine(None, None, FakePsql(right()[:1])), "websig-postgis")
 
@@ -312,11 +362,13 @@ def test_the_modules_parameters_become_the_specification(library: Library) -> No
         "settings": {"max_connections": 10, "jit": False},
         "health": None,
         "stop_timeout": 120,
+        "memory_limit_share": 0.5,
     }
     spec = module.spec_of(params, GIB)
     assert "max_connections=10" in spec.command
     assert "jit=off" in spec.command
     assert spec.ports == ()
+    assert spec.memory_limit == GIB // 2
     assert spec.exclusive_folders == ("/srv/data",)
     with pytest.raises(PostgresError, match="memory_share must be between"):
         module.spec_of({**params, "memory_share": 1.5}, GIB)

@@ -1,0 +1,416 @@
+#!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: what runs on a Pi and how it fares."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: stack_info
+short_description: What runs on a map server and how it fares
+version_added: "0.1.0"
+description:
+  - Tells of Poppyfield's containers and images, of Docker, and of the host with its disks, temperature and power.
+  - It reads only. Nothing runs inside a container, and Docker is not asked to add up its disk space, which is slow.
+  - Containers and images that Poppyfield did not make are counted and not described.
+  - A value that Docker or the host does not tell is null.
+  - Without Docker the host is described all the same.
+options:
+  stats:
+    description:
+      - Whether to measure what each container uses. Docker takes up to two seconds for that, for all containers at
+        once.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    description: It never changes anything.
+  diff_mode:
+    support: none
+    description: There is no difference to show.
+  idempotent:
+    support: full
+    description: It never changes anything.
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Look at the Pi
+  stack_info: {}
+  register: stack
+
+- name: Fail when a container is not healthy or was restarted
+  stack_info:
+    stats: false
+  register: stack
+  failed_when: >-
+    stack.containers | rejectattr('health', 'eq', 'healthy') | length > 0
+    or stack.containers | map(attribute='restarts') | sum > 0
+"""
+
+RETURN = r"""
+host:
+  description: The host itself.
+  returned: always
+  type: dict
+  contains:
+    model:
+      description: Model of the Raspberry Pi, null on another machine.
+      type: str
+      sample: Raspberry Pi 4 Model B Rev 1.4
+    os:
+      description: Name of the operating system.
+      type: str
+      sample: Debian GNU/Linux 13 (trixie)
+    kernel:
+      description: Version of the kernel.
+      type: str
+    architecture:
+      description: Debian's name of the architecture, as dpkg tells it.
+      type: str
+      sample: arm64
+    platform:
+      description: Docker's name of the platform, null for an architecture that Poppyfield has no images for.
+      type: str
+      sample: linux/arm64
+    temperature_celsius:
+      description: Temperature of the processor.
+      type: float
+    throttling:
+      description:
+        - What the Pi's firmware says of power and heat, null where nobody tells.
+        - Where C(vcgencmd) is missing only C(under_voltage) is known, from the kernel's sensor, and the rest is null.
+      type: dict
+      contains:
+        under_voltage:
+          description: Whether the voltage is too low now.
+          type: bool
+        frequency_capped:
+          description: Whether the processor's frequency is limited now.
+          type: bool
+        throttled:
+          description: Whether the processor is slowed down now.
+          type: bool
+        soft_temperature_limit:
+          description: Whether the temperature is so high now that the processor is slowed down a little.
+          type: bool
+        under_voltage_occurred:
+          description: Whether the voltage was too low at some time since the Pi started.
+          type: bool
+        frequency_capped_occurred:
+          description: Whether the processor's frequency was limited since the Pi started.
+          type: bool
+        throttled_occurred:
+          description: Whether the processor was slowed down since the Pi started.
+          type: bool
+        soft_temperature_limit_occurred:
+          description: Whether the soft limit of the temperature was reached since the Pi started.
+          type: bool
+docker:
+  description: Docker Engine.
+  returned: always
+  type: dict
+  contains:
+    running:
+      description: Whether it answers. When it does not, the lists of containers and images are empty.
+      type: bool
+    why:
+      description: Why it does not answer, null when it does.
+      type: str
+    version:
+      description: Version of Docker Engine.
+      type: str
+    api_version:
+      description: Version of the Engine API.
+      type: str
+    sdk_version:
+      description: Version of Docker's Python SDK, null when it is not installed.
+      type: str
+    root_folder:
+      description: Folder that holds images, containers and volumes.
+      type: str
+      sample: /var/lib/docker
+    storage_driver:
+      description: How images are stored.
+      type: str
+      sample: overlay2
+    cgroup_version:
+      description: Version of the kernel's control groups.
+      type: str
+      sample: "2"
+containers:
+  description: Poppyfield's containers, running or not.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Its id.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    resource:
+      description: What it is, V(postgis) or V(lizmap).
+      type: str
+    image:
+      description: Reference of its image.
+      type: str
+    digest:
+      description: Digest of its image, as M(arm_image) returns it; null for an image that Poppyfield did not build.
+      type: str
+    state:
+      description: Docker's word for its state, such as V(running), V(restarting) or V(exited).
+      type: str
+    health:
+      description: What its health check says, V(healthy), V(unhealthy), V(starting), or V(none) when it has none.
+      type: str
+    health_output:
+      description: The end of what its last health check printed, null when it is healthy.
+      type: str
+    restarts:
+      description: How often Docker restarted it because its process ended.
+      type: int
+    started_at:
+      description: When it was last started, null when it never was.
+      type: str
+      sample: "2026-01-01T08:00:00.123456789Z"
+    uptime_seconds:
+      description: For how long it has been running, null when it is not.
+      type: int
+    exit_code:
+      description: Exit code of its process, null while it runs.
+      type: int
+    out_of_memory:
+      description: Whether its process ended because it had no memory left, null while it runs.
+      type: bool
+    error:
+      description: Why Docker could not start it.
+      type: str
+    stats:
+      description: What it uses, null when it does not run or was not measured.
+      type: dict
+      contains:
+        cpu_percent:
+          description: Processor time during one second. One busy core is 100, so that a Pi with four has 400.
+          type: float
+        memory_bytes:
+          description:
+            - Memory without the file cache that the kernel can take back at once, as C(docker stats) shows it.
+            - It is null where the kernel does not account memory, as with Raspberry Pi OS as it is flashed.
+          type: int
+        memory_limit_bytes:
+          description: The most memory that it may use; the host's memory when it has no limit of its own.
+          type: int
+        block_read_bytes:
+          description:
+            - Bytes read from disks since the start.
+            - It is null when Docker names no disk, because nothing was read or written yet or nobody counts it.
+          type: int
+        block_written_bytes:
+          description: Bytes written to disks since the start. Null as with C(block_read_bytes).
+          type: int
+        network_received_bytes:
+          description: Bytes received since the start, null when it has no network of its own.
+          type: int
+        network_sent_bytes:
+          description: Bytes sent since the start, null when it has no network of its own.
+          type: int
+images:
+  description: Poppyfield's images, one entry for each name.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    reference:
+      description: Full reference, null for one that lost its name.
+      type: str
+      sample: poppyfield/postgis:trixie-arm64-3f1c0a9be2d4
+    platform:
+      description: Platform that it is for.
+      type: str
+      sample: linux/arm64
+    bytes:
+      description: Its size on the disk. Images share layers, so that together they take less.
+      type: int
+    digest:
+      description: Its digest, as M(arm_image) returns it.
+      type: str
+    created:
+      description: When it was built.
+      type: str
+      sample: "2026-01-01T08:00:00.123456789Z"
+    postgresql:
+      description: Major version of the PostgreSQL in it, null for another image.
+      type: str
+      sample: "17"
+    in_use:
+      description: Whether a container was made of it, running or not.
+      type: bool
+others:
+  description: How many containers and images Poppyfield did not make, null without Docker.
+  returned: always
+  type: dict
+  contains:
+    containers:
+      description: Number of other containers.
+      type: int
+    images:
+      description: Number of other images.
+      type: int
+disks:
+  description:
+    - The file systems that hold Docker's folder and the folders of the host that the containers mount.
+    - Without Docker, the one that holds the system.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    folders:
+      description: Which of these folders it holds.
+      type: list
+      elements: str
+    total_mb:
+      description: Its size in MB.
+      type: int
+    free_mb:
+      description: Free space in MB.
+      type: int
+    inodes:
+      description: How many files it can hold, null when it has no fixed number.
+      type: int
+    free_inodes:
+      description: How many more files it can hold.
+      type: int
+summary:
+  description: The most important in sentences.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - Raspberry Pi 4 Model B Rev 1.4 with Debian GNU/Linux 13 (trixie) and Docker 26.1.5+dfsg1.
+    - "websig-postgis: healthy, up for 3 days, uses 2.1 % of a processor core, 210 MB of memory."
+    - "Disk with /var/lib/docker and 5 more of the folders in use: 21.3 of 29.0 GB free."
+"""
+
+import os
+import platform
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import stack
+from ansible.module_utils.poppyfield.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.stack import DockerAnswers, Folder, HostAnswers
+
+ARGUMENTS: dict[str, Any] = {"stats": {"type": "bool", "default": True}}
+
+VOLTAGE_SENSOR = "rpi_volt"
+
+
+def look_at_docker(engine: Engine, *, measure: bool) -> DockerAnswers:
+    """Ask the engine. While it measures the containers, all of them at once, it is asked the rest."""
+    listed = engine.all_containers()
+    looked = [engine.container(entry["Id"]) for entry in listed if stack.is_own_container(entry)]
+    own = [container for container in looked if container]
+    running = [container["Id"] for container in own if measure and stack.is_up(container)]
+    with ThreadPoolExecutor(max_workers=len(running) or 1) as pool:
+        samples = pool.map(engine.stats, running)
+        images = engine.all_images()
+        inspected = [engine.image(entry["Id"]) for entry in images if stack.is_own_image(entry)]
+        info = engine.about()
+        return DockerAnswers(
+            info=info,
+            containers=listed,
+            own_containers=own,
+            images=images,
+            own_images=[image for image in inspected if image],
+            samples=dict(zip(running, samples, strict=True)),
+        )
+
+
+class Host:
+    """The host's files and commands."""
+
+    def __init__(self, module: AnsibleModule, root: Path = Path("/")) -> None:
+        self.module = module
+        self.root = root
+
+    def look(self) -> HostAnswers:
+        """Read what the host tells."""
+        return HostAnswers(
+            model=self._text("proc/device-tree/model"),
+            os_release=self._text("etc/os-release"),
+            kernel=platform.release(),
+            architecture=self._said_by("dpkg", "--print-architecture").strip(),
+            millidegrees=self._text("sys/class/thermal/thermal_zone0/temp"),
+            # The kernel has a file of the same name, but reading it puts a warning with a stack trace into the
+            # kernel's log, and it forgets within seconds what occurred.
+            throttled=self._said_by("vcgencmd", "get_throttled"),
+            voltage_alarm=self._voltage_alarm(),
+        )
+
+    def folders(self, paths: Iterable[str]) -> list[Folder]:
+        """Give the space around each path that is a folder; a mounted file is in none of its own."""
+        found = []
+        for path in paths:
+            try:
+                space = os.statvfs(path)
+                device = Path(path).stat().st_dev
+            except OSError:
+                continue
+            if Path(path).is_dir():
+                total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
+                found.append(Folder(path, device, total, free, space.f_files, space.f_favail))
+        return found
+
+    def _voltage_alarm(self) -> str:
+        for name in sorted(self.root.glob("sys/class/hwmon/hwmon*/name")):
+            if self._text(str(name)).strip() == VOLTAGE_SENSOR:
+                return self._text(str(name.with_name("in0_lcrit_alarm")))
+        return ""
+
+    def _text(self, path: str) -> str:
+        try:
+            return (self.root / path).read_text("utf-8", "replace").rstrip("\0")
+        except OSError:
+            return ""
+
+    def _said_by(self, command: str, *arguments: str) -> str:
+        path = self.module.get_bin_path(command)
+        if path is None:
+            return ""
+        code, output, _ = self.module.run_command([path, *arguments])
+        return str(output) if code == 0 else ""
+
+
+def sdk_version() -> str | None:
+    """Give the version of Docker's Python SDK."""
+    try:
+        return metadata.version("docker")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    host = Host(module)
+    now = datetime.now(tz=UTC)  # before measuring, which takes as long as some containers live
+    try:
+        docker = look_at_docker(Engine.connect(), measure=module.params["stats"])
+    except EngineError as error:
+        docker = DockerAnswers(why=str(error))
+    folders = host.folders(stack.folders_in_use(docker))
+    module.exit_json(changed=False, **stack.describe(host.look(), docker, folders, sdk_version(), now))
+
+
+if __name__ == "__main__":
+    main()
