@@ -66,9 +66,9 @@ def parse_dockerignore(text: str) -> list[IgnoreRule]:
             continue
         line = raw.strip()
         keep = line.startswith("!")
-        pattern = os.path.normpath(line[keep:].strip()).lstrip("/") if line[keep:].strip() else ""
-        if pattern and pattern != ".":
-            rules.append(IgnoreRule(_translate(pattern), keep))
+        # What is left of an empty line is ".", which is no path in a context.
+        pattern = os.path.normpath(line[keep:].strip()).lstrip("/")
+        rules.append(IgnoreRule(_translate(pattern), keep))
     return rules
 
 
@@ -100,9 +100,7 @@ def _translate(pattern: str) -> re.Pattern[str]:
             out.append("[^/]")
         elif char == "[" and (end := pattern.find("]", i + 2)) > 0:
             inside = pattern[i + 1 : end]
-            negated = inside.startswith("^")
-            body = re.sub(r"([\\\[\]&~|])", r"\\\1", inside[negated:])
-            out.append(f"[{'^' if negated else ''}{body}]")
+            out.append("[" + re.sub(r"([\\\[\]&~|])", r"\\\1", inside) + "]")
             i = end
         elif char == "\\" and i + 1 < len(pattern):
             i += 1
@@ -202,7 +200,7 @@ def stage(sources: Mapping[str, Path], entries: Iterable[Entry], folder: Path) -
     """
     for entry in entries:
         target = folder / entry.path
-        _make_folders(target.parent, folder)
+        _make_folders(target.parent)
         if entry.link_target is not None:
             target.symlink_to(entry.link_target)
             continue
@@ -218,9 +216,8 @@ def stage(sources: Mapping[str, Path], entries: Iterable[Entry], folder: Path) -
         target.chmod(mode)
 
 
-def _make_folders(path: Path, root: Path) -> None:
+def _make_folders(path: Path) -> None:
     if not path.exists():
-        if path != root:
-            _make_folders(path.parent, root)
+        _make_folders(path.parent)
         path.mkdir()
         path.chmod(0o755)  # whatever the umask of whoever builds

@@ -131,9 +131,8 @@ class Plan:
 
 
 def is_running(container: Json) -> bool:
-    """Tell whether the container has a process, or Docker is about to give it one again."""
-    state = container["State"]
-    return bool(state.get("Running") or state.get("Restarting"))
+    """Tell whether the container has a process, or Docker is about to give it one again, which it calls running too."""
+    return bool(container["State"]["Running"])
 
 
 def is_healthy(container: Json) -> bool:
@@ -172,7 +171,7 @@ def _refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> No
     own = {container["Id"] for container in snapshot.own}
     for neighbour in snapshot.neighbours:
         if neighbour["Id"] not in own and (folder := _written_by(neighbour, spec.exclusive_folders)):
-            name = (neighbour.get("Names") or [neighbour["Id"][:12]])[0].lstrip("/")
+            name = (neighbour.get("Names") or [neighbour["Id"][:12]])[0].removeprefix("/")
             raise PlanError(
                 f"The folder {folder} is in use by the running container {name}. Two database servers on one "
                 f"data folder destroy it: stop that container first."
@@ -183,8 +182,8 @@ def _written_by(container: Json, folders: Sequence[str]) -> str:
     """Give the first of the folders that the container writes to, itself or something inside it."""
     for mount in container.get("Mounts") or []:
         for folder in folders:
-            source = str(mount.get("Source") or "")
-            if mount.get("RW", True) and (source == folder or source.startswith(f"{folder}/")):
+            source = mount["Source"]
+            if mount["RW"] and (source == folder or source.startswith(f"{folder}/")):
                 return folder
     return ""
 
@@ -367,11 +366,11 @@ class _Planner:
 
 
 def _name(container: Json) -> str:
-    return str(container["Name"]).lstrip("/")
+    return str(container["Name"]).removeprefix("/")
 
 
 def _policy(container: Json) -> str:
-    return str((container["HostConfig"].get("RestartPolicy") or {}).get("Name", ""))
+    return str(container["HostConfig"]["RestartPolicy"]["Name"])
 
 
 def _step(action: Action, container: Json, argument: str = "") -> Step:
