@@ -68,7 +68,10 @@ def parse_dockerignore(text: str) -> list[IgnoreRule]:
         keep = line.startswith("!")
         # What is left of an empty line is ".", which is no path in a context.
         pattern = os.path.normpath(line[keep:].strip()).lstrip("/")
-        rules.append(IgnoreRule(_translate(pattern), keep))
+        try:
+            rules.append(IgnoreRule(_translate(pattern), keep))
+        except re.error as error:
+            raise ContextError(f"The line {raw!r} of .dockerignore is not a pattern: {error}.") from error
     return rules
 
 

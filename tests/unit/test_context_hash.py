@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -74,6 +76,34 @@ def test_every_byte_counts(tmp_path_factory: pytest.TempPathFactory, content: by
     assert digest_of(folder) != before
 
 
+def test_a_digest_is_the_same_in_each_release_and_whatever_the_order() -> None:
+    entries = [
+        Entry("run", executable=True, content="01"),
+        Entry("Dockerfile", content="02"),
+        Entry("link", link_target="run"),
+    ]
+    document = (
+        b'{"entries": [["Dockerfile", false, "", "02"], ["link", false, "run", ""], ["run", true, "", "01"]], '
+        b'"facts": {"platform": "linux/arm64", "target": ""}, "version": 1}'
+    )
+    expected = hashlib.sha256(document).hexdigest()
+    assert context_hash.digest(entries, {"platform": "linux/arm64", "target": ""}) == expected
+    assert context_hash.digest(reversed(entries), {"target": "", "platform": "linux/arm64"}) == expected
+
+
+def test_content_counts(context: Path) -> None:
+    before = digest_of(context)
+    (context / "sub" / "a").write_text("b")
+    assert digest_of(context) != before
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o610, 0o601])
+def test_who_may_execute_a_file_does_not_count(context: Path, mode: int) -> None:
+    (context / "sub" / "a").chmod(mode)
+    entries, _ = context_hash.read_entries(context_hash.scan(context, {}))
+    assert [entry.path for entry in entries if entry.executable] == ["sub/a"]
+
+
 def test_dates_owners_other_modes_and_empty_folders_do_not_count(context: Path) -> None:
     before = digest_of(context)
     os.utime(context / "sub" / "a", (1, 1))
@@ -112,6 +142,20 @@ def test_an_addition_counts_replaces_and_is_not_ignored(context: Path, tmp_path:
     )
     assert set(sources) == {"Dockerfile", "link", "to-folder", "rootfs.tar", "dist/page/index.html"}
     assert sources["rootfs.tar"].read_text() == "made"
+
+
+def test_an_addition_takes_the_place_of_a_whole_folder(context: Path, tmp_path: Path) -> None:
+    (context / "subway").write_text("another")
+    (tmp_path / "made").write_text("made")
+    sources = context_hash.scan(context, {"sub": str(tmp_path / "made")})
+    assert set(sources) == {"Dockerfile", "link", "to-folder", "subway", "sub"}
+
+
+def test_what_went_after_the_scan_is_an_error(context: Path) -> None:
+    sources = context_hash.scan(context, {})
+    (context / "Dockerfile").unlink()
+    with pytest.raises(ContextError, match="Dockerfile cannot be read: No such file or directory"):
+        context_hash.read_entries(sources)
 
 
 def test_an_addition_that_is_missing_is_an_error_or_a_stand_in(context: Path) -> None:
@@ -228,12 +272,40 @@ CASES = [
     ("./a/../b", "b", True),
     ("a.b", "axb", False),
     (".", "a", False),
+    ("#a", "#a", False),
+    ("  #a", "#a", True),
+    ("\ufeffXa", "Xa", True),
+    ("/Xa", "Xa", True),
+    ("a/**/d", "a/d", True),
+    ("a/**/d", "a/b/c/d", True),
+    ("**/b", "xb", False),
+    ("a**b", "ab", True),
+    ("a**b", "ax/y/b", True),
+    ("a**b", "axb", False),
+    ("b**", "b\nc", True),
+    ("][a]", "]a", True),
+    ("[a][b]", "ab", True),
+    ("[a].txt", "a.txt", True),
+    ("[a", "[a", True),
+    (r"[\x]", "x", True),
+    (r"[\x]", "X", False),
+    (r"\*.md", "*.md", True),
+    (r"ab\*", "ab*", True),
+    (r"a\*b", "a*b", True),
+    ("a\\", "a\\", True),
 ]
 
 
 @pytest.mark.parametrize(("text", "path", "ignored"), CASES)
 def test_dockerignore(text: str, path: str, ignored: bool) -> None:
     assert context_hash.is_ignored(path, context_hash.parse_dockerignore(text)) is ignored
+
+
+@pytest.mark.parametrize("line", ["[z-a]", "[^]"])
+def test_a_line_of_dockerignore_that_is_no_pattern_is_named(context: Path, line: str) -> None:
+    (context / ".dockerignore").write_text(f"a\n{line}\n")
+    with pytest.raises(ContextError, match=re.escape(f"The line '{line}' of .dockerignore is not a pattern: ")):
+        context_hash.scan(context, {})
 
 
 NAMES = st.sampled_from(["a", "b", "ab", "a.b", "ba"])
