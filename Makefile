@@ -27,8 +27,9 @@ prepare-test:
 lint: ## Ansible, YAML, Python and shell style
 	bash tests/lint
 
-unit: ## Tests that need no Pi
-	$(TEST)/pytest tests/unit tests/templates
+unit: ## Tests that need no Pi, and how much of the modules they cover
+	$(TEST)/coverage run -m pytest tests/unit tests/templates
+	$(TEST)/python -m tests.branch_coverage
 
 page: ## Tests of the map page that need no server
 	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent

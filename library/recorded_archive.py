@@ -97,8 +97,13 @@ def cached_download(url: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".download-", delete=False) as partial:
         try:
-            with open_url(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as answer:
+            with open_url(url, timeout=DOWNLOAD_TIMEOUT_SECONDS, decompress=False) as answer:
                 shutil.copyfileobj(answer, partial)
+                promised = answer.headers.get("Content-Length")
+            partial.flush()
+            # Python takes a connection that breaks for the end of the file.
+            if promised and partial.tell() != int(promised):
+                raise OSError(f"it broke off after {partial.tell()} of {promised} bytes")
             Path(partial.name).replace(target)
         finally:
             Path(partial.name).unlink(missing_ok=True)

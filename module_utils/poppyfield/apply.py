@@ -82,7 +82,7 @@ class Applier:
             if plan.way_back:
                 said = self._restore(plan)
             else:
-                said = f"No container served before, so none was put back; {self.spec.name} is left to look at."
+                said = f"There is no other container to go back to; {self.spec.name} is left to look at."
             raise ApplyError(
                 f"{'The run was interrupted.' if interrupted else error}\n{said}".replace("\n\n", "\n")
             ) from error

@@ -131,9 +131,8 @@ class Plan:
 
 
 def is_running(container: Json) -> bool:
-    """Tell whether the container has a process, or Docker is about to give it one again."""
-    state = container["State"]
-    return bool(state.get("Running") or state.get("Restarting"))
+    """Tell whether the container has a process, or Docker is about to give it one again, which it calls running too."""
+    return bool(container["State"]["Running"])
 
 
 def is_healthy(container: Json) -> bool:
@@ -172,7 +171,7 @@ def _refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> No
     own = {container["Id"] for container in snapshot.own}
     for neighbour in snapshot.neighbours:
         if neighbour["Id"] not in own and (folder := _written_by(neighbour, spec.exclusive_folders)):
-            name = (neighbour.get("Names") or [neighbour["Id"][:12]])[0].lstrip("/")
+            name = (neighbour.get("Names") or [neighbour["Id"][:12]])[0].removeprefix("/")
             raise PlanError(
                 f"The folder {folder} is in use by the running container {name}. Two database servers on one "
                 f"data folder destroy it: stop that container first."
@@ -183,8 +182,8 @@ def _written_by(container: Json, folders: Sequence[str]) -> str:
     """Give the first of the folders that the container writes to, itself or something inside it."""
     for mount in container.get("Mounts") or []:
         for folder in folders:
-            source = str(mount.get("Source") or "")
-            if mount.get("RW", True) and (source == folder or source.startswith(f"{folder}/")):
+            source = mount["Source"]
+            if mount["RW"] and (source == folder or source.startswith(f"{folder}/")):
                 return folder
     return ""
 
@@ -212,6 +211,7 @@ class _Planner:
         self.reasons: list[str] = []
         self.warnings: list[str] = []
         self.fallback: Json | None = None
+        self.handed_over = False
 
     def plan(self) -> Plan:
         self._network()
@@ -267,22 +267,19 @@ class _Planner:
             return previous, True
         lasting = [d for d in self._differences(current) if d.field != RESTART_POLICY]
         if self.wish.recreate is not Recreate.ALWAYS and not lasting:
-            self.steps += self._set_aside(previous)
+            # A restart of Docker may have brought the one set aside back.
+            self.steps += [*_stop(previous), *_give_policy(previous, NEVER)]
             self.fallback = previous
             return current, False
         if is_healthy(current):
             self.steps += _remove(previous)
             return current, False
-        self.steps += _remove(current)
+        # The policy is handed over before the one in place goes, so that a power cut leaves one that Docker starts.
+        self.steps += [*_stop(current), *_give_policy(current, NEVER), *_give_policy(previous, self.restart_policy)]
+        self.steps.append(_step(Action.REMOVE, current))
+        self.handed_over = True
         self.fallback = previous
         return previous, True
-
-    def _set_aside(self, previous: Json) -> list[Step]:
-        """Stop the one that was kept, if a restart of Docker brought it back, and let it not come back again."""
-        steps = _stop(previous)
-        if _policy(previous) != NEVER:
-            steps.append(_step(Action.RESTART_POLICY, previous, NEVER))
-        return steps
 
     def _must_replace(self, found: Sequence[Difference]) -> bool:
         lasting = [d.words for d in found if d.field != RESTART_POLICY]
@@ -325,7 +322,7 @@ class _Planner:
             if not is_aside:
                 self.steps.append(_step(Action.RENAME, old, self.spec.previous_name))
         self.steps.append(Step(Action.CREATE, name))
-        if old is not None and (not is_aside or _policy(old) != NEVER):
+        if old is not None:
             self.steps.append(Step(Action.RESTART_POLICY, self.spec.previous_name, old["Id"], NEVER))
         if self.started:
             self.steps.append(Step(Action.RESTART_POLICY, name, argument=ALWAYS))
@@ -348,7 +345,7 @@ class _Planner:
             self.steps += _stop(old)
         if is_aside:
             self.steps.append(_step(Action.RENAME, old, target))
-        if any(d.field == RESTART_POLICY for d in found):
+        if not self.handed_over and any(d.field == RESTART_POLICY for d in found):
             self.steps.append(Step(Action.RESTART_POLICY, target, old["Id"], self.restart_policy))
         starting = self.started and (stopping or not runs)
         if starting:
@@ -369,11 +366,11 @@ class _Planner:
 
 
 def _name(container: Json) -> str:
-    return str(container["Name"]).lstrip("/")
+    return str(container["Name"]).removeprefix("/")
 
 
 def _policy(container: Json) -> str:
-    return str((container["HostConfig"].get("RestartPolicy") or {}).get("Name", ""))
+    return str(container["HostConfig"]["RestartPolicy"]["Name"])
 
 
 def _step(action: Action, container: Json, argument: str = "") -> Step:
@@ -382,6 +379,10 @@ def _step(action: Action, container: Json, argument: str = "") -> Step:
 
 def _stop(container: Json) -> list[Step]:
     return [_step(Action.STOP, container)] if is_running(container) else []
+
+
+def _give_policy(container: Json, policy: str) -> list[Step]:
+    return [] if _policy(container) == policy else [_step(Action.RESTART_POLICY, container, policy)]
 
 
 def _remove(container: Json) -> list[Step]:

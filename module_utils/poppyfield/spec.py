@@ -144,7 +144,7 @@ def within_kernel(spec: ContainerSpec, *, keeps_memory_limits: bool) -> tuple[Co
 def intent_digest(spec: ContainerSpec, image: Json) -> str:
     """Give the versioned digest of everything the user asked for, and of the image that it means today."""
     intent = {name: value for name, value in asdict(spec).items() if name not in NOT_INTENT}
-    document = json.dumps([intent, image_digest(image)], sort_keys=True, default=dict)
+    document = json.dumps([intent, image_digest(image)], sort_keys=True)
     return f"{SPEC_VERSION}:{hashlib.sha256(document.encode()).hexdigest()}"
 
 
@@ -260,7 +260,7 @@ def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
     host = container["HostConfig"]
     own = config.get("Labels") or {}
     from_image = (image or {}).get("Config") or {}
-    endpoint = (container.get("NetworkSettings") or {}).get("Networks", {}).get(host["NetworkMode"]) or {}
+    endpoint = container["NetworkSettings"]["Networks"].get(host["NetworkMode"]) or {}
     # Engines before 25 add the container's own short id.
     aliases = [a for a in endpoint.get("Aliases") or [] if a in spec.network_aliases or a != container["Id"][:12]]
     return {
@@ -283,7 +283,7 @@ def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
         "shared memory": host.get("ShmSize"),
         "memory limit": int(host.get("Memory") or 0),
         "stop timeout": config.get("StopTimeout"),
-        RESTART_POLICY: (host.get("RestartPolicy") or {}).get("Name", ""),
+        RESTART_POLICY: host["RestartPolicy"]["Name"],
     }
 
 
@@ -297,7 +297,7 @@ def _own_mounts(spec: ContainerSpec, container: Json, from_image: Json) -> dict[
     declared = set(from_image.get("Volumes") or {})
     wanted = {m.target for m in spec.mounts}
     return {
-        m["Destination"]: _mount_words(m.get("Source", ""), not m.get("RW", True))
+        m["Destination"]: _mount_words(m["Source"], not m["RW"])
         for m in container.get("Mounts") or []
         if m["Destination"] in wanted or m["Destination"] not in declared
     }
@@ -332,18 +332,19 @@ class Difference:
     words: str
 
 
-def differences(now: Json, wanted: Json, *, same_intent: bool = False) -> list[Difference]:
+def differences(now: Json, wanted: Json, *, same_intent: bool) -> list[Difference]:
     """Name every field that differs, and inside a dictionary every key that was added, removed or changed.
 
+    Both have the same fields, each of the same kind, as `actual` and `desired` give them.
     With `same_intent` the container was made for just what is wanted, so a difference was made by hand since.
     """
     found = []
     for name, want in wanted.items():
-        have = now.get(name)
+        have = now[name]
         if have == want:
             continue
         by_hand = same_intent and name != RESTART_POLICY
-        if isinstance(want, dict) and isinstance(have, dict):
+        if isinstance(want, dict):
             for key in sorted({*have, *want}):
                 if have.get(key) != want.get(key):
                     found.append(Difference(name, f"{name}: {_key_words(name, key, have, want, by_hand)}"))
@@ -363,7 +364,7 @@ def _key_words(name: str, key: str, have: Json, want: Json, by_hand: bool) -> st
 
 
 def _change_words(have: Any, want: Any, by_hand: bool) -> str:
-    if isinstance(have, list) and isinstance(want, list):
+    if isinstance(want, list):
         # Of a long list, such as a command, only what differs; unless only the order does.
         less = [item for item in have if item not in want]
         more = [item for item in want if item not in have]

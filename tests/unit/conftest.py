@@ -27,6 +27,11 @@ ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 from ansible.module_utils.testing import patch_module_args  # noqa: E402 - after the path was extended
 
 from tests.doubles.docker_engine import FakeDocker  # noqa: E402
+from tests.unit import modules_report  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(modules_report)
 
 
 def load_module(name: str) -> ModuleType:
@@ -71,5 +76,22 @@ def run_module() -> Run:
         lines = [line for line in output.getvalue().splitlines() if line.startswith("{")]
         result: dict[str, Any] = json.loads(lines[-1])
         return result
+
+    return run
+
+
+@pytest.fixture
+def predict_and_run(run_module: Run) -> Run:
+    """Run a module in check mode, then for real, and compare what both say of these results; give what was done."""
+
+    def run(
+        name: str, /, results: tuple[str, ...] = ("changed", "reasons", "diff"), **arguments: Any
+    ) -> dict[str, Any]:
+        predicted = run_module(name, check_mode=True, **arguments)
+        done = run_module(name, **arguments)
+        same = not done.get("failed") and all(predicted[key] == done[key] for key in results)
+        modules_report.compared(same)
+        assert same, (predicted, done)
+        return done
 
     return run

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield import containers, plan, spec
-from ansible.module_utils.poppyfield.apply import ApplyError, alone
+from ansible.module_utils.poppyfield.apply import Applier, ApplyError, alone
 from ansible.module_utils.poppyfield.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State, Wish
-from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port, Proof
+from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port
 from docker import errors
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker, PowerCut
-
-OLD = "poppyfield/postgis:trixie-arm64-000000000001"
-NEW = "poppyfield/postgis:trixie-arm64-000000000002"
-NAME = "websig-postgis"
-PREVIOUS = "websig-postgis-previous"
-SPEC = ContainerSpec(
-    name=NAME,
-    resource="postgis",
-    image=OLD,
-    network="poppyfield",
-    network_aliases=("postgis",),
-    command=("postgres", "-c", "shared_buffers=128MB"),
-    environment={"LANG": "C.UTF-8", "WORKERS": "1"},
-    mounts=(Mount("/srv", "/data", read_only=False), Mount("/etc", "/secrets", read_only=True)),
-    tmpfs={"/tmp": "mode=1777"},
-    ports=(Port("0.0.0.0", 80, 8080),),
-    health=HealthTiming(start_period=60),
-    shm_size=64,
-    stop_timeout=20,
-    secret_stamps={"password": "1"},
-    memory_limit=256,
-    exclusive_folders=("/srv",),
+from tests.unit.converging import (
+    BESIDE,
+    BESIDE_NEW,
+    CANDIDATE,
+    NAME,
+    NEW,
+    OLD,
+    PREVIOUS,
+    SPEC,
+    changed,
+    converge,
+    fresh,
+    predict,
 )
 
 ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
@@ -77,47 +69,8 @@ def host(docker: FakeDocker) -> FakeDocker:
     return docker
 
 
-def converge(
-    docker: FakeDocker,
-    wanted: ContainerSpec = SPEC,
-    state: State = State.STARTED,
-    recreate: Recreate = Recreate.AUTO,
-    restart: bool = False,
-) -> Any:
-    """Predict in check mode, then do it; both must say the same."""
-    now = [0.0]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    wish = Wish(state, recreate, restart)
-    engine = Engine(docker, errors, docker.execute)
-    predicted = predict(docker, wanted, wish)
-    outcome = containers.converge(engine, wanted, wish, healthy_timeout=30, clock=lambda: now[0], sleep=sleep)
-    assert predicted == outcome.plan
-    return outcome
-
-
-def predict(docker: FakeDocker, wanted: ContainerSpec, wish: Wish) -> plan.Plan | None:
-    """Plan in check mode, which changes nothing; None where that is refused."""
-    # A copy, because looking at a container makes time go by for it.
-    twin = copy.deepcopy(docker)
-    twin.power_cut_after = None
-    try:
-        engine = Engine(twin, errors, twin.execute)
-        return containers.converge(engine, wanted, wish, healthy_timeout=30, check_mode=True).plan
-    except PlanError:
-        return None
-    finally:
-        assert twin.calls == docker.calls
-
-
 def reasons(outcome: Any) -> list[str]:
     return list(outcome.plan.reasons)
-
-
-def changed(**fields: Any) -> ContainerSpec:
-    return dataclasses.replace(SPEC, **fields)
 
 
 # Twice, and each change once ----------------------------------------------------------------------------------------
@@ -135,6 +88,7 @@ def test_the_first_run_makes_network_and_container_and_the_second_nothing(host: 
     assert host.calls == calls
 
 
+@pytest.mark.field_changed_once
 @pytest.mark.parametrize(("fields", "words"), ONE_CHANGE, ids=[words for _, words in ONE_CHANGE])
 def test_each_change_is_named_and_applied_once(host: FakeDocker, fields: dict[str, Any], words: str) -> None:
     converge(host)
@@ -358,7 +312,7 @@ def test_a_port_that_is_taken_gives_way_to_the_old_one(host: FakeDocker) -> None
 
 def test_without_an_old_one_the_failed_container_stays_to_be_looked_at(host: FakeDocker) -> None:
     host.behaviours[OLD] = Behaviour(ends_with=1, log="no space")
-    with pytest.raises(ApplyError, match="No container served before"):
+    with pytest.raises(ApplyError, match="no other container to go back to"):
         converge(host)
     host.behaviours[OLD] = Behaviour()
     converge(host)
@@ -366,9 +320,7 @@ def test_without_an_old_one_the_failed_container_stays_to_be_looked_at(host: Fak
 
 
 def steps_of_a_replacement() -> list[str]:
-    docker = FakeDocker()
-    docker.add_image(OLD, "1")
-    docker.add_image(NEW, "2")
+    docker = fresh()
     converge(docker)
     made = len(docker.calls)
     converge(docker, changed(image=NEW))
@@ -390,6 +342,16 @@ def test_a_replacement_has_these_steps() -> None:
     ] == REPLACEMENT
 
 
+@pytest.mark.parametrize("state", [State.STOPPED, State.ABSENT])
+def test_a_stop_that_docker_refuses_is_told_as_what_it_is(host: FakeDocker, state: State) -> None:
+    converge(host)
+    host.refuse = f"stop {NAME}"
+    said = f"refused to stop {NAME}\nThere is no other container to go back to; {NAME} is left to look at."
+    with pytest.raises(ApplyError, match=re.escape(said)):
+        converge(host, state=state)
+    assert host.names() == {NAME: True}
+
+
 @pytest.mark.parametrize("step", REPLACEMENT)
 def test_docker_refuses_one_step_and_the_old_one_serves(host: FakeDocker, step: str) -> None:
     converge(host)
@@ -403,6 +365,7 @@ def test_docker_refuses_one_step_and_the_old_one_serves(host: FakeDocker, step: 
     assert host.named(NAME)["Config"]["Image"] == NEW
 
 
+@pytest.mark.crash_point
 @pytest.mark.parametrize("step", range(1, len(REPLACEMENT) + 1))
 @pytest.mark.parametrize("reboots", [True, False], ids=["power cut", "killed"])
 @pytest.mark.parametrize("next_image", [NEW, OLD], ids=["again", "back"])
@@ -436,6 +399,7 @@ def test_a_run_cut_off_after_any_step_is_mended_by_the_next(
     assert host.named(NAME)["HostConfig"]["RestartPolicy"]["Name"] == "always"
 
 
+@pytest.mark.crash_point
 @pytest.mark.parametrize("first", range(1, len(REPLACEMENT)))
 @pytest.mark.parametrize("second", range(1, 6))
 def test_two_runs_cut_off_one_after_the_other_are_mended(host: FakeDocker, first: int, second: int) -> None:
@@ -452,6 +416,7 @@ def test_two_runs_cut_off_one_after_the_other_are_mended(host: FakeDocker, first
     assert host.named(NAME)["Config"]["Image"] == NEW
 
 
+@pytest.mark.crash_point
 @pytest.mark.parametrize("first", range(1, len(REPLACEMENT)))
 @pytest.mark.parametrize("state", [State.STOPPED, State.ABSENT])
 def test_a_run_cut_off_is_mended_by_one_that_wants_another_state(host: FakeDocker, first: int, state: State) -> None:
@@ -524,6 +489,7 @@ def test_the_service_gap_of_a_replacement_is_measured(host: FakeDocker) -> None:
     assert converge(host, changed(image=NEW)).outage >= 4
 
 
+@pytest.mark.crash_point
 @pytest.mark.parametrize("step", REPLACEMENT[:-1])
 def test_docker_is_restarted_in_the_middle_and_the_old_one_serves(host: FakeDocker, step: str) -> None:
     converge(host)
@@ -555,15 +521,33 @@ def test_two_runs_never_work_on_one_container_at_once(tmp_path: Path) -> None:
         pass
 
 
-# Tried beside the old one -------------------------------------------------------------------------------------------
+def test_a_run_waits_for_another_one_to_end(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as other:
+        other.enter_context(alone(NAME, 0, folder=tmp_path))
+        waited: list[float] = []
 
-CANDIDATE = "websig-postgis-candidate"
-BESIDE = changed(
-    mounts=(Mount("/srv", "/projects", read_only=True), Mount("/etc", "/config", read_only=False)),
-    exclusive_folders=(),
-    proof=Proof(tmpfs={"/config": "mode=0750"}, environment={"WORKERS": "0"}),
-)
-BESIDE_NEW = dataclasses.replace(BESIDE, image=NEW)
+        def wait(seconds: float) -> None:
+            waited.append(seconds)
+            if len(waited) == 3:
+                other.close()
+
+        with alone(NAME, 3, folder=tmp_path, clock=lambda: float(len(waited)), sleep=wait):
+            assert len(waited) == 3
+
+
+def test_an_image_that_goes_while_a_run_works_is_an_error_and_the_old_one_serves(host: FakeDocker) -> None:
+    converge(host)
+    wanted = changed(image=NEW)
+    engine = Engine(host, errors)
+    planned = plan.plan(wanted, containers.take_snapshot(engine, wanted), Wish())
+    host.remove_image(NEW)
+    with pytest.raises(ApplyError, match=f"The image {NEW} is no longer on this host.\nThe old container was put back"):
+        Applier(engine, wanted, healthy_timeout=30, sleep=lambda _: None).apply(planned)
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
+
+
+# Tried beside the old one -------------------------------------------------------------------------------------------
 
 
 def test_a_candidate_is_reached_by_nobody_and_changes_nothing() -> None:
@@ -696,13 +680,6 @@ SPECS = st.builds(
     stop_timeout=st.integers(1, 999),
     secret_stamps=st.dictionaries(WORDS, WORDS, max_size=2),
 )
-
-
-def fresh() -> FakeDocker:
-    docker = FakeDocker()
-    docker.add_image(OLD, "1")
-    docker.add_image(NEW, "2")
-    return docker
 
 
 @given(SPECS)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +76,34 @@ def test_every_byte_counts(tmp_path_factory: pytest.TempPathFactory, content: by
     assert digest_of(folder) != before
 
 
+def test_a_digest_is_the_same_in_each_release_and_whatever_the_order() -> None:
+    entries = [
+        Entry("run", executable=True, content="01"),
+        Entry("Dockerfile", content="02"),
+        Entry("link", link_target="run"),
+    ]
+    document = (
+        b'{"entries": [["Dockerfile", false, "", "02"], ["link", false, "run", ""], ["run", true, "", "01"]], '
+        b'"facts": {"platform": "linux/arm64", "target": ""}, "version": 1}'
+    )
+    expected = hashlib.sha256(document).hexdigest()
+    assert context_hash.digest(entries, {"platform": "linux/arm64", "target": ""}) == expected
+    assert context_hash.digest(reversed(entries), {"target": "", "platform": "linux/arm64"}) == expected
+
+
+def test_content_counts(context: Path) -> None:
+    before = digest_of(context)
+    (context / "sub" / "a").write_text("b")
+    assert digest_of(context) != before
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o610, 0o601])
+def test_who_may_execute_a_file_does_not_count(context: Path, mode: int) -> None:
+    (context / "sub" / "a").chmod(mode)
+    entries, _ = context_hash.read_entries(context_hash.scan(context, {}))
+    assert [entry.path for entry in entries if entry.executable] == ["sub/a"]
+
+
 def test_dates_owners_other_modes_and_empty_folders_do_not_count(context: Path) -> None:
     before = digest_of(context)
     os.utime(context / "sub" / "a", (1, 1))
@@ -112,6 +144,20 @@ def test_an_addition_counts_replaces_and_is_not_ignored(context: Path, tmp_path:
     assert sources["rootfs.tar"].read_text() == "made"
 
 
+def test_an_addition_takes_the_place_of_a_whole_folder(context: Path, tmp_path: Path) -> None:
+    (context / "subway").write_text("another")
+    (tmp_path / "made").write_text("made")
+    sources = context_hash.scan(context, {"sub": str(tmp_path / "made")})
+    assert set(sources) == {"Dockerfile", "link", "to-folder", "subway", "sub"}
+
+
+def test_what_went_after_the_scan_is_an_error(context: Path) -> None:
+    sources = context_hash.scan(context, {})
+    (context / "Dockerfile").unlink()
+    with pytest.raises(ContextError, match="Dockerfile cannot be read: No such file or directory"):
+        context_hash.read_entries(sources)
+
+
 def test_an_addition_that_is_missing_is_an_error_or_a_stand_in(context: Path) -> None:
     additions = {"rootfs.tar": "/no/such/file"}
     with pytest.raises(ContextError, match=r"rootfs\.tar.*does not exist"):
@@ -137,6 +183,48 @@ def test_what_is_neither_file_nor_link_is_refused(context: Path) -> None:
 def test_a_context_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContextError, match="is not a folder"):
         context_hash.scan(tmp_path / "none", {})
+
+
+@pytest.fixture
+def unreadable() -> Iterator[Path]:
+    """A context that anyone may enter, with a folder and a file that may not be read; meanwhile we are not root."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        context.chmod(0o777)
+        (context / "data").mkdir(mode=0)
+        (context / "secret").touch(mode=0)
+        os.seteuid(os.getuid() or 65534)
+        try:
+            yield context
+        finally:
+            os.seteuid(os.getuid())
+            (context / "data").chmod(0o700)
+
+
+def test_what_cannot_be_read_is_named_with_the_remedy(unreadable: Path) -> None:
+    with pytest.raises(ContextError, match=r"cannot be read: Permission denied: .*/data\. The user that builds must"):
+        context_hash.scan(unreadable, {})
+    with pytest.raises(ContextError, match=r"/secret cannot be read: Permission denied\. The user that builds must"):
+        context_hash.read_entries({"secret": unreadable / "secret"})
+
+
+def test_what_is_left_out_whole_need_not_be_readable(unreadable: Path) -> None:
+    (unreadable / ".dockerignore").write_text("data\nsecret\n")
+    assert context_hash.scan(unreadable, {}) == {}
+    (unreadable / ".dockerignore").write_text("data\n!data/page\nsecret\n")
+    with pytest.raises(ContextError, match="data"):
+        context_hash.scan(unreadable, {})
+
+
+def test_names_and_rules_need_not_be_utf8(context: Path) -> None:
+    (context / ".dockerignore").write_bytes(b"caf\xe9\n")
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe9")).write_text("left out")
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe8")).write_text("taken")
+    before = digest_of(context)
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe9")).write_text("still left out")
+    assert digest_of(context) == before
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe8")).write_text("changed")
+    assert digest_of(context) != before
 
 
 def test_what_is_staged_has_the_digest_and_the_modes_that_were_counted(context: Path, tmp_path: Path) -> None:
@@ -184,12 +272,40 @@ CASES = [
     ("./a/../b", "b", True),
     ("a.b", "axb", False),
     (".", "a", False),
+    ("#a", "#a", False),
+    ("  #a", "#a", True),
+    ("\ufeffXa", "Xa", True),
+    ("/Xa", "Xa", True),
+    ("a/**/d", "a/d", True),
+    ("a/**/d", "a/b/c/d", True),
+    ("**/b", "xb", False),
+    ("a**b", "ab", True),
+    ("a**b", "ax/y/b", True),
+    ("a**b", "axb", False),
+    ("b**", "b\nc", True),
+    ("][a]", "]a", True),
+    ("[a][b]", "ab", True),
+    ("[a].txt", "a.txt", True),
+    ("[a", "[a", True),
+    (r"[\x]", "x", True),
+    (r"[\x]", "X", False),
+    (r"\*.md", "*.md", True),
+    (r"ab\*", "ab*", True),
+    (r"a\*b", "a*b", True),
+    ("a\\", "a\\", True),
 ]
 
 
 @pytest.mark.parametrize(("text", "path", "ignored"), CASES)
 def test_dockerignore(text: str, path: str, ignored: bool) -> None:
     assert context_hash.is_ignored(path, context_hash.parse_dockerignore(text)) is ignored
+
+
+@pytest.mark.parametrize("line", ["[z-a]", "[^]"])
+def test_a_line_of_dockerignore_that_is_no_pattern_is_named(context: Path, line: str) -> None:
+    (context / ".dockerignore").write_text(f"a\n{line}\n")
+    with pytest.raises(ContextError, match=re.escape(f"The line '{line}' of .dockerignore is not a pattern: ")):
+        context_hash.scan(context, {})
 
 
 NAMES = st.sampled_from(["a", "b", "ab", "a.b", "ba"])

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
 from docker import errors
 
 from tests.doubles.docker_engine import FakeDocker
@@ -72,6 +72,14 @@ def test_old_versions_go_except_those_in_use(deliver: Callable[..., dict[str, An
     assert set(docker.images_by_reference) == {REFERENCE, old[0], old[2], "poppyfield/postgis:latest"}
 
 
+def test_an_image_in_use_cannot_go(deliver: Callable[..., dict[str, Any]], docker: FakeDocker) -> None:
+    deliver()
+    docker.containers_by_id["c"] = {"Id": "c", "Image": docker.images_by_reference[REFERENCE]["Id"]}
+    with pytest.raises(EngineError, match="in use by a container"):
+        deliver(state="absent")
+    assert REFERENCE in docker.images_by_reference
+
+
 def test_absent(deliver: Callable[..., dict[str, Any]], docker: FakeDocker) -> None:
     assert not deliver(state="absent")["changed"]
     deliver()
@@ -79,3 +87,57 @@ def test_absent(deliver: Callable[..., dict[str, Any]], docker: FakeDocker) -> N
     docker.add_image(REFERENCE)
     with pytest.raises(EngineError, match="not made by Poppyfield"):
         deliver(state="absent")
+
+
+# As Ansible runs it -------------------------------------------------------------------------------------------------
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def options(docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors))
+    (tmp_path / "image.tar").write_text(f"image {REFERENCE} 2")
+    return {"name": REFERENCE, "digest": "2", "archive": str(tmp_path / "image.tar")}
+
+
+@pytest.mark.field_changed_once
+@pytest.mark.parametrize("change", [{"name": REFERENCE.replace("02", "03")}, {"digest": "3"}, {"state": "absent"}])
+def test_each_change_is_predicted_and_made_once(
+    predict_and_run: Run, docker: FakeDocker, options: dict[str, Any], change: dict[str, str]
+) -> None:
+    assert predict_and_run("delivered_image", **options)["changed"]
+    wanted = {**options, **change}
+    Path(wanted["archive"]).write_text(f"image {wanted['name']} {wanted['digest']}")
+    assert predict_and_run("delivered_image", **wanted)["changed"]
+    assert not predict_and_run("delivered_image", **wanted)["changed"]
+    assert (wanted["name"] in docker.images_by_reference) is ("state" not in change)
+
+
+def test_looking_is_all_that_the_action_plugin_asks_for_first(
+    run_module: Run, docker: FakeDocker, options: dict[str, Any]
+) -> None:
+    looked = run_module("delivered_image", _look_only=True, **options)
+    assert looked["changed"] and not looked["present"]
+    assert docker.calls == []
+
+
+def test_an_archive_that_is_missing_is_a_sentence(run_module: Run, options: dict[str, Any], tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.tar")
+    assert (
+        f"There is no archive at {missing}" in run_module("delivered_image", **{**options, "archive": missing})["msg"]
+    )
+
+
+def test_on_a_host_without_docker_check_mode_predicts(
+    run_module: Run, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> Engine:
+        raise EngineMissingError("No Docker yet.")
+
+    monkeypatch.setattr(Engine, "connect", missing)
+    predicted = run_module("delivered_image", check_mode=True, **options)
+    assert predicted["changed"]
+    assert predicted["reasons"] == ["No Docker yet.", f"image {REFERENCE}: absent -> present"]
+    assert not run_module("delivered_image", check_mode=True, state="absent", **options)["changed"]
+    assert run_module("delivered_image", **options)["msg"] == "No Docker yet."

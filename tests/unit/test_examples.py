@@ -171,8 +171,24 @@ def engine(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> Json:
 
 
 @pytest.fixture
-def around_arm_image(run_module: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
+def example_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let git find at https://example.org/ a repository that has the folder `tiles` with the tag v2."""
+    work = tmp_path / "repositories" / "images.git"
+    write(work / "tiles" / "Dockerfile", "FROM scratch\n")
+    configuration = f'[user]\nname = a\nemail = a@b\n[url "file://{work.parent}/"]\ninsteadOf = https://example.org/\n'
+    write(tmp_path / "gitconfig", configuration)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"], ["tag", "v2"]):
+        subprocess.run(["git", "-C", str(work), *words], capture_output=True, check=True)
+
+
+@pytest.fixture
+def around_arm_image(
+    run_module: Run, example_repositories: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Json:
     write(tmp_path / "docker" / "version", "Docker version 20.10.24+dfsg1, build 297e128")
+    debian = {"Id": "sha256:1", "Os": "linux", "Architecture": "arm64"}
+    write(tmp_path / "docker" / "registry.json", json.dumps({"debian:trixie": {"linux/arm64": debian}}))
     write(tmp_path / "build" / "rootfs" / "trixie-arm64.tar", "a root file system")
     shutil.copytree(ROOT / "images", tmp_path / "images")
     (tmp_path / "bin").mkdir()

@@ -99,6 +99,11 @@ def test_names_that_cannot_be_are_refused(name: str) -> None:
         postgres.identifier(name)
 
 
+def test_a_text_that_cannot_be_is_refused() -> None:
+    with pytest.raises(PostgresError, match="cannot hold a zero byte"):
+        postgres.literal("a\0b")
+
+
 @given(st.text(max_size=30))
 def test_a_quoted_text_cannot_end_early(text: str) -> None:
     if "\0" in text:
@@ -197,6 +202,10 @@ def test_the_state_is_read_in_one_script_with_one_connection_a_database() -> Non
     assert script.count("\\connect 'dbname=''gis'''") == 1
     assert "\\connect 'dbname=''plain'''" not in script
     assert "'gis', 'gis__loading', 'plain', 'plain__loading'" in script
+
+
+def test_lines_that_say_nothing_are_passed_over() -> None:
+    assert postgres.parse_state('\n{"role": "lizmap"}\n \n').roles == {"lizmap": {"role": "lizmap"}}
 
 
 def test_an_answer_that_is_not_json_is_an_error() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from ansible.module_utils.poppyfield import map_checks
 from ansible.module_utils.poppyfield.map_checks import BoundingBox, Layer, MapError
 
@@ -145,3 +147,66 @@ def test_the_extent_of_layers() -> None:
         map_checks.extent_of([layer()])
     with pytest.raises(MapError, match="no coordinate reference system in common"):
         map_checks.extent_of([layer(meters), layer(degrees)])
+
+
+class Unreliable:
+    """A session that fails in this way first, and then answers like another one."""
+
+    def __init__(self, error: Exception, answers: requests.Session) -> None:
+        self.error: Exception | None = error
+        self.answers = answers
+
+    def get(self, url: str, **options: Any) -> requests.Response:
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+        return self.answers.get(url, **options)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(requests.Timeout(), "no answer in time"), (requests.ConnectionError(), "nobody answers there")],
+)
+def test_a_server_that_does_not_answer_is_asked_again(
+    server: MapServer, library: Any, error: Exception, said: str
+) -> None:
+    module = library("published_map")
+    pauses: list[float] = []
+    with requests.Session() as session:
+        url = f"{server.url}/index.json"
+        patient = module.Server(Unreliable(error, session), 60, sleep=pauses.append)
+        assert patient.get(url) == server.answers["catalogue"]
+        assert pauses == [module.PAUSE]
+        with pytest.raises(MapError, match=said):
+            module.Server(Unreliable(error, session), 60, patient=False).get(url)
+
+
+def test_an_address_that_cannot_be_is_a_sentence(check: Run) -> None:
+    result = check(url="http://[pi")
+    assert result["failed"] and "http://[pi/index.json: " in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("module", "package"), [("requests", "requests"), ("PIL", "Pillow"), ("defusedxml", "defusedxml")]
+)
+def test_a_package_that_is_missing_is_named(
+    check: Run, library: Any, monkeypatch: pytest.MonkeyPatch, module: str, package: str
+) -> None:
+    monkeypatch.delitem(sys.modules, library("published_map").__name__)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert f"Failed to import the required Python library ({package})" in check()["msg"]
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "said"),
+    [
+        (b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'/>", "The capabilities name no layer."),
+        (
+            b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'><Capability><Layer/></Capability></WMS_Capabilities>",
+            "name no layer that can be drawn",
+        ),
+    ],
+)
+def test_a_map_without_layers_is_said(server: MapServer, check: Run, capabilities: bytes, said: str) -> None:
+    server.answers["WMS GetCapabilities"] = capabilities
+    assert said in check()["msg"]

@@ -169,3 +169,50 @@ def test_the_module_reports_facts_and_every_problem(run_module: Any) -> None:
     assert any("/no/such/folder has" in s for s in result["problems"])
     assert all(sentence in result["msg"] for sentence in result["problems"])
     assert result["facts"]["clock_year"] >= 2025
+
+
+def test_what_cannot_be_read_is_told_as_unknown(library: Any, tmp_path: Any) -> None:
+    module = library("host_requirements")
+    assert module.text_of(str(tmp_path / "none")) == ""
+    assert module.said_by([str(tmp_path / "none")]) == ""
+    assert module.said_by(["false"]) == ""
+    assert module.memory_mb("MemFree: 1024 kB\n") == 0
+    assert module.memory_mb("MemFree: 1 kB\nMemTotal: 2048 kB\n") == 2
+    assert module.free_mb(str(tmp_path / "not" / "yet")) == module.free_mb(str(tmp_path))
+
+
+def test_a_host_that_passes_is_described(run_module: Any, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = library("host_requirements")
+    files = {
+        "/etc/os-release": "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Debian\n",
+        "/proc/meminfo": "MemTotal: 948000 kB\n",
+        "/proc/device-tree/model": "Raspberry Pi 4",
+        "/proc/net/tcp": "head\n0: 0100007F:1F90 0:0 0A\n",
+    }
+    said = {
+        "dpkg --print-architecture": "armhf\n",
+        "docker version": "26.1.5\n",
+        "docker ps --format": "websig-lizmap\t0.0.0.0:80->8080/tcp\n",
+        "docker ps --all": "websig-lizmap\ttrue\nwebsig-postgis\t\n",
+        "docker network ls": "poppyfield\ttrue\nbridge\t\n",
+    }
+    monkeypatch.setattr(module, "text_of", lambda path: files.get(path, ""))
+    monkeypatch.setattr(
+        module,
+        "said_by",
+        lambda argv: next((text for words, text in said.items() if " ".join(argv).startswith(words)), ""),
+    )
+    ports = [{"port": 80, "container": "websig-lizmap"}, {"port": 8080}, {"port": 443}]
+    wanted = {"profile": "bookworm", "architecture": "armhf", "ports": ports}
+    result = run_module("host_requirements", **wanted)
+    assert result["problems"] == [
+        "TCP port 8080 is taken by another program. Stop that one (sudo ss -ltnp shows it), or choose another port.",
+        "A Docker container named websig-postgis exists that Poppyfield did not make, so it is left alone. Rename or "
+        "remove it, or choose another name.",
+    ]
+    said["docker ps --all"] = "websig-lizmap\ttrue\n"
+    result = run_module("host_requirements", **{**wanted, "ports": ports[:1]})
+    assert not result.get("failed")
+    facts = result["facts"]
+    assert (facts["os_codename"], facts["platform"]) == ("bookworm", "linux/arm/v7")
+    assert (facts["model"], facts["memory_mb"], facts["docker"]) == ("Raspberry Pi 4", 925, True)

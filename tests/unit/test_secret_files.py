@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 Run = Callable[..., dict[str, Any]]
 SECRET = "correct-horse-battery"
+NEEDS_ROOT = pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
 
 
 @pytest.fixture
@@ -48,6 +50,34 @@ def test_a_given_value_is_set_and_changed_and_never_shown(secret: Run, tmp_path:
         assert (tmp_path / "password").read_text() == value
         assert value not in json.dumps({k: v for k, v in result.items() if k != "invocation"})
         assert result["invocation"]["module_args"]["secrets"][0]["value"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+@pytest.mark.field_changed_once
+@pytest.mark.parametrize(
+    ("before", "fields", "action"),
+    [
+        (None, {}, "created"),
+        (None, {"value": SECRET}, "created"),
+        (SECRET, {"value": SECRET + "2"}, "renewed"),
+        ("", {}, "renewed"),
+        pytest.param(SECRET, {"owner": "1"}, "corrected", marks=NEEDS_ROOT),
+        pytest.param(SECRET, {"group": "1"}, "corrected", marks=NEEDS_ROOT),
+        (SECRET, {}, "unchanged"),
+    ],
+)
+def test_each_change_is_predicted_and_made_once(
+    predict_and_run: Run, tmp_path: Path, before: str | None, fields: dict[str, Any], action: str
+) -> None:
+    path = tmp_path / "password"
+    if before is not None:
+        path.write_text(before)
+        path.chmod(0o600)
+    own = {"path": str(path), "owner": str(os.getuid()), "group": str(os.getgid()), **fields}
+    told = ("changed", "files", "reasons", "diff")
+    done = predict_and_run("secret_files", told, secrets=[own])
+    assert done["files"] == [{"path": str(path), "action": action}]
+    assert done["reasons"] == ([] if action == "unchanged" else [f"secret {path}: {action}"])
+    assert not predict_and_run("secret_files", told, secrets=[own])["changed"]
 
 
 def test_an_existing_secret_that_was_not_given_stays(secret: Run, tmp_path: Path) -> None:
@@ -103,3 +133,26 @@ def test_what_is_not_a_file_is_left_alone(secret: Run, tmp_path: Path) -> None:
     (tmp_path / "password").symlink_to(target)
     assert "is not a file" in secret(value=SECRET)["msg"]
     assert target.read_text() == "x"
+
+
+def test_a_secret_that_does_not_fit_on_the_disk_leaves_the_old_one(secret: Run, tmp_path: Path) -> None:
+    secret(value=SECRET)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Nothing longer than this can be written now, as on a disk that is full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+    try:
+        result = secret(value=SECRET + "2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "File too large" in result["msg"]
+    assert [path.read_text() for path in tmp_path.iterdir()] == [SECRET]
+
+
+def test_a_random_secret_is_not_shorter_than_a_given_one_may_be(secret: Run, tmp_path: Path) -> None:
+    assert "length must not be smaller than minimum_length" in secret(length=11)["msg"]
+    assert secret(length=12)["changed"]
+
+
+def test_a_path_that_cannot_be_is_a_sentence(secret: Run, tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    assert secret(path=str(path))["msg"] == f"File name too long: {path}."

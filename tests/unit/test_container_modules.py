@@ -1,0 +1,372 @@
+"""postgis_container and lizmap_container as Ansible runs them, against the fake engine: each option changed once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield import containers, postgres
+from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError, Result
+from docker import errors
+
+from tests.doubles.docker_engine import Behaviour, FakeDocker
+
+Json = dict[str, Any]
+Library = Callable[[str], ModuleType]
+Run = Callable[..., Json]
+
+OLD = "poppyfield/x:trixie-arm64-000000000001"
+NEW = "poppyfield/x:trixie-arm64-000000000002"
+PASSWORD = "correct-horse-battery"
+MEMORY = "MemTotal: 4000000 kB\n"
+TOLD = ("changed", "steps", "reasons", "diff")
+# What says how a container is brought about, not what it is.
+HOW = {"name", "state", "recreate", "restart", "healthy_timeout"}
+
+
+@pytest.fixture(autouse=True)
+def engine(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
+    """A Pi with 4 GB, and both images on it."""
+    docker.add_image(OLD, "1", Behaviour(looks_until_healthy=0))
+    docker.add_image(NEW, "2", Behaviour(looks_until_healthy=0))
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, docker.execute))
+    monkeypatch.setattr(containers, "read_meminfo", lambda: MEMORY)
+    return docker
+
+
+@pytest.fixture
+def lizmap(tmp_path: Path) -> Json:
+    """The options of a map server."""
+    for name in ("projects", "config", "others"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "password").write_text(PASSWORD)
+    return {
+        "image": OLD,
+        "projects_folder": str(tmp_path / "projects"),
+        "config_folder": str(tmp_path / "config"),
+        "secrets": {"postgis_password": str(tmp_path / "password")},
+        "database": {"name": "gis", "user": "lizmap"},
+    }
+
+
+@pytest.fixture
+def postgis(tmp_path: Path) -> Json:
+    """The options of a database server without roles and databases."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "other").mkdir()
+    return {"image": OLD, "data_folder": str(tmp_path / "data")}
+
+
+def in_folder(value: Any, folder: Path) -> Any:
+    """Give a value in which {folder} stands for the folder of the test."""
+    if isinstance(value, dict):
+        return {key: in_folder(item, folder) for key, item in value.items()}
+    return value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+
+
+LIZMAP_CHANGES: list[tuple[Json, str]] = [
+    ({"image": NEW}, f"image: {OLD} -> {NEW}"),
+    ({"network": "other"}, "network: poppyfield -> other"),
+    ({"network_alias": "map"}, "network aliases: lizmap -> map"),
+    ({"health": {"interval": 7}}, "health check: Interval: 10000000000 -> 7000000000"),
+    ({"health": {"timeout": 7}}, "health check: Timeout added"),
+    ({"health": {"retries": 7}}, "health check: Retries: 3 -> 7"),
+    ({"health": {"start_period": 7}}, "health check: StartPeriod added"),
+    ({"memory_limit_share": 0.5}, "memory limit: 3019898880 -> 2013265920"),
+    (
+        {"projects_folder": "{folder}/others"},
+        "mounts: /srv/projects: {folder}/projects (read-only) -> {folder}/others (read-only)",
+    ),
+    (
+        {"config_folder": "{folder}/others"},
+        "mounts: /srv/lizmap: {folder}/config (read-write) -> {folder}/others (read-write)",
+    ),
+    ({"secrets": {}}, "secrets: postgis_password removed"),
+    ({"secrets": {}}, "mounts: /run/secrets/postgis_password removed"),
+    ({"port": 81}, "ports: 8080/tcp: 0.0.0.0:80 -> 0.0.0.0:81"),
+    ({"bind_address": "127.0.0.1"}, "ports: 8080/tcp: 0.0.0.0:80 -> 127.0.0.1:80"),
+    ({"database": {"name": "gis", "user": "lizmap", "host": "db"}}, "environment: POSTGIS_HOST: postgis -> db"),
+    ({"database": {"name": "gis", "user": "lizmap", "port": 5433}}, "environment: POSTGIS_PORT: 5432 -> 5433"),
+    ({"database": {"name": "other", "user": "lizmap"}}, "environment: POSTGIS_DATABASE: gis -> other"),
+    ({"database": {"name": "gis", "user": "reader"}}, "environment: POSTGIS_USER: lizmap -> reader"),
+    ({"qgis_workers": 2}, "environment: QGIS_SERVER_WORKERS: 1 -> 2"),
+    ({"php_children": 5}, "environment: PHP_CHILDREN: 4 -> 5"),
+    ({"server_name": "pi.local"}, "environment: SERVER_NAME added"),
+    ({"stop_timeout": 31}, "stop timeout: 30 -> 31"),
+]
+POSTGIS_CHANGES: list[tuple[Json, str]] = [
+    ({"image": NEW}, f"image: {OLD} -> {NEW}"),
+    ({"network": "other"}, "network: poppyfield -> other"),
+    ({"network_alias": "db"}, "network aliases: postgis -> db"),
+    ({"health": {"interval": 7}}, "health check: Interval: 10000000000 -> 7000000000"),
+    ({"health": {"timeout": 7}}, "health check: Timeout added"),
+    ({"health": {"retries": 7}}, "health check: Retries: 3 -> 7"),
+    ({"health": {"start_period": 7}}, "health check: StartPeriod added"),
+    ({"memory_limit_share": 0.5}, "memory limit: 3019898880 -> 2013265920"),
+    (
+        {"data_folder": "{folder}/other"},
+        "mounts: /var/lib/postgresql/data: {folder}/data (read-write) -> {folder}/other (read-write)",
+    ),
+    ({"memory_share": 0.2}, "shared memory: 402653184 -> 201326592"),
+    ({"settings": {"jit": False}}, "command: nothing -> jit=off"),
+    ({"settings": {"jit": True}}, "command: nothing -> jit=on"),
+    ({"settings": {"work_mem": "8MB"}}, "command: work_mem=9MB -> work_mem=8MB"),
+    ({"stop_timeout": 121}, "stop timeout: 120 -> 121"),
+]
+CHANGES = [
+    pytest.param(name, change, id=f"{name}: {change[1]}")
+    for name, changes in (("lizmap", LIZMAP_CHANGES), ("postgis", POSTGIS_CHANGES))
+    for change in changes
+]
+
+
+@pytest.fixture
+def options(request: pytest.FixtureRequest, name: str) -> Json:
+    """The options of the named server."""
+    found: Json = request.getfixturevalue(name)
+    return found
+
+
+@pytest.mark.field_changed_once
+@pytest.mark.parametrize(("name", "change"), CHANGES)
+def test_each_option_is_named_and_applied_once(
+    predict_and_run: Run, options: Json, tmp_path: Path, name: str, change: tuple[Json, str]
+) -> None:
+    module = f"{name}_container"
+    assert predict_and_run(module, TOLD, **options)["changed"]
+    wanted, words = {**options, **in_folder(change[0], tmp_path)}, in_folder(change[1], tmp_path)
+    done = predict_and_run(module, TOLD, **wanted)
+    assert words in done["reasons"]
+    assert done["container"]["running"]
+    assert not predict_and_run(module, TOLD, **wanted)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "elsewhere"),
+    [("lizmap", LIZMAP_CHANGES, {"prove_beside"}), ("postgis", POSTGIS_CHANGES, {"roles", "databases"})],
+)
+def test_no_option_is_left_out(
+    library: Library, name: str, changes: list[tuple[Json, str]], elsewhere: set[str]
+) -> None:
+    tried = {option for change, _ in changes for option in change}
+    assert tried | elsewhere | HOW == set(library(f"{name}_container").ARGUMENTS)
+
+
+@pytest.mark.parametrize("name", ["lizmap", "postgis"])
+@pytest.mark.parametrize(
+    ("wish", "does"),
+    [
+        ({"state": "stopped"}, ["set restart policy {name}: no", "stop {name}"]),
+        ({"state": "absent"}, ["stop {name}", "remove {name}"]),
+        ({"restart": True}, ["stop {name}", "start {name}", "wait until {name} is healthy"]),
+        ({"recreate": "always"}, ["wait until {name} is healthy", "remove {name}-previous"]),
+        ({"recreate": "never"}, []),
+        ({"healthy_timeout": 10}, []),
+    ],
+)
+def test_each_way_to_bring_it_about(
+    predict_and_run: Run, options: Json, name: str, wish: Json, does: list[str]
+) -> None:
+    module = f"{name}_container"
+    predict_and_run(module, TOLD, **options)
+    done = predict_and_run(module, TOLD, **options, **wish)
+    assert {step.format(name=f"websig-{name}") for step in does} <= set(done["steps"])
+    assert done["changed"] is bool(does)
+
+
+ROOM = (MEMORY, "MemTotal: 1900000 kB\n")
+NO_ROOM = (MEMORY.replace("4", "1", 1), "MemTotal: 948000 kB\n")
+
+
+@pytest.mark.parametrize(
+    ("prove_beside", "memories", "tried"),
+    [("auto", ROOM, True), ("auto", NO_ROOM, False), ("always", NO_ROOM, True), ("never", ROOM, False)],
+)
+def test_a_new_map_server_is_tried_beside_the_old_one_where_there_is_room(
+    predict_and_run: Run, lizmap: Json, prove_beside: str, memories: tuple[str, ...], tried: bool
+) -> None:
+    for memory in memories:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(containers, "read_meminfo", lambda memory=memory: memory)
+            predict_and_run("lizmap_container", TOLD, **lizmap)
+            again = {**lizmap, "recreate": "always", "prove_beside": prove_beside}
+            done = predict_and_run("lizmap_container", TOLD, **again)
+        assert ("create websig-lizmap-candidate" in done["steps"]) is tried
+
+
+@pytest.mark.parametrize("name", ["lizmap", "postgis"])
+def test_on_a_host_without_docker_check_mode_predicts(
+    options: Json, run_module: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    module = f"{name}_container"
+
+    def missing() -> Engine:
+        raise EngineMissingError("No Docker yet.")
+
+    first = run_module(module, check_mode=True, **options)
+    monkeypatch.setattr(Engine, "connect", missing)
+    predicted = run_module(module, check_mode=True, **options)
+    assert predicted["reasons"][0] == "No Docker yet."
+    assert (predicted["changed"], predicted["steps"]) == (True, first["steps"])
+    assert not run_module(module, check_mode=True, state="absent", **options)["changed"]
+    assert run_module(module, **options)["msg"] == "No Docker yet."
+
+
+@pytest.mark.parametrize("name", ["lizmap", "postgis"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"memory_limit_share": 1.5}, "memory_limit_share must be between"),
+        ({"image": "poppyfield/none:1"}, "poppyfield/none:1 is not on this host: deliver it first"),
+        ({"state": "stopped", "restart": True}, "restart needs the state started"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(
+    options: Json, run_module: Run, name: str, change: Json, said: str
+) -> None:
+    result = run_module(f"{name}_container", **{**options, **change})
+    assert result["failed"] and said in result["msg"]
+    assert not run_module(f"{name}_container", **options, state="absent")["changed"]
+
+
+def test_a_host_that_hides_its_memory_is_refused(
+    run_module: Run, lizmap: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containers, "read_meminfo", lambda: "MemFree: 1 kB\n")
+    assert "does not say how much memory" in run_module("lizmap_container", **lizmap)["msg"]
+
+
+def test_what_the_kernel_cannot_keep_is_a_warning(
+    run_module: Run, lizmap: Json, engine: FakeDocker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.keeps_memory_limits = False
+    # A name of its own, because Ansible says the same warning once only; here it is on the controller, and prints it.
+    run_module("lizmap_container", name="websig-small", **lizmap)
+    assert "The container websig-small has no memory limit" in capsys.readouterr().err
+
+
+def test_a_new_container_that_fails_is_an_error_that_tells_of_the_old_one(
+    run_module: Run, lizmap: Json, engine: FakeDocker
+) -> None:
+    run_module("lizmap_container", **lizmap)
+    engine.behaviours[NEW] = Behaviour(ends_with=1, log="FATAL: broken")
+    result = run_module("lizmap_container", **{**lizmap, "image": NEW})
+    assert result["failed"]
+    assert "FATAL: broken" in result["msg"] and "The old container was not touched and serves." in result["msg"]
+    assert engine.named("websig-lizmap")["Config"]["Image"] == OLD
+
+
+def test_a_secret_that_was_renewed_replaces_the_container(predict_and_run: Run, lizmap: Json) -> None:
+    predict_and_run("lizmap_container", TOLD, **lizmap)
+    password = Path(lizmap["secrets"]["postgis_password"])
+    os.utime(password, ns=(1, 1))
+    done = predict_and_run("lizmap_container", TOLD, **lizmap)
+    assert done["reasons"] == ["secrets: postgis_password renewed"]
+    assert PASSWORD not in json.dumps(done)
+
+
+def test_a_secret_that_an_earlier_task_would_make_is_predicted_and_needed(run_module: Run, lizmap: Json) -> None:
+    path = Path(lizmap["secrets"]["postgis_password"])
+    path.unlink()
+    assert run_module("lizmap_container", check_mode=True, **lizmap)["changed"]
+    assert f"cannot be mounted: {path}" in run_module("lizmap_container", **lizmap)["msg"]
+
+
+# The databases inside -----------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A database server that holds nothing until it is told to change, and then all that is wanted."""
+
+    def __init__(self) -> None:
+        rights = {column: column == "rolcanlogin" for column in postgres.ROLE_ATTRIBUTES}
+        self.wanted: list[Json] = [
+            {"role": "lizmap", "password": postgres.scram_verifier(PASSWORD, b"salt"), **rights},
+            {"database": "gis", "owner": "lizmap", "public": False},
+            {"extension": "postgis", "in": "gis"},
+        ]
+        self.holds: list[Json] = []
+
+    def __call__(self, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
+        script = b"".join(chunks).decode()
+        if "json_build_object" not in script:
+            self.holds = self.wanted
+            return Result(0, "", "")
+        return Result(0, "\n".join(json.dumps(line) for line in self.holds), "")
+
+
+WORDS = [
+    "role lizmap: absent -> present",
+    "database gis: absent -> present",
+    "database gis: extension postgis added",
+]
+
+
+@pytest.fixture
+def databases(postgis: Json, engine: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
+    """The options of a database server with a role and a database."""
+    server = Server()
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(engine, errors, server))
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    return {
+        **postgis,
+        "roles": [{"name": "lizmap", "password_file": str(tmp_path / "password")}],
+        "databases": [{"name": "gis", "owner": "lizmap", "extensions": ["postgis"]}],
+    }
+
+
+@pytest.mark.field_changed_once
+@pytest.mark.parametrize("before", ["nothing", "a server without them"])
+def test_roles_and_databases_are_predicted_and_made_once(
+    predict_and_run: Run, run_module: Run, postgis: Json, databases: Json, before: str
+) -> None:
+    if before != "nothing":
+        run_module("postgis_container", **postgis)
+    told = (*TOLD, "database_changes", "settings")
+    done = predict_and_run("postgis_container", told, **databases)
+    assert done["database_changes"] == done["diff"]["after"]["content"] == WORDS
+    assert done["changed"] and done["reasons"][-3:] == WORDS
+    assert not predict_and_run("postgis_container", told, **databases)["changed"]
+    assert PASSWORD not in json.dumps(done)
+
+
+def test_a_server_that_does_not_run_is_not_asked(run_module: Run, databases: Json) -> None:
+    run_module("postgis_container", **databases)
+    stopped = {**databases, "state": "stopped"}
+    assert run_module("postgis_container", check_mode=True, **stopped)["database_changes"] == []
+    assert run_module("postgis_container", **stopped)["database_changes"] == []
+
+
+def test_a_password_that_an_earlier_task_would_make_is_predicted_and_needed(run_module: Run, databases: Json) -> None:
+    path = Path(databases["roles"][0]["password_file"])
+    path.unlink()
+    assert run_module("postgis_container", check_mode=True, **databases)["database_changes"] == WORDS
+    assert run_module("postgis_container", **databases)["msg"] == f"No such file or directory: {path}."
+    assert not run_module("postgis_container", **{**databases, "state": "stopped"}).get("failed")
+
+
+def test_a_file_of_first_content_is_needed(run_module: Run, databases: Json, engine: FakeDocker) -> None:
+    databases["databases"][0]["initial_sql"] = "/no/such.sql"
+    assert "/no/such.sql for the database gis does not exist" in run_module("postgis_container", **databases)["msg"]
+    assert engine.calls == []
+    predicted = run_module("postgis_container", check_mode=True, **databases)["database_changes"]
+    assert predicted[-1] == "database gis: first content loaded from /no/such.sql"
+
+
+def test_data_of_another_release_is_refused_before_anything_stops(
+    predict_and_run: Run, run_module: Run, postgis: Json, engine: FakeDocker, tmp_path: Path
+) -> None:
+    predict_and_run("postgis_container", TOLD, **postgis)
+    (tmp_path / "data" / "cluster").mkdir()
+    (tmp_path / "data" / "cluster" / "PG_VERSION").write_text("17\n")
+    engine.images_by_reference[NEW]["Config"]["Labels"][postgres.VERSION_LABEL] = "18"
+    calls = list(engine.calls)
+    for check_mode in (True, False):
+        result = run_module("postgis_container", check_mode=check_mode, **{**postgis, "image": NEW})
+        assert "was made by PostgreSQL 17, but the image holds PostgreSQL 18" in result["msg"]
+    assert engine.calls == calls
