@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit molecule prepare-test
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation molecule prepare-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ lint: ## Ansible, YAML, Python and shell style
 unit: ## Tests that need no Pi, and how much of the modules they cover
 	$(TEST)/coverage run -m pytest tests/unit tests/templates
 	$(TEST)/python -m tests.branch_coverage
+
+mutation: ## Change the planner in some 1600 ways, and see that the tests notice each
+	$(TEST)/python -m tests.mutation
 
 page: ## Tests of the map page that need no server
 	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent

@@ -232,7 +232,7 @@ def test_what_docker_is_asked_for() -> None:
         mounts=(Mount("/srv", "/data", read_only=False),),
         tmpfs={"/tmp": "mode=1777"},
         ports=(Port("0.0.0.0", 80, 8080),),
-        health=HealthTiming(retries=2),
+        health=HealthTiming(timeout=3, retries=2),
         shm_size=64,
         stop_timeout=20,
         memory_limit=256,
@@ -244,7 +244,7 @@ def test_what_docker_is_asked_for() -> None:
         "Env": ["A=1", "B=2"],
         "Labels": spec.labels(wanted, image),
         "StopTimeout": 20,
-        "Healthcheck": {"Retries": 2},
+        "Healthcheck": {"Timeout": 3_000_000_000, "Retries": 2},
         "ExposedPorts": {"8080/tcp": {}},
         "HostConfig": {
             "Mounts": [{"Type": "bind", "Source": "/srv", "Target": "/data", "ReadOnly": False}],
