@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean test lint unit molecule prepare-test
+.PHONY: help demo demo-stop demo-clean docs test lint unit molecule prepare-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ unit: ## Tests that need no Pi
 
 page: ## Tests of the map page that need no server
 	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent
+
+docs: ## Write docs/modules.md anew, from the modules' own documentation
+	$(TEST)/python docs/modules.py
 
 molecule: ## The production playbook on an emulated Pi, looked at from outside
 	$(SUDO) bash tests/molecule default

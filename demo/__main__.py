@@ -34,6 +34,8 @@ def main() -> int:
     except (StepError, ResultError) as failure:
         display.console.print(str(failure), markup=False)
         return 1
+    finally:
+        give_back(ROOT / "build")
     return 0
 
 
@@ -57,7 +59,7 @@ def run(display: Display) -> None:
     }
     (STATE / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     display.console.print(f"done in {time.monotonic() - started:.0f} s")
-    display.console.print(farewell(report), markup=False)
+    display.console.print(farewell(report), markup=False, soft_wrap=True)
 
 
 def provision(display: Display, name: str, run_name: str) -> dict[str, Any]:
@@ -99,6 +101,15 @@ def clean(display: Display) -> None:
         soft_wrap=True,
         markup=False,
     )
+
+
+def give_back(folder: Path) -> None:
+    """Give what was made with sudo to the person who called it: the key to log in with, the picture, the logs."""
+    if "SUDO_UID" not in os.environ:
+        return
+    owner, group = int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"])
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, owner, group, follow_symlinks=False)
 
 
 def emulator(*arguments: str) -> list[str]:

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: an image for one platform, built from a context by content hash."""
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ description:
     digest exists.
   - Needs no Python package, only a docker command with BuildKit. The first one on C(PATH) that has it is taken.
   - File modes in the context are made 0644, or 0755 for what is executable, and empty folders are left out.
+  - Only images with a label of this module are its own. It never removes another one, nor takes its tag.
   - A Dockerfile that has C(RUN) steps should declare C(ARG QEMU_CPU), which is how O(emulated_cpu) reaches them.
 options:
   name:
@@ -32,8 +35,17 @@ options:
     required: true
     choices: [linux/arm64, linux/arm/v7, linux/amd64]
   context:
-    description: Folder with the build context. Its C(.dockerignore) is honoured.
-    type: path
+    description:
+      - Folder with the build context, or the URL of a git repository as C(docker build) takes it, such as
+        C(https://example.org/images.git#main:postgis), which is the folder C(postgis) of the branch C(main).
+        Its C(.dockerignore) is honoured.
+      - After the C(#) comes a branch, a tag or a whole commit id; without one it is the repository's default branch.
+        A URL begins with C(ssh://), C(git://), C(file://) or C(git@), or with C(https://) and ends in C(.git).
+      - One commit is brought with the command C(git) into a temporary folder at each run, in check mode too.
+        Its submodules come along. What it holds decides whether the image changed, not the commit's id.
+      - A user name and password in the URL appear in no result, log, or argument of a command. Better leave them to
+        git's credential helpers or to an SSH key.
+    type: str
     required: true
   dockerfile:
     description: Path of the Dockerfile inside O(context).
@@ -55,9 +67,19 @@ options:
     type: dict
     default: {}
   base_image:
-    description: Image that is passed as the build argument C(BASE_IMAGE). Its content counts in the digest.
+    description:
+      - Image that is passed as the build argument C(BASE_IMAGE). It counts in the digest by its own digest if this
+        module made it, otherwise by its layers and by what it hands on, such as its environment.
     type: str
     default: ""
+  pull:
+    description:
+      - Whether to pull O(base_image) for the platform from its registry each time before the digest is made, so
+        that a newer one counts. Without it the base image that the builder has is taken.
+      - In check mode nothing is pulled, and the registry is not asked. The base image that the builder has then
+        stands in for the one that the pull would bring. Without O(base_image) it means nothing.
+    type: bool
+    default: false
   state:
     description:
       - With V(present) the image exists on the builder's engine, and its archive if O(archive_folder) is given.
@@ -84,7 +106,10 @@ options:
     type: int
     default: 2
   log_file:
-    description: File that the output of the build is written to while it runs.
+    description:
+      - File that the output of the build is written to while it runs.
+      - When the builder is the controller itself (a local connection), the steps of the build are shown as they
+        begin and end, and with C(-v) all of its output. On another builder the file has to be looked at there.
     type: path
   emulated_cpu:
     description:
@@ -98,16 +123,19 @@ attributes:
   check_mode:
     support: full
     description: >-
-      Builds nothing and says what it would do. Additions and a base image that an earlier task would have made may be
-      missing; the digest is then a stand-in.
+      Builds and pulls nothing and says what it would do. Additions and a base image that an earlier task would have
+      made may be missing; the digest is then a stand-in.
   diff_mode:
     support: full
     description: Shows the reference and digest before and after.
   idempotent:
     support: full
     description: With O(force=true) it builds every time.
+  action:
+    support: full
+    description: The action plugin of the same name shows the steps of the build. All else works without it.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -131,6 +159,15 @@ EXAMPLES = r"""
     additions:
       rootfs.tar: build/rootfs/trixie-arm64.tar
 
+- name: Build from a tag of a git repository, on the newest Debian that the registry has
+  arm_image:
+    name: example/tiles
+    tag_prefix: trixie-arm64
+    platform: linux/arm64
+    context: https://example.org/images.git#v2:tiles
+    base_image: debian:trixie
+    pull: true
+
 - name: Remove every version of an image
   arm_image:
     name: poppyfield/postgis
@@ -151,7 +188,9 @@ digest:
   returned: when O(state=present)
   type: str
 undetermined:
-  description: True in check mode when something that counts does not exist yet, so that the digest is a stand-in.
+  description: >-
+    True in check mode when something that counts does not exist yet or was not pulled, so that the digest is a
+    stand-in.
   returned: when O(state=present)
   type: bool
 image_id:
@@ -199,32 +238,39 @@ reasons:
   elements: str
 """
 
+import contextlib
+import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import context_hash, images
+from ansible.module_utils import basic
+from ansible.module_utils.poppyfield import context_hash, git_command, git_context, images
 from ansible.module_utils.poppyfield.context_hash import ContextError
 from ansible.module_utils.poppyfield.engine import (
     BuildRequest,
     DockerCommand,
     EngineError,
-    EngineMissingError,
+    MissingDocker,
+    with_remedy,
 )
+from ansible.module_utils.poppyfield.spec import Json
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "tag_prefix": {"type": "str", "required": True},
     "platform": {"type": "str", "required": True, "choices": list(images.ARCHITECTURES)},
-    "context": {"type": "path", "required": True},
+    "context": {"type": "str", "required": True},
     "dockerfile": {"type": "str", "default": "Dockerfile"},
     "additions": {"type": "dict", "default": {}},
     "target": {"type": "str", "default": ""},
     "build_args": {"type": "dict", "default": {}},
     "base_image": {"type": "str", "default": ""},
+    "pull": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "force": {"type": "bool", "default": False},
     "archive_folder": {"type": "path"},
@@ -236,10 +282,30 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
+class AnsibleModule(basic.AnsibleModule):  # type: ignore[misc]  # ansible-core has no types
+    """Ansible's own, but it keeps the credentials in a git URL out of every result, that of wrong options included."""
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        """Fail, without them among the options that Ansible adds to a result."""
+        self.params["context"] = git_context.without_credentials(str(self.params.get("context", "")))
+        super().fail_json(msg, **result)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What an image is made of, and the digest of it; `missing` are paths in the context that do not exist yet."""
+
+    sources: dict[str, Path]
+    entries: list[context_hash.Entry]
+    dockerfile: Path
+    digest: str
+    missing: list[str]
+
+
 class ArmImage:
     """One call of the module."""
 
-    def __init__(self, params: dict[str, Any], docker: DockerCommand | None, *, check_mode: bool) -> None:
+    def __init__(self, params: dict[str, Any], docker: DockerCommand, *, check_mode: bool) -> None:
         self.params = params
         self.docker = docker
         self.check_mode = check_mode
@@ -251,14 +317,15 @@ class ArmImage:
 
     def absent(self) -> dict[str, Any]:
         """Remove every version of this image and its archives."""
-        existing = self.docker.images(self.name.repository) if self.docker else []
-        references = images.to_prune(self.name, existing, keep=0)
+        references = images.to_prune(self.name, self.docker.images(self.name.repository), keep=0)
         archives = images.archives_to_prune(self.name, self._archive_files(), keep=0)
         gone = self._prune(references, archives)
         self.reasons = [f"{what}: present -> absent" for what in gone]
         stuck = [r for r in references if r not in gone]
         if stuck:
-            raise EngineError(f"In use by a container, so not removed: {', '.join(stuck)}.")
+            raise EngineError(
+                f"In use by a container, so not removed: {', '.join(stuck)}. Remove that container first."
+            )
         return {
             "changed": bool(gone),
             "image": f"{self.name.repository}:{self.name.tag_prefix}-*",
@@ -268,43 +335,25 @@ class ArmImage:
     def present(self) -> dict[str, Any]:
         """Build the image, and write its archive, if they are missing."""
         base, base_missing = self._base()
-        sources = context_hash.scan(
-            Path(self.params["context"]), self.params["additions"], missing_allowed=self.check_mode
-        )
-        entries, missing = context_hash.read_entries(sources, missing_allowed=self.check_mode)
-        dockerfile = Path(self.params["context"]) / self.params["dockerfile"]
-        if not dockerfile.is_file():
-            raise ContextError(f"There is no Dockerfile at {dockerfile}.")
-        digest = context_hash.digest(
-            entries,
-            {
-                "dockerfile": context_hash.file_digest(dockerfile),
-                "build_args": {k: str(v) for k, v in self.params["build_args"].items()},
-                "target": self.params["target"],
-                "platform": self.platform,
-                "base_image": base,
-            },
-        )
-        reference = self.name.reference(digest)
-        undetermined = bool(missing or base_missing)
-        found = self.docker.image(reference) if self.docker else None
-        before = found if images.digest_of(found) == digest else None
-        if before is not None and not images.is_platform(before, self.platform):
-            before = None
-        must_build = before is None or self.params["force"]
-        if must_build:
-            self.reasons.append(f"force: {reference}" if before else f"image {reference}: absent -> present")
-            if not self.check_mode:
-                self._build(reference, digest, sources, entries, dockerfile)
-        archive = self._archive(reference, digest, fresh=must_build)
-        if must_build and not undetermined:
+        with self._context() as context:
+            inputs = self._read(context, base)
+            reference = self.name.reference(inputs.digest)
+            before = self._made_before(reference, inputs.digest)
+            must_build = before is None or self.params["force"]
+            if must_build:
+                self.reasons.append(f"force: {reference}" if before else f"image {reference}: absent -> present")
+                if not self.check_mode:
+                    self._build(reference, inputs)
+        archive = self._archive(reference, inputs.digest, fresh=must_build)
+        stands_in = base_missing or bool(inputs.missing)
+        if must_build and not stands_in:
             self._prune_old(reference, archive)
-        image = self.docker.image(reference) if self.docker else None
+        image = self.docker.image(reference) if must_build else before
         return {
             "changed": bool(self.reasons),
             "image": reference,
-            "digest": digest,
-            "undetermined": undetermined,
+            "digest": inputs.digest,
+            "undetermined": stands_in or (self.check_mode and self._pulls()),
             "image_id": (image or {}).get("Id", ""),
             "bytes": int((image or {}).get("Size") or 0),
             "platform": self.platform,
@@ -318,33 +367,76 @@ class ArmImage:
             },
         }
 
+    def _pulls(self) -> bool:
+        return bool(self.params["pull"] and self.params["base_image"])
+
     def _base(self) -> tuple[str, bool]:
+        """Give what the base image counts as in the digest, and whether it is missing, which only check mode allows."""
         reference = self.params["base_image"]
         if not reference:
             return "", False
-        image = self.docker.image(reference) if self.docker else None
+        if self._pulls() and not self.check_mode:
+            self.docker.pull(reference, self.platform)
+        image = self.docker.image(reference)
         if image is None:
             if self.check_mode:
                 return reference, True
-            raise EngineError(f"The base image {reference} is not on the builder: build or load it first.")
-        if not images.is_platform(image, self.platform):
             raise EngineError(
-                f"The base image {reference} is for {image.get('Os')}/{image.get('Architecture')}, but the image is to "
-                f"be for {self.platform}."
+                f"The base image {reference} is not on the builder: build or load it there first, or set pull=true to "
+                f"take it from its registry."
             )
-        return images.digest_of(image) or image["Id"], False
+        if images.is_platform(image, self.platform):
+            return images.base_digest(image), False
+        if self._pulls() and self.check_mode:
+            return reference, True
+        raise EngineError(
+            f"The base image {reference} is for {image.get('Os')}/{image.get('Architecture')}, but the image is to be "
+            f"for {self.platform}: build or load it for that platform, or set pull=true to take it from its registry."
+        )
 
-    def _build(
-        self,
-        reference: str,
-        digest: str,
-        sources: dict[str, Path],
-        entries: list[context_hash.Entry],
-        dockerfile: Path,
-    ) -> None:
-        if self.docker is None:
-            raise EngineMissingError("There is no docker command to build with.")
-        arguments = {name: str(value) for name, value in self.params["build_args"].items()}
+    @contextlib.contextmanager
+    def _context(self) -> Iterator[Path]:
+        git = git_context.parse(self.params["context"])
+        if git is None:
+            # As Ansible reads an option that is a path. Path.expanduser would fail on the name of no user.
+            yield Path(os.path.expanduser(os.path.expandvars(self.params["context"])))  # noqa: PTH111
+            return
+        with tempfile.TemporaryDirectory(prefix="poppyfield-context-") as folder:
+            yield git_command.check_out(git, Path(folder))
+
+    def _read(self, context: Path, base: str) -> Inputs:
+        sources = context_hash.scan(context, self.params["additions"], missing_allowed=self.check_mode)
+        entries, missing = context_hash.read_entries(sources, missing_allowed=self.check_mode)
+        dockerfile = context / self.params["dockerfile"]
+        if not dockerfile.is_file():
+            shown = git_context.without_credentials(self.params["context"])
+            raise ContextError(f"There is no Dockerfile at {self.params['dockerfile']} in the build context {shown}.")
+        facts = {
+            "dockerfile": context_hash.file_digest(dockerfile),
+            "build_args": self._build_args(),
+            "target": self.params["target"],
+            "platform": self.platform,
+            "base_image": base,
+        }
+        return Inputs(sources, entries, dockerfile, context_hash.digest(entries, facts), missing)
+
+    def _build_args(self) -> dict[str, str]:
+        return {name: str(value) for name, value in self.params["build_args"].items()}
+
+    def _made_before(self, reference: str, digest: str) -> Json | None:
+        """Give the image as this module made it before; refuse to take the tag of an image that is not ours."""
+        found = self.docker.image(reference)
+        if found is None:
+            return None
+        if not images.digest_of(found):
+            raise EngineError(
+                f"The image {reference} on the builder was not made by Poppyfield, so it is left alone. Give it "
+                f"another tag or remove it, then run again."
+            )
+        return found if images.digest_of(found) == digest and images.is_platform(found, self.platform) else None
+
+    def _build(self, reference: str, inputs: Inputs) -> None:
+        arguments = self._build_args()
         if self.params["base_image"]:
             arguments["BASE_IMAGE"] = self.params["base_image"]
         cpu = self.params["emulated_cpu"] or images.EMULATED_CPUS.get(self.platform)
@@ -353,27 +445,23 @@ class ArmImage:
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
         # Beside the archives, so that a large addition is most likely on the same file system and costs no copy.
-        with tempfile.TemporaryDirectory(prefix=".context-", dir=self.folder) as staged, self._log() as log:
-            context = Path(staged) / "context"
-            context.mkdir()
-            context.chmod(0o755)  # COPY takes the modes of folders along, whatever the umask of whoever builds
-            context_hash.stage(sources, entries, context)
-            shutil.copyfile(dockerfile, Path(staged) / "Dockerfile")
+        with tempfile.TemporaryDirectory(prefix=".context-", dir=self.folder) as staged, self._log() as write_to_log:
+            self._stage(inputs, Path(staged))
             self.docker.build(
                 BuildRequest(
                     reference=reference,
                     platform=self.platform,
-                    context=context,
+                    context=Path(staged) / "context",
                     dockerfile=Path(staged) / "Dockerfile",
-                    labels=images.labels(digest),
+                    labels=images.labels(inputs.digest),
                     build_args=arguments,
                     target=self.params["target"],
                     no_cache=self.params["force"],
                 ),
-                lambda line: log.write(line) and log.flush(),
+                write_to_log,
             )
         built = self.docker.image(reference)
-        if built is None or images.digest_of(built) != digest:
+        if built is None or images.digest_of(built) != inputs.digest:
             raise EngineError(f"docker said that it built {reference}, but the engine does not have it.")
         if not images.is_platform(built, self.platform):
             raise EngineError(
@@ -381,17 +469,41 @@ class ArmImage:
                 f"its base must be for that platform."
             )
 
-    def _log(self) -> Any:
-        if not self.params["log_file"]:
-            return Path("/dev/null").open("w", encoding="utf-8")
-        path = Path(self.params["log_file"])
+    def _stage(self, inputs: Inputs, folder: Path) -> None:
+        context = folder / "context"
+        try:
+            context.mkdir()
+            context.chmod(0o755)  # COPY takes the modes of folders along, whatever the umask of whoever builds
+            context_hash.stage(inputs.sources, inputs.entries, context)
+            shutil.copyfile(inputs.dockerfile, folder / "Dockerfile")
+        except OSError as error:
+            raise ContextError(
+                f"The build context cannot be laid out in {folder.parent}: {with_remedy(str(error.strerror))}"
+            ) from error
+
+    @contextlib.contextmanager
+    def _log(self) -> Iterator[Callable[[str], None]]:
+        path = Path(self.params["log_file"] or os.devnull)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8")
+        # Unbuffered, so that whoever follows the file sees each line at once.
+        with path.open("wb", buffering=0) as stream:
+
+            def write(line: str) -> None:
+                try:
+                    stream.write(line.encode())
+                except OSError as error:
+                    raise EngineError(
+                        f"The build log {path} cannot be written: {with_remedy(str(error.strerror))}"
+                    ) from error
+
+            yield write
 
     def _archive(self, reference: str, digest: str, *, fresh: bool) -> Path | None:
         if self.folder is None:
             return None
         chosen = self.params["compression"]
+        if chosen == "zstd" and not shutil.which("zstd"):
+            raise EngineError("The builder has no command zstd: install the package zstd, or set compression=gzip.")
         suffixes = {"zstd": [".zst"], "gzip": [".gz"]}.get(chosen, [".zst", ".gz"])
         paths: list[Path] = [self.folder / self.name.archive(digest, suffix) for suffix in suffixes]
         existing: Path | None = next((path for path in paths if path.exists()), None)
@@ -399,28 +511,28 @@ class ArmImage:
             return existing
         path = paths[0] if chosen != "auto" or shutil.which("zstd") else paths[-1]
         self.reasons.append(f"archive {path.name}: {'old' if existing else 'absent'} -> present")
-        if not self.check_mode and self.docker:
+        if not self.check_mode:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.docker.save(reference, path)
         return path
 
     def _prune_old(self, reference: str, archive: Path | None) -> None:
-        existing = self.docker.images(self.name.repository) if self.docker else []
+        existing = self.docker.images(self.name.repository)
         current = archive.name if archive else ""
         keep = self.params["keep"]
         references = images.to_prune(self.name, existing, keep, reference)
         self._prune(references, images.archives_to_prune(self.name, self._archive_files(), keep, current))
 
     def _prune(self, references: list[str], archives: list[str]) -> list[str]:
-        for reference in references:
-            if self.check_mode or (self.docker and self.docker.remove_image(reference)):
-                self.pruned.append(reference)
-        for archive in archives:
-            if self.folder:
-                if not self.check_mode:
-                    (self.folder / archive).unlink(missing_ok=True)
-                self.pruned.append(str(self.folder / archive))
+        self.pruned += [reference for reference in references if self._goes(reference)]
+        for path in [self.folder / archive for archive in archives if self.folder]:
+            if not self.check_mode:
+                path.unlink(missing_ok=True)
+            self.pruned.append(str(path))
         return self.pruned
+
+    def _goes(self, reference: str) -> bool:
+        return not self.docker.is_in_use(reference) if self.check_mode else self.docker.remove_image(reference)
 
     def _archive_files(self) -> list[tuple[float, str]]:
         if self.folder is None or not self.folder.is_dir():
@@ -430,27 +542,29 @@ class ArmImage:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    # Ansible would write the options to the system's log, and with them the credentials of a git URL.
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, no_log=True)
     began = time.monotonic()
-    if module.params["keep"] < 1:
+    params = dict(module.params)
+    module.params["context"] = git_context.without_credentials(params["context"])
+    if params["keep"] < 1:
         module.fail_json(msg="keep must be at least 1: the present version is one of those kept.")
-    docker: DockerCommand | None = None
     missing = ""
     try:
-        docker = DockerCommand.find(module.params["docker_command"] or "")
+        docker = DockerCommand.find(params["docker_command"] or "")
         docker.check()
     except EngineError as error:
-        docker = None
-        missing = str(error)
         if not module.check_mode:
-            module.fail_json(msg=missing)
-    image = ArmImage(module.params, docker, check_mode=module.check_mode)
+            module.fail_json(msg=str(error))
+        missing = str(error)
+        docker = MissingDocker()
+    image = ArmImage(params, docker, check_mode=module.check_mode)
     try:
-        result = image.absent() if module.params["state"] == "absent" else image.present()
+        result = image.absent() if params["state"] == "absent" else image.present()
     except (ContextError, EngineError) as error:
-        module.fail_json(msg=str(error), log_file=module.params["log_file"] or "")
+        module.fail_json(msg=str(error), log_file=params["log_file"] or "")
     except OSError as error:
-        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+        module.fail_json(msg=f"{error.filename} on the builder cannot be used: {with_remedy(str(error.strerror))}")
     result["pruned"] = image.pruned
     result["reasons"] = [*([missing] if missing and result["changed"] else []), *image.reasons]
     result["seconds"] = round(time.monotonic() - began, 1)

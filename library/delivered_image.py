@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: an image that this host's Docker Engine has, delivered from the controller."""
 
 from __future__ import annotations
@@ -43,11 +45,12 @@ attributes:
     description: Shows the reference before and after.
   idempotent:
     support: full
+    description: A host that has the image is only looked at.
   action:
     support: full
     description: The action plugin of the same name uploads the archive.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

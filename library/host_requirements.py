@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: whether a host is what the later stages need, before anything is changed on it."""
 
 from __future__ import annotations
@@ -87,10 +89,12 @@ attributes:
     description: It never changes anything.
   diff_mode:
     support: none
+    description: There is no difference to show.
   idempotent:
     support: full
+    description: It never changes anything.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: the map server container with its projects, configuration and port."""
 
 from __future__ import annotations
@@ -157,7 +159,7 @@ attributes:
     support: full
     description: With O(recreate=always) it replaces the container every time.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: asserts that a published map really draws."""
 
 from __future__ import annotations
@@ -56,11 +58,12 @@ attributes:
     description: Asks once, does not wait and does not fail, since there may be no map yet.
   diff_mode:
     support: none
+    description: There is no difference to show.
   idempotent:
     support: full
     description: It changes nothing on the host that it asks. The picture is written anew each time.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

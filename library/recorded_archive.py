@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """An archive that is fetched once and stays the one that was first seen."""
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ options:
     default: ""
 attributes:
   check_mode:
-    description: Downloads (the checksum can't be known without it) and compares, but records nothing.
+    description: Compares, but records nothing.
+    details: A URL is downloaded, since its checksum can't be known without that.
     support: partial
   diff_mode:
     description: Shows no difference.
@@ -39,7 +42,7 @@ attributes:
     description: A second run finds what was recorded and changes nothing.
     support: full
 author:
-  - Poppyfield contributors (@poppyfield)
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

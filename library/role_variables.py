@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Documentation of the action plugin role_variables, which does the work on the controller."""
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ attributes:
     description: Changes nothing, however often it runs.
     support: full
 author:
-  - Poppyfield contributors (@poppyfield)
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: secrets as files that only their readers can read."""
 
 from __future__ import annotations
@@ -52,8 +54,9 @@ attributes:
     description: Shows which files are made, renewed or corrected, never their content.
   idempotent:
     support: full
+    description: A secret that exists is kept.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -1,4 +1,6 @@
 #!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Ansible module: what runs on a Pi and how it fares."""
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ attributes:
     description: It never changes anything.
   diff_mode:
     support: none
+    description: There is no difference to show.
   idempotent:
     support: full
+    description: It never changes anything.
 author:
-  - Poppyfield contributors
+  - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -20,6 +20,7 @@ from typing import Any
 
 VERSION = 1
 CHUNK = 1024 * 1024
+READABLE = "The user that builds must be able to read all of the context that .dockerignore does not leave out."
 
 
 class ContextError(Exception):
@@ -125,8 +126,8 @@ def scan(context: Path, additions: Mapping[str, str], *, missing_allowed: bool =
     if not context.is_dir():
         raise ContextError(f"The build context {context} is not a folder.")
     ignore = context / ".dockerignore"
-    rules = parse_dockerignore(ignore.read_text("utf-8")) if ignore.is_file() else []
-    found = {path: source for path, source in _walk(context) if not is_ignored(path, rules)}
+    rules = parse_dockerignore(ignore.read_text("utf-8", "surrogateescape")) if ignore.is_file() else []
+    found = {path: source for path, source in _walk(context, rules) if not is_ignored(path, rules)}
     found.pop(".dockerignore", None)
     for name, origin in additions.items():
         target = os.path.normpath(name)
@@ -144,11 +145,16 @@ def scan(context: Path, additions: Mapping[str, str], *, missing_allowed: bool =
     return found
 
 
-def _walk(folder: Path) -> Iterable[tuple[str, Path]]:
+def _walk(folder: Path, rules: Sequence[IgnoreRule] = ()) -> Iterable[tuple[str, Path]]:
     def refuse(error: OSError) -> None:
-        raise ContextError(f"The build context cannot be read: {error.strerror}: {error.filename}.")
+        raise ContextError(f"The build context cannot be read: {error.strerror}: {error.filename}. {READABLE}")
 
+    # As Docker does: a folder that is left out whole need not be readable.
+    skips = not any(rule.keep for rule in rules)
     for root, folders, files in os.walk(folder, onerror=refuse):
+        if skips:
+            inside = Path(root).relative_to(folder)
+            folders[:] = [name for name in folders if not is_ignored((inside / name).as_posix(), rules)]
         for name in [*files, *(f for f in folders if (Path(root) / f).is_symlink())]:
             source = Path(root) / name
             yield source.relative_to(folder).as_posix(), source
@@ -164,7 +170,7 @@ def read_entry(path: str, source: Path) -> Entry:
             raise ContextError(f"{source} is neither a file, a folder nor a symbolic link.")
         return Entry(path, bool(state.st_mode & 0o111), content=file_digest(source))
     except OSError as error:
-        raise ContextError(f"{source} cannot be read: {error.strerror}.") from error
+        raise ContextError(f"{source} cannot be read: {error.strerror}. {READABLE}") from error
 
 
 def file_digest(path: Path) -> str:

@@ -19,12 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from .build_output import explain_failure
 from .spec import Json
 
 REQUEST_TIMEOUT = 600
 FIRST_ENGINE_WITH_ZSTD = 23
 FIRST_CLI_WITH_BUILDKIT = (18, 9)
 FIRST_CLI_WITHOUT_BUILDKIT = (23, 0)
+REMEDIES = {
+    "no space left": " Free some space there, then run again.",
+    "permission denied": " The user that runs this must be allowed to use it.",
+}
 LAST_LINES = 15
 
 
@@ -302,6 +307,7 @@ class DockerCommand:
     def __init__(self, path: str, *, buildx: bool) -> None:
         self.path = path
         self.buildx = buildx
+        self._engine_platform = ""
 
     @classmethod
     def find(cls, given: str = "") -> DockerCommand:
@@ -329,27 +335,42 @@ class DockerCommand:
 
     def engine_platform(self) -> str:
         """Give the platform that runs without emulation, such as linux/amd64."""
+        if self._engine_platform:
+            return self._engine_platform
         result = _plain([self.path, "version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"])
         if result.code:
             raise EngineMissingError(
                 f"The Docker Engine of the builder does not answer: {last_lines(result.errors, 3)}"
             )
-        return result.output.strip()
+        self._engine_platform = result.output.strip()
+        return self._engine_platform
 
     def image(self, reference: str) -> Json | None:
         """Inspect an image by reference or id."""
-        result = _plain([self.path, "image", "inspect", reference])
-        if result.code:
-            if "no such image" in result.errors.lower() or "not found" in result.errors.lower():
-                return None
-            raise EngineMissingError(f"docker cannot inspect {reference}: {last_lines(result.errors, 3)}")
-        found: list[Json] = json.loads(result.output)
+        found = self._inspect([reference])
         return found[0] if found else None
 
     def images(self, repository: str) -> list[Json]:
         """Inspect every tagged image of a repository."""
         listed = self._do("list the images", ["image", "ls", "--quiet", "--no-trunc", repository]).output.split()
-        return [found for image in dict.fromkeys(listed) if (found := self.image(image))]
+        return self._inspect(list(dict.fromkeys(listed))) if listed else []
+
+    def _inspect(self, names: Sequence[str]) -> list[Json]:
+        """Inspect those of the images that exist."""
+        result = _plain([self.path, "image", "inspect", *names])
+        errors = result.errors.lower()
+        if result.code and "no such image" not in errors and "not found" not in errors:
+            raise EngineMissingError(f"docker cannot inspect {', '.join(names)}: {last_lines(result.errors, 3)}")
+        found: list[Json] = json.loads(result.output or "[]")
+        return found
+
+    def pull(self, reference: str, platform: str) -> None:
+        """Pull an image anew for a platform."""
+        result = _plain([self.path, "pull", "--quiet", "--platform", platform, reference])
+        if result.code:
+            raise EngineError(
+                f"The image {reference} could not be pulled for {platform}: {last_lines(result.errors, 1)}"
+            )
 
     def build(self, request: BuildRequest, on_line: Callable[[str], None]) -> str:
         """Build an image, giving each line of output as it comes; return the whole output.
@@ -383,7 +404,7 @@ class DockerCommand:
                 on_line(line)
         output = "".join(lines)
         if process.returncode:
-            raise EngineError(explain_build_failure(output, request.platform))
+            raise EngineError(explain_failure(output, request.platform, self.engine_platform()))
         return output
 
     def save(self, reference: str, archive: Path) -> None:
@@ -393,18 +414,26 @@ class DockerCommand:
         try:
             with partial.open("wb") as target, tempfile.TemporaryFile() as errors:
                 saving = subprocess.Popen([self.path, "save", reference], stdout=subprocess.PIPE, stderr=errors)
-                packed = _compress(saving, archive.suffix, target)
+                packed = _compress(saving, archive.suffix, target, errors)
                 if saving.wait() or packed:
                     errors.seek(0)
                     said = last_lines(errors.read().decode("utf-8", "replace"), 3)
-                    raise EngineError(f"The image {reference} could not be saved to {archive}: {said}")
+                    raise EngineError(f"The image {reference} could not be saved to {archive}: {with_remedy(said)}")
                 target.flush()
                 os.fsync(target.fileno())
             partial.rename(archive)
         except OSError as error:
-            raise EngineError(f"The archive {archive} cannot be written: {error.strerror}.") from error
+            raise EngineError(f"The archive {archive} cannot be written: {with_remedy(str(error.strerror))}") from error
         finally:
             partial.unlink(missing_ok=True)
+
+    def is_in_use(self, reference: str) -> bool:
+        """Tell whether a container, running or not, keeps an image from being removed with its last tag."""
+        image = self.image(reference)
+        if image is None or len(image.get("RepoTags") or []) > 1:
+            return False
+        words = ["container", "ls", "--all", "--quiet", "--filter", f"ancestor={image['Id']}"]
+        return bool(self._do("list the containers", words).output.strip())
 
     def remove_image(self, reference: str) -> bool:
         """Remove a tag, and the image with its last one; tell whether it went (not while a container uses it)."""
@@ -417,17 +446,38 @@ class DockerCommand:
         return result
 
 
-def _compress(saving: subprocess.Popen[bytes], suffix: str, target: IO[bytes]) -> int:
+class MissingDocker(DockerCommand):
+    """Stands in, in check mode, for a docker command that an earlier task would have installed: it has no images."""
+
+    def __init__(self) -> None:
+        super().__init__("", buildx=False)
+
+    def image(self, reference: str) -> Json | None:
+        """Find none."""
+        return None
+
+    def images(self, repository: str) -> list[Json]:
+        """Find none."""
+        return []
+
+
+def _compress(saving: subprocess.Popen[bytes], suffix: str, target: IO[bytes], errors: IO[bytes]) -> int:
     if saving.stdout is None:
         return 1
     if suffix == ".zst":
         with saving.stdout:
             packing = ["zstd", "-q", "-T0", "-3", "-c"]
-            return subprocess.run(packing, stdin=saving.stdout, stdout=target, check=False).returncode
+            return subprocess.run(packing, stdin=saving.stdout, stdout=target, stderr=errors, check=False).returncode
     # Level 1: the archive goes over a cable once, while every level above costs minutes.
     with saving.stdout, gzip.GzipFile(fileobj=target, mode="wb", compresslevel=1, mtime=0) as packed:
         shutil.copyfileobj(saving.stdout, packed, 1024 * 1024)
     return 0
+
+
+def with_remedy(reason: str) -> str:
+    """Add the remedy, where it is known, to the reason why a file or folder could not be used."""
+    remedy = next((remedy for words, remedy in REMEDIES.items() if words in reason.lower()), "")
+    return f"{reason.rstrip('.')}.{remedy}"
 
 
 def _plain(argv: Sequence[str]) -> Result:
@@ -453,20 +503,3 @@ def has_buildkit_inside(version: str) -> bool:
     if not match:
         return False
     return FIRST_CLI_WITH_BUILDKIT <= (int(match[1]), int(match[2])) < FIRST_CLI_WITHOUT_BUILDKIT
-
-
-def explain_build_failure(output: str, platform: str) -> str:
-    """Say which step failed and its last lines; name the remedy where it is known."""
-    lowered = output.lower()
-    if "exec format error" in lowered:
-        return (
-            f"This machine cannot run programs for {platform}: no emulator is registered. Install qemu-user-static "
-            f"(on Debian it registers itself with binfmt_misc), then build again."
-        )
-    if "no space left on device" in lowered:
-        return f"The disk of the builder is full: free some space, then build again.\n{last_lines(output, 5)}"
-    # BuildKit repeats the lines of the failing step after "> [3/5] RUN ...:".
-    steps = re.findall(r"^ *> (\[.*)$|^ERROR: (?!failed to solve)(.*)$", output, re.MULTILINE)
-    step = next((a.rstrip(":") for a, b in reversed(steps) if a), "")
-    heading = f"The build failed at step {step}" if step else "The build failed"
-    return f"{heading}. Its last lines:\n{last_lines(output)}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +18,24 @@ ENGINE_ARCHITECTURES = {"linux/arm64": "arm64", "linux/arm/v7": "arm", "linux/am
 
 EMULATED_CPUS = {"linux/arm64": "cortex-a72"}
 """What QEMU should emulate: a Pi 4's processor, on which Debian runs faster than on QEMU's default."""
+
+
+# What a base image hands on to an image that is built on it.
+_HANDED_ON = (
+    "Env",
+    "User",
+    "WorkingDir",
+    "Entrypoint",
+    "Cmd",
+    "Volumes",
+    "ExposedPorts",
+    "Labels",
+    "StopSignal",
+    "OnBuild",
+    "Shell",
+    "Healthcheck",
+)
+_DIGITS = re.compile(rf"[0-9a-f]{{{TAG_DIGITS}}}")
 
 
 @dataclass(frozen=True)
@@ -32,7 +53,7 @@ class ImageName:
         """Tell whether a reference is a version of this image."""
         repository, _, tag = reference.rpartition(":")
         prefix, _, digits = tag.rpartition("-")
-        return repository == self.repository and prefix == self.tag_prefix and len(digits) == TAG_DIGITS
+        return repository == self.repository and prefix == self.tag_prefix and bool(_DIGITS.fullmatch(digits))
 
     def archive(self, digest: str, suffix: str) -> str:
         """Give the file name of the archive of a version."""
@@ -41,8 +62,9 @@ class ImageName:
     def owns_archive(self, file_name: str) -> bool:
         """Tell whether a file name is the archive of a version of this image."""
         stem, _, suffix = file_name.partition(".tar")
-        digits = stem.removeprefix(self._archive_stem())
-        return suffix in (".gz", ".zst") and digits != stem and len(digits) == TAG_DIGITS and "-" not in digits
+        if not stem.startswith(self._archive_stem()):
+            return False
+        return suffix in (".gz", ".zst") and bool(_DIGITS.fullmatch(stem.removeprefix(self._archive_stem())))
 
     def _archive_stem(self) -> str:
         return f"{self.repository.replace('/', '-')}-{self.tag_prefix}-"
@@ -65,6 +87,19 @@ def digest_of(image: Json | None) -> str:
     if own.get(MANAGED) != "true" or own.get(RESOURCE) != "image":
         return ""
     return str(own.get(DIGEST, "")).removeprefix("v1:")
+
+
+def base_digest(image: Json) -> str:
+    """Give what a base image counts as in the digest of an image that is built on it.
+
+    That is its own digest when it is ours; otherwise one of its layers and of what it hands on. Never its id, which
+    holds dates, and which is another one in each kind of image store.
+    """
+    config = image.get("Config") or {}
+    handed_on = {key: config[key] for key in _HANDED_ON if config.get(key)}
+    layers = (image.get("RootFS") or {}).get("Layers") or []
+    text = json.dumps({"layers": layers, "config": handed_on}, sort_keys=True)
+    return digest_of(image) or hashlib.sha256(text.encode()).hexdigest()
 
 
 def is_platform(image: Json, platform: str) -> bool:

@@ -1,14 +1,8 @@
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Write the outcome of a run as JSON, for whoever started ansible-playbook."""
 
 from __future__ import annotations
-
-import json
-import os
-import time
-from pathlib import Path
-from typing import Any
-
-from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = r"""
 name: run_report
@@ -20,6 +14,14 @@ description:
 requirements:
   - enable in configuration
 """
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
 
 COUNTERS = ("ok", "changed", "failures", "dark")
 PUBLIC_NAMES = {"failures": "failed", "dark": "unreachable"}

@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _plugins() -> None:
-    """Let lookups and tests be found, as ansible-playbook does when it starts."""
-    init_plugin_loader()
 
 
 def trusted(value: Any) -> Any:

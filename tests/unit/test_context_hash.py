@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,48 @@ def test_what_is_neither_file_nor_link_is_refused(context: Path) -> None:
 def test_a_context_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContextError, match="is not a folder"):
         context_hash.scan(tmp_path / "none", {})
+
+
+@pytest.fixture
+def unreadable() -> Iterator[Path]:
+    """A context that anyone may enter, with a folder and a file that may not be read; meanwhile we are not root."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        context.chmod(0o777)
+        (context / "data").mkdir(mode=0)
+        (context / "secret").touch(mode=0)
+        os.seteuid(os.getuid() or 65534)
+        try:
+            yield context
+        finally:
+            os.seteuid(os.getuid())
+            (context / "data").chmod(0o700)
+
+
+def test_what_cannot_be_read_is_named_with_the_remedy(unreadable: Path) -> None:
+    with pytest.raises(ContextError, match=r"cannot be read: Permission denied: .*/data\. The user that builds must"):
+        context_hash.scan(unreadable, {})
+    with pytest.raises(ContextError, match=r"/secret cannot be read: Permission denied\. The user that builds must"):
+        context_hash.read_entries({"secret": unreadable / "secret"})
+
+
+def test_what_is_left_out_whole_need_not_be_readable(unreadable: Path) -> None:
+    (unreadable / ".dockerignore").write_text("data\nsecret\n")
+    assert context_hash.scan(unreadable, {}) == {}
+    (unreadable / ".dockerignore").write_text("data\n!data/page\nsecret\n")
+    with pytest.raises(ContextError, match="data"):
+        context_hash.scan(unreadable, {})
+
+
+def test_names_and_rules_need_not_be_utf8(context: Path) -> None:
+    (context / ".dockerignore").write_bytes(b"caf\xe9\n")
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe9")).write_text("left out")
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe8")).write_text("taken")
+    before = digest_of(context)
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe9")).write_text("still left out")
+    assert digest_of(context) == before
+    Path(os.fsdecode(os.fsencode(context) + b"/caf\xe8")).write_text("changed")
+    assert digest_of(context) != before
 
 
 def test_what_is_staged_has_the_digest_and_the_modes_that_were_counted(context: Path, tmp_path: Path) -> None:

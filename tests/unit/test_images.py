@@ -40,6 +40,7 @@ def test_references_and_archives() -> None:
         ("poppyfield/postgis:trixie-arm64-0123456789ab", True),
         ("poppyfield/postgis:trixie-amd64-0123456789ab", False),
         ("poppyfield/postgis:trixie-arm64-latest", False),
+        ("poppyfield/postgis:trixie-arm64-experimental", False),
         ("poppyfield/postgis:latest", False),
         ("poppyfield/lizmap:trixie-arm64-0123456789ab", False),
         ("localhost:5000/poppyfield/postgis:trixie-arm64-0123456789ab", False),
@@ -57,6 +58,7 @@ def test_which_references_are_versions(reference: str, owned: bool) -> None:
         ("poppyfield-postgis-trixie-arm64-0123456789ab.tar", False),
         ("poppyfield-postgis-trixie-arm64-0123456789ab.tar.gz.partial", False),
         ("poppyfield-postgis-trixie-amd64-0123456789ab.tar.gz", False),
+        ("poppyfield-postgis-trixie-arm64-experimental.tar.gz", False),
         ("trixie-arm64.tar.gz", False),
     ],
 )
@@ -84,6 +86,81 @@ def test_no_more_than_asked_for_stays(numbers: list[int], keep: int) -> None:
     pruned = images.to_prune(NAME, existing, keep, current)
     assert current not in pruned
     assert len(numbers) - len(pruned) == min(len(numbers), keep)
+
+
+DIGITS = st.text("0123456789abcdef", min_size=12, max_size=12)
+OWN_TAGS = DIGITS.map("poppyfield/postgis:trixie-arm64-{}".format)
+OTHER_TAGS = st.one_of(
+    DIGITS.map("poppyfield/postgis:trixie-amd64-{}".format),
+    DIGITS.map("poppyfield/lizmap:trixie-arm64-{}".format),
+    DIGITS.map("example:5000/poppyfield/postgis:trixie-arm64-{}".format),
+    st.sampled_from(["poppyfield/postgis:latest", "poppyfield/postgis:trixie-arm64-experimental", "debian:trixie"]),
+)
+OURS = images.labels("f" * 64)
+OTHER_LABELS = st.sampled_from(
+    [None, {}, {**OURS, "fr.poppyfield.managed": "false"}, {**OURS, "fr.poppyfield.resource": "container"}]
+)
+
+
+@given(
+    st.dictionaries(OWN_TAGS, st.dates(), max_size=6),
+    st.dictionaries(OTHER_TAGS, OTHER_LABELS | st.just(OURS), max_size=6),
+    st.dictionaries(OWN_TAGS, OTHER_LABELS, max_size=3),
+    st.integers(0, 4),
+    st.data(),
+)
+def test_neither_a_foreign_nor_the_current_reference_is_ever_pruned(
+    own: dict[str, Any], others: dict[str, Any], clashing: dict[str, Any], keep: int, data: st.DataObject
+) -> None:
+    foreign = {**others, **clashing}
+    existing = [
+        *({"RepoTags": [r], "Created": str(date), "Config": {"Labels": OURS}} for r, date in own.items()),
+        *({"RepoTags": [r], "Config": {"Labels": labels}} for r, labels in foreign.items() if r not in own),
+        {"RepoTags": None, "Config": None},
+    ]
+    current = data.draw(st.sampled_from(["", *own, *foreign]))
+    pruned = images.to_prune(NAME, existing, keep, current)
+    prunable = set(own) - {current}
+    assert set(pruned) <= prunable
+    stay = prunable - set(pruned)
+    assert len(stay) == min(len(prunable), max(keep - bool(current), 0))
+    assert all(own[old] <= own[newer] for old in pruned for newer in stay)
+
+
+@given(
+    st.dictionaries(DIGITS.map("poppyfield-postgis-trixie-arm64-{}.tar.gz".format), st.integers(0, 9), max_size=6),
+    st.dictionaries(
+        st.text("abc.-/gz", min_size=1)
+        | DIGITS.map("poppyfield-postgis-trixie-arm64-{}.tar".format)
+        | DIGITS.map("poppyfield-postgis-trixie-amd64-{}.tar.gz".format),
+        st.integers(0, 9),
+        max_size=6,
+    ),
+    st.integers(0, 4),
+    st.data(),
+)
+def test_neither_a_foreign_nor_the_current_archive_is_ever_pruned(
+    own: dict[str, int], others: dict[str, int], keep: int, data: st.DataObject
+) -> None:
+    files = [(float(time), file) for file, time in {**own, **others}.items()]
+    current = data.draw(st.sampled_from(["", *own, *others]))
+    pruned = images.archives_to_prune(NAME, files, keep, current)
+    prunable = set(own) - {current}
+    assert set(pruned) <= prunable
+    stay = prunable - set(pruned)
+    assert len(stay) == min(len(prunable), max(keep - bool(current), 0))
+    assert all(own[old] <= own[newer] for old in pruned for newer in stay)
+
+
+def test_a_base_of_ours_counts_by_its_digest_and_others_by_what_they_hand_on() -> None:
+    plain = {"Id": "sha256:1", "RootFS": {"Layers": ["a", "b"]}, "Config": {"Env": ["A=1"], "Hostname": "x"}}
+    digest = images.base_digest(plain)
+    assert images.base_digest({**plain, "Id": "sha256:2", "Created": "now"}) == digest
+    assert images.base_digest({**plain, "Config": {"Env": ["A=1"], "User": ""}}) == digest
+    assert images.base_digest({**plain, "RootFS": {"Layers": ["b", "a"]}}) != digest
+    assert images.base_digest({**plain, "Config": {"Env": ["A=2"]}}) != digest
+    assert images.base_digest({"Id": "sha256:1", "RootFS": None, "Config": None}) != digest
+    assert images.base_digest(image(1, tag(1))) == "f" * 64
 
 
 def test_an_image_counts_as_ours_by_its_labels() -> None:

@@ -1,0 +1,12 @@
+"""What all tests of Ansible's own parts need."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.plugins.loader import init_plugin_loader
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plugins() -> None:
+    """Let lookups and tests be found, as ansible-playbook does when it starts."""
+    init_plugin_loader()

@@ -1,0 +1,292 @@
+"""Every example in the documentation of a module runs, and changes nothing when it runs a second time.
+
+Examples run in the surroundings that they presuppose: for those of the module `x` the fixture `around_x` makes them,
+and gives the variables. Paths that an example names, and paths that are defaults, are moved into the test's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible.module_utils.poppyfield import postgres
+from ansible.module_utils.poppyfield.engine import Engine, Result
+from ansible.module_utils.urls import open_url
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.plugin_docs import read_docstring
+from ansible.playbook.task import Task
+from ansible.plugins.loader import module_loader
+from ansible.template import Templar, trust_as_template
+from docker import errors
+
+from tests.doubles.docker_engine import Behaviour, FakeDocker
+from tests.doubles.map_server import running_map_server
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
+SECRET = "correct-horse-battery"
+# With these, a module does its work every time.
+EVERY_TIME = (("force", True), ("recreate", "always"))
+
+Json = dict[str, Any]
+Library = Callable[[str], ModuleType]
+Run = Callable[..., Json]
+
+module_loader.add_directory(str(ROOT / "library"))
+
+
+def documented(name: str) -> Json:
+    """Give a module's documentation as Ansible reads it."""
+    found: Json = read_docstring(str(ROOT / "library" / f"{name}.py"))
+    return found
+
+
+def read(text: str) -> Any:
+    """Read YAML, its strings marked as ours, so that Ansible evaluates what is between braces."""
+    return DataLoader().load(trust_as_template(text))
+
+
+def examples(name: str) -> list[Json]:
+    """Give a module's example tasks."""
+    tasks: list[Json] = read(documented(name)["plainexamples"])
+    return tasks
+
+
+EXAMPLES = [pytest.param(name, task, id=f"{name}: {task['name']}") for name in MODULES for task in examples(name)]
+
+
+def moved(value: Any, folder: Path) -> Any:
+    """Move every absolute path in a value into the folder."""
+    if isinstance(value, str):
+        return f"{folder}{value}" if value.startswith("/") else value
+    if isinstance(value, list):
+        return [moved(item, folder) for item in value]
+    if isinstance(value, dict):
+        return {key: moved(item, folder) for key, item in value.items()}
+    return value
+
+
+def arguments_of(name: str, given: Json, folder: Path) -> Json:
+    """Give the arguments of a module as an example gives them, with every path in the folder."""
+    options = documented(name)["doc"].get("options", {})
+    paths = {key: option for key, option in options.items() if option.get("type") == "path"}
+    defaults = {key: option["default"] for key, option in paths.items() if "default" in option}
+    arguments: Json = moved({**defaults, **given}, folder)
+    return arguments
+
+
+def run_action(name: str, /, **arguments: Any) -> Json:
+    """Run a module whose work its action plugin does, so that only Ansible itself can run it."""
+    command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
+    command += ["--module-name", name, "--args", json.dumps(arguments), "localhost"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert " => " in done.stdout, done.stdout + done.stderr
+    result: Json = json.loads(done.stdout.partition(" => ")[2])
+    return {"failed": done.returncode != 0, **result}
+
+
+@pytest.fixture
+def run_example(
+    request: pytest.FixtureRequest, run_module: Run, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, Json], None]:
+    """Run an example twice in its surroundings; fail when it fails, or when the second run changes something."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def run(name: str, task: Json) -> None:
+        if f"around_{name}" not in globals():
+            pytest.fail(f"{name} needs a fixture around_{name} in {__file__}: what its examples presuppose.")
+        variables = request.getfixturevalue(f"around_{name}")
+        # Ansible's own reading refuses keywords that no task has.
+        parsed = Task.load(task, loader=DataLoader())
+        arguments = arguments_of(name, Templar(variables=variables).template(parsed.args), tmp_path)
+        run_once = run_module if hasattr(library(name), "main") else run_action
+        for _ in range(2):
+            result = run_once(name, **arguments)
+            assert not result.get("failed"), result["msg"]
+            registered = Templar(variables={**variables, str(parsed.register): result})
+            for condition in parsed.failed_when:
+                assert not registered.evaluate_conditional(condition), condition
+        every_time = any(arguments.get(option) == value for option, value in EVERY_TIME)
+        assert result["changed"] is every_time, result.get("reasons")
+
+    return run
+
+
+@pytest.mark.parametrize(("name", "task"), EXAMPLES)
+def test_an_example_runs(run_example: Callable[[str, Json], None], name: str, task: Json) -> None:
+    run_example(name, task)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_has_examples(name: str) -> None:
+    assert examples(name)
+
+
+BROKEN: list[tuple[Json, str]] = [
+    ({"secret_files": {"secrets": [], "lenght": 40}}, r"Unsupported parameters.*lenght"),
+    ({"secret_files": {"secrets": [{"path": "/x", "mode": "0600"}]}}, r"Unsupported parameters.*mode"),
+    ({"secret_files": {"secrets": [], "length": "long"}}, "cannot be converted to an int"),
+    ({"secret_files": {"secrets": []}, "delegated_to": "localhost"}, "delegated_to"),
+    ({"secret_files": {"secrets": "{{ passwords }}"}}, "'passwords' is undefined"),
+    ({"secret_files": {"secrets": [{"path": "/none/x"}]}}, "does not exist"),
+    ({"secret_files": {"secrets": []}, "register": "made", "failed_when": "made.flies"}, "has no attribute 'flies'"),
+    ({"secret_files": {"secrets": []}, "register": "made", "failed_when": "made.files == []"}, "made.files == "),
+    ({"role_variables": {"role": "postgis", "roles_folder": "/roles"}}, "Invalid options for role_variables: role"),
+    ({"unknown_module": {}}, "needs a fixture around_unknown_module"),
+]
+
+
+@pytest.mark.parametrize(("task", "said"), BROKEN, ids=[said for _, said in BROKEN])
+def test_a_broken_example_fails(run_example: Callable[[str, Json], None], task: Json, said: str) -> None:
+    with pytest.raises((AssertionError, AnsibleError, pytest.fail.Exception), match=said):
+        run_example(next(iter(task)), read(json.dumps(task)))
+
+
+# Surroundings -------------------------------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def engine(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> Json:
+    """A host whose engine has one image; give what arm_image would have said of it."""
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, docker.execute))
+    image = {"image": "poppyfield/example:trixie-arm64-000000000001", "digest": "1", "archive": "/image.tar"}
+    docker.add_image(image["image"], image["digest"], Behaviour(looks_until_healthy=0))
+    return image
+
+
+@pytest.fixture
+def example_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let git find at https://example.org/ a repository that has the folder `tiles` with the tag v2."""
+    work = tmp_path / "repositories" / "images.git"
+    write(work / "tiles" / "Dockerfile", "FROM scratch\n")
+    configuration = f'[user]\nname = a\nemail = a@b\n[url "file://{work.parent}/"]\ninsteadOf = https://example.org/\n'
+    write(tmp_path / "gitconfig", configuration)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "x"], ["tag", "v2"]):
+        subprocess.run(["git", "-C", str(work), *words], capture_output=True, check=True)
+
+
+@pytest.fixture
+def around_arm_image(
+    run_module: Run, example_repositories: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Json:
+    write(tmp_path / "docker" / "version", "Docker version 20.10.24+dfsg1, build 297e128")
+    debian = {"Id": "sha256:1", "Os": "linux", "Architecture": "arm64"}
+    write(tmp_path / "docker" / "registry.json", json.dumps({"debian:trixie": {"linux/arm64": debian}}))
+    write(tmp_path / "build" / "rootfs" / "trixie-arm64.tar", "a root file system")
+    shutil.copytree(ROOT / "images", tmp_path / "images")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").symlink_to(ROOT / "tests" / "doubles" / "docker_command")
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_DOCKER", str(tmp_path / "docker"))
+    return {
+        "base": run_module(
+            "arm_image", name="poppyfield/base", tag_prefix="x", platform="linux/arm64", context="images/base"
+        )
+    }
+
+
+@pytest.fixture
+def around_delivered_image(engine: Json, docker: FakeDocker, tmp_path: Path) -> Json:
+    docker.remove_image(engine["image"])
+    write(tmp_path / "image.tar", f"image {engine['image']} {engine['digest']}")
+    return {"postgis": engine}
+
+
+@pytest.fixture
+def around_host_requirements(library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    files = {"/etc/os-release": "ID=debian\nVERSION_ID=13\n", "/proc/meminfo": "MemTotal: 3900000 kB\n"}
+    module = library("host_requirements")
+    monkeypatch.setattr(module, "text_of", lambda path: files.get(path, ""))
+    monkeypatch.setattr(module, "said_by", lambda argv: "arm64\n" if argv[0] == "dpkg" else "")
+    monkeypatch.setattr(module, "free_mb", lambda path: 20000)
+    return {}
+
+
+@pytest.fixture
+def around_lizmap_container(engine: Json, tmp_path: Path) -> Json:
+    for folder in ("projects", "config"):
+        (tmp_path / "srv" / "poppyfield" / "lizmap" / folder).mkdir(parents=True)
+    write(tmp_path / "etc" / "poppyfield" / "secrets" / "lizmap_postgis_password", SECRET)
+    return {"lizmap": engine}
+
+
+@pytest.fixture
+def around_postgis_container(
+    engine: Json, task: Json, docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Json:
+    """Its server has the roles and databases that the example asks for."""
+    (tmp_path / "srv" / "poppyfield" / "postgis" / "data").mkdir(parents=True)
+    state: list[Json] = []
+    for role in task["postgis_container"].get("roles", []):
+        write(Path(moved(role["password_file"], tmp_path)), SECRET)
+        rights = {column: column == "rolcanlogin" for column in postgres.ROLE_ATTRIBUTES}
+        state.append({"role": role["name"], "password": postgres.scram_verifier(SECRET, b"salt"), **rights})
+    for database in task["postgis_container"].get("databases", []):
+        state.append({"database": database["name"], "owner": database["owner"], "public": False})
+        state += [{"extension": name, "in": database["name"]} for name in database.get("extensions", [])]
+    said = Result(0, "\n".join(json.dumps(line) for line in state), "")
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, lambda argv, chunks: said))
+    return {"postgis": engine}
+
+
+@pytest.fixture
+def around_published_map() -> Iterator[Json]:
+    with running_map_server() as server:
+        yield {"ansible_host": server.url.removeprefix("http://")}
+
+
+@pytest.fixture
+def around_recorded_archive(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
+    write(tmp_path / "published.zip", "an archive")
+    write(tmp_path / "inventory" / "hosts.yml", "")
+    published = (tmp_path / "published.zip").as_uri()
+    monkeypatch.setattr(library("recorded_archive"), "open_url", lambda url, **given: open_url(published, **given))
+    return {"inventory_dir": "/inventory"}
+
+
+@pytest.fixture
+def around_role_variables(tmp_path: Path) -> Json:
+    (tmp_path / "roles").symlink_to(ROOT / "roles")
+    (tmp_path / "playbooks").mkdir()
+    return {"playbook_dir": "/playbooks"}
+
+
+@pytest.fixture
+def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
+    """The secrets belong to whoever runs the tests, who need not be root."""
+    (tmp_path / "etc" / "poppyfield" / "secrets").mkdir(parents=True)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("secret_files"), "number_of", lambda name, lookup, kind, **_: whoever[kind])
+    return {"lizmap_admin_password": SECRET}
+
+
+@pytest.fixture
+def around_stack_info(around_lizmap_container: Json, run_module: Run, tmp_path: Path) -> Json:
+    """A Pi that serves a map."""
+    folder = tmp_path / "srv" / "poppyfield" / "lizmap"
+    run_module(
+        "lizmap_container",
+        image=around_lizmap_container["lizmap"]["image"],
+        projects_folder=str(folder / "projects"),
+        config_folder=str(folder / "config"),
+        database={"name": "gis", "user": "lizmap"},
+    )
+    return {}
