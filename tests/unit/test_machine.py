@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from bootstrap import prepare
 from bootstrap.machine import PACKAGE_OF_COMMAND, Machine, missing_packages, problems
 
 READY = Machine(
@@ -61,3 +62,15 @@ def test_what_the_distribution_splits_from_docker_is_installed_where_it_exists()
     split = dataclasses.replace(READY, available=frozenset({"docker-cli", "docker-buildx"}))
     assert missing_packages(split) == ["docker-cli", "docker-buildx"]
     assert missing_packages(dataclasses.replace(split, installed=split.available)) == []
+
+
+def test_only_the_benchmarks_need_the_static_busybox() -> None:
+    assert missing_packages(READY, "test") == []
+    assert missing_packages(READY, "bench") == ["busybox-static"]
+    assert missing_packages(dataclasses.replace(READY, installed=frozenset({"busybox-static"})), "bench") == []
+
+
+def test_each_purpose_has_an_environment_and_a_link_of_its_own() -> None:
+    purposes = list(prepare.REQUIREMENTS)
+    assert len({prepare.environment_folder(purpose) for purpose in purposes}) == len(purposes)
+    assert len({prepare.LINKS[purpose] for purpose in purposes}) == len(purposes)
