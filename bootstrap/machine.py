@@ -33,6 +33,8 @@ PACKAGE_OF_COMMAND = {
     "sudo": ("sudo",),
     "zstd": ("zstd",),
 }
+# What the tests need besides: their own image is made of nothing but this.
+TEST_PACKAGES = ("busybox-static",)
 # Where the distribution splits these from docker.io, the engine is of no use to us without them.
 DOCKER_EXTRAS = ("docker-cli", "docker-buildx")
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
@@ -81,8 +83,8 @@ def problems(machine: Machine, disk_needed_gb: float = MIN_DISK_GB) -> list[str]
     return found
 
 
-def missing_packages(machine: Machine) -> list[str]:
-    """Name the Debian packages to install, in a stable order."""
+def missing_packages(machine: Machine, purpose: str) -> list[str]:
+    """Name the Debian packages to install for the purpose, demo or test, in a stable order."""
     wanted: list[str] = []
     for command, packages in PACKAGE_OF_COMMAND.items():
         if command not in machine.commands:
@@ -94,6 +96,8 @@ def missing_packages(machine: Machine) -> list[str]:
         wanted.append("debian-archive-keyring")
     if not machine.has_venv:
         wanted.append("python3-venv")
+    if purpose == "test":
+        wanted.extend(TEST_PACKAGES)
     return [name for name in dict.fromkeys(wanted) if name not in machine.installed]
 
 
@@ -102,7 +106,7 @@ def look() -> Machine:
     release = platform.freedesktop_os_release()
     commands = (*PACKAGE_OF_COMMAND, *EMULATOR_COMMANDS)
     extra_path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/sbin"])
-    watched = (*DOCKER_EXTRAS, "debian-archive-keyring", "docker.io", "docker-ce", "python3-venv")
+    watched = (*DOCKER_EXTRAS, *TEST_PACKAGES, "debian-archive-keyring", "docker.io", "docker-ce", "python3-venv")
     return Machine(
         os_id=release.get("ID", "unknown"),
         release=_number(release.get("VERSION_ID", "0")),

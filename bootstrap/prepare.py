@@ -55,7 +55,7 @@ def main() -> int:
     if ruled_out := m.problems(found, disk_needed):
         print("This machine can't run it:", *ruled_out, sep="\n  - ", file=sys.stderr)
         return 1
-    packages = m.missing_packages(found)
+    packages = m.missing_packages(found, purpose)
     steps: list[tuple[str, Callable[[], object]]] = [
         ("Debian packages", lambda: install(packages)),
         ("Docker Engine", start_docker),

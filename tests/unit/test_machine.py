@@ -25,7 +25,7 @@ READY = Machine(
 
 def test_a_ready_machine_needs_nothing() -> None:
     assert problems(READY) == []
-    assert missing_packages(READY) == []
+    assert missing_packages(READY, "demo") == []
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,17 @@ def test_without_root_sudo_is_needed() -> None:
 
 def test_an_arm_machine_needs_no_emulator() -> None:
     bare = dataclasses.replace(READY, commands=READY.commands - {"qemu-aarch64-static"})
-    assert missing_packages(bare) == ["qemu-user-static"]
-    assert missing_packages(dataclasses.replace(bare, architecture="aarch64")) == []
+    assert missing_packages(bare, "demo") == ["qemu-user-static"]
+    assert missing_packages(dataclasses.replace(bare, architecture="aarch64"), "demo") == []
 
 
 def test_what_the_distribution_splits_from_docker_is_installed_where_it_exists() -> None:
     split = dataclasses.replace(READY, available=frozenset({"docker-cli", "docker-buildx"}))
-    assert missing_packages(split) == ["docker-cli", "docker-buildx"]
-    assert missing_packages(dataclasses.replace(split, installed=split.available)) == []
+    assert missing_packages(split, "demo") == ["docker-cli", "docker-buildx"]
+    assert missing_packages(dataclasses.replace(split, installed=split.available), "demo") == []
+
+
+def test_only_the_tests_need_the_busybox_that_their_image_is_made_of() -> None:
+    assert missing_packages(READY, "test") == ["busybox-static"]
+    has_it = dataclasses.replace(READY, installed=frozenset({"busybox-static"}))
+    assert missing_packages(has_it, "test") == []
