@@ -135,7 +135,7 @@ def by_hand(container: dict[str, Any], path: str, value: Any) -> None:
         ("HostConfig.CapDrop", None, "capabilities dropped: nothing by hand, should be ALL"),
         ("HostConfig.SecurityOpt", None, "security options: nothing by hand, should be no-new-privileges"),
         ("HostConfig.ReadonlyRootfs", False, "read-only root: false by hand, should be true"),
-        ("Config.Healthcheck.Test", ["NONE"], 'health check: Test: ["NONE"] by hand, should be ["CMD", "healthcheck"]'),
+        ("Config.Healthcheck.Test", ["NONE"], 'health check: Test: ["NONE"] by hand, should be ["CMD", "health"]'),
         ("HostConfig.Memory", 999, "memory limit: 999 by hand, should be 256"),
         ("HostConfig.Tmpfs", {"/tmp": "mode=1777", "/x": ""}, "tmpfs: /x added by hand, should not be there"),
         ("HostConfig.Tmpfs", {}, "tmpfs: /tmp removed by hand, should be mode=1777"),
