@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation molecule prepare-test
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test bench-modules
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,7 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint unit page molecule ## Everything that CI runs
+test: prepare-test lint unit engine page molecule ## Everything that CI runs
 
 prepare-test:
 	$(SUDO) python3 bootstrap/prepare.py test
@@ -34,6 +34,9 @@ unit: ## Tests that need no Pi, and how much of the modules they cover
 mutation: ## Change the planner in some 1600 ways, and see that the tests notice each
 	$(TEST)/python -m tests.mutation
 
+engine: ## The modules against this machine's Docker Engine
+	$(SUDO) $(TEST)/pytest tests/engine --no-skips
+
 page: ## Tests of the map page that need no server
 	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent
 
@@ -42,3 +45,7 @@ docs: ## Write docs/modules.md anew, from the modules' own documentation
 
 molecule: ## The production playbook on an emulated Pi, looked at from outside
 	$(SUDO) bash tests/molecule default
+
+bench-modules: ## Our container modules beside community.docker's
+	$(SUDO) python3 bootstrap/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m bench.modules

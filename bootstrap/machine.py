@@ -35,6 +35,8 @@ PACKAGE_OF_COMMAND = {
 }
 # Where the distribution splits these from docker.io, the engine is of no use to us without them.
 DOCKER_EXTRAS = ("docker-cli", "docker-buildx")
+# What their image is made of, and nothing else. No command on PATH tells of it: busybox can be the dynamic one.
+PACKAGES_OF_PURPOSE = {"test": ("busybox-static",), "bench": ("busybox-static",)}
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 EMULATOR_PACKAGE = "qemu-user-static"
 
@@ -81,8 +83,8 @@ def problems(machine: Machine, disk_needed_gb: float = MIN_DISK_GB) -> list[str]
     return found
 
 
-def missing_packages(machine: Machine) -> list[str]:
-    """Name the Debian packages to install, in a stable order."""
+def missing_packages(machine: Machine, purpose: str) -> list[str]:
+    """Name the Debian packages to install for a purpose, in a stable order."""
     wanted: list[str] = []
     for command, packages in PACKAGE_OF_COMMAND.items():
         if command not in machine.commands:
@@ -94,6 +96,7 @@ def missing_packages(machine: Machine) -> list[str]:
         wanted.append("debian-archive-keyring")
     if not machine.has_venv:
         wanted.append("python3-venv")
+    wanted.extend(PACKAGES_OF_PURPOSE.get(purpose, ()))
     return [name for name in dict.fromkeys(wanted) if name not in machine.installed]
 
 
@@ -102,7 +105,8 @@ def look() -> Machine:
     release = platform.freedesktop_os_release()
     commands = (*PACKAGE_OF_COMMAND, *EMULATOR_COMMANDS)
     extra_path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/sbin"])
-    watched = (*DOCKER_EXTRAS, "debian-archive-keyring", "docker.io", "docker-ce", "python3-venv")
+    special = {name for names in PACKAGES_OF_PURPOSE.values() for name in names}
+    watched = (*DOCKER_EXTRAS, "debian-archive-keyring", "docker.io", "docker-ce", "python3-venv", *special)
     return Machine(
         os_id=release.get("ID", "unknown"),
         release=_number(release.get("VERSION_ID", "0")),

@@ -1,4 +1,4 @@
-"""Prepare this laptop for the demo or the tests: `python3 bootstrap/prepare.py demo|test`.
+"""Prepare this laptop for the demo, the tests or the benchmarks: `python3 bootstrap/prepare.py demo|test|bench`.
 
 Uses the standard library only, because it runs before anything is installed. It looks first, says what it will
 do, and only then does it: Debian packages, Docker Engine's start where no init system starts it, the ARM
@@ -23,7 +23,12 @@ sys.path.insert(0, str(ROOT))
 from bootstrap import machine as m  # noqa: E402
 from emulator import binfmt  # noqa: E402
 
-REQUIREMENTS = {"demo": ["requirements.txt"], "test": ["requirements.txt", "requirements-dev.txt"]}
+REQUIREMENTS = {
+    "demo": ["requirements.txt"],
+    "test": ["requirements.txt", "requirements-dev.txt"],
+    "bench": ["requirements.txt", "requirements-bench.txt"],
+}
+LINKS = {"demo": "venv", "test": "venv-test", "bench": "venv-bench"}
 DOCKER_START_SECONDS = 60
 
 
@@ -55,7 +60,7 @@ def main() -> int:
     if ruled_out := m.problems(found, disk_needed):
         print("This machine can't run it:", *ruled_out, sep="\n  - ", file=sys.stderr)
         return 1
-    packages = m.missing_packages(found)
+    packages = m.missing_packages(found, purpose)
     steps: list[tuple[str, Callable[[], object]]] = [
         ("Debian packages", lambda: install(packages)),
         ("Docker Engine", start_docker),
@@ -136,7 +141,7 @@ def stop_own_dockerd() -> bool:
 
 
 def make_environment(purpose: str) -> None:
-    """Make the Python environment, and let build/venv point at it."""
+    """Make the Python environment, and let the purpose's link in build/ point at it."""
     folder = environment_folder(purpose)
     if not (folder / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
@@ -145,7 +150,7 @@ def make_environment(purpose: str) -> None:
             command += ["-r", str(ROOT / name)]
         subprocess.run([*command, "-c", str(ROOT / "constraints.txt")], check=True)
         (folder / "complete").touch()
-    link = ROOT / "build" / ("venv" if purpose == "demo" else "venv-test")
+    link = ROOT / "build" / LINKS[purpose]
     link.parent.mkdir(exist_ok=True)
     link.unlink(missing_ok=True)
     link.symlink_to(folder)
