@@ -97,6 +97,10 @@ def _labels(seen: Seen) -> list[str]:
     return list(_config(seen).get("Labels") or {})
 
 
+def _without_labels(seen: Seen) -> bool:
+    return not any(name.endswith(("owner", "password", "spare")) for name in _labels(seen))
+
+
 def _targets(seen: Seen) -> set[str]:
     return {mount["Destination"] for mount in seen.container.get("Mounts") or []}
 
@@ -152,10 +156,19 @@ USER_CHANGED: Sequence[Scenario] = (
         names=SECRET,
     ),
     Scenario(
-        "all_labels",
+        "empty_labels",
+        "Notices that all labels were removed, the option left empty",
+        MAP,
+        _without_labels,
+        ours=_set("secrets", {}),
+        theirs=_set("labels", {}),
+        names="spare",
+    ),
+    Scenario(
+        "no_labels",
         "Notices that all labels were removed, and the option with them",
         MAP,
-        lambda seen: not any(name.endswith(("owner", "password", "spare")) for name in _labels(seen)),
+        _without_labels,
         ours=_drop("secrets"),
         theirs=_drop("labels"),
         names="spare",
