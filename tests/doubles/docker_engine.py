@@ -14,13 +14,15 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from docker import errors
 from requests import ConnectionError, HTTPError, Response
 
 from tests.doubles.description import apply, keep_networks, published
 from tests.doubles.recording import OF_TRIXIE, Json, Recording
+
+Document = TypeVar("Document")
 
 NEVER = "0001-01-01T00:00:00Z"
 ANY_ADDRESS = ("", "0.0.0.0")
@@ -77,6 +79,13 @@ class FakeDocker:
         self._dead = False
         self._restarting = False
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> FakeDocker:
+        twin = copy.copy(self)
+        documents = ("containers_by_id", "images_by_reference", "networks_by_name")
+        for name, value in vars(self).items():
+            vars(twin)[name] = _copied(value) if name in documents else copy.deepcopy(value, memo)
+        return twin
+
     # What tests do to it ------------------------------------------------------------------------------------------
 
     def add_image(self, reference: str, digest: str = "", behaviour: Behaviour | None = None, **config: Any) -> Json:
@@ -127,14 +136,14 @@ class FakeDocker:
 
     def inspect_image(self, reference: str) -> Json:
         self._alive()
-        return copy.deepcopy(self._image(reference, "no such image"))
+        return _copied(self._image(reference, "no such image"))
 
     def images(self, name: str = "") -> list[Json]:
         self._alive()
         return [
             {
                 **self._recording.document("listed-image", image=reference, image_id=image["Id"]),
-                "Labels": copy.deepcopy(image["Config"]["Labels"]),
+                "Labels": _copied(image["Config"]["Labels"]),
             }
             for reference, image in self.images_by_reference.items()
             if not name or reference.rpartition(":")[0] == name
@@ -163,7 +172,7 @@ class FakeDocker:
     def networks(self, names: Sequence[str]) -> list[Json]:
         self._alive()
         # Like the engine, which finds by a part of the name.
-        return [copy.deepcopy(n) for n in self.networks_by_name.values() if any(w in n["Name"] for w in names)]
+        return [_copied(n) for n in self.networks_by_name.values() if any(w in n["Name"] for w in names)]
 
     def create_network(self, name: str, driver: str, labels: dict[str, str], check_duplicate: bool) -> None:
         assert driver == "bridge" and check_duplicate
@@ -186,7 +195,7 @@ class FakeDocker:
     def inspect_container(self, name: str) -> Json:
         container = self._find(name)
         self._grow(container)
-        return copy.deepcopy(container)
+        return _copied(container)
 
     def containers(self, all: bool = False) -> list[Json]:
         self._alive()
@@ -197,7 +206,7 @@ class FakeDocker:
         found = self.stats_by_name.get(_name(self._find(name)))
         if found is None:
             raise self._refused("no such container", name=name)
-        return copy.deepcopy(found)
+        return _copied(found)
 
     def create_container_from_config(self, config: Json, name: str) -> Json:
         self._change(f"create {name}")
@@ -361,8 +370,8 @@ class FakeDocker:
     def _listed(self, container: Json) -> Json:
         return {
             **self._document_of(container, "listed"),
-            "Labels": copy.deepcopy(container["Config"]["Labels"]),
-            "Mounts": copy.deepcopy(container["Mounts"]),
+            "Labels": _copied(container["Config"]["Labels"]),
+            "Mounts": _copied(container["Mounts"]),
             "State": container["State"]["Status"],
         }
 
@@ -423,6 +432,12 @@ class FakeDocker:
     def _probed(self, container: Json, state: str) -> Json:
         health: Json = self._document_of(container, f"state-{state}")["State"]["Health"]
         return health
+
+
+def _copied(document: Document) -> Document:
+    """Copy a document as it would travel, which is several times as fast as copying it object by object."""
+    copied: Document = json.loads(json.dumps(document))
+    return copied
 
 
 def _identity(seed: object) -> str:
