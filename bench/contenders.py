@@ -32,7 +32,7 @@ class Contender:
 
     def container(self, subject: str) -> str:
         """Give the name of its container."""
-        return f"{PREFIX}{self.key}-{subject}"
+        return f"{PREFIX}{subject}-{self.key}"
 
 
 OURS = Contender("poppyfield", "Poppyfield", is_ours=True)

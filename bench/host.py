@@ -66,9 +66,9 @@ class Host:
         for lock in Path("/run/lock").glob(f"*{PREFIX}*"):
             lock.unlink()
 
-    def remove_containers(self) -> None:
-        """Remove every container of the benchmark, also those that a run which was cut off left."""
-        for container in self.client.containers.list(all=True, filters={"name": f"^/?{PREFIX}"}):
+    def remove_containers(self, subject: str = "") -> None:
+        """Remove every container of a subject, or of the benchmark, also those that a run which was cut off left."""
+        for container in self.client.containers.list(all=True, filters={"name": f"^/?{PREFIX}{subject}"}):
             container.remove(force=True)
 
     def folder(self, contender: Contender) -> str:

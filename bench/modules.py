@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from bench import figures
 from bench.contenders import CONTENDERS, DATABASE, MAP, OURS, STRICT, Contender, Json, Request
 from bench.host import Host, facts, prepared
 from bench.playbook import ROOT, BenchError, Task, payloads, play, read_result, require, start
-from bench.same_container import existing, prepare, renew
+from bench.same_container import Requests, existing, prepare, renew
 from bench.scenarios import INTERRUPTED, SCENARIOS, SETTING, Scenario, Verdict, explanation, judge, outcome
 from bench.timing import PATIENCE_SECONDS, time_change, time_no_change, time_outage, wait_until
 
@@ -48,8 +49,8 @@ def run(host: Host) -> tuple[Json, str]:
     setting = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": facts(host.client), **versions()}
     say("Letting each make the same containers")
     requests = prepare(host)
-    verdicts = {scenario.key: behave(host, scenario, requests[scenario.subject]) for scenario in SCENARIOS}
-    verdicts[INTERRUPTED.key] = interrupt(host, requests[DATABASE])
+    verdicts = behave_all(host, requests)
+    host.remove_containers()
     say("Timing")
     timings = {
         **time_no_change(host, requests[DATABASE]),
@@ -89,17 +90,29 @@ def say(words: str) -> None:
 # Behaviour ----------------------------------------------------------------------------------------------------------
 
 
+def behave_all(host: Host, requests: Requests) -> dict[str, dict[str, Verdict]]:
+    """Go through every scenario: those of the two subjects side by side, since they mostly wait."""
+
+    def of_subject(subject: str) -> dict[str, dict[str, Verdict]]:
+        own = [scenario for scenario in SCENARIOS if scenario.subject == subject]
+        return {scenario.key: behave(host, scenario, requests[subject]) for scenario in own}
+
+    with ThreadPoolExecutor() as pool:
+        database, of_map = pool.map(of_subject, (DATABASE, MAP))
+    return {**database, **of_map, INTERRUPTED.key: interrupt(host, requests[DATABASE])}
+
+
 def behave(host: Host, scenario: Scenario, requests: Mapping[str, Request]) -> dict[str, Verdict]:
     """Take every contender through one scenario."""
     say(scenario.title)
     begin = [Task(request) for request in requests.values()]
     if scenario.by_hand:
-        renew(host, requests)
+        renew(host, scenario.subject, requests)
         for request in requests.values():
             host.by_hand(scenario.by_hand, request.arguments["name"])
         begin = []
     else:
-        host.remove_containers()
+        host.remove_containers(scenario.subject)
     tasks = []
     for contender in CONTENDERS:
         changed = scenario.changed_request(contender, requests[contender.key])
@@ -129,7 +142,7 @@ def _interrupted(host: Host, contender: Contender, requests: Mapping[str, Reques
     patience = "healthy_timeout" if contender.is_ours else "healthy_wait_timeout"
     # The payload holds its arguments, so that what they mean is changed: the tag.
     moving = {**request.arguments, "image": host.move_tag("a"), patience: PATIENCE_SECONDS}
-    renew(host, {contender.key: request})
+    renew(host, DATABASE, {contender.key: request})
     (program,) = payloads([Request(request.module, moving)], host.scratch(f"interrupted-{contender.key}"))
     old = existing(host, name)["Id"]
     host.move_tag("hangs")

@@ -39,9 +39,9 @@ def existing(host: Host, name: str) -> Json:
     raise BenchError(f"The container {name} was not made.")
 
 
-def renew(host: Host, requests: Mapping[str, Request]) -> None:
-    """Begin anew: every contender's container as asked for at first, and answering. Nothing else runs."""
-    host.remove_containers()
+def renew(host: Host, subject: str, requests: Mapping[str, Request]) -> None:
+    """Begin anew: every contender's container of a subject as asked for at first, and answering."""
+    host.remove_containers(subject)
     apply([Task(request) for request in requests.values()])
     for request in requests.values():
         if host.look(request.arguments["name"]).answer != "a":

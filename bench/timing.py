@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from bench import figures
-from bench.contenders import CONTENDERS, Contender, Json, Request, image
+from bench.contenders import CONTENDERS, DATABASE, MAP, Contender, Json, Request, image
 from bench.host import Host
 from bench.playbook import BenchError, Task, measure, payloads, play
 from bench.same_container import existing, renew
@@ -43,7 +43,7 @@ class Times:
 
 def time_no_change(host: Host, requests: Mapping[str, Request]) -> Json:
     """Time runs that find nothing to do: as tasks of one playbook, and as the module's process alone."""
-    renew(host, requests)
+    renew(host, DATABASE, requests)
     tasks, wall, cpu = Times(), Times(), Times()
     order = [contender for number in range(NO_CHANGE_ROUNDS) for contender in rotated(number)]
     for contender, done in zip(order, play([Task(requests[c.key]) for c in order]), strict=True):
@@ -60,7 +60,7 @@ def time_no_change(host: Host, requests: Mapping[str, Request]) -> Json:
 
 def time_change(host: Host, requests: Mapping[str, Request], scenario: Scenario) -> Json:
     """Time runs that replace the container, there and back."""
-    renew(host, requests)
+    renew(host, DATABASE, requests)
     wall, cpu = Times(), Times()
     there_and_back = {c.key: [scenario.changed_request(c, requests[c.key]), requests[c.key]] for c in CONTENDERS}
     programs = _payloads(host, there_and_back, scenario.key)
@@ -73,7 +73,7 @@ def time_change(host: Host, requests: Mapping[str, Request], scenario: Scenario)
 
 def time_outage(host: Host, requests: Mapping[str, Request]) -> Json:
     """Ask the map's port all the time while its image is replaced; note the longest time without an answer."""
-    renew(host, requests)
+    renew(host, MAP, requests)
     outages = Times()
     there_and_back = {
         key: [Request(request.module, {**request.arguments, "image": image(behaviour)}) for behaviour in ("b", "a")]
