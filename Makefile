@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit molecule prepare-test bench-modules
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test bench-modules
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,7 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint unit page molecule ## Everything that CI runs
+test: prepare-test lint unit engine page molecule ## Everything that CI runs
 
 prepare-test:
 	$(SUDO) python3 bootstrap/prepare.py test
@@ -30,6 +30,12 @@ lint: ## Ansible, YAML, Python and shell style
 unit: ## Tests that need no Pi, and how much of the modules they cover
 	$(TEST)/coverage run -m pytest tests/unit tests/templates
 	$(TEST)/python -m tests.branch_coverage
+
+mutation: ## Change the planner in some 1600 ways, and see that the tests notice each
+	$(TEST)/python -m tests.mutation
+
+engine: ## The modules against this machine's Docker Engine
+	$(SUDO) $(TEST)/pytest tests/engine --no-skips
 
 page: ## Tests of the map page that need no server
 	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent

@@ -35,8 +35,8 @@ PACKAGE_OF_COMMAND = {
 }
 # Where the distribution splits these from docker.io, the engine is of no use to us without them.
 DOCKER_EXTRAS = ("docker-cli", "docker-buildx")
-# Beyond what everything here needs, and no command on PATH tells whether it is there: busybox can be the dynamic one.
-PACKAGES_OF_PURPOSE = {"bench": ("busybox-static",)}
+# What their image is made of, and nothing else. No command on PATH tells of it: busybox can be the dynamic one.
+PACKAGES_OF_PURPOSE = {"test": ("busybox-static",), "bench": ("busybox-static",)}
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 EMULATOR_PACKAGE = "qemu-user-static"
 
@@ -83,7 +83,7 @@ def problems(machine: Machine, disk_needed_gb: float = MIN_DISK_GB) -> list[str]
     return found
 
 
-def missing_packages(machine: Machine, purpose: str = "demo") -> list[str]:
+def missing_packages(machine: Machine, purpose: str) -> list[str]:
     """Name the Debian packages to install for a purpose, in a stable order."""
     wanted: list[str] = []
     for command, packages in PACKAGE_OF_COMMAND.items():
@@ -105,7 +105,7 @@ def look() -> Machine:
     release = platform.freedesktop_os_release()
     commands = (*PACKAGE_OF_COMMAND, *EMULATOR_COMMANDS)
     extra_path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/sbin"])
-    special = [name for names in PACKAGES_OF_PURPOSE.values() for name in names]
+    special = {name for names in PACKAGES_OF_PURPOSE.values() for name in names}
     watched = (*DOCKER_EXTRAS, "debian-archive-keyring", "docker.io", "docker-ce", "python3-venv", *special)
     return Machine(
         os_id=release.get("ID", "unknown"),

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from . import health
 from .engine import Engine, EngineError, EngineGoneError
@@ -73,21 +73,23 @@ class Applier:
 
     def apply(self, plan: Plan) -> None:
         """Carry out the plan. When a step fails the old container serves again before this raises."""
-        try:
-            with _signals_raise():
+        with Signals() as signals:
+            try:
                 for step in plan.steps:
                     self._do(step)
-        except BaseException as error:
-            interrupted = not isinstance(error, (EngineError, ApplyError))
-            if plan.way_back:
-                said = self._restore(plan)
-            else:
-                said = f"There is no other container to go back to; {self.spec.name} is left to look at."
-            raise ApplyError(
-                f"{'The run was interrupted.' if interrupted else error}\n{said}".replace("\n\n", "\n")
-            ) from error
-        finally:
-            self.outage.end()
+            except BaseException as error:
+                # Nothing ends the way back: whoever asked the run to end gets what they want when it is done.
+                signals.ignore()
+                interrupted = not isinstance(error, (EngineError, ApplyError))
+                if plan.way_back:
+                    said = self._restore(plan)
+                else:
+                    said = f"There is no other container to go back to; {self.spec.name} is left to look at."
+                raise ApplyError(
+                    f"{'The run was interrupted.' if interrupted else error}\n{said}".replace("\n\n", "\n")
+                ) from error
+            finally:
+                self.outage.end()
 
     def wait_until_healthy(self, container: str) -> None:
         """Wait for a container that is not to be changed."""
@@ -188,10 +190,11 @@ class Applier:
         return touched
 
     def _serves(self, old: Json) -> health.Health:
-        """Wait for a container that was started just now; one that ran all the time is looked at once."""
+        """Wait for a container that was just started, by us or by Docker; an unhealthy one is looked at once."""
+        unhealthy = (old["State"].get("Health") or {}).get("Status") == "unhealthy"
         return health.wait(
             lambda: self.engine.container(old["Id"]),
-            0 if is_running(old) else RESTORE_SECONDS,
+            0 if is_running(old) and unhealthy else RESTORE_SECONDS,
             clock=self.clock,
             sleep=self.sleep,
             restarts_allowed=int(old.get("RestartCount") or 0),
@@ -241,20 +244,36 @@ def _lock(file: IO[str]) -> bool:
     return True
 
 
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Turn a lost connection and a polite kill into an exception, so that the way back is taken."""
+class Signals:
+    """Turns a lost connection and a polite kill into an exception, so that the way back is taken."""
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        raise InterruptedRunError(f"signal {number}")
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    def __enter__(self) -> Signals:
+        """Begin."""
+        self._before = {number: signal.getsignal(number) for number in self.NUMBERS}
+        self._handle(self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Handle signals as before."""
+        for number, handler in self._before.items():
+            self._set(number, handler)
+
+    def ignore(self) -> None:
+        """Take no notice of them from here on."""
+        self._handle(signal.SIG_IGN)
+
+    def _handle(self, handler: Any) -> None:
+        for number in self.NUMBERS:
+            self._set(number, handler)
+
+    @staticmethod
+    def _set(number: signal.Signals, handler: Any) -> None:
         # Outside the main thread Python refuses, and nobody sends signals to a thread.
         with suppress(ValueError):
-            before[number] = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
             signal.signal(number, handler)
+
+    @staticmethod
+    def _interrupt(number: int, _frame: FrameType | None) -> None:
+        raise InterruptedRunError(f"signal {number}")

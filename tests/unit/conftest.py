@@ -27,6 +27,7 @@ ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 from ansible.module_utils.testing import patch_module_args  # noqa: E402 - after the path was extended
 
 from tests.doubles.docker_engine import FakeDocker  # noqa: E402
+from tests.doubles.recording import OF_TRIXIE, VERSIONS  # noqa: E402
 from tests.unit import modules_report  # noqa: E402
 
 
@@ -51,9 +52,18 @@ def library() -> Callable[[str], ModuleType]:
     return load_module
 
 
+FOR_EACH_ENGINE = ("test_containers", "test_delivered_image")
+"""Files of tests that are run with a fake of each recorded engine."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "docker" in metafunc.fixturenames and metafunc.module.__name__ in FOR_EACH_ENGINE:
+        metafunc.parametrize("docker", VERSIONS, indirect=True)
+
+
 @pytest.fixture
-def docker() -> FakeDocker:
-    return FakeDocker()
+def docker(request: pytest.FixtureRequest) -> FakeDocker:
+    return FakeDocker(recorded=getattr(request, "param", OF_TRIXIE))
 
 
 Run = Callable[..., dict[str, Any]]

@@ -26,7 +26,7 @@ READY = Machine(
 
 def test_a_ready_machine_needs_nothing() -> None:
     assert problems(READY) == []
-    assert missing_packages(READY) == []
+    assert missing_packages(READY, "demo") == []
 
 
 @pytest.mark.parametrize(
@@ -54,20 +54,21 @@ def test_without_root_sudo_is_needed() -> None:
 
 def test_an_arm_machine_needs_no_emulator() -> None:
     bare = dataclasses.replace(READY, commands=READY.commands - {"qemu-aarch64-static"})
-    assert missing_packages(bare) == ["qemu-user-static"]
-    assert missing_packages(dataclasses.replace(bare, architecture="aarch64")) == []
+    assert missing_packages(bare, "demo") == ["qemu-user-static"]
+    assert missing_packages(dataclasses.replace(bare, architecture="aarch64"), "demo") == []
 
 
 def test_what_the_distribution_splits_from_docker_is_installed_where_it_exists() -> None:
     split = dataclasses.replace(READY, available=frozenset({"docker-cli", "docker-buildx"}))
-    assert missing_packages(split) == ["docker-cli", "docker-buildx"]
-    assert missing_packages(dataclasses.replace(split, installed=split.available)) == []
+    assert missing_packages(split, "demo") == ["docker-cli", "docker-buildx"]
+    assert missing_packages(dataclasses.replace(split, installed=split.available), "demo") == []
 
 
-def test_only_the_benchmarks_need_the_static_busybox() -> None:
-    assert missing_packages(READY, "test") == []
-    assert missing_packages(READY, "bench") == ["busybox-static"]
-    assert missing_packages(dataclasses.replace(READY, installed=frozenset({"busybox-static"})), "bench") == []
+def test_only_tests_and_benchmarks_need_the_busybox_that_their_image_is_made_of() -> None:
+    assert missing_packages(READY, "demo") == []
+    assert missing_packages(READY, "test") == missing_packages(READY, "bench") == ["busybox-static"]
+    has_it = dataclasses.replace(READY, installed=frozenset({"busybox-static"}))
+    assert missing_packages(has_it, "test") == []
 
 
 def test_each_purpose_has_an_environment_and_a_link_of_its_own() -> None:

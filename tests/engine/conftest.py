@@ -1,0 +1,81 @@
+"""Gives the tests a real Docker Engine and its images. Only one of them works on an engine at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+import docker
+import pytest
+from docker.utils import kwargs_from_env
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError  # noqa: E402 - after the path was extended
+from ansible.module_utils.poppyfield.spec import ContainerSpec  # noqa: E402
+
+pytest.register_assert_rewrite("tests.engine.worlds")
+from tests.engine import worlds  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="a test that cannot run on this machine fails")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped: {report.longreprtext}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[Any]:
+    """Return a client of this machine's engine, or of the one that DOCKER_HOST names, with the images in it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the containers write into the folders of the tests")
+    try:
+        Engine.connect()
+    except EngineMissingError as error:
+        pytest.skip(str(error))
+    client = docker.APIClient(version="auto", **kwargs_from_env())
+    with (Path(tempfile.gettempdir()) / f"{worlds.PREFIX}lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        worlds.clean(client)
+        worlds.build_images()
+        yield client
+        worlds.clean(client)
+        worlds.remove_images(client)
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> ContainerSpec:
+    """Return the specification that the scenarios start from, with folders and a port of its own."""
+    worlds.make_folders(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    return worlds.specification(tmp_path, port)
+
+
+@pytest.fixture
+def real(api: Any, wanted: ContainerSpec, tmp_path: Path) -> Iterator[worlds.RealWorld]:
+    """Return the real engine, with nothing of ours in it but the images."""
+    worlds.clean(api)
+    yield worlds.RealWorld(api, tmp_path / "state")
+    worlds.clean(api)
+
+
+@pytest.fixture
+def both(real: worlds.RealWorld, wanted: ContainerSpec) -> worlds.Both:
+    """Return the real engine and the fake."""
+    return worlds.Both(real, worlds.FakeWorld(real.api), wanted)

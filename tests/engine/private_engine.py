@@ -1,0 +1,73 @@
+"""A Docker Engine of the tests' own, which they may restart, and whose power they may cut."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker import errors
+
+ANSWER_SECONDS = 60
+
+# Everything of this engine lives in namespaces of its own, so that it never meets the machine's engine, and so that all
+# of it, containers too, is gone at once when their first process is killed. It ends by itself when its input does.
+SCRIPT = """
+mount -t tmpfs tmpfs /run
+busybox ip link set lo up
+dockerd "$@" &
+read -r _
+kill $!
+wait $!
+"""
+
+
+class PrivateEngine:
+    """This machine's own dockerd, started a second time, with its data in a folder that outlives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.base_url = f"unix://{folder}/docker.sock"
+        self._log = folder / "dockerd.log"
+        self._command = [
+            *["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"],
+            *[SCRIPT, "sh", "--host", self.base_url, "--data-root", f"{folder}/data"],
+            *["--exec-opt", "native.cgroupdriver=cgroupfs"],
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not self._answers():
+            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Stop it as an init system would: containers first."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+    def cut_power(self) -> None:
+        """End it and all its containers in the middle of whatever they do."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.communicate()
+
+    def client(self) -> Any:
+        """Give a new client."""
+        return docker.APIClient(base_url=self.base_url, version="auto")
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except errors.DockerException:
+            return False

@@ -1,0 +1,80 @@
+"""Docker is restarted in the middle of a run, and power is lost: on a real engine that only these tests use."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.apply import ApplyError
+from ansible.module_utils.poppyfield.plan import Wish
+from ansible.module_utils.poppyfield.spec import ContainerSpec
+
+from tests.engine import worlds
+from tests.engine.private_engine import PrivateEngine
+from tests.engine.worlds import IMAGES, NAME, NEW, OLD, Both, FakeWorld, RealWorld, Watched, converge, look
+
+
+@pytest.fixture(scope="module")
+def engine(api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+    """Return an engine that has the images."""
+    private = PrivateEngine(tmp_path_factory.mktemp("engine"))
+    try:
+        private.start()
+        client = private.client()
+        for reference in IMAGES:
+            client.load_image(b"".join(api.get_image(reference)))
+        yield private
+    finally:
+        private.stop()
+
+
+@pytest.fixture
+def private(engine: PrivateEngine, wanted: ContainerSpec, tmp_path: Path) -> Iterator[RealWorld]:
+    """Return that engine with nothing of ours in it but the images."""
+    yield RealWorld(engine.client(), tmp_path / "state")
+    worlds.clean(engine.client())
+
+
+# After the old one is stopped, the new one is made, the policies are handed over, and the new one is started.
+@pytest.mark.parametrize("changes", [1, 3, 5, 6])
+def test_power_is_lost_in_the_middle_of_a_run(
+    engine: PrivateEngine, private: RealWorld, wanted: ContainerSpec, changes: int
+) -> None:
+    fake = FakeWorld(private.api)
+    both = Both(private, fake, wanted)
+    both.converge()
+    both.cut_off(changes, image=NEW)
+    engine.cut_power()
+    engine.start()
+    private.api = engine.client()
+    fake.api.boot()
+    assert len(both.look().running) <= 1
+    mended = both.converge(image=NEW)
+    assert mended.running == list(mended.containers) == [NAME]
+
+
+@pytest.mark.parametrize("after", ["stop", "create_container_from_config", "start"])
+def test_docker_is_restarted_in_the_middle_of_a_run(
+    engine: PrivateEngine, private: RealWorld, wanted: ContainerSpec, after: str
+) -> None:
+    converge(private, wanted, Wish())
+    newer = replace(wanted, image=NEW)
+    starting = threading.Thread(target=engine.start)
+
+    def restart(name: str) -> None:
+        if name == after and starting.ident is None:
+            engine.stop()
+            starting.start()
+
+    with pytest.raises(ApplyError, match="stopped answering") as raised:
+        converge(private, newer, Wish(), api=Watched(private.api, restart))
+    starting.join()
+    assert {name: c["fields"]["image"] for name, c in look(private, wanted).items() if c["runs"]} == {NAME: OLD}
+    converge(private, newer, Wish())
+    assert list(look(private, newer)) == [NAME]
+    assert re.search("The old container was (put back and serves again|not touched and serves)", str(raised.value))
