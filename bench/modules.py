@@ -31,6 +31,8 @@ REPORT = ROOT / "build" / "bench" / "modules.json"
 
 def main() -> int:
     """Run the benchmark; return the exit status."""
+    # A polite kill must leave nothing behind either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with prepared() as host:
             report, tables = run(host)
