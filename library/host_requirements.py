@@ -141,6 +141,7 @@ from ansible.module_utils.poppyfield.requirements import (
     Listener,
     Requirements,
     listening_ports,
+    memory_bytes,
     memory_cgroup_enabled,
     parse_os_release,
     problems,
@@ -201,10 +202,7 @@ def said_by(argv: list[str]) -> str:
 
 def memory_mb(meminfo: str) -> int:
     """Read the total memory from /proc/meminfo."""
-    for line in meminfo.splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) // 1024
-    return 0
+    return int(memory_bytes(meminfo)) // MB
 
 
 def free_mb(path: str) -> int | None:

@@ -15,13 +15,12 @@ from typing import IO, Any
 from . import health
 from .engine import Engine, EngineError, EngineGoneError
 from .plan import Action, Plan, Step, is_running
-from .spec import ALWAYS, ContainerSpec, Json, container_body, network_body
+from .spec import ALWAYS, RESTART_POLICY, ContainerSpec, Json, container_body, network_body
 
 RESTORE_SECONDS = 300
 ENGINE_SECONDS = 120
 """How long a Docker Engine that is being restarted may take until the old container is put back."""
 LOCK_FOLDER = Path("/run/lock")
-POLL_SECONDS = 1.0
 
 
 class ApplyError(Exception):
@@ -172,7 +171,7 @@ class Applier:
             except EngineGoneError:
                 if self.clock() >= deadline:
                     raise
-                self.sleep(POLL_SECONDS)
+                self.sleep(health.POLL_SECONDS)
 
     def _put_back(self, plan: Plan, old: Json) -> bool:
         """Give the old container its name, its policy and its process; tell whether anything had to be done."""
@@ -208,7 +207,7 @@ class Applier:
     def _policy_before(self, plan: Plan, old: Json) -> str:
         if plan.way_back_runs:
             return ALWAYS
-        return str(plan.before.get("restart policy") or old["HostConfig"]["RestartPolicy"]["Name"] or ALWAYS)
+        return str(plan.before.get(RESTART_POLICY) or old["HostConfig"]["RestartPolicy"]["Name"] or ALWAYS)
 
 
 @contextmanager
@@ -232,7 +231,7 @@ def alone(
                     f"Another run has been working on the container {name} for {seconds:.0f} seconds. Nothing was "
                     f"changed. Try again when it has ended, or restart this host."
                 )
-            sleep(POLL_SECONDS)
+            sleep(health.POLL_SECONDS)
         yield
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from .apply import Applier, ApplyError, alone
 from .engine import Engine, EngineError, EngineMissingError
 from .plan import Action, Plan, PlanError, Recreate, Snapshot, State, Wish, is_healthy, plan
+from .requirements import memory_bytes
 from .spec import ContainerSpec, HealthTiming, Json, within_kernel
 
 NOT_DELIVERED = "not delivered yet"
@@ -109,10 +110,10 @@ def total_memory(meminfo: str) -> int:
 
     The kernel reports a little more or less after an update, and that must not replace a container.
     """
-    for line in meminfo.splitlines():
-        if line.startswith("MemTotal:"):
-            return max(round(int(line.split()[1]) * 1024 / RAM_STEP), 1) * RAM_STEP
-    raise PlanError("/proc/meminfo does not say how much memory this host has.")
+    memory = memory_bytes(meminfo)
+    if not memory:
+        raise PlanError("/proc/meminfo does not say how much memory this host has.")
+    return max(round(memory / RAM_STEP), 1) * RAM_STEP
 
 
 def memory_limit(params: Mapping[str, Any], memory: int) -> int:

@@ -188,6 +188,14 @@ def warnings(facts: Facts) -> list[str]:
 # Reading what the host says -----------------------------------------------------------------------------------------
 
 
+def memory_bytes(meminfo: str) -> int:
+    """Read the total memory from /proc/meminfo; 0 when it does not tell."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
 def parse_os_release(text: str) -> dict[str, str]:
     """Read /etc/os-release."""
     found = {}

@@ -17,6 +17,7 @@ from tests.unit.modules_report import compared
 
 OLD = "poppyfield/postgis:trixie-arm64-000000000001"
 NEW = "poppyfield/postgis:trixie-arm64-000000000002"
+THIRD = "poppyfield/postgis:trixie-arm64-000000000003"
 NAME = "websig-postgis"
 PREVIOUS = "websig-postgis-previous"
 CANDIDATE = "websig-postgis-candidate"
@@ -45,6 +46,7 @@ def changed(**fields: Any) -> ContainerSpec:
     return dataclasses.replace(SPEC, **fields)
 
 
+WANT_NEW = changed(image=NEW)
 BESIDE = changed(
     mounts=(Mount("/srv", "/projects", read_only=True), Mount("/etc", "/config", read_only=False)),
     exclusive_folders=(),
@@ -95,3 +97,21 @@ def predict(docker: FakeDocker, wanted: ContainerSpec, wish: Wish) -> plan.Plan 
         return None
     finally:
         assert twin.calls == docker.calls
+
+
+# What a test begins from --------------------------------------------------------------------------------------------
+
+
+def deployed(host: FakeDocker) -> None:
+    """Make the container."""
+    converge(host)
+
+
+def deployed_beside(host: FakeDocker) -> None:
+    """Make the one that may be tried beside another."""
+    converge(host, BESIDE)
+
+
+def stopped(host: FakeDocker) -> None:
+    """Make the container and do not start it."""
+    converge(host, state=State.STOPPED)

@@ -29,10 +29,15 @@ from tests.unit.converging import (
     OLD,
     PREVIOUS,
     SPEC,
+    THIRD,
+    WANT_NEW,
     changed,
     converge,
+    deployed,
+    deployed_beside,
     fresh,
     predict,
+    stopped,
 )
 
 ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
@@ -841,20 +846,6 @@ def ends_again_and_again(host: FakeDocker) -> None:
         converge(host)
 
 
-def deployed(host: FakeDocker) -> None:
-    converge(host)
-
-
-def deployed_beside(host: FakeDocker) -> None:
-    converge(host, BESIDE)
-
-
-def stopped(host: FakeDocker) -> None:
-    converge(host, state=State.STOPPED)
-
-
-THIRD = "poppyfield/postgis:trixie-arm64-000000000003"
-WANT_NEW = changed(image=NEW)
 START, STOP, ABSENT, RESTART = Wish(), Wish(State.STOPPED), Wish(State.ABSENT), Wish(restart=True)
 SERVE = "set restart policy N: always, start N, wait until N is healthy"
 REPLACE = f"rename N: P, create N, set restart policy P: no, {SERVE}, remove P"

@@ -20,16 +20,18 @@ from tests.unit.converging import (
     BESIDE_NEW,
     CANDIDATE,
     NAME,
-    NEW,
     OLD,
     SPEC,
+    THIRD,
+    WANT_NEW,
     changed,
     converge,
+    deployed,
+    deployed_beside,
     fresh,
+    stopped,
 )
 
-THIRD = "poppyfield/postgis:trixie-arm64-000000000003"
-WANT_NEW = changed(image=NEW)
 WANT_THIRD = changed(image=THIRD)
 START, STOPPED, ABSENT, RESTART = Wish(), Wish(State.STOPPED), Wish(State.ABSENT), Wish(restart=True)
 RECREATE, KEEP = Wish(recreate=Recreate.ALWAYS), Wish(recreate=Recreate.NEVER)
@@ -39,18 +41,6 @@ Before = Callable[[FakeDocker], object]
 
 def nothing(_: FakeDocker) -> None:
     """Leave the host bare."""
-
-
-def deployed(host: FakeDocker) -> None:
-    converge(host)
-
-
-def deployed_beside(host: FakeDocker) -> None:
-    converge(host, BESIDE)
-
-
-def stopped(host: FakeDocker) -> None:
-    converge(host, state=State.STOPPED)
 
 
 def stopped_by_hand(host: FakeDocker) -> None:
