@@ -77,8 +77,8 @@ def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_pat
 
 
 def test_the_base_system_has_a_name_of_its_own_for_each_release_and_architecture(render: Render) -> None:
-    folder = str(Path(__file__).resolve().parents[2] / "playbooks")
-    given = {"playbook_dir": folder, "__arm_images_architecture": "armhf", "arm_images_cache_folder": "/cache"}
+    folder = str(Path(__file__).resolve().parents[2] / "roles" / "arm_images")
+    given = {"role_path": folder, "__arm_images_architecture": "armhf", "arm_images_cache_folder": "/cache"}
     path = render("arm_images", "{{ __arm_images_rootfs }}", **given)
     assert path.startswith("/cache/base/trixie-armhf-")
     assert render("arm_images", "{{ __arm_images_platform }}", **given) == "linux/arm/v7"
