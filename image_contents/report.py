@@ -61,8 +61,14 @@ def packages(subject: Subject) -> Json:
 
 
 def behind(subject: Subject) -> Json:
-    """Give the source packages of which the release has a newer version; those of its security updates apart."""
-    found = updates.behind(subject.image)
+    """Give the source packages of which the release has a newer version; those of its security updates apart.
+
+    When the release could not be asked there is only the reason, so that the rest of the report is not lost.
+    """
+    try:
+        found = updates.behind(subject.image)
+    except updates.UpdatesError as error:
+        return {"unknown": str(error)}
     return {
         "security": [asdict(package) for package in found if package.security],
         "other": [asdict(package) for package in found if not package.security],
@@ -98,6 +104,11 @@ def about(subject: Subject) -> Json:
     return {"image": subject.image.reference, **{name: section(subject) for name, section in SECTIONS.items()}}
 
 
+def is_sound(found: Json) -> bool:
+    """Tell whether no program is for another processor, and the release could be asked for updates."""
+    return not found["foreign_elf"]["files"] and "unknown" not in found["behind"]
+
+
 def write_sbom(subject: Subject) -> Path:
     """Write the bill of materials into the subject's folder, whole or not at all."""
     path = subject.folder / images.sbom(subject.archive.name)
@@ -114,8 +125,9 @@ def summary(found: Json) -> str:
         f"{found['image']}: {megabytes['unpacked']}, {megabytes['compressed']} compressed, "
         f"{found['packages']['debian']} Debian packages",
         f"  bill of materials: {found['sbom']}",
-        *(_update(package, "security update") for package in found["behind"]["security"]),
-        *(_update(package, "update") for package in found["behind"]["other"]),
+        *(_update(package, "security update") for package in found["behind"].get("security", [])),
+        *(_update(package, "update") for package in found["behind"].get("other", [])),
+        *([f"  updates: unknown. {found['behind']['unknown']}"] if "unknown" in found["behind"] else []),
         *(f"  foreign program: /{path} is for {machine}" for path, machine in found["foreign_elf"]["files"].items()),
     ]
     return "\n".join(lines)
