@@ -9,9 +9,10 @@ import json
 import os
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from image_contents import __main__ as command
 from image_contents import archive, packages, report, sbom, updates
@@ -72,7 +73,7 @@ def layer(files: dict[str, bytes | str]) -> bytes:
     return stream.getvalue()
 
 
-def saved(folder: Path, *layers: dict[str, bytes | str], name: str = "a.tar", **config: Any) -> Path:
+def saved(folder: Path, *layers: dict[str, bytes | str], name: str = "a.tar", compressed_layers: bool = False) -> Path:
     """Write what `docker save` writes of an image with these layers."""
     blobs = [layer(files) for files in layers]
     about = {
@@ -85,12 +86,12 @@ def saved(folder: Path, *layers: dict[str, bytes | str], name: str = "a.tar", **
             {"created_by": "ENV A=1", "empty_layer": True},
             *({"created_by": f"step {number}"} for number, _ in enumerate(blobs)),
         ],
-        **config,
     }
     names = [f"{number}/layer.tar" for number, _ in enumerate(blobs)]
     manifest = [{"Config": "config.json", "RepoTags": ["example/map:trixie-arm64-1"], "Layers": names}]
     members = {"config.json": json.dumps(about), "manifest.json": json.dumps(manifest)}
-    content = layer({**members, **dict(zip(names, blobs, strict=True))})
+    kept = [gzip.compress(blob) if compressed_layers else blob for blob in blobs]
+    content = layer({**members, **dict(zip(names, kept, strict=True))})
     path = folder / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     return path
@@ -157,7 +158,9 @@ def test_a_copyright_file_that_only_people_can_read_gives_no_licence() -> None:
 
 
 def test_the_bill_of_materials_names_every_package_for_a_scanner(subject: Subject) -> None:
-    bill = json.loads(sbom.text(subject.image))
+    text = sbom.text(subject.image)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
     found = {component["name"]: component for component in bill["components"]}
     assert bill["bomFormat"] == "CycloneDX"
     assert set(found) == {"debian", "libc6", "tool", "Py_Thing"}
@@ -193,6 +196,11 @@ def test_what_an_upper_layer_removed_or_replaced_is_not_in_the_image(tmp_path: P
     }
     image = archive.read(saved(tmp_path, lower, upper))
     assert image.files.elf_machines == {"bin/b": ARM64, "lib/yy/e": ARM64}
+
+
+def test_layers_that_the_engine_keeps_compressed_are_read_too(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"bin/own": elf(ARM64)}, compressed_layers=True)
+    assert archive.read(path).files.elf_machines == {"bin/own": ARM64}
 
 
 def test_a_program_for_another_processor_is_found_by_its_header(tmp_path: Path) -> None:
