@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test bench-modules
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images-check bench-modules
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ engine: ## The modules against this machine's Docker Engine
 
 page: ## Tests of the map page that need no server
 	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent
+
+images-check: ## What the images hold, and which of their packages have a security update: build/reports/images.json
+	$(SUDO) $(TEST)/python -m image_contents check $(IMAGES)
 
 docs: ## Write docs/modules.md anew, from the modules' own documentation
 	$(TEST)/python docs/modules.py

@@ -66,6 +66,14 @@ options:
     description: Build arguments. Never for secrets, since an image keeps them in its history.
     type: dict
     default: {}
+  labels:
+    description:
+      - Labels that describe the image, such as C(org.opencontainers.image.revision). They do not count in the digest,
+        so an image that exists keeps those that it was built with.
+      - The module itself sets C(org.opencontainers.image.title), C(version) and C(base.name), which may be given
+        otherwise here, and the labels that begin with C(fr.poppyfield.), which may not.
+    type: dict
+    default: {}
   base_image:
     description:
       - Image that is passed as the build argument C(BASE_IMAGE). It counts in the digest by its own digest if this
@@ -92,7 +100,9 @@ options:
     type: bool
     default: false
   archive_folder:
-    description: Folder in which to keep an archive of the image, for hosts that cannot reach the builder's engine.
+    description:
+      - Folder in which to keep an archive of the image, for hosts that cannot reach the builder's engine.
+      - What C(python -m image_contents sbom) wrote beside an archive goes with it, and when it is made again.
     type: path
   compression:
     description: How the archive is compressed. With V(auto) it is zstd where the builder has it, otherwise gzip.
@@ -269,6 +279,7 @@ ARGUMENTS: dict[str, Any] = {
     "additions": {"type": "dict", "default": {}},
     "target": {"type": "str", "default": ""},
     "build_args": {"type": "dict", "default": {}},
+    "labels": {"type": "dict", "default": {}},
     "base_image": {"type": "str", "default": ""},
     "pull": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -423,6 +434,11 @@ class ArmImage:
     def _build_args(self) -> dict[str, str]:
         return {name: str(value) for name, value in self.params["build_args"].items()}
 
+    def _labels(self, reference: str, digest: str) -> dict[str, str]:
+        given = {name: str(value) for name, value in self.params["labels"].items()}
+        described: dict[str, str] = images.oci_labels(reference, self.params["base_image"], given)
+        return {**described, **images.labels(digest)}
+
     def _made_before(self, reference: str, digest: str) -> Json | None:
         """Give the image as this module made it before; refuse to take the tag of an image that is not ours."""
         found = self.docker.image(reference)
@@ -453,7 +469,7 @@ class ArmImage:
                     platform=self.platform,
                     context=Path(staged) / "context",
                     dockerfile=Path(staged) / "Dockerfile",
-                    labels=images.labels(inputs.digest),
+                    labels=self._labels(reference, inputs.digest),
                     build_args=arguments,
                     target=self.params["target"],
                     no_cache=self.params["force"],
@@ -513,6 +529,7 @@ class ArmImage:
         self.reasons.append(f"archive {path.name}: {'old' if existing else 'absent'} -> present")
         if not self.check_mode:
             self.folder.mkdir(parents=True, exist_ok=True)
+            path.with_name(images.sbom(path.name)).unlink(missing_ok=True)
             self.docker.save(reference, path)
         return path
 
@@ -528,6 +545,7 @@ class ArmImage:
         for path in [self.folder / archive for archive in archives if self.folder]:
             if not self.check_mode:
                 path.unlink(missing_ok=True)
+                path.with_name(images.sbom(path.name)).unlink(missing_ok=True)
             self.pruned.append(str(path))
         return self.pruned
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .spec import DIGEST, MANAGED, RESOURCE, Json
+
+OCI = "org.opencontainers.image."
+SBOM_SUFFIX = ".cdx.json"
+"""CycloneDX's ending for a software bill of materials."""
 
 TAG_DIGITS = 12
 ARCHITECTURES = {"linux/arm64": "aarch64", "linux/arm/v7": "armv7l", "linux/amd64": "x86_64"}
@@ -79,6 +83,21 @@ def split(reference: str) -> ImageName:
 def labels(digest: str) -> dict[str, str]:
     """Give the labels of an image of ours."""
     return {MANAGED: "true", RESOURCE: "image", DIGEST: f"v1:{digest}"}
+
+
+def oci_labels(reference: str, base_image: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Give the labels that describe an image to people and other tools, the given ones among them.
+
+    Revision and date are empty when they are not given: an image would otherwise show those of its base image.
+    """
+    title, _, version = reference.rpartition(":")
+    own = {"title": title, "version": version, "base.name": base_image, "revision": "", "created": ""}
+    return {**{f"{OCI}{name}": value for name, value in own.items()}, **given}
+
+
+def sbom(archive: str) -> str:
+    """Give the file name of the software bill of materials that stands beside an archive."""
+    return archive.partition(".tar")[0] + SBOM_SUFFIX
 
 
 def digest_of(image: Json | None) -> str:

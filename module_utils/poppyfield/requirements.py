@@ -109,8 +109,8 @@ def _architecture(facts: Facts, wanted: Requirements) -> Iterable[str]:
         )
     elif facts.architecture not in PROFILE_ARCHITECTURES.get(wanted.profile, (facts.architecture,)):
         yield (
-            f"The image profile {wanted.profile} has no images for {facts.architecture}. Set the profile to "
-            f"bookworm for this host, or flash the 64-bit Raspberry Pi OS."
+            f"The image profile {wanted.profile} has no images for {facts.architecture}. Set arm_images_profile to "
+            f"bookworm, which then holds for the whole fleet, or flash the 64-bit Raspberry Pi OS."
         )
     if wanted.architecture and wanted.architecture != facts.architecture:
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,31 @@ def test_the_base_system_has_a_name_of_its_own_for_each_release_and_architecture
     path = render("arm_images", "{{ __arm_images_rootfs }}", **given)
     assert path.startswith("/cache/base/trixie-armhf-")
     assert render("arm_images", "{{ __arm_images_platform }}", **given) == "linux/arm/v7"
+
+
+def labels_of_context(render: Render, sources: Path) -> tuple[str, str]:
+    given = {"role_path": str(sources), "__arm_images_source": str(sources), "__arm_images_context": "postgis"}
+    labels = render("arm_images", "{{ __arm_images_labels }}", **given)
+    return labels["org.opencontainers.image.revision"], labels["org.opencontainers.image.created"]
+
+
+def test_an_image_is_labelled_with_the_newest_commit_of_its_own_sources(render: Render, tmp_path: Path) -> None:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(tmp_path), *identity, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    (tmp_path / "postgis").mkdir()
+    (tmp_path / "postgis" / "Dockerfile").write_text("FROM scratch\n")
+    assert labels_of_context(render, tmp_path) == ("", "")
+    git("init", "--quiet")
+    assert labels_of_context(render, tmp_path) == ("", "")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "x", "--date", "2020-01-01T00:00:00+00:00")
+    expected = git("rev-parse", "HEAD"), git("log", "-1", "--format=%cI")
+    assert labels_of_context(render, tmp_path) == expected
+    git("commit", "--quiet", "--allow-empty", "-m", "elsewhere")
+    assert labels_of_context(render, tmp_path) == expected
+    (tmp_path / "postgis" / "Dockerfile").write_text("FROM debian\n")
+    assert labels_of_context(render, tmp_path) == ("", "")

@@ -156,6 +156,7 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
     ("keep", {"keep": 5}, False),
     ("log_file", {"log_file": "{tmp}/build.log"}, False),
     ("emulated_cpu", {"emulated_cpu": "max"}, False),
+    ("labels", {"labels": {"org.opencontainers.image.revision": "abc"}}, False),
     ("compression", {"compression": "gzip"}, False),
     ("docker_command", {"docker_command": "{tmp}/bin/docker"}, False),
     ("state", {"state": "absent"}, True),
@@ -217,6 +218,23 @@ def test_buildx_is_preferred_and_makes_no_attestations(state: Path, build: Build
     words = builds(state)[0]["words"]
     assert words[:2] == ["buildx", "build"]
     assert {"--load", "--provenance=false", "--sbom=false"} <= set(words)
+
+
+def test_the_labels_describe_the_image_and_hide_those_of_its_base(state: Path, build: Build) -> None:
+    add_image(state, "example/base:1", foreign(1))
+    given = {"org.opencontainers.image.created": "2026-01-02T03:04:05+00:00", "fr.poppyfield.digest": "v1:another"}
+    built = build(base_image="example/base:1", labels=given)
+    labels = images(state)[built["image"]]["Config"]["Labels"]
+    assert labels == {
+        "org.opencontainers.image.title": "poppyfield/test",
+        "org.opencontainers.image.version": f"trixie-arm64-{built['digest'][:12]}",
+        "org.opencontainers.image.base.name": "example/base:1",
+        "org.opencontainers.image.created": "2026-01-02T03:04:05+00:00",
+        "org.opencontainers.image.revision": "",
+        "fr.poppyfield.managed": "true",
+        "fr.poppyfield.resource": "image",
+        "fr.poppyfield.digest": f"v1:{built['digest']}",
+    }
 
 
 def test_force_builds_again_without_the_cache(state: Path, build_as_predicted: Build) -> None:
@@ -412,6 +430,11 @@ def test_ansible_does_not_write_the_options_to_the_systems_log(build: Build, mon
 # Archives, other versions, and images of others ----------------------------------------------------------------------
 
 
+def sbom(archive: str) -> Path:
+    """Give where the bill of materials of an archive would be."""
+    return Path(archive.partition(".tar")[0] + ".cdx.json")
+
+
 def test_the_archive_is_made_once_and_whole(build_as_predicted: Build, tmp_path: Path) -> None:
     folder = tmp_path / "archives"
     first = build_as_predicted(archive_folder=str(folder))
@@ -425,8 +448,10 @@ def test_the_archive_is_made_once_and_whole(build_as_predicted: Build, tmp_path:
     again = build_as_predicted(archive_folder=str(folder))
     assert again["reasons"] == [f"archive {archive.name}: absent -> present"]
     assert not again["built"]
+    sbom(again["archive"]).touch()
     forced = build_as_predicted(archive_folder=str(folder), force=True)
     assert forced["reasons"][1] == f"archive {archive.name}: old -> present"
+    assert not sbom(forced["archive"]).exists()
 
 
 def test_zstd_is_taken_where_it_is_and_asked_for_where_it_is_not(
@@ -456,6 +481,7 @@ def test_old_versions_and_archives_of_ours_are_pruned(
         (context / "run").write_text(f"{number}")
         made.append(build_as_predicted(archive_folder=str(folder)))
         os.utime(made[-1]["archive"], (number, number))
+        sbom(made[-1]["archive"]).touch()
     assert list(images(state)) == [
         "poppyfield/test:trixie-arm64-0123456789ab",
         other,
@@ -466,7 +492,9 @@ def test_old_versions_and_archives_of_ours_are_pruned(
     assert {path.name for path in folder.iterdir()} == {
         "holiday.tar.gz",
         Path(made[1]["archive"]).name,
+        sbom(made[1]["archive"]).name,
         Path(made[2]["archive"]).name,
+        sbom(made[2]["archive"]).name,
     }
 
 

@@ -1,0 +1,1 @@
+"""What an image holds, read from its archive: nothing of it is run, so it may be for any processor."""
