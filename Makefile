@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images-check bench-modules
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images-check bench-build bench-modules
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,10 @@ docs: ## Write docs/modules.md anew, from the modules' own documentation
 
 molecule: ## The production playbook on an emulated Pi, looked at from outside
 	$(SUDO) bash tests/molecule default
+
+bench-build: ## How long the images take to build: plain emulation, native tools, native
+	$(SUDO) python3 bootstrap/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m bench.build
 
 bench-modules: ## Our container modules beside community.docker's
 	$(SUDO) python3 bootstrap/prepare.py bench

@@ -77,12 +77,19 @@ def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_pat
     assert projects == ["fields/a", "fields/b"]
 
 
-def test_the_base_system_has_a_name_of_its_own_for_each_release_and_architecture(render: Render) -> None:
+def test_the_build_tools_have_a_name_of_their_own_for_each_release_architecture_and_mirror(render: Render) -> None:
     folder = str(Path(__file__).resolve().parents[2] / "roles" / "arm_images")
-    given = {"role_path": folder, "__arm_images_architecture": "armhf", "arm_images_cache_folder": "/cache"}
-    path = render("arm_images", "{{ __arm_images_rootfs }}", **given)
-    assert path.startswith("/cache/base/trixie-armhf-")
-    assert render("arm_images", "{{ __arm_images_platform }}", **given) == "linux/arm/v7"
+    given = {"role_path": folder, "arm_images_cache_folder": "/cache", "__arm_images_builder_architecture": "amd64"}
+    kinds: list[dict[str, str]] = [
+        {"__arm_images_architecture": "armhf", "arm_images_profile": "bookworm"},
+        {"__arm_images_architecture": "arm64", "arm_images_profile": "bookworm"},
+        {"__arm_images_architecture": "arm64", "arm_images_profile": "trixie"},
+        {"__arm_images_architecture": "arm64", "arm_images_profile": "trixie", "arm_images_mirror": "file:///mirror"},
+    ]
+    paths = [render("arm_images", "{{ __arm_images_tools_archive }}", **given, **kind) for kind in kinds]
+    assert len(set(paths)) == len(kinds)
+    assert paths[0].startswith("/cache/tools/bookworm-armhf-on-amd64-")
+    assert render("arm_images", "{{ __arm_images_platform }}", **given, **kinds[0]) == "linux/arm/v7"
 
 
 def labels_of_context(render: Render, sources: Path) -> tuple[str, str]:
