@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -66,12 +66,13 @@ def behind(subject: Subject) -> Json:
     When the release could not be asked there is only the reason, so that the rest of the report is not lost.
     """
     try:
-        found = updates.behind(subject.image)
+        answer = updates.ask(subject.image)
     except updates.UpdatesError as error:
         return {"unknown": str(error)}
     return {
-        "security": [asdict(package) for package in found if package.security],
-        "other": [asdict(package) for package in found if not package.security],
+        "suites": answer.suites,
+        "security": [asdict(package) for package in answer.behind if package.security],
+        "other": [asdict(package) for package in answer.behind if not package.security],
     }
 
 
@@ -125,12 +126,20 @@ def summary(found: Json) -> str:
         f"{found['image']}: {megabytes['unpacked']}, {megabytes['compressed']} compressed, "
         f"{found['packages']['debian']} Debian packages",
         f"  bill of materials: {found['sbom']}",
-        *(_update(package, "security update") for package in found["behind"].get("security", [])),
-        *(_update(package, "update") for package in found["behind"].get("other", [])),
-        *([f"  updates: unknown. {found['behind']['unknown']}"] if "unknown" in found["behind"] else []),
+        *_updates(found["behind"]),
         *(f"  foreign program: /{path} is for {machine}" for path, machine in found["foreign_elf"]["files"].items()),
     ]
     return "\n".join(lines)
+
+
+def _updates(found: Json) -> Iterator[str]:
+    if "unknown" in found:
+        yield f"  updates: unknown. {found['unknown']}"
+        return
+    if not any(suite.endswith(updates.SECURITY) for suite in found["suites"]):
+        yield f"  updates: the image's sources name no suite of security updates, only {', '.join(found['suites'])}"
+    yield from (_update(package, "security update") for package in found["security"])
+    yield from (_update(package, "update") for package in found["other"])
 
 
 def _update(package: Json, kind: str) -> str:

@@ -19,6 +19,8 @@ from image_contents.packages import Package, debian_packages
 
 DEBIAN_ARCHITECTURES = {"arm": "armhf"}
 """Debian's name, where it is not Docker's."""
+SECURITY = "-security"
+"""How the suites of security updates end."""
 # A line of apt list: name/suite,suite version architecture [upgradable from: version]
 UPGRADABLE = re.compile(
     r"(?P<name>[^/\s]+)/(?P<suites>\S+) (?P<version>\S+) \S+ \[upgradable from: (?P<installed>\S+)\]"
@@ -42,17 +44,27 @@ class Behind:
     @property
     def security(self) -> bool:
         """Whether the newer version is a security update."""
-        return any(suite.endswith("-security") for suite in self.suites)
+        return any(suite.endswith(SECURITY) for suite in self.suites)
 
 
-def behind(image: Image) -> list[Behind]:
+@dataclass(frozen=True)
+class Answer:
+    """The suites that were asked, and what they have newer."""
+
+    suites: tuple[str, ...]
+    behind: tuple[Behind, ...]
+
+
+def ask(image: Image) -> Answer:
     """Ask the image's own suites for newer versions; raise UpdatesError when they do not answer."""
     with tempfile.TemporaryDirectory(prefix="poppyfield-apt-") as folder:
         root = Path(folder)
         _lay_out(image, root)
         options = _options(root, DEBIAN_ARCHITECTURES.get(image.architecture, image.architecture))
         _apt(["apt-get", *options, "--error-on=any", "update", "--quiet"])
-        return parse(_apt(["apt", *options, "list", "--upgradable"]), debian_packages(image.files))
+        suites = _apt(["apt-get", *options, "indextargets", "--format", "$(SUITE)", "Created-By: Packages"])
+        listing = _apt(["apt", *options, "list", "--upgradable"])
+    return Answer(tuple(sorted(set(suites.split()))), tuple(parse(listing, debian_packages(image.files))))
 
 
 def parse(listing: str, packages: Iterable[Package]) -> list[Behind]:

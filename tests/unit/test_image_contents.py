@@ -225,7 +225,7 @@ def test_an_archive_that_was_cut_short_is_refused_by_name(tmp_path: Path, name: 
     assert str(path) in str(refused.value)
 
 
-def repository(folder: Path, *entries: tuple[str, str]) -> str:
+def repository(folder: Path, suite: str, *entries: tuple[str, str]) -> str:
     """Write an apt repository without packages, only its index; return its line for sources.list."""
     index = "\n".join(
         f"Package: {name}\nVersion: {version}\nArchitecture: arm64\nSource: src\nFilename: ./x.deb\nSize: 1\n"
@@ -235,7 +235,7 @@ def repository(folder: Path, *entries: tuple[str, str]) -> str:
     folder.mkdir()
     (folder / "Packages").write_text(index)
     digest = hashlib.sha256(index.encode()).hexdigest()
-    release = f"Suite: stable-security\nCodename: trixie-security\nSHA256:\n {digest} {len(index)} Packages\n"
+    release = f"Suite: {suite}\nCodename: trixie\nSHA256:\n {digest} {len(index)} Packages\n"
     (folder / "Release").write_text(release)
     return f"deb [trusted=yes] file:{folder} ./\n"
 
@@ -245,13 +245,23 @@ def test_apt_compares_the_images_own_packages_with_the_images_own_sources(tmp_pa
         f"Package: {name}\nStatus: install ok installed\nArchitecture: arm64\nSource: src\nVersion: {version}\n\n"
         for name, version in [("one", "1.9"), ("two", "1.9"), ("same", "3"), ("newer", "5~rc1")]
     )
-    sources = repository(tmp_path / "apt", ("one", "1.10"), ("two", "1.10"), ("same", "3"), ("newer", "4"))
+    sources = repository(
+        tmp_path / "apt", "stable-security", ("one", "1.10"), ("two", "1.10"), ("same", "3"), ("newer", "4")
+    )
     path = saved(tmp_path, {"var/lib/dpkg/status": status, "etc/apt/sources.list": sources})
     found = report.behind(Subject(archive.read(path), path, tmp_path))
-    assert found["other"] == []
+    assert (found["suites"], found["other"]) == (("stable-security",), [])
     assert [(p["source"], p["packages"], p["installed"], p["available"]) for p in found["security"]] == [
         ("src", ("one", "two"), "1.9", "1.10")
     ]
+
+
+def test_it_is_said_when_nobody_could_know_of_security_updates(tmp_path: Path) -> None:
+    sources = repository(tmp_path / "apt", "stable", ("libc6", "2.41-13"))
+    path = saved(tmp_path, {"var/lib/dpkg/status": STATUS, "etc/apt/sources.list": sources})
+    said = report.summary(report.about(Subject(archive.read(path), path, tmp_path)))
+    assert "no suite of security updates, only stable" in said
+    assert "  update: glibc 2.41-12+b1 -> 2.41-13 (stable)" in said
 
 
 def test_suites_that_do_not_answer_are_no_good_news(tmp_path: Path) -> None:
