@@ -170,7 +170,7 @@ def measure(bench: Bench, in_ways: list[Way]) -> tuple[dict[str, dict[str, float
 def table(rows: dict[str, dict[str, float]]) -> str:
     """Give the figures as a table in Markdown."""
     lines = [
-        "| image | plain emulation, s | with native tools, s | native, s | times faster | times native | unpacked, MB |",
+        "| image | emulated, s | with native tools, s | native, s | times faster | times native | unpacked, MB |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for subject, row in rows.items():
