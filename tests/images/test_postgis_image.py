@@ -66,7 +66,7 @@ class Server:
 
     def ended(self) -> str:
         """Wait until it ends by itself with an error; give its log."""
-        assert self.container.wait(timeout=PATIENCE)["StatusCode"] == 1, self.log()
+        assert self.container.wait(timeout=60)["StatusCode"] == 1, self.log()
         return self.log()
 
     def log(self, **options: Any) -> str:
