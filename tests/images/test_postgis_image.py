@@ -333,7 +333,9 @@ def test_a_restored_database_is_adopted_by_its_owner_with_all_that_is_in_it(
         "CREATE PROCEDURE survey.two() LANGUAGE sql AS 'SELECT 2'",
         "restored",
     )
-    write(files, "gis.dump", dump_of(server, "restored"))
+    write(files, "10-gis.dump", dump_of(server, "restored"))
+    # A sequence that is older than its table.
+    write(files, "20-gis.sql", "CREATE TABLE survey.trees (id serial);")
     loaded = start(first_start=files).ready()
     roles = [postgres.Role("walker", PASSWORD)]
     databases = [postgres.Database("gis", "walker", ("postgis", "hstore"))]
@@ -348,8 +350,9 @@ def test_a_restored_database_is_adopted_by_its_owner_with_all_that_is_in_it(
     code, answer = loaded.over_network(
         "ALTER TABLE survey.plots ADD note text; ALTER VIEW survey.done RENAME TO ended;"
         "ALTER TYPE survey.state RENAME TO stage; ALTER DOMAIN survey.share RENAME TO part;"
-        "ALTER TYPE survey.pair RENAME TO two; DROP SEQUENCE survey.numbers;"
-        "REFRESH MATERIALIZED VIEW survey.count; DROP FUNCTION survey.one; DROP PROCEDURE survey.two;"
+        "ALTER TYPE survey.pair RENAME TO two; ALTER SEQUENCE survey.numbers RENAME TO n;"
+        "REFRESH MATERIALIZED VIEW survey.count; ALTER FUNCTION survey.one RENAME TO first;"
+        "ALTER PROCEDURE survey.two RENAME TO second; ALTER TABLE survey.trees ADD note text;"
         "INSERT INTO survey.plots (state) VALUES ('done') RETURNING id, n",
         "walker",
         PASSWORD,
