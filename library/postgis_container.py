@@ -42,13 +42,25 @@ options:
     type: path
     default: /srv/poppyfield/postgis/data
   memory_share:
-    description: Part of the host's memory that PostgreSQL may count on. Its memory settings follow from it.
+    description:
+      - Part of the container's memory that PostgreSQL may count on; the image makes its memory settings from it.
+      - The container's memory is its limit, or all that the host has where there is none.
     type: float
     default: 0.4
   settings:
-    description: PostgreSQL settings that take precedence over those that follow from O(memory_share).
+    description:
+      - PostgreSQL settings that take precedence over the image's own and over those that follow from O(memory_share).
+      - The image refuses to start with fsync, full_page_writes or synchronous_commit switched off.
     type: dict
     default: {}
+  first_start_folder:
+    description:
+      - Folder on the host with files that are loaded once, in the order of their names, when the data folder is still
+        empty. With a cluster in the data folder they are never looked at.
+      - A name is C([NUMBER-]DATABASE[.NOTE]) with C(.sql), C(.sql.gz) or C(.dump) (pg_dump -Fc) at its end. The
+        database is made when it does not exist.
+      - The first start ends at an error, naming the file, and leaves nothing half made.
+    type: path
   roles:
     description: Roles for applications. They can log in and have no further rights of their own.
     type: list
@@ -64,7 +76,9 @@ options:
         type: path
         required: true
   databases:
-    description: Databases. Only their owner may connect unless something is granted.
+    description:
+      - Databases. Only their owner may connect unless something is granted.
+      - A database that exists is adopted. With a new owner goes what the old one owned in it, but for extensions.
     type: list
     elements: dict
     default: []
@@ -84,7 +98,8 @@ options:
         default: []
       initial_sql:
         description:
-          - File on the host with SQL that is loaded as the owner when the database is made, and never again.
+          - File on the host with SQL that is loaded as the owner when the database is made, and never again; not in a
+            database that O(first_start_folder) made.
           - The database appears under its name only when all of it was loaded.
         type: path
   health:
@@ -194,7 +209,7 @@ container:
       description: What its health check says.
       type: str
 settings:
-  description: PostgreSQL's settings on the command line of the container.
+  description: PostgreSQL settings on the command line of the container, as O(settings) gives them.
   returned: always
   type: dict
 steps:
@@ -231,6 +246,7 @@ from ansible.module_utils.poppyfield.plan import PlanError
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Json, Mount
 
 DATA_TARGET = "/var/lib/postgresql/data"
+FIRST_START_TARGET = "/etc/poppyfield/first-start"
 DATABASE_USER = "postgres"
 CHUNK = 256 * 1024
 LEAST_SHARE = 0.05
@@ -243,6 +259,7 @@ ARGUMENTS: dict[str, Any] = {
     "data_folder": {"type": "path", "default": "/srv/poppyfield/postgis/data"},
     "memory_share": {"type": "float", "default": 0.4},
     "settings": {"type": "dict", "default": {}},
+    "first_start_folder": {"type": "path"},
     "roles": {
         "type": "list",
         "elements": "dict",
@@ -345,13 +362,9 @@ def _line_of(path: Path) -> str:
     return path.read_text("ascii").strip() if path.is_file() else ""
 
 
-def settings_of(params: dict[str, Any], memory: int) -> dict[str, str]:
-    """Give PostgreSQL's settings: those that follow from the memory, and over them those that were given."""
-    share = params["memory_share"]
-    if not LEAST_SHARE <= share <= MOST_SHARE:
-        raise postgres.PostgresError(f"memory_share must be between {LEAST_SHARE} and {MOST_SHARE}, not {share}.")
-    given = {name: _setting(value) for name, value in params["settings"].items()}
-    return {**postgres.memory_settings(memory, share), **given}
+def settings_of(params: dict[str, Any]) -> dict[str, str]:
+    """Give the PostgreSQL settings that were given, as the command line wants them."""
+    return {name: _setting(value) for name, value in params["settings"].items()}
 
 
 def _setting(value: Any) -> str:
@@ -361,18 +374,25 @@ def _setting(value: Any) -> str:
 
 
 def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
-    """Give the canonical specification of what the parameters ask for."""
+    """Give the canonical specification of what the parameters ask for on a host with this memory in bytes."""
+    share = params["memory_share"]
+    if not LEAST_SHARE <= share <= MOST_SHARE:
+        raise postgres.PostgresError(f"memory_share must be between {LEAST_SHARE} and {MOST_SHARE}, not {share}.")
+    mounts = [Mount(params["data_folder"], DATA_TARGET, read_only=False)]
+    if params["first_start_folder"]:
+        mounts.append(Mount(params["first_start_folder"], FIRST_START_TARGET, read_only=True))
     return ContainerSpec(
         name=params["name"],
         resource="postgis",
         image=params["image"],
         network=params["network"],
         network_aliases=(params["network_alias"],),
-        command=postgres.server_command(settings_of(params, memory)),
-        mounts=(Mount(params["data_folder"], DATA_TARGET, read_only=False),),
+        command=postgres.server_command(settings_of(params)),
+        environment={"POSTGIS_MEMORY_PERCENT": str(round(share * 100))},
+        mounts=tuple(mounts),
         tmpfs={**containers.TMPFS, "/run/postgresql": "uid=5432,gid=5432,mode=0755"},
         health=containers.health_timing(params),
-        shm_size=postgres.shared_memory_size(memory, params["memory_share"]),
+        shm_size=postgres.shared_memory_size(memory, share),
         stop_timeout=params["stop_timeout"],
         memory_limit=containers.memory_limit(params, memory),
         exclusive_folders=(params["data_folder"],),
@@ -414,7 +434,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")
-    result["settings"] = settings_of(module.params, memory)
+    result["settings"] = settings_of(module.params)
     result["database_changes"] = result.pop("content_changes")
     module.exit_json(**result)
 

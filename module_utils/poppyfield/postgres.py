@@ -1,4 +1,4 @@
-"""PostgreSQL's side of the database container: memory settings, roles, databases, extensions. Pure.
+"""PostgreSQL's side of the database container: its command, roles, databases, extensions. Pure.
 
 The running cluster is read with one psql call that answers in JSON, compared with what is wanted, and changed with
 psql scripts. A plaintext password never leaves the module: the cluster only ever sees SCRAM verifiers.
@@ -21,7 +21,6 @@ MIB = 1024 * 1024
 LOADING_SUFFIX = "__loading"
 MAX_IDENTIFIER = 63
 SCRAM_ITERATIONS = 4096
-MAX_CONNECTIONS = 40
 PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
 # A failed statement must not put a verifier into the container's log.
 QUIET_LOG = "SET log_statement = 'none'; SET log_min_error_statement = 'panic'; SET log_min_duration_statement = -1;"
@@ -57,31 +56,12 @@ class Database:
     initial_sql: str = ""
 
 
-# Memory -------------------------------------------------------------------------------------------------------------
+# The server's command -----------------------------------------------------------------------------------------------
 
 
-def memory_settings(ram: int, share: float) -> dict[str, str]:
-    """Give PostgreSQL's settings for its share of the host's memory, which is in bytes."""
-    budget = int(ram * share)
-    maintenance = _between(budget // 8, 16 * MIB, 256 * MIB)
-    return {
-        "max_connections": str(MAX_CONNECTIONS),
-        "shared_buffers": _mib(_between(budget // 2, 32 * MIB, 2048 * MIB)),
-        "effective_cache_size": _mib(_between(budget * 3 // 2, 64 * MIB, ram * 3 // 4)),
-        "work_mem": _mib(_between(budget // 4 // MAX_CONNECTIONS, 2 * MIB, 32 * MIB)),
-        "maintenance_work_mem": _mib(maintenance),
-        "autovacuum_work_mem": _mib(max(maintenance // 2, 16 * MIB)),
-        # A card or an SSD reads anywhere at the same speed, and wears with every checkpoint.
-        "random_page_cost": "1.1",
-        "checkpoint_timeout": "15min",
-        "max_wal_size": "512MB",
-        "wal_compression": "on",
-    }
-
-
-def shared_memory_size(ram: int, share: float) -> int:
-    """Give the size of /dev/shm, which parallel queries and index builds use."""
-    return _between(int(ram * share) // 4 // MIB * MIB, 64 * MIB, 512 * MIB)
+def shared_memory_size(memory: int, share: float) -> int:
+    """Give the size in bytes of /dev/shm, which parallel queries and index builds use, for this share of the memory."""
+    return max(64 * MIB, min(int(memory * share) // 4 // MIB * MIB, 512 * MIB))
 
 
 def server_command(settings: Mapping[str, str]) -> tuple[str, ...]:
@@ -92,14 +72,6 @@ def server_command(settings: Mapping[str, str]) -> tuple[str, ...]:
             raise PostgresError(f"{name!r} is not the name of a PostgreSQL setting.")
         words += ["-c", f"{name}={value}"]
     return tuple(words)
-
-
-def _between(value: int, low: int, high: int) -> int:
-    return max(low, min(value, high))
-
-
-def _mib(size: int) -> str:
-    return f"{size // MIB}MB"
 
 
 # The data folder ----------------------------------------------------------------------------------------------------
@@ -333,7 +305,7 @@ def _database_change(db: Database, state: ClusterState) -> Change | None:
         lines.append(f"DROP DATABASE {identifier(leftover)} WITH (FORCE);")
     if found["owner"] != db.owner:
         words.append(f"database {db.name}: owner {found['owner']} -> {db.owner}")
-        lines.append(f"ALTER DATABASE {name} OWNER TO {identifier(db.owner)};")
+        lines += [f"\\connect {connection(db.name)}", *_hand_over(db.name, found["owner"], db.owner)]
     if found["public"]:
         words.append(f"database {db.name}: no longer open to every role")
         lines.append(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;")
@@ -365,6 +337,34 @@ def _new_database(db: Database, state: ClusterState) -> Change:
     words.append(f"database {db.name}: first content loaded from {db.initial_sql}")
     lines += [f"SET SESSION AUTHORIZATION {identifier(db.owner)};", ""]
     return Change(tuple(words), "\n".join(lines), db.initial_sql, "\n".join(["", *finish]))
+
+
+OWNED = """
+    SELECT 'pg_namespace'::regclass AS catalog, oid, nspowner AS owner FROM pg_namespace WHERE nspname !~ '^pg_'
+    UNION ALL SELECT 'pg_class'::regclass, oid, relowner FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+    UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc
+    UNION ALL SELECT 'pg_type'::regclass, t.oid, typowner FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid
+        WHERE typtype IN ('d', 'e', 'r') OR c.relkind = 'c'
+"""
+"""What a user makes in a database: schemas, relations, routines and types; what belongs to one of these follows it."""
+
+
+def _hand_over(database: str, old: str, new: str) -> list[str]:
+    """Give a database, and what its owner owns in it, to another role, in one transaction. For psql, connected to it.
+
+    REASSIGN OWNED would not do: it refuses for postgres, and reaches into every other database of the old owner.
+    Object ids below 16384 are PostgreSQL's own; an extension keeps what it made; a sequence goes with its column.
+    """
+    return [
+        "BEGIN;",
+        "SELECT format('ALTER %s %s OWNER TO %I', o.type, o.identity, " + literal(new) + ")"
+        f" FROM ({OWNED}) w, pg_identify_object(w.catalog, w.oid, 0) o"
+        f" WHERE w.oid >= 16384 AND pg_get_userbyid(w.owner) = {literal(old)} AND NOT EXISTS ("
+        "SELECT FROM pg_depend d WHERE d.classid = w.catalog AND d.objid = w.oid AND (d.deptype = 'e'"
+        " OR d.deptype IN ('a', 'i') AND d.refobjsubid > 0)) \\gexec",
+        f"ALTER DATABASE {identifier(database)} OWNER TO {identifier(new)};",
+        "COMMIT;",
+    ]
 
 
 def _extension(name: str) -> str:

@@ -59,6 +59,54 @@ def test_a_databases_initial_sql_is_read_where_it_was_brought_on_the_pi(render: 
     assert databases[1] == {"name": "b", "owner": "gis", "extensions": ["postgis"], "initial_sql": None}
 
 
+def test_files_of_the_first_start_keep_their_names_on_the_pi(render: Render) -> None:
+    copies = render(
+        "postgis",
+        "{{ __postgis_first_start_copies }}",
+        postgis_first_start_files=["/laptop/10-gis.dump", "maps/20-gis.sql"],
+        postgis_data_folder="/data/postgis/data",
+    )
+    assert copies == ["/data/postgis/first-start/10-gis.dump", "/data/postgis/first-start/20-gis.sql"]
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [
+        ("gis.sql", True),
+        ("10-gis.dump", True),
+        ("20-gis.after the dump.sql.gz", True),
+        ("fleet-b.sql", True),
+        ("gis.backup", False),
+        ("10-.sql", False),
+        ("sql.gz", False),
+        ("my data.sql", False),
+    ],
+)
+def test_the_name_of_a_file_of_the_first_start_says_database_and_kind(render: Render, name: str, good: bool) -> None:
+    rule = "{{ name is match(__postgis_first_start_name) }}"
+    assert bool(render("postgis", rule, name=name)) is good
+
+
+def test_the_role_and_the_image_have_one_rule_for_these_names(render: Render) -> None:
+    entrypoint = Path(__file__).resolve().parents[2] / "images" / "postgis" / "entrypoint"
+    rule = render("postgis", "{{ __postgis_first_start_name }}")
+    assert f"first_start_name='{rule}'" in entrypoint.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "unsafe"),
+    [
+        ({"fsync": True, "synchronous_commit": "on", "jit": False}, []),
+        (
+            {"fsync": False, "full_page_writes": "off", "synchronous_commit": "local"},
+            ["fsync", "full_page_writes", "synchronous_commit"],
+        ),
+    ],
+)
+def test_settings_that_could_cost_data_are_named(render: Render, settings: dict[str, Any], unsafe: list[str]) -> None:
+    assert render("postgis", "{{ __postgis_unsafe_settings }}", postgis_settings=settings) == unsafe
+
+
 @pytest.mark.parametrize(
     ("memory_mb", "asked", "workers"), [(920, 0, 1), (1900, 0, 1), (3800, 0, 3), (7900, 0, 4), (7900, 2, 2)]
 )

@@ -112,10 +112,12 @@ POSTGIS_CHANGES: list[tuple[Json, str]] = [
         {"data_folder": "{folder}/other"},
         "mounts: /var/lib/postgresql/data: {folder}/data (read-write) -> {folder}/other (read-write)",
     ),
+    ({"first_start_folder": "{folder}/other"}, "mounts: /etc/poppyfield/first-start added"),
+    ({"memory_share": 0.2}, "environment: POSTGIS_MEMORY_PERCENT: 40 -> 20"),
     ({"memory_share": 0.2}, "shared memory: 402653184 -> 201326592"),
-    ({"settings": {"jit": False}}, "command: nothing -> jit=off"),
-    ({"settings": {"jit": True}}, "command: nothing -> jit=on"),
-    ({"settings": {"work_mem": "8MB"}}, "command: work_mem=9MB -> work_mem=8MB"),
+    ({"settings": {"jit": False}}, "command: nothing -> -c, jit=off"),
+    ({"settings": {"jit": True}}, "command: nothing -> -c, jit=on"),
+    ({"settings": {"work_mem": "8MB"}}, "command: nothing -> -c, work_mem=8MB"),
     ({"stop_timeout": 121}, "stop timeout: 120 -> 121"),
 ]
 CHANGES = [

@@ -157,7 +157,7 @@ def test_what_a_cut_off_load_left_is_dropped_and_done_again() -> None:
         ({"role": {"rolcanlogin": False}}, "role lizmap: LOGIN", "LOGIN"),
         ({"role": {"rolbypassrls": True}}, "role lizmap: NOBYPASSRLS", "NOBYPASSRLS"),
         ({"role": {"password": None}}, "role lizmap: password renewed", "PASSWORD 'SCRAM-SHA-256$"),
-        ({"database": {"owner": "postgres"}}, "database gis: owner postgres -> lizmap", 'OWNER TO "lizmap"'),
+        ({"database": {"owner": "old"}}, "database gis: owner old -> lizmap", 'DATABASE "gis" OWNER TO "lizmap"'),
         ({"database": {"public": True}}, "database gis: no longer open to every role", "FROM PUBLIC"),
         ({"extensions": frozenset()}, "database gis: extension postgis added", "CREATE EXTENSION"),
     ],
@@ -213,26 +213,12 @@ def test_an_answer_that_is_not_json_is_an_error() -> None:
         postgres.parse_state("hello")
 
 
-# Memory -------------------------------------------------------------------------------------------------------------
+# The server's command -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("ram", "buffers", "work"),
-    [(GIB, "204MB", "2MB"), (2 * GIB, "409MB", "5MB"), (4 * GIB, "819MB", "10MB"), (8 * GIB, "1638MB", "20MB")],
-)
-def test_memory_follows_the_pi(ram: int, buffers: str, work: str) -> None:
-    settings = postgres.memory_settings(ram, 0.4)
-    assert settings["shared_buffers"] == buffers
-    assert settings["work_mem"] == work
-
-
-@given(st.integers(512 * MIB, 64 * GIB), st.floats(0.05, 0.9))
-def test_the_settings_fit_into_the_memory(ram: int, share: float) -> None:
-    settings = postgres.memory_settings(ram, share)
-    size = {name: int(value.removesuffix("MB")) * MIB for name, value in settings.items() if value.endswith("MB")}
-    assert size["shared_buffers"] + size["maintenance_work_mem"] <= max(ram * share, 128 * MIB)
-    assert size["effective_cache_size"] <= ram
-    assert not set(settings) & {"fsync", "full_page_writes", "synchronous_commit"}
+@pytest.mark.parametrize(("memory", "size"), [(GIB // 2, 64), (4 * GIB, 409), (64 * GIB, 512)])
+def test_shared_memory_follows_the_memory_within_bounds(memory: int, size: int) -> None:
+    assert postgres.shared_memory_size(memory, 0.4) == size * MIB
 
 
 def test_the_command_is_sorted_and_refuses_what_is_no_setting() -> None:
@@ -369,6 +355,7 @@ def test_the_modules_parameters_become_the_specification(library: Library) -> No
         "data_folder": "/srv/data",
         "memory_share": 0.4,
         "settings": {"max_connections": 10, "jit": False},
+        "first_start_folder": "/srv/first-start",
         "health": None,
         "stop_timeout": 120,
         "memory_limit_share": 0.5,
@@ -376,6 +363,8 @@ def test_the_modules_parameters_become_the_specification(library: Library) -> No
     spec = module.spec_of(params, GIB)
     assert "max_connections=10" in spec.command
     assert "jit=off" in spec.command
+    assert spec.environment == {"POSTGIS_MEMORY_PERCENT": "40"}
+    assert [mount.read_only for mount in spec.mounts] == [False, True]
     assert spec.ports == ()
     assert spec.memory_limit == GIB // 2
     assert spec.exclusive_folders == ("/srv/data",)
