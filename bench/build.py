@@ -4,8 +4,8 @@
 - assisted: as the product builds, with the machine's own tools;
 - native: the same Dockerfiles for the machine's own architecture.
 
-All ways use the same packages, fetched beforehand, and none syncs each file to the disk. Each image is built from its first
-step (no cache of layers) upon the base of its own way. Writes build/bench/build.json and prints a table in Markdown.
+All ways use the same packages, fetched beforehand, and none syncs each file to the disk. Each image is built from its
+first step (no cache of layers) upon the base of its own way. Writes build/bench/build.json, prints a table in Markdown.
 """
 
 from __future__ import annotations
