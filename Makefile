@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test bench-modules
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test bench-modules bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,3 +49,7 @@ molecule: ## The production playbook on an emulated Pi, looked at from outside
 bench-modules: ## Our container modules beside community.docker's
 	$(SUDO) python3 bootstrap/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m bench.modules
+
+bench-memory: ## Memory of the images: make bench-memory IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
+	$(SUDO) python3 bootstrap/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m bench.memory $(IMAGES)
