@@ -12,10 +12,6 @@ Render = Callable[..., Any]
 TWO_ROLES = [{"name": "gis"}, {"name": "reader"}]
 
 
-def host(**facts: Any) -> dict[str, Any]:
-    return {"facts": {"architecture": "arm64", "memory_mb": 4000, **facts}}
-
-
 def test_the_engines_log_files_are_bounded_and_containers_survive_its_restart(render: Render) -> None:
     configuration = render("docker_engine", "{{ __docker_engine_configuration }}", docker_engine_log_max_size="5m")
     assert configuration["log-opts"] == {"max-size": "5m", "max-file": "3"}
@@ -56,16 +52,6 @@ def test_a_databases_initial_sql_is_read_where_it_was_brought_on_the_pi(render: 
     )
     assert databases[0]["initial_sql"] == "/data/postgis/initial/a.sql"
     assert databases[1] == {"name": "b", "owner": "gis", "extensions": ["postgis"], "initial_sql": None}
-
-
-@pytest.mark.parametrize(
-    ("memory_mb", "asked", "workers"), [(920, 0, 1), (1900, 0, 1), (3800, 0, 3), (7900, 0, 4), (7900, 2, 2)]
-)
-def test_processes_that_draw_follow_the_memory_unless_asked_for(
-    render: Render, memory_mb: int, asked: int, workers: int
-) -> None:
-    given = {"__raspberry_pi_host": host(memory_mb=memory_mb), "lizmap_qgis_workers": asked}
-    assert int(render("lizmap", "{{ __lizmap_workers }}", **given)) == workers
 
 
 def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_path: Path) -> None:
