@@ -17,7 +17,7 @@ from PIL import Image
 from tests.images import projects
 
 PREFIX = f"pf-images-test-{os.getpid()}-"
-START_SECONDS = 300
+START_SECONDS = 60
 REQUEST_SECONDS = 120
 HARDENED: dict[str, Any] = {
     "read_only": True,

@@ -289,10 +289,16 @@ def spatialite(folder: Path) -> Layer:
     """Write it as a view over a GeoPackage, computed by SpatiaLite: QGIS's virtual layer."""
     geopackage(folder)
     query = "SELECT name, hectares, st_intersection(geometry, buildmbr(0, 0, 90, 90, 4326)) AS geometry FROM source"
-    source = "/srv/projects/virtual/meadow.gpkg|layername=meadow"
-    return Layer(
-        f"?layer=ogr:{quote(source, safe='')}:source:UTF-8&query={quote(query)}&geometry=geometry:3:4326", "virtual"
-    )
+    return virtual_layer(query, "Polygon", "ogr:/srv/projects/virtual/meadow.gpkg|layername=meadow")
+
+
+def virtual_layer(query: str, geometry: str, source: str = "") -> Layer:
+    """Give a layer that SpatiaLite computes, perhaps from a source that the query calls source."""
+    provider, _, path = source.partition(":")
+    given = f"layer={provider}:{quote(path, safe='')}:source:UTF-8&" if source else ""
+    number = {"Point": 1, "Polygon": 3}[geometry]
+    where = f"?{given}query={quote(query)}&geometry=geometry:{number}:4326"
+    return Layer(where, "virtual", geometry=geometry, style=single_symbol(marker()) if geometry == "Point" else "")
 
 
 def postgis(_: Path) -> Layer:
