@@ -69,7 +69,7 @@ def run(postgis_image: str, lizmap_image: str, ram_mb: int, seconds: int) -> Jso
         containers = {"postgis": database, "lizmap": server}
         time.sleep(REST_SECONDS)
         fresh = look(containers)
-        load = Load(url, containers)
+        load = Load(f"{url}/ows/sample/france/", containers)
         load.run(seconds)
         time.sleep(REST_SECONDS)
         return {
@@ -126,7 +126,7 @@ class Load:
         with requests.Session() as session:
             while time.monotonic() < deadline:
                 began = time.monotonic()
-                answer = session.get(f"{self._url}/ows/sample/france/", params=request(count), timeout=120)
+                answer = session.get(self._url, params=request(count), timeout=120)
                 drawn = answer.headers.get("Content-Type") == "image/png"
                 with self._lock:
                     if drawn:

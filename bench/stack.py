@@ -19,7 +19,7 @@ from bench.playbook import ROOT, BenchError
 from module_utils.poppyfield.postgres import memory_settings, server_command
 
 SAMPLE = ROOT / "demo" / "sample"
-NETWORK, DATABASE, MAP = f"{PREFIX}stack", f"{PREFIX}stack-postgis", f"{PREFIX}stack-map"
+NETWORK, DATABASE, MAP, OTHER = (f"{PREFIX}stack{part}" for part in ("", "-postgis", "-map", "-other"))
 START_SECONDS = 300
 LIMIT_SHARE, DATABASE_SHARE = 0.75, 0.25
 """As the roles have them by default."""
@@ -52,7 +52,7 @@ def running(postgis_image: str, map_image: str, ram: int, **map_options: Any) ->
 
 
 def _clean(client: docker.DockerClient) -> None:
-    for name in (MAP, DATABASE):
+    for name in (OTHER, MAP, DATABASE):
         try:
             client.containers.get(name).remove(force=True)
         except NotFound:
