@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images-check bench-build bench-modules
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images-check bench-build bench-modules bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,3 +56,7 @@ bench-build: ## How long the images take to build: plain emulation, native tools
 bench-modules: ## Our container modules beside community.docker's
 	$(SUDO) python3 bootstrap/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m bench.modules
+
+bench-memory: ## Memory of the images: make bench-memory IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
+	$(SUDO) python3 bootstrap/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m bench.memory $(IMAGES)

@@ -78,13 +78,17 @@ options:
         type: str
         required: true
   qgis_workers:
-    description: Number of QGIS Server processes. Each needs about 250 MB.
+    description:
+      - Number of QGIS Server processes.
+      - With V(0) it follows from the memory that the container may use, one for each 700 MB, from 1 to 4.
     type: int
-    default: 1
+    default: 0
   php_children:
-    description: Greatest number of PHP processes.
+    description:
+      - Greatest number of PHP processes.
+      - With V(0) it follows from the memory that the container may use, two for each 700 MB, from 2 to 8.
     type: int
-    default: 4
+    default: 0
   server_name:
     description: Name of the server in a browser's address, if it has one.
     type: str
@@ -255,8 +259,8 @@ ARGUMENTS: dict[str, Any] = {
             "user": {"type": "str", "required": True},
         },
     },
-    "qgis_workers": {"type": "int", "default": 1},
-    "php_children": {"type": "int", "default": 4},
+    "qgis_workers": {"type": "int", "default": 0},
+    "php_children": {"type": "int", "default": 0},
     "server_name": {"type": "str", "default": ""},
     "stop_timeout": {"type": "int", "default": 30},
     "prove_beside": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
@@ -285,12 +289,13 @@ def environment_of(params: dict[str, Any]) -> dict[str, str]:
         "POSTGIS_PORT": str(database["port"]),
         "POSTGIS_DATABASE": database["name"],
         "POSTGIS_USER": database["user"],
-        "QGIS_SERVER_WORKERS": str(params["qgis_workers"]),
-        "PHP_CHILDREN": str(params["php_children"]),
     }
-    if params["server_name"]:
-        environment["SERVER_NAME"] = params["server_name"]
-    return environment
+    chosen = {
+        "QGIS_SERVER_WORKERS": params["qgis_workers"],
+        "PHP_CHILDREN": params["php_children"],
+        "SERVER_NAME": params["server_name"],
+    }
+    return environment | {name: str(value) for name, value in chosen.items() if value}
 
 
 def proof_of(params: dict[str, Any], memory: int) -> Proof | None:

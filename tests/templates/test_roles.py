@@ -13,10 +13,6 @@ Render = Callable[..., Any]
 TWO_ROLES = [{"name": "gis"}, {"name": "reader"}]
 
 
-def host(**facts: Any) -> dict[str, Any]:
-    return {"facts": {"architecture": "arm64", "memory_mb": 4000, **facts}}
-
-
 def test_the_engines_log_files_are_bounded_and_containers_survive_its_restart(render: Render) -> None:
     configuration = render("docker_engine", "{{ __docker_engine_configuration }}", docker_engine_log_max_size="5m")
     assert configuration["log-opts"] == {"max-size": "5m", "max-file": "3"}
@@ -105,16 +101,6 @@ def test_the_role_and_the_image_have_one_rule_for_these_names(render: Render) ->
 )
 def test_settings_that_could_cost_data_are_named(render: Render, settings: dict[str, Any], unsafe: list[str]) -> None:
     assert render("postgis", "{{ __postgis_unsafe_settings }}", postgis_settings=settings) == unsafe
-
-
-@pytest.mark.parametrize(
-    ("memory_mb", "asked", "workers"), [(920, 0, 1), (1900, 0, 1), (3800, 0, 3), (7900, 0, 4), (7900, 2, 2)]
-)
-def test_processes_that_draw_follow_the_memory_unless_asked_for(
-    render: Render, memory_mb: int, asked: int, workers: int
-) -> None:
-    given = {"__raspberry_pi_host": host(memory_mb=memory_mb), "lizmap_qgis_workers": asked}
-    assert int(render("lizmap", "{{ __lizmap_workers }}", **given)) == workers
 
 
 def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_path: Path) -> None:

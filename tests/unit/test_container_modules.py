@@ -94,8 +94,8 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"database": {"name": "gis", "user": "lizmap", "port": 5433}}, "environment: POSTGIS_PORT: 5432 -> 5433"),
     ({"database": {"name": "other", "user": "lizmap"}}, "environment: POSTGIS_DATABASE: gis -> other"),
     ({"database": {"name": "gis", "user": "reader"}}, "environment: POSTGIS_USER: lizmap -> reader"),
-    ({"qgis_workers": 2}, "environment: QGIS_SERVER_WORKERS: 1 -> 2"),
-    ({"php_children": 5}, "environment: PHP_CHILDREN: 4 -> 5"),
+    ({"qgis_workers": 2}, "environment: QGIS_SERVER_WORKERS added"),
+    ({"php_children": 5}, "environment: PHP_CHILDREN added"),
     ({"server_name": "pi.local"}, "environment: SERVER_NAME added"),
     ({"stop_timeout": 31}, "stop timeout: 30 -> 31"),
 ]

@@ -1,0 +1,163 @@
+"""The images run as the product runs them, and asked as browsers ask."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from PIL import Image
+
+from tests.images import projects
+
+PREFIX = f"pf-images-test-{os.getpid()}-"
+START_SECONDS = 60
+REQUEST_SECONDS = 120
+HARDENED: dict[str, Any] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "detach": True,
+}
+PASSWORD = "not a secret"
+
+
+class MapServer:
+    """A running container of the map server."""
+
+    def __init__(self, container: Any) -> None:
+        self.container = container
+        container.reload()
+        # A container without a network has no port.
+        ports = container.ports.get("8080/tcp")
+        self.url = f"http://127.0.0.1:{ports[0]['HostPort']}" if ports else ""
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """Ask the published port."""
+        return requests.get(self.url + path, timeout=REQUEST_SECONDS, **options)
+
+    def ows(self, project: str, **parameters: str) -> requests.Response:
+        """Ask one project's service; the answer is no error."""
+        answer = self.get(f"/ows/{project}/", params=parameters)
+        assert answer.ok, answer.text[:1000]
+        return answer
+
+    def wms(self, project: str, request: str = "GetMap", **changes: str) -> requests.Response:
+        """Ask a project for the ground in 200 by 100 pixels, or for what else WMS tells about it."""
+        box = f"{projects.WEST},{projects.SOUTH},{projects.EAST},{projects.NORTH}"
+        parameters = {
+            **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": request, "LAYERS": "meadow", "STYLES": ""},
+            **{"CRS": "CRS:84", "BBOX": box, "WIDTH": "200", "HEIGHT": "100", "FORMAT": "image/png", **changes},
+        }
+        return self.ows(project, **parameters)
+
+    def picture(self, project: str, request: str = "GetMap", **changes: str) -> Image.Image:
+        """Ask for a picture."""
+        return picture(self.wms(project, request, **changes))
+
+    def wfs(self, project: str, request: str, **changes: str) -> requests.Response:
+        """Ask a project for its features."""
+        parameters = {"SERVICE": "WFS", "VERSION": "1.1.0", "REQUEST": request, "TYPENAME": "meadow", **changes}
+        return self.ows(project, **parameters)
+
+    def run(self, *command: str) -> tuple[int, str]:
+        """Run a command in the container; return its exit code and what it wrote."""
+        code, output = self.container.exec_run(list(command))
+        return code, output.decode(errors="replace")
+
+    def log(self) -> str:
+        """Give everything that the container wrote."""
+        return str(self.container.logs().decode(errors="replace"))
+
+    def wait_until_healthy(self) -> None:
+        """Wait until the image's own health check is content."""
+        wait_until(lambda: self.run("healthcheck")[0] == 0, "the map server is healthy", self.log)
+
+
+def picture(answer: requests.Response) -> Image.Image:
+    """Read the picture in an answer."""
+    assert answer.headers["Content-Type"].startswith("image/"), answer.text[:1000]
+    return Image.open(io.BytesIO(answer.content)).convert("RGB")
+
+
+def wait_until(come: Callable[[], Any], what: str, log: Callable[[], str] = str) -> Any:
+    """Ask until the answer is true, and give it; fail with the log when it takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while not (answer := come()):
+        assert time.monotonic() < deadline, f"Not within {START_SECONDS} s: {what}.\n{log()[-3000:]}"
+        time.sleep(0.2)
+    return answer
+
+
+@contextmanager
+def map_server(image: str, folder: Path, network: str = "", **options: Any) -> Iterator[MapServer]:
+    """Run a map server that serves folder/projects; remove it afterwards."""
+    state, secret = folder / "state", folder / "password"
+    for path in (folder / "projects", state):
+        path.mkdir(exist_ok=True)
+    secret.write_text(PASSWORD, encoding="utf-8")
+    for path in (state, secret):
+        os.chown(path, 33, 33)
+    arguments = {
+        **HARDENED,
+        "name": f"{PREFIX}map-{time.monotonic_ns()}",
+        "network": network or "bridge",
+        "tmpfs": {"/tmp": "mode=1777", "/run": "uid=33,gid=33,mode=0755"},
+        "ports": {"8080/tcp": ("127.0.0.1", None)},
+        "volumes": [
+            f"{folder}/projects:/srv/projects:ro",
+            f"{state}:/srv/lizmap",
+            f"{secret}:/run/secrets/postgis_password:ro",
+        ],
+        **options,
+    }
+    container = docker.from_env().containers.run(image, **arguments)
+    try:
+        yield MapServer(container)
+    finally:
+        container.remove(force=True)
+
+
+@contextmanager
+def database(image: str, folder: Path, sql: str) -> Iterator[str]:
+    """Run PostGIS with what the SQL makes, on a network of its own; give the network's name.
+
+    Map servers on it connect with the values that MapServer's image has by default.
+    """
+    client = docker.from_env()
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    os.chown(data, 5432, 5432)
+    network = client.networks.create(f"{PREFIX}network")
+    container = client.containers.run(
+        image,
+        **HARDENED,
+        name=f"{PREFIX}postgis",
+        network=network.name,
+        tmpfs={"/tmp": "mode=1777", "/run/postgresql": "uid=5432,mode=0755"},
+        shm_size="128m",
+        volumes=[f"{data}:/var/lib/postgresql/data"],
+    )
+    network.disconnect(container)
+    network.connect(container, aliases=["postgis"])
+    try:
+        wait_until(lambda: container.exec_run("healthcheck").exit_code == 0, "PostGIS answers")
+        for name, words in (
+            ("postgres", f"CREATE ROLE lizmap LOGIN PASSWORD '{PASSWORD}'"),
+            ("postgres", "CREATE DATABASE postgis OWNER lizmap"),
+            ("postgis", "CREATE EXTENSION postgis"),
+            ("postgis", f"SET ROLE lizmap; {sql}"),
+        ):
+            command = ["psql", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", name, "-c", words]
+            code, output = container.exec_run(command)
+            assert code == 0, output.decode()
+        yield str(network.name)
+    finally:
+        container.remove(force=True)
+        network.remove()
