@@ -16,13 +16,12 @@ from docker.errors import NotFound
 
 from bench.contenders import PREFIX, Json
 from bench.playbook import ROOT, BenchError
-from module_utils.poppyfield.postgres import memory_settings, server_command
 
 SAMPLE = ROOT / "demo" / "sample"
 NETWORK, DATABASE, MAP, OTHER = (f"{PREFIX}stack{part}" for part in ("", "-postgis", "-map", "-other"))
 START_SECONDS = 300
-LIMIT_SHARE, DATABASE_SHARE = 0.75, 0.25
-"""As the roles have them by default."""
+LIMIT_SHARE = 0.75
+"""Of the memory of the machine, as the roles have it by default."""
 HARDENED: Json = {
     "detach": True,
     "read_only": True,
@@ -67,9 +66,9 @@ def _database(client: docker.DockerClient, image: str, folder: Path, ram: int, p
     os.chown(data, 5432, 5432)
     container: Any = client.containers.run(
         image,
-        list(server_command(memory_settings(ram, DATABASE_SHARE))),
         **HARDENED,
         name=DATABASE,
+        mem_limit=int(ram * LIMIT_SHARE),
         tmpfs={"/tmp": "mode=1777", "/run/postgresql": "uid=5432,mode=0755"},  # noqa: S108 - inside the container
         volumes=[f"{data}:/var/lib/postgresql/data", f"{SAMPLE}:/sample:ro"],
         shm_size="256m",
