@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images-check bench-build bench-modules bench-memory
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images images-check images-compare bench-build bench-modules bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,7 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint unit engine page molecule ## Everything that CI runs
+test: prepare-test lint unit engine page images molecule ## Everything that CI runs
 
 prepare-test:
 	$(SUDO) python3 bootstrap/prepare.py test
@@ -42,6 +42,12 @@ page: ## Tests of the map page that need no server
 
 images-check: ## What the images hold, and which of their packages have a security update: build/reports/images.json
 	$(SUDO) $(TEST)/python -m image_contents check $(IMAGES)
+
+images-compare: ## Whether the images are the same as built under emulation, and when built again
+	$(SUDO) $(TEST)/python -m image_contents compare
+
+images: ## The images for this machine's own architecture: what they can do, and how they behave
+	$(SUDO) $(TEST)/pytest tests/images --junitxml=build/reports/images-tests.xml
 
 docs: ## Write docs/modules.md anew, from the modules' own documentation
 	$(TEST)/python docs/modules.py

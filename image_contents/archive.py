@@ -17,9 +17,11 @@ from typing import IO, Any
 Json = dict[str, Any]
 
 UNPACKERS = {".zst": "zstd", ".gz": "gzip"}
+RECORD = "usr/share/poppyfield/packages"
+"""Where an image has the record of its packages: lines of name, version, architecture, SHA-256 of the .deb file."""
 # What tells of packages, their licences and where they came from.
 TELLING = re.compile(
-    r"var/lib/dpkg/status"
+    rf"var/lib/dpkg/status|{RECORD}"
     r"|(etc|usr/lib)/os-release"
     r"|usr/share/doc/[^/]+/copyright"
     r"|etc/apt/sources\.list(\.d/[^/]+)?"

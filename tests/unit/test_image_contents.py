@@ -8,6 +8,7 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from image_contents import __main__ as command
-from image_contents import archive, packages, report, sbom, updates
+from image_contents import archive, comparison, features, lock, packages, report, sbom, updates
 from image_contents.report import Subject
 
 ARM64, AMD64 = 183, 62
@@ -289,3 +290,31 @@ def test_the_newest_archive_of_each_image_is_checked(tmp_path: Path) -> None:
         os.utime(tmp_path / name, (age, age))
     found = command.newest(tmp_path / name for name in ages)
     assert [path.name for path in found] == ["map-arm64-1.tar.zst", "map-armhf-1.tar.gz"]
+
+
+def test_a_lock_holds_the_packages_of_all_images_of_a_set(tmp_path: Path) -> None:
+    dash, qgis = "dash\t1\tarm64\taa\n", "qgis\t3\tarm64\tbb\n"
+    saved(tmp_path, {archive.RECORD: dash}, name="poppyfield-postgis-trixie-arm64-0123456789ab.tar")
+    saved(tmp_path, {archive.RECORD: dash + qgis}, name="poppyfield-lizmap-trixie-arm64-ba9876543210.tar")
+    renamed = [path.rename(f"{path}.tar") for path in tmp_path.glob("*.tar")]
+    assert lock.locks(renamed) == {"trixie-arm64": dash + qgis}
+
+
+def test_images_of_different_times_make_no_lock() -> None:
+    with pytest.raises(archive.ArchiveError, match="different versions of dash"):
+        lock.text("trixie-arm64", ["dash\t1\tarm64\taa", "dash\t2\tarm64\tcc"])
+
+
+def test_two_trees_are_compared_by_content_permissions_owner_and_links(tmp_path: Path) -> None:
+    tree = comparison.entries(saved(tmp_path, {"same": b"1", "gone": b"2"}, {"changed": b"3", ".wh.gone": b""}))
+    assert set(tree) == {"same", "changed"}
+    other = {**tree, "changed": replace(tree["changed"], digest="x", mode=0o600), "new": tree["same"]}
+    found = comparison.compare(tree, other)
+    assert found.compared == len(other)
+    assert found.differing == {"changed": "mode, digest", "new": "only in the second"}
+
+
+def test_failed_tests_of_the_images_are_named(tmp_path: Path) -> None:
+    cases = '<testcase classname="images.a" name="x"/><testcase classname="images.a" name="y"><error/></testcase>'
+    (tmp_path / "report.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    assert features.tested(tmp_path / "report.xml") == {"tests": {"a": 2}, "failed": ["a::y"]}
