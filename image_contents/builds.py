@@ -17,16 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from module_utils.poppyfield.engine import BuildRequest, DockerCommand
 from module_utils.poppyfield.images import EMULATED_CPUS
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 REPOSITORY = "poppyfield-trial"
 PLATFORMS = {"arm64": "linux/arm64", "armhf": "linux/arm/v7", "amd64": "linux/amd64"}
-VERSIONS = {
-    "trixie": {"POSTGRESQL_VERSION": "17", "PHP_VERSION": "8.4"},
-    "bookworm": {"POSTGRESQL_VERSION": "15", "PHP_VERSION": "8.2"},
-}
+PROFILES = IMAGES.parent / "roles" / "arm_images" / "vars" / "main.yml"
 # Image -> its context and target. The last has what Lizmap needs; Lizmap's own archive is no part of it.
 SUBJECTS = {
     "base": ("base", ""),
@@ -70,6 +69,7 @@ class Builds:
 
     def __init__(self, profile: str, folder: Path) -> None:
         self._profile = profile
+        self._versions = yaml.safe_load(PROFILES.read_text(encoding="utf-8"))["__arm_images_profiles"][profile]
         self._docker = DockerCommand.find()
         self._folder = folder
         for name in ("base", "postgis", "lizmap", "tools"):
@@ -94,7 +94,8 @@ class Builds:
         """Build an image, under another name if one is given; give its reference."""
         context, target = SUBJECTS[subject]
         arguments = {
-            **VERSIONS[self._profile],
+            "POSTGRESQL_VERSION": self._versions["postgresql"],
+            "PHP_VERSION": self._versions["php"],
             "TOOLS_IMAGE": self.reference(way, "tools"),
             "TOOLS_PLATFORM": PLATFORMS[way.tools],
             "BASE_IMAGE": self.reference(way, "base"),
