@@ -197,11 +197,12 @@ def table(report: Json) -> str:
             title = f"{moment}: {figure.removesuffix('_mb')}".replace("_", " ")
             lines.append(f"| {title} | {values[0]} | {values[1]} | {round(sum(values), 1)} |")
     load = report["load"]
-    at_rest = sum(report["at_rest_after_start"][name]["usage_mb"] for name in ("postgis", "lizmap"))
+    # Without the files that were read: the kernel gives up their place when it is needed.
+    at_rest = sum(report["at_rest_after_start"][name]["pss_mb"] for name in ("postgis", "lizmap"))
     return "\n".join(lines) + (
         f"\n\n{report['qgis_server_workers']} QGIS Server workers; {load['maps_per_second']} maps a second, "
         f"median {load['median_seconds']} s, 95 % within {load['p95_seconds']} s, {load['failures']} failures. "
-        f"The goal, {GOAL_AT_REST_MB} MB at rest, is {'met' if at_rest < GOAL_AT_REST_MB else 'not met'}."
+        f"The goal, {GOAL_AT_REST_MB} MB at rest (PSS), is {'met' if at_rest < GOAL_AT_REST_MB else 'not met'}."
     )
 
 
