@@ -45,7 +45,7 @@ def test_a_process_is_looked_at_and_one_that_has_ended_is_not() -> None:
     assert memory.process_memory(Path("/proc/999999999")) is None
 
 
-@pytest.mark.parametrize(("usage", "words"), [(249.0, "is met."), (250.0, "is not met.")])
+@pytest.mark.parametrize(("usage", "words"), [(289.0, "is met."), (289.5, "is not met.")])
 def test_the_goal_counts_both_containers_at_rest(usage: float, words: str) -> None:
     told = memory.table(report(usage))
     assert f"| at rest after start: usage | {usage} | 100.5 | {usage + 100.5} |" in told
