@@ -9,6 +9,7 @@ Each is built from its first step, without Docker's cache of layers, upon the ba
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -23,7 +24,8 @@ from module_utils.poppyfield.engine import BuildRequest, DockerCommand
 from module_utils.poppyfield.images import EMULATED_CPUS
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
-REPOSITORY = "poppyfield-trial"
+REPOSITORY = f"poppyfield-trial-{os.getpid()}"
+"""Of this process: another one may build at the same time."""
 PLATFORMS = {"arm64": "linux/arm64", "armhf": "linux/arm/v7", "amd64": "linux/amd64"}
 PROFILES = IMAGES.parent / "roles" / "arm_images" / "vars" / "main.yml"
 # Image -> its context and target. The last has what Lizmap needs; Lizmap's own archive is no part of it.
