@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from bootstrap.prepare import cache_folder
 from image_contents import builds, comparison, features, lock, report
 from image_contents.archive import ArchiveError, read
 from image_contents.report import Subject
+from module_utils.poppyfield.engine import DockerCommand, EngineError
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
@@ -120,7 +120,7 @@ def write_report(name: str, content: dict[str, object]) -> None:
 
 def cache() -> Path:
     """Return where the build keeps the archives, unless arm_images_cache_folder says otherwise."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poppyfield" / "images"
+    return cache_folder() / "images"
 
 
 def newest(archives: Iterable[Path]) -> list[Path]:
@@ -132,22 +132,18 @@ def newest(archives: Iterable[Path]) -> list[Path]:
 @contextmanager
 def archive(name: str) -> Iterator[Path]:
     """Give the archive that is named, or one made for the time being of an image of the engine."""
-    with ExitStack() as stack:
-        if Path(name).is_file():
-            yield Path(name)
-            return
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="poppyfield-image-"))
+    if Path(name).is_file():
+        yield Path(name)
+        return
+    with tempfile.TemporaryDirectory(prefix="poppyfield-image-") as folder:
         path = Path(folder) / f"{name.replace('/', '-').replace(':', '-')}.tar.zst"
-        save(name, path)
+        try:
+            DockerCommand.find().save(name, path)
+        except EngineError as error:
+            raise ArchiveError(
+                f"{name} is neither an archive nor an image of this machine's Docker Engine. {error}"
+            ) from error
         yield path
-
-
-def save(reference: str, path: Path) -> None:
-    """Save an image of this machine's engine, compressed as the build compresses its archives."""
-    with path.open("wb") as target, subprocess.Popen(["docker", "save", reference], stdout=subprocess.PIPE) as saving:
-        packed = subprocess.run(["zstd", "-q", "-T0", "-3", "-c"], stdin=saving.stdout, stdout=target, check=False)
-    if saving.returncode or packed.returncode:
-        raise ArchiveError(f"{reference} is neither an archive nor an image of this machine's Docker Engine.")
 
 
 if __name__ == "__main__":

@@ -95,10 +95,10 @@ def read(archive: Path) -> Image:
     """Read an archive (.tar, .tar.gz, .tar.zst) that holds one image; raise ArchiveError when it cannot be read."""
     try:
         with unpacked(archive) as plain, tarfile.open(fileobj=plain) as tar:
-            manifest = json.load(_content(tar, "manifest.json"))[0]
-            config = json.load(_content(tar, manifest["Config"]))
+            manifest = json.load(content(tar, "manifest.json"))[0]
+            config = json.load(content(tar, manifest["Config"]))
             files = Files()
-            sizes = [_add_layer(_content(tar, name), files) for name in manifest["Layers"]]
+            sizes = [_add_layer(content(tar, name), files) for name in manifest["Layers"]]
     except (OSError, EOFError, LookupError, ValueError, tarfile.TarError, zlib.error) as error:
         raise ArchiveError(
             f"{archive} is not the whole archive of an image ({error}): build the image again."
@@ -124,11 +124,12 @@ def unpacked(archive: Path) -> Iterator[IO[bytes]]:
         yield plain
 
 
-def _content(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    content = tar.extractfile(name)
-    if content is None:
+def content(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    """Give a member's content; raise KeyError when it has none."""
+    found = tar.extractfile(name)
+    if found is None:
         raise KeyError(name)
-    return content
+    return found
 
 
 def _add_layer(stream: IO[bytes], files: Files) -> int:
@@ -157,10 +158,10 @@ def _add(layer: tarfile.TarFile, member: tarfile.TarInfo, path: str, files: File
     if member.issym() and path.startswith(DOCUMENTATION):
         files.links[path] = member.linkname
     elif member.isreg() or member.islnk():
-        content = _content(layer, member.name)
+        stream = content(layer, member.name)
         if TELLING.fullmatch(path):
-            files.texts[path] = content.read()
-        elif (header := content.read(ELF_HEADER_BYTES)).startswith(ELF_MAGIC):
+            files.texts[path] = stream.read()
+        elif (header := stream.read(ELF_HEADER_BYTES)).startswith(ELF_MAGIC):
             files.elf_machines[path] = elf_machine(header)
 
 

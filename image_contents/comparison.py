@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from image_contents.archive import OPAQUE, WHITEOUT, Json, unpacked
+from image_contents.archive import OPAQUE, WHITEOUT, Json, content, unpacked
 from image_contents.builds import Builds, Ways
 
 EXPECTED: Mapping[str, str] = {}
@@ -88,9 +88,9 @@ def entries(archive: Path) -> dict[str, Entry]:
     """Read what an image's archive holds, by path without a leading slash, its layers laid over one another."""
     tree: dict[str, Entry] = {}
     with unpacked(archive) as plain, tarfile.open(fileobj=plain) as tar:
-        manifest = json.load(_member(tar, "manifest.json"))[0]
+        manifest = json.load(content(tar, "manifest.json"))[0]
         for layer in manifest["Layers"]:
-            _lay_over(tree, _member(tar, layer))
+            _lay_over(tree, content(tar, layer))
     return tree
 
 
@@ -115,18 +115,11 @@ def _remove(tree: dict[str, Entry], folder: PurePosixPath) -> None:
 
 def _entry(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     regular = member.isreg() or member.islnk()
-    digest = hashlib.sha256(_member(layer, member.name).read()).hexdigest() if regular else ""
+    digest = hashlib.sha256(content(layer, member.name).read()).hexdigest() if regular else ""
     kind = "0" if regular else member.type.decode()
     return Entry(
         kind, member.mode & 0o7777, (member.uid, member.gid), member.linkname if member.issym() else "", digest
     )
-
-
-def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    content = tar.extractfile(name)
-    if content is None:
-        raise KeyError(name)
-    return content
 
 
 def _reason(path: str) -> str:
