@@ -1,7 +1,7 @@
-"""`python -m bench.build [PROFILE [ARCHITECTURE]]`: how long the images take to build in three ways, side by side.
+"""`python -m bench.build [PROFILE ...]`: how long the images take to build in three ways, side by side.
 
 image_contents/builds.py says which. All ways use the same packages, fetched beforehand, and none syncs each file to the
-disk. Writes build/bench/build.json and prints a table in Markdown.
+disk. Writes build/bench/build.json, where the profiles of earlier runs stay, and prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -19,26 +19,33 @@ from typing import Any
 from image_contents.builds import SUBJECTS, Builds, Ways, own_architecture, prepared, ways
 
 Json = dict[str, Any]
+ARCHITECTURES = {"trixie": "arm64", "bookworm": "armhf"}
+"""Profile -> the architecture that it is timed for: the one that its Pis most likely have."""
 REPORT = Path(__file__).resolve().parents[1] / "build" / "bench" / "build.json"
 
 
 def main() -> int:
     """Run the benchmark; return the exit status."""
-    profile, target = [*sys.argv[1:], *["trixie", "arm64"][len(sys.argv) - 1 :]][:2]
-    with prepared(profile) as builds:
-        tools, rows = measure(builds, ways(own_architecture(), target))
-    report = {
+    for profile in sys.argv[1:] or ARCHITECTURES:
+        target = ARCHITECTURES[profile]
+        with prepared(profile) as builds:
+            tools, rows = measure(builds, ways(own_architecture(), target))
+        record(profile, {"architecture": target, "tools_s": tools, "images": rows})
+        print(f"\n{profile}, {target}\n\n{table(rows)}\n\nThe tools are made once: {tools:.0f} s.")
+    print(f"Every figure: {REPORT.relative_to(REPORT.parents[2])}")
+    return 0
+
+
+def record(profile: str, figures: Json) -> None:
+    """Put the figures of a profile into the report, in the place of earlier ones, with the machine and the date."""
+    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+    report[profile] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()},
-        "profile": profile,
-        "architecture": target,
-        "tools_s": tools,
-        "images": rows,
+        **figures,
     }
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"\n{table(rows)}\n\nThe tools are made once: {tools:.0f} s. Every figure: build/bench/build.json")
-    return 0
 
 
 def measure(builds: Builds, in_ways: Ways) -> tuple[float, dict[str, Json]]:
