@@ -177,7 +177,7 @@ reasons:
   returned: always
   type: list
   elements: str
-  sample: ["repository fields: edit: nobody -> mappers"]
+  sample: ["repository fields: edit: none -> mappers"]
 removed:
   description: Names of the repositories that were removed.
   returned: always

@@ -239,8 +239,8 @@ class _Resource:
         if names:
             self.plan.before[self.title] = {name: before[name] for name in names if name in before}
             self.plan.after[self.title] = {name: after[name] for name in names}
-            for name in names:
-                self.plan.reasons.append(f"{self.title}: {name}: {_words(before.get(name))} -> {_words(after[name])}")
+        for name in names:
+            self.plan.reasons.append(f"{self.title}: {name}: {_words(before.get(name))} -> {_words(after[name])}")
 
     def set_rights(self, wanted: Iterable[Right], now: Iterable[Right]) -> None:
         """Take rights away first, so that at no moment somebody has more than is wanted or was there."""
@@ -253,7 +253,7 @@ class _Resource:
 
 def _words(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(value) or "nobody"
+        return ", ".join(value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value) if value not in (None, "") else "nothing"
