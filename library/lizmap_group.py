@@ -136,10 +136,7 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap.one_or_many("name", "groups"))
-    groups = [
-        Group(entry["name"], entry["state"], entry["label"], entry["rights"])
-        for entry in lizmap.entries(module.params, "groups")
-    ]
+    groups = [Group.of(entry) for entry in lizmap.entries(module.params, "groups")]
     purge = module.params["purge"]
     module.exit_json(**lizmap.run(module, lambda state: plan_groups(groups, state, purge=purge)))
 

@@ -191,7 +191,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield import lizmap
 from ansible.module_utils.poppyfield.lizmap_accounts import RIGHTS, Plan, Repository, State, plan_repositories
 
-PROJECTS = "/srv/projects"
 NAMES: dict[str, Any] = {"type": "list", "elements": "str"}
 
 FIELDS: dict[str, Any] = {
@@ -218,26 +217,10 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def repository_of(entry: dict[str, Any]) -> Repository:
-    """Give the wanted repository."""
-    rights = {name: entry[name] for name in RIGHTS if entry[name] is not None}
-    others = {name: [who] if isinstance(who, str) else who for name, who in entry["rights"].items()}
-    return Repository(
-        key=entry["key"],
-        path=entry["path"] or f"{PROJECTS}/{entry['key']}/",
-        state=entry["state"],
-        label=entry["label"],
-        themes=entry["themes"],
-        allowed_origins=entry["allowed_origins"],
-        embedding_origins=entry["embedding_origins"],
-        rights={**rights, **others},
-    )
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap.one_or_many("key", "repositories"))
-    repositories = [repository_of(entry) for entry in lizmap.entries(module.params, "repositories")]
+    repositories = [Repository.of(entry) for entry in lizmap.entries(module.params, "repositories")]
     purge = module.params["purge"]
 
     def planner(state: State) -> Plan:

@@ -191,16 +191,7 @@ def user_of(entry: dict[str, Any], *, file_may_be_missing: bool) -> User:
     password = None
     if entry["password_file"] and entry["state"] != "absent":
         password = password_in(Path(entry["password_file"]), may_be_missing=file_may_be_missing)
-    return User(
-        login=entry["login"],
-        state=entry["state"],
-        email=entry["email"],
-        groups=entry["groups"],
-        rights=entry["rights"],
-        password=password,
-        password_file=entry["password_file"] or "",
-        always_this_password=entry["update_password"] == "always",  # noqa: S105 - the name of an option
-    )
+    return User.of(entry, password)
 
 
 def password_in(path: Path, *, may_be_missing: bool) -> str:

@@ -8,7 +8,7 @@ in __anonymous. Rights on a repository are decided with the repository, all othe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,8 @@ MAX_PASSWORD = 72
 """Bytes of a password that bcrypt takes into account."""
 MAX_LOGIN = 50
 MAX_LABEL = 150
+PROJECTS = "/srv/projects"
+"""Where the projects are in the container."""
 
 RIGHTS = {
     "view": "lizmap.repositories.view",
@@ -136,6 +138,20 @@ class User:
     password_file: str = ""
     always_this_password: bool = True
 
+    @classmethod
+    def of(cls, entry: Json, password: str | None) -> User:
+        """Read the options of lizmap_user."""
+        return cls(
+            login=entry["login"],
+            state=entry.get("state") or "present",
+            email=entry.get("email"),
+            groups=entry.get("groups"),
+            rights=entry.get("rights"),
+            password=password,
+            password_file=entry.get("password_file") or "",
+            always_this_password=entry.get("update_password") != "on_create",
+        )
+
 
 @dataclass(frozen=True)
 class Group:
@@ -145,6 +161,11 @@ class Group:
     state: str = "present"
     label: str | None = None
     rights: Sequence[str] | None = None
+
+    @classmethod
+    def of(cls, entry: Json) -> Group:
+        """Read the options of lizmap_group."""
+        return cls(entry["name"], entry.get("state") or "present", entry.get("label"), entry.get("rights"))
 
 
 @dataclass(frozen=True)
@@ -160,6 +181,21 @@ class Repository:
     embedding_origins: Sequence[str] | None = None
     rights: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Groups, users and keywords by the short or full name of a right."""
+
+    @classmethod
+    def of(cls, entry: Json) -> Repository:
+        """Read the options of lizmap_repository."""
+        given = {**{name: entry.get(name) for name in RIGHTS}, **(entry.get("rights") or {})}
+        return cls(
+            key=entry["key"],
+            path=entry.get("path") or f"{PROJECTS}/{entry['key']}/",
+            state=entry.get("state") or "present",
+            label=entry.get("label"),
+            themes=entry.get("themes"),
+            allowed_origins=entry.get("allowed_origins"),
+            embedding_origins=entry.get("embedding_origins"),
+            rights={name: [who] if isinstance(who, str) else who for name, who in given.items() if who is not None},
+        )
 
 
 # The plan -----------------------------------------------------------------------------------------------------------
@@ -692,3 +728,52 @@ def check_password(password: str, where: str) -> str:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+# The inventory ------------------------------------------------------------------------------------------------------
+
+
+def inventory_problems(users: Sequence[Json], groups: Sequence[Json], repositories: Sequence[Json]) -> list[str]:
+    """Give a sentence for each entry that a new Lizmap could not have, when it has all the others."""
+    new = State.of_new_lizmap()
+    present = [entry for entry in users if entry.get("state") != "absent"]
+    names = [entry["name"] for entry in groups if entry.get("state") != "absent"]
+    logins = [entry["login"] for entry in present]
+    everything = State(
+        groups={
+            **new.groups,
+            **{name: {"name": name, "type": 0} for name in names},
+            **{private_group(login): {"name": login, "type": PRIVATE_GROUP} for login in logins},
+        },
+        users={login: {"email": "", "status": VALID, "password_matches": True} for login in logins},
+        members=frozenset(
+            (entry["login"], group)
+            for entry in present
+            for group in {*(entry.get("groups") or ()), *new.default_groups()}
+        ),
+        known=False,
+    )
+    with_groups = State(groups=everything.groups, known=False)
+    checks: list[tuple[str, Sequence[Json], Callable[[Sequence[Json]], object]]] = [
+        ("groups", groups, lambda some: plan_groups([Group.of(entry) for entry in some], new)),
+        ("users", users, lambda some: plan_users([User.of(entry, "some") for entry in some], with_groups)),
+        (
+            "projects",
+            repositories,
+            lambda some: plan_repositories([Repository.of(entry) for entry in some], everything),
+        ),
+    ]
+    problems = []
+    for kind, entries, check in checks:
+        # Each alone, so that all mistakes are told at once; then together, for what is there twice.
+        found = [problem for entry in entries if (problem := _problem(check, [entry]))]
+        problems += [f"lizmap_{kind}: {problem}" for problem in found or [_problem(check, entries)] if problem]
+    return problems
+
+
+def _problem(check: Callable[[Sequence[Json]], object], entries: Sequence[Json]) -> str:
+    try:
+        check(entries)
+    except LizmapError as error:
+        return str(error)
+    return ""

@@ -12,8 +12,6 @@ error_reporting(E_ALL & ~E_DEPRECATED & ~E_USER_DEPRECATED);
 ini_set('display_errors', 'stderr');
 // An error tells where it happened, not the arguments, among which are passwords.
 ini_set('zend.exception_ignore_args', '1');
-// The services get this from the entrypoint; a command that is run in the container does not.
-putenv('PGSERVICEFILE=/run/poppyfield/pg_service.conf');
 
 const LIZMAP = '/usr/share/lizmap/lizmap';
 const CONFIG = LIZMAP.'/var/config';

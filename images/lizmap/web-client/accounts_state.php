@@ -3,7 +3,8 @@
 // What there is in Lizmap: read from its tables and its configuration, without starting Lizmap, which takes a second on
 // a Pi. The tables are the same in SQLite and in PostgreSQL.
 
-const OURS = '/srv/lizmap/made-by-poppyfield.json';
+// With Lizmap's own configuration, so that an upgrade or a backup takes it along.
+const OURS = CONFIG.'/made-by-poppyfield.json';
 
 /** Everything that Poppyfield's modules compare; of the passwords, whether each is the one of its user. */
 function read_state(array $passwords): array
