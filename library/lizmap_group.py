@@ -78,6 +78,7 @@ attributes:
     description: Shows what differs of each group, and all of one that is added or removed.
   idempotent:
     support: full
+    description: A group that is as it should be stays so.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """

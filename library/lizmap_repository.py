@@ -148,6 +148,7 @@ attributes:
     description: Shows what differs of each repository and its rights, and all of one that is added or removed.
   idempotent:
     support: full
+    description: A repository that is as it should be stays so.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
