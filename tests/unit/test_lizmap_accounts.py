@@ -439,12 +439,15 @@ def test_rights_that_an_earlier_repository_left_are_not_inherited(
     assert names.index("acl2:remove") < names.index("repository:create")
 
 
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("denied", [False, True])
 def test_leftover_rights_of_a_repository_that_is_gone_are_removed(
-    predict_and_run: Run, lizmap: FakeLizmap, people: None
+    predict_and_run: Run, lizmap: FakeLizmap, denied: bool
 ) -> None:
-    lizmap.rights["guests", "lizmap.repositories.view", "fields"] = False
+    lizmap.rights["guests", "lizmap.repositories.view", "fields"] = denied
     assert predict_and_run("lizmap_repository", key="fields", state="absent")["changed"]
     assert lizmap.rights_on("fields") == {}
+    assert not predict_and_run("lizmap_repository", key="fields", state="absent")["changed"]
 
 
 def test_repositories_that_were_made_here_and_are_no_longer_listed_are_removed(
