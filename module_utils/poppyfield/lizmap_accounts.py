@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Json = dict[str, Any]
@@ -67,6 +67,8 @@ class State:
     ours: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Names of what Poppyfield made, by kind."""
     known: bool = True
+    place: str = "in this Lizmap"
+    """Where these groups and users are, for messages."""
 
     @classmethod
     def of(cls, document: Json) -> State:
@@ -669,7 +671,7 @@ def _check_groups(what: str, groups: Iterable[str], state: State, plan: Plan, *,
             else sorted(name for name, known in state.groups.items() if known["type"] != PRIVATE_GROUP)
         )
         missing = f"user {shown(group).removeprefix(USER_PREFIX)}" if is_user else f"group {group}"
-        message = f"The {what}: there is no {missing} in this Lizmap. There are {', '.join(there) or 'none'}."
+        message = f"The {what}: there is no {missing} {state.place}. There are {', '.join(there) or 'none'}."
         if not lenient:
             raise LizmapError(message)
         plan.warnings.append(f"{message} An earlier task of a real run may make it.")
@@ -752,8 +754,9 @@ def inventory_problems(users: Sequence[Json], groups: Sequence[Json], repositori
             for group in {*(entry.get("groups") or ()), *new.default_groups()}
         ),
         known=False,
+        place="in lizmap_groups and lizmap_users",
     )
-    with_groups = State(groups=everything.groups, known=False)
+    with_groups = replace(everything, users={}, members=frozenset())
     checks: list[tuple[str, Sequence[Json], Callable[[Sequence[Json]], object]]] = [
         ("groups", groups, lambda some: plan_groups([Group.of(entry) for entry in some], new)),
         ("users", users, lambda some: plan_users([User.of(entry, "some") for entry in some], with_groups)),
