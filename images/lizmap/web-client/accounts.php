@@ -12,6 +12,11 @@ error_reporting(E_ALL & ~E_DEPRECATED & ~E_USER_DEPRECATED);
 ini_set('display_errors', 'stderr');
 // An error tells where it happened, not the arguments, among which are passwords.
 ini_set('zend.exception_ignore_args', '1');
+set_exception_handler(function (Throwable $error): void {
+    fwrite(STDERR, $error->getMessage()."\n");
+
+    exit(1);
+});
 
 const LIZMAP = '/usr/share/lizmap/lizmap';
 const CONFIG = LIZMAP.'/var/config';
