@@ -57,7 +57,8 @@ def keep(server: Lizmap, run_module: Run) -> Iterator[Run]:  # noqa: F811 - the 
 
     yield run
     for name, many in (("repository", "repositories"), ("user", "users"), ("group", "groups")):
-        run(name, **{many: []}, purge=True)
+        done = run_module(f"lizmap_{name}", container=server.container.name, purge=True, **{many: []})
+        assert "failed" not in done, done["msg"]
 
 
 @pytest.fixture
