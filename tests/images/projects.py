@@ -47,9 +47,13 @@ class Layer:
     """EPSG's number of the data's reference system."""
     style: str = ""
     """QGIS's XML of how it is drawn; nothing is POPPY all over."""
+    fields: tuple[str, ...] = ()
+    """Names of the fields, which Lizmap wants to know before it reads a layer in PostGIS."""
 
     def xml(self) -> str:
         """Give it as QGIS saves it."""
+        widget = '<editWidget type="TextEdit"><config><Option/></config></editWidget>'
+        fields = "".join(f'<field name="{name}" configurationFlags="None">{widget}</field>' for name in self.fields)
         kind = f'type="vector" geometry="{self.geometry}"' if self.geometry else 'type="raster"'
         style = self.style or (single_symbol(fill(POPPY)) if self.geometry else "")
         return f"""
@@ -61,6 +65,7 @@ class Layer:
       <srs>{crs(self.crs)}</srs>
       <provider encoding="{self.encoding}">{self.provider}</provider>
       <map-layer-style-manager current="default"><map-layer-style name="default"/></map-layer-style-manager>
+      <fieldConfiguration>{fields}</fieldConfiguration>
       {style}
     </maplayer>"""
 
@@ -320,6 +325,7 @@ def postgis(_: Path) -> Layer:
     return Layer(
         "service='poppyfield' key='id' srid=4326 type=Polygon table=\"public\".\"meadow\" (geom)",
         "postgres",
+        fields=("id", "name", "hectares"),
     )
 
 

@@ -67,10 +67,11 @@ class Lizmap(MapServer):
         return output
 
     def publish(self, repository: str, *groups: str) -> None:
-        """Publish a folder of projects to these groups."""
+        """Publish a folder of projects to these groups, and let them have its features."""
         self.console("repository:create", repository, repository.title(), f"/srv/projects/{repository}/")
         for group in groups:
-            self.console("acl2:add", group, "lizmap.repositories.view", repository)
+            for right in ("lizmap.repositories.view", "lizmap.tools.layer.export"):
+                self.console("acl2:add", group, right, repository)
 
     def setting(self, file: str, section: str, name: str) -> str | None:
         """Read a setting as PHP does; the section "global" is what stands above all sections."""

@@ -51,9 +51,16 @@ def test_a_map_tells_what_it_has(server: Lizmap) -> None:
     assert list(configuration["layers"]) == ["meadow"]
     capabilities = server.service(SERVICE="WMS", VERSION="1.3.0", REQUEST="GetCapabilities")
     assert "<Name>meadow</Name>" in capabilities.text
-    # Not where QGIS Server is inside the container.
-    assert "127.0.0.1:8081" not in capabilities.text
-    assert f"{server.url}/index.php/lizmap/service?" in capabilities.text
+    # Where it is asked for, not where QGIS Server is inside the container.
+    assert ":8081" not in capabilities.text
+    assert ":8080" not in capabilities.text
+    assert f'xlink:href="{server.url}/index.php/lizmap/service?' in capabilities.text
+
+
+def test_addresses_have_the_name_and_the_port_that_the_browser_used(server: Lizmap) -> None:
+    for host in ("pi.example", "pi.example:8000"):
+        address = f'"http://{host}/index.php/view/embed?'
+        assert address in server.page(headers={"Host": host}).text
 
 
 def test_a_feature_comes_from_postgis(server: Lizmap) -> None:
