@@ -37,6 +37,11 @@ options:
       value:
         description: The secret, when it is not to be random. One line of printable ASCII characters.
         type: str
+  purge:
+    description:
+      - A pattern of paths, such as C(/etc/poppyfield/secrets/lizmap_user_*). Files like it that are not among
+        O(secrets) are removed.
+    type: path
   length:
     description: Number of characters of a random secret. Each has six bits of randomness.
     type: int
@@ -51,7 +56,7 @@ attributes:
     description: Works on a bare host too, where neither folders nor users exist yet.
   diff_mode:
     support: full
-    description: Shows which files are made, renewed or corrected, never their content.
+    description: Shows which files are made, renewed, corrected or removed, never their content.
   idempotent:
     support: full
     description: A secret that exists is kept.
@@ -73,6 +78,12 @@ EXAMPLES = r"""
         owner: "33"
         value: "{{ lizmap_admin_password }}"
   no_log: true
+
+- name: Keep one password for each user, and none of those who left
+  secret_files:
+    secrets:
+      - path: /etc/poppyfield/secrets/lizmap_user_anna
+    purge: /etc/poppyfield/secrets/lizmap_user_*
 """
 
 RETURN = r"""
@@ -86,7 +97,9 @@ files:
       description: Path of the file.
       type: str
     action:
-      description: One of V(created), V(renewed) (another value), V(corrected) (owner, group or mode) and V(unchanged).
+      description:
+        - One of V(created), V(renewed) (another value), V(corrected) (owner, group or mode), V(removed) and
+          V(unchanged).
       type: str
 reasons:
   description: Why something changed.
@@ -121,6 +134,7 @@ ARGUMENTS: dict[str, Any] = {
             "value": {"type": "str", "no_log": True},
         },
     },
+    "purge": {"type": "path"},
     "length": {"type": "int", "default": 32},
     "minimum_length": {"type": "int", "default": 12},
 }
@@ -189,11 +203,28 @@ def write(path: Path, value: str, uid: int, gid: int) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Let the names in a folder survive a loss of power."""
+    folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def others(pattern: str | None, wanted: list[str]) -> list[Path]:
+    """Give the files that are like a pattern and not wanted."""
+    found = sorted(Path(pattern).parent.glob(Path(pattern).name)) if pattern else []
+    return [path for path in found if str(path) not in wanted and not path.is_dir()]
+
+
+def remove(path: Path) -> None:
+    """Remove a file."""
+    path.unlink()
+    sync_folder(path.parent)
 
 
 def correct(path: Path, uid: int, gid: int) -> None:
@@ -220,7 +251,12 @@ def converge(params: dict[str, Any], *, check_mode: bool) -> list[dict[str, str]
             correct(path, uid, gid)
         else:
             write(path, random_secret(params["length"]) if value is None else value, uid, gid)
-    return [{"path": str(path), "action": action} for path, _, _, _, action in planned]
+    unwanted = others(params["purge"], [str(path) for path, *_ in planned])
+    for path in unwanted:
+        if not check_mode:
+            remove(path)
+    done = [{"path": str(path), "action": action} for path, _, _, _, action in planned]
+    return done + [{"path": str(path), "action": "removed"} for path in unwanted]
 
 
 def main() -> None:
@@ -235,14 +271,22 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")
     changes = [file for file in files if file["action"] != "unchanged"]
-    before = {"created": "absent", "renewed": "another value", "corrected": "another owner, group or mode"}
+    before = {
+        "created": "absent",
+        "renewed": "another value",
+        "corrected": "another owner, group or mode",
+        "removed": "present",
+    }
     module.exit_json(
         changed=bool(changes),
         files=files,
         reasons=[f"secret {file['path']}: {file['action']}" for file in changes],
         diff={
             "before": {file["path"]: before[file["action"]] for file in changes},
-            "after": {file["path"]: f"{file['action']} (content hidden)" for file in changes},
+            "after": {
+                file["path"]: "absent" if file["action"] == "removed" else f"{file['action']} (content hidden)"
+                for file in changes
+            },
         },
     )
 

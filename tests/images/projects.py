@@ -47,9 +47,13 @@ class Layer:
     """EPSG's number of the data's reference system."""
     style: str = ""
     """QGIS's XML of how it is drawn; nothing is POPPY all over."""
+    fields: tuple[str, ...] = ()
+    """Names of the fields, which Lizmap wants to know before it reads a layer in PostGIS."""
 
     def xml(self) -> str:
         """Give it as QGIS saves it."""
+        widget = '<editWidget type="TextEdit"><config><Option/></config></editWidget>'
+        fields = "".join(f'<field name="{name}" configurationFlags="None">{widget}</field>' for name in self.fields)
         kind = f'type="vector" geometry="{self.geometry}"' if self.geometry else 'type="raster"'
         style = self.style or (single_symbol(fill(POPPY)) if self.geometry else "")
         return f"""
@@ -60,6 +64,8 @@ class Layer:
       <layername>{self.name}</layername>
       <srs>{crs(self.crs)}</srs>
       <provider encoding="{self.encoding}">{self.provider}</provider>
+      <map-layer-style-manager current="default"><map-layer-style name="default"/></map-layer-style-manager>
+      <fieldConfiguration>{fields}</fieldConfiguration>
       {style}
     </maplayer>"""
 
@@ -69,9 +75,17 @@ class Layer:
         return f"layer_id_{self.name}"
 
 
+PROJ4 = {
+    4326: "+proj=longlat +datum=WGS84 +no_defs",
+    3857: "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null +wktext",
+    2154: "+proj=lcc +lat_0=46.5 +lon_0=3 +lat_1=49 +lat_2=44 +x_0=700000 +y_0=6600000 +ellps=GRS80 +units=m +no_defs",
+}
+
+
 def crs(code: int) -> str:
     """Give one of EPSG's reference systems as QGIS saves it; without a srid QGIS would not look it up."""
-    return f"<spatialrefsys><srsid>{code}</srsid><srid>{code}</srid><authid>EPSG:{code}</authid></spatialrefsys>"
+    ids = f"<srsid>{code}</srsid><srid>{code}</srid><authid>EPSG:{code}</authid>"
+    return f"<spatialrefsys><proj4>{PROJ4[code]}</proj4>{ids}</spatialrefsys>"
 
 
 def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
@@ -90,6 +104,11 @@ def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
   <projectlayers>{"".join(layer.xml() for layer in layers)}</projectlayers>
   <Layouts>{layouts}</Layouts>
   <properties>
+    <Gui>
+      <CanvasColorRedPart type="int">255</CanvasColorRedPart>
+      <CanvasColorGreenPart type="int">255</CanvasColorGreenPart>
+      <CanvasColorBluePart type="int">255</CanvasColorBluePart>
+    </Gui>
     <WMSServiceCapabilities type="bool">true</WMSServiceCapabilities>
     <WMSServiceTitle type="QString">{title}</WMSServiceTitle>
     <WMSAddWktGeometry type="bool">true</WMSAddWktGeometry>
@@ -306,6 +325,7 @@ def postgis(_: Path) -> Layer:
     return Layer(
         "service='poppyfield' key='id' srid=4326 type=Polygon table=\"public\".\"meadow\" (geom)",
         "postgres",
+        fields=("id", "name", "hectares"),
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from module_utils.poppyfield.lizmap_accounts import BUILT_IN
+
 Render = Callable[..., Any]
 TWO_ROLES = [{"name": "gis"}, {"name": "reader"}]
 
@@ -152,3 +154,196 @@ def test_an_image_is_labelled_with_the_newest_commit_of_its_own_sources(render: 
     assert labels_of_context(render, tmp_path) == expected
     (tmp_path / "postgis" / "Dockerfile").write_text("FROM debian\n")
     assert labels_of_context(render, tmp_path) == ("", "")
+
+
+LIZMAP_ROLE = {"role_path": str(Path(__file__).resolve().parents[2] / "roles" / "lizmap")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lizmapConfig": {"services": {"appName": "Orchard", "onlyMaps": True, "cacheExpiration": 60}}}, ""),
+        ({"localconfig": {"global": {"timeZone": "UTC"}}, "profiles": {"smtp:mailer": {"host": "a"}}}, ""),
+        ({"mainconfig": {}}, "mainconfig is none of lizmapConfig, localconfig and profiles"),
+        ({"localconfig": {"timeZone": "UTC"}}, "localconfig must hold sections"),
+        ({"lizmapConfig": {"services": {"wmsServerURL": "http://other"}}}, "wmsServerURL is kept by Poppyfield"),
+        (
+            {"lizmapConfig": {"global": {"hideSensitiveServicesProperties": 0}}},
+            "hideSensitiveServicesProperties is kept",
+        ),
+        ({"localconfig": {"modules": {"jcommunity.installparam": "x"}}}, "jcommunity.installparam is kept"),
+        ({"lizmapConfig": {"repository:fields": {"label": "x"}}}, "the section repository:fields is kept"),
+        ({"profiles": {"jdb:jauth": {"driver": "x"}}}, "the section jdb:jauth is kept"),
+        ({"localconfig": {"mailer": {"webmasterName": 'the "boss"'}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer": {"webmasterName": "a\nb"}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer": {"webmasterName": ["a"]}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer]": {"webmasterName": "a"}}}, "webmasterName must be a text of one line"),
+    ],
+)
+def test_lizmaps_settings_are_checked(render: Render, settings: dict[str, Any], words: str) -> None:
+    problems = render("lizmap", "{{ __lizmap_settings_problems }}", lizmap_settings=settings, **LIZMAP_ROLE)
+    assert len(problems) == bool(words)
+    assert words in "".join(problems)
+
+
+def test_true_and_false_are_written_as_each_file_of_lizmap_wants_them(render: Render) -> None:
+    settings = {
+        "lizmapConfig": {"services": {"onlyMaps": True, "debugMode": False, "cacheExpiration": 60}},
+        "localconfig": {"jcommunity": {"registrationEnabled": True, "resetPasswordEnabled": False}},
+    }
+    assert render("lizmap", "{{ __lizmap_settings_texts }}", lizmap_settings=settings) == {
+        "lizmapConfig": {"services": {"onlyMaps": "1", "debugMode": "0", "cacheExpiration": "60"}},
+        "localconfig": {"jcommunity": {"registrationEnabled": "on", "resetPasswordEnabled": "off"}},
+    }
+
+
+def test_accounts_in_postgis_have_a_role_and_a_database_of_their_own(render: Render) -> None:
+    databases = [{"name": "gis", "owner": "gis", "extensions": ["postgis"]}]
+    given = {"postgis_roles": [{"name": "gis"}], "postgis_databases": databases}
+    wanted = "{{ [__postgis_container_roles, __postgis_secrets, __postgis_container_databases] }}"
+    for elsewhere in ({"lizmap_accounts": "sqlite"}, {"lizmap_accounts": "postgis", "lizmap_web_client": "none"}, {}):
+        assert [len(part) for part in render("postgis", wanted, **given, **elsewhere)] == [1, 1, 1]
+    roles, secrets, made = render("postgis", wanted, **given, lizmap_accounts="postgis")
+    secret = "/etc/poppyfield/secrets/postgis_lizmap"
+    assert roles[1] == {"name": "lizmap", "password_file": secret}
+    assert secrets[1]["path"] == secret
+    assert (made[1]["name"], made[1]["owner"], made[1]["extensions"]) == ("lizmap", "lizmap", [])
+    handed_over = render("lizmap", "{{ __lizmap_secrets }}", lizmap_accounts="postgis")
+    assert handed_over["lizmap_accounts_password"] == secret
+    assert "lizmap_accounts_password" not in render("lizmap", "{{ __lizmap_secrets }}")
+
+
+def test_an_account_gets_what_its_entry_says_and_nothing_else(render: Render) -> None:
+    given: dict[str, Any] = {
+        "lizmap_users": [{"login": "anna", "groups": ["mappers"]}, {"login": "b@example.org", "state": "absent"}]
+    }
+    admin, anna, other = render("lizmap", "{{ __lizmap_wanted_users }}", **given)
+    assert admin == {
+        "login": "admin",
+        "email": "admin@localhost.localdomain",
+        "groups": ["admins"],
+        "password_file": "/etc/poppyfield/secrets/lizmap_admin_password",
+    }
+    assert anna == {
+        "login": "anna",
+        "state": "present",
+        "email": "anna@localhost.localdomain",
+        "groups": ["mappers"],
+        "rights": [],
+        "password_file": "/etc/poppyfield/secrets/lizmap_user_anna",
+        "update_password": "always",
+    }
+    assert (other["email"], other["state"]) == ("b@example.org", "absent")
+
+
+def test_only_passwords_that_were_given_are_handed_over_and_those_who_leave_have_none(render: Render) -> None:
+    users = [{"login": "anna"}, {"login": "bruno", "password": "s" * 12}, {"login": "chris", "state": "absent"}]
+    assert render("lizmap", "{{ __lizmap_user_secrets }}", lizmap_users=users) == [
+        {"path": "/etc/poppyfield/secrets/lizmap_user_anna"},
+        {"path": "/etc/poppyfield/secrets/lizmap_user_bruno", "value": "s" * 12},
+    ]
+    assert "value" not in render("lizmap", "{{ __lizmap_admin_secret }}")
+    assert render("lizmap", "{{ __lizmap_admin_secret }}", lizmap_admin_password="s" * 12)["value"] == "s" * 12
+
+
+def test_a_repository_is_for_everyone_to_see_and_nobody_to_change_unless_its_entry_says_so(render: Render) -> None:
+    projects = [{"repository": "fields", "folder": "/x"}, {"repository": "nests", "folder": "/y", "view": ["wardens"]}]
+    fields, nests = render("lizmap", "{{ __lizmap_wanted_repositories }}", lizmap_projects=projects)
+    assert fields == {
+        "key": "fields",
+        "label": "fields",
+        "themes": False,
+        "allowed_origins": [],
+        "embedding_origins": [],
+        "view": "everyone",
+        "edit": [],
+        "export": [],
+        "links": [],
+        "unfiltered": [],
+    }
+    assert nests["view"] == ["wardens"]
+
+
+def test_a_group_loses_what_its_entry_no_longer_says_unless_it_is_lizmaps_own(render: Render) -> None:
+    groups = [{"name": "mappers"}, {"name": "users"}, {"name": "admins", "label": "We"}]
+    assert render("lizmap", "{{ __lizmap_wanted_groups }}", lizmap_groups=groups) == [
+        {"name": "mappers", "state": "present", "label": "mappers", "rights": []},
+        {"name": "users", "state": "present", "label": None, "rights": None},
+        {"name": "admins", "state": "present", "label": "We", "rights": None},
+    ]
+    assert set(render("lizmap", "{{ __lizmap_built_in_groups }}")) == BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, []),
+        ({"lizmap_users": [{"login": "admin"}]}, ["lizmap_users: the account admin is set by lizmap_admin_email"]),
+        (
+            {"lizmap_users": [{"login": "x", "groups": ["mapers"]}]},
+            ["lizmap_users: The user x: there is no group mapers"],
+        ),
+        ({"lizmap_users": [{"login": "x"}, {"login": "x"}]}, ["lizmap_users: The user x is given twice."]),
+        (
+            {"lizmap_users": [{"login": "ü"}, {"login": "x", "email": "y"}]},
+            ["lizmap_users: 'ü' can", "lizmap_users: The us"],
+        ),
+        (
+            {"lizmap_groups": [{"name": "admins", "state": "absent"}]},
+            ["lizmap_groups: The group admins is Lizmap's own"],
+        ),
+        ({"lizmap_groups": [{"name": "x"}], "lizmap_users": [{"login": "y", "groups": ["x"]}]}, []),
+        (
+            {"lizmap_groups": [{"name": "x", "state": "absent"}], "lizmap_users": [{"login": "y", "groups": ["x"]}]},
+            ["lizmap_users: The user y: there is no group x"],
+        ),
+        ({"lizmap_projects": [{"repository": "my-fields"}]}, ["lizmap_projects: 'my-fields' cannot be the name of a"]),
+        (
+            {"lizmap_projects": [{"repository": "a", "view": ["user:x"]}]},
+            ["lizmap_projects: The repository a: there is no"],
+        ),
+        ({"lizmap_projects": [{"repository": "a", "view": ["user:x"]}], "lizmap_users": [{"login": "x"}]}, []),
+        (
+            {"lizmap_projects": [{"repository": "a", "view": ["admins"], "edit": ["users"]}]},
+            ["lizmap_projects: The repository a: users would have the right 'edit', but not the right 'view'"],
+        ),
+        (
+            {"lizmap_projects": [{"repository": "a"}, {"repository": "a"}]},
+            ["lizmap_projects: The repository a is given twice."],
+        ),
+    ],
+)
+def test_what_lizmap_could_not_have_is_told_before_anything_is_done(
+    render: Render, given: dict[str, Any], told: list[str]
+) -> None:
+    problems = render("lizmap", "{{ __lizmap_account_problems }}", **given)
+    assert len(problems) == len(told)
+    assert all(problem.startswith(words) for problem, words in zip(problems, told, strict=True)), problems
+
+
+@pytest.mark.parametrize(
+    ("password", "good"),
+    [
+        ("x" * 12, True),
+        ("x" * 72, True),
+        ("a b ~ \"'$#", False),
+        ("x" * 73, False),
+        ("é" * 12, False),
+        ("x" * 12 + "\n", False),
+    ],
+)
+def test_a_password_that_lizmap_could_not_keep_is_told_by_its_user(render: Render, password: str, good: bool) -> None:
+    users = [{"login": "anna", "password": password}, {"login": "bruno"}]
+    assert render("lizmap", "{{ __lizmap_bad_passwords }}", lizmap_users=users) == ([] if good else ["anna"])
+    bad = render("lizmap", "{{ __lizmap_bad_passwords }}", lizmap_admin_password=password)
+    assert bad == ([] if good else ["admin"])
+
+
+def test_what_needs_lizmap_is_named(render: Render) -> None:
+    projects = [{"repository": "a", "folder": "/x"}, {"repository": "b", "folder": "/x", "view": "everyone"}]
+    given: dict[str, Any] = {"lizmap_users": [{"login": "x"}], "lizmap_projects": projects}
+    assert render("lizmap", "{{ __lizmap_needing_lizmap }}", **given) == [
+        "lizmap_users",
+        "lizmap_projects: view of b",
+    ]
+    assert render("lizmap", "{{ __lizmap_needing_lizmap }}", lizmap_projects=projects[:1]) == []

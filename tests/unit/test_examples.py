@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible.module_utils.poppyfield import postgres
+from ansible.module_utils.poppyfield import apply, postgres
 from ansible.module_utils.poppyfield.engine import Engine, Result
 from ansible.module_utils.urls import open_url
 from ansible.parsing.dataloader import DataLoader
@@ -28,7 +28,9 @@ from ansible.plugins.loader import module_loader
 from ansible.template import Templar, trust_as_template
 from docker import errors
 
+from tests.doubles.archives import archive, lizmap_files
 from tests.doubles.docker_engine import Behaviour, FakeDocker
+from tests.doubles.lizmap_accounts import FakeLizmap
 from tests.doubles.map_server import running_map_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -229,6 +231,38 @@ def around_lizmap_container(engine: Json, tmp_path: Path) -> Json:
 
 
 @pytest.fixture
+def around_lizmap_user(
+    engine: Json, docker: FakeDocker, run_module: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Json:
+    """A Pi with Lizmap that has the people of the examples but for anna, whose password is there."""
+    lizmap = FakeLizmap()
+    docker.create_network("bridge", "bridge", {}, True)
+    running = {"Image": engine["image"], "HostConfig": {"NetworkMode": "bridge"}}
+    docker.create_container_from_config(running, "websig-lizmap")
+    docker.start("websig-lizmap")
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, lizmap.execute))
+    monkeypatch.setattr(apply, "LOCK_FOLDER", tmp_path)
+    password = tmp_path / "etc" / "poppyfield" / "secrets" / "lizmap_user_anna"
+    write(password, SECRET)
+    run_module("lizmap_group", groups=[{"name": "mappers"}, {"name": "wardens"}])
+    person = {"email": "b@example.org", "password_file": str(password)}
+    run_module("lizmap_user", users=[{"login": "bruno", **person}, {"login": "chris", **person}])
+    return {}
+
+
+@pytest.fixture
+def around_lizmap_group(around_lizmap_user: Json) -> Json:
+    return around_lizmap_user
+
+
+@pytest.fixture
+def around_lizmap_repository(around_lizmap_user: Json, run_module: Run, tmp_path: Path) -> Json:
+    password = tmp_path / "etc" / "poppyfield" / "secrets" / "lizmap_user_anna"
+    run_module("lizmap_user", login="anna", email="a@example.org", password_file=str(password))
+    return around_lizmap_user
+
+
+@pytest.fixture
 def around_postgis_container(
     engine: Json, task: Json, docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Json:
@@ -255,7 +289,7 @@ def around_published_map() -> Iterator[Json]:
 
 @pytest.fixture
 def around_recorded_archive(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
-    write(tmp_path / "published.zip", "an archive")
+    archive(tmp_path / "published.zip", lizmap_files("3.9.11"))
     write(tmp_path / "inventory" / "hosts.yml", "")
     published = (tmp_path / "published.zip").as_uri()
     monkeypatch.setattr(library("recorded_archive"), "open_url", lambda url, **given: open_url(published, **given))

@@ -63,6 +63,24 @@ def test_a_password_that_is_too_short_and_is_not_shown(pi: Host) -> None:
     assert "poppyseed" not in said
 
 
+def test_users_where_there_is_no_lizmap(pi: Host) -> None:
+    said = refuse(pi, "-e", extra(lizmap_users=[{"login": "anna"}]))
+    assert "lizmap_users needs Lizmap, but lizmap_web_client is none" in said
+
+
+def test_a_right_for_a_group_that_does_not_exist(pi: Host) -> None:
+    archives = {"lizmap_web_client": "archive", "lizmap_archive": "a.zip", "lizmap_server_plugin": "b.zip"}
+    said = refuse(pi, "-e", extra(**archives, lizmap_users=[{"login": "anna", "groups": ["mapers"]}]))
+    assert "lizmap_users: The user anna: there is no group mapers in lizmap_groups and lizmap_users." in said
+
+
+def test_a_password_of_a_user_that_is_too_short_and_is_not_shown(pi: Host) -> None:
+    archives = {"lizmap_web_client": "archive", "lizmap_archive": "a.zip", "lizmap_server_plugin": "b.zip"}
+    said = refuse(pi, "-e", extra(**archives, lizmap_users=[{"login": "anna", "password": "poppyseed"}]))
+    assert "the password of anna must be one line of 12 to 72 printable ASCII characters" in said
+    assert "poppyseed" not in said
+
+
 def test_an_archive_with_the_wrong_checksum(pi: Host, tmp_path: Path) -> None:
     archive = tmp_path / "lizmap-web-client-3.9.11.zip"
     archive.write_bytes(b"not what was seen first")
