@@ -74,7 +74,7 @@ def crs(code: int) -> str:
     return f"<spatialrefsys><srsid>{code}</srsid><srid>{code}</srid><authid>EPSG:{code}</authid></spatialrefsys>"
 
 
-def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
+def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test", project_crs: int = 4326) -> str:
     """Give a project with these layers, the first on top, published by WMS, WMTS and WFS."""
     layers = tuple(layers)
     tree = "".join(
@@ -85,7 +85,7 @@ def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
     return f"""<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
 <qgis projectname="{title}" version="3.40.6-Bratislava">
   <title>{title}</title>
-  <projectCrs>{crs(4326)}</projectCrs>
+  <projectCrs>{crs(project_crs)}</projectCrs>
   <layer-tree-group>{tree}</layer-tree-group>
   <projectlayers>{"".join(layer.xml() for layer in layers)}</projectlayers>
   <Layouts>{layouts}</Layouts>
