@@ -47,6 +47,8 @@ class Layer:
     """EPSG's number of the data's reference system."""
     style: str = ""
     """QGIS's XML of how it is drawn; nothing is POPPY all over."""
+    fields: tuple[str, ...] = ()
+    """Names of the fields that a form has, for editing in Lizmap."""
 
     def xml(self) -> str:
         """Give it as QGIS saves it."""
@@ -60,6 +62,8 @@ class Layer:
       <layername>{self.name}</layername>
       <srs>{crs(self.crs)}</srs>
       <provider encoding="{self.encoding}">{self.provider}</provider>
+      <map-layer-style-manager current="default"><map-layer-style name="default"/></map-layer-style-manager>
+      {form(self.fields) if self.fields else ""}
       {style}
     </maplayer>"""
 
@@ -69,9 +73,17 @@ class Layer:
         return f"layer_id_{self.name}"
 
 
+PROJ4 = {
+    4326: "+proj=longlat +datum=WGS84 +no_defs",
+    3857: "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null +wktext",
+    2154: "+proj=lcc +lat_0=46.5 +lon_0=3 +lat_1=49 +lat_2=44 +x_0=700000 +y_0=6600000 +ellps=GRS80 +units=m +no_defs",
+}
+
+
 def crs(code: int) -> str:
     """Give one of EPSG's reference systems as QGIS saves it; without a srid QGIS would not look it up."""
-    return f"<spatialrefsys><srsid>{code}</srsid><srid>{code}</srid><authid>EPSG:{code}</authid></spatialrefsys>"
+    ids = f"<srsid>{code}</srsid><srid>{code}</srid><authid>EPSG:{code}</authid>"
+    return f"<spatialrefsys><proj4>{PROJ4[code]}</proj4>{ids}</spatialrefsys>"
 
 
 def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test", project_crs: int = 4326) -> str:
@@ -90,6 +102,11 @@ def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test", project
   <projectlayers>{"".join(layer.xml() for layer in layers)}</projectlayers>
   <Layouts>{layouts}</Layouts>
   <properties>
+    <Gui>
+      <CanvasColorRedPart type="int">255</CanvasColorRedPart>
+      <CanvasColorGreenPart type="int">255</CanvasColorGreenPart>
+      <CanvasColorBluePart type="int">255</CanvasColorBluePart>
+    </Gui>
     <WMSServiceCapabilities type="bool">true</WMSServiceCapabilities>
     <WMSServiceTitle type="QString">{title}</WMSServiceTitle>
     <WMSAddWktGeometry type="bool">true</WMSAddWktGeometry>
@@ -102,6 +119,24 @@ def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test", project
   </properties>
 </qgis>
 """
+
+
+def form(fields: Iterable[str]) -> str:
+    """Give what QGIS saves of fields that are lines of text, without names, rules or values of their own."""
+    elements = {
+        "fieldConfiguration": '<field name="{}" configurationFlags="NoFlag"><editWidget type="TextEdit"><config>'
+        '<Option type="Map"><Option type="bool" name="IsMultiline" value="false"/></Option></config></editWidget>'
+        "</field>",
+        "aliases": '<alias field="{}" index="0" name=""/>',
+        "defaults": '<default field="{}" expression="" applyOnUpdate="0"/>',
+        "constraints": '<constraint field="{}" constraints="0" notnull_strength="0" unique_strength="0"'
+        ' exp_strength="0"/>',
+        "constraintExpressions": '<constraint field="{}" exp="" desc=""/>',
+        "editable": '<field name="{}" editable="1"/>',
+    }
+    return "".join(
+        f"<{name}>{''.join(element.format(field) for field in fields)}</{name}>" for name, element in elements.items()
+    )
 
 
 # How a layer is drawn ------------------------------------------------------------------------------------------------

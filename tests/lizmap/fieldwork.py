@@ -37,6 +37,7 @@ def layer() -> projects.Layer:
         "Point",
         crs=3857,
         style=projects.single_symbol(projects.marker(size=str(SIZE), name="square")),
+        fields=("id", "kind", "note"),
     )
 
 
@@ -60,16 +61,15 @@ def settings() -> dict[str, Any]:
     return {
         "metadata": {
             "qgis_desktop_version": 34006,
-            "lizmap_plugin_version_str": "4.4.9",
-            "lizmap_plugin_version": 40409,
+            "lizmap_plugin_version_str": "4.5.9",
+            "lizmap_plugin_version": 40509,
             "lizmap_web_client_target_version": 30900,
             "lizmap_web_client_target_status": "Stable",
         },
         "warnings": {},
         "options": {
             "projection": {
-                "proj4": "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m "
-                "+nadgrids=@null +wktext +no_defs",
+                "proj4": projects.PROJ4[3857],
                 "ref": "EPSG:3857",
             },
             "bbox": [str(number) for number in extent()],
@@ -81,6 +81,16 @@ def settings() -> dict[str, Any]:
             "pointTolerance": 25,
             "lineTolerance": 10,
             "polygonTolerance": 5,
+            "use_native_zoom_levels": False,
+            "hide_numeric_scale_value": False,
+            "automatic_permalink": False,
+            "tmTimeFrameSize": 10,
+            "tmTimeFrameType": "seconds",
+            "tmAnimationFrameLength": 1000,
+            "datavizLocation": "dock",
+            "theme": "light",
+            "fixed_scale_overview_map": True,
+            "dataviz_drag_drop": [],
         },
         "layers": {
             LAYER: {
@@ -149,6 +159,9 @@ def settings() -> dict[str, Any]:
         "loginFilteredLayers": {},
         "timemanagerLayers": {},
         "datavizLayers": {},
-        "filter_by_polygon": {"config": {"polygon_layer_id": None, "group_field": "", "filter_by_user": False}, "layers": []},
+        "filter_by_polygon": {
+            "config": {"polygon_layer_id": None, "group_field": "", "filter_by_user": False},
+            "layers": [],
+        },
         "formFilterLayers": {},
     }
