@@ -46,8 +46,9 @@ images-check: ## What the images hold, and which of their packages have a securi
 images-compare: ## Whether the images are the same as built under emulation, and when built again
 	$(SUDO) $(TEST)/python -m image_contents compare
 
-test-lizmap: ## Lizmap's image: make test-lizmap LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE
-	$(SUDO) env LIZMAP_ARCHIVE="$(LIZMAP_ARCHIVE)" LIZMAP_SERVER_PLUGIN="$(LIZMAP_SERVER_PLUGIN)" $(TEST)/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
+test-lizmap: ## Lizmap's image and all that uses it, in a browser too: make test-lizmap LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE
+	$(SUDO) python3 bootstrap/prepare.py lizmap
+	$(SUDO) env LIZMAP_ARCHIVE="$(LIZMAP_ARCHIVE)" LIZMAP_SERVER_PLUGIN="$(LIZMAP_SERVER_PLUGIN)" build/venv-lizmap/bin/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
 
 images: ## The images for this machine's own architecture: what they can do, and how they behave
 	$(SUDO) $(TEST)/pytest tests/images --junitxml=build/reports/images-tests.xml

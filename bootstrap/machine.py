@@ -35,8 +35,8 @@ PACKAGE_OF_COMMAND = {
 }
 # Where the distribution splits these from docker.io, the engine is of no use to us without them.
 DOCKER_EXTRAS = ("docker-cli", "docker-buildx")
-# What their image is made of, and nothing else. No command on PATH tells of it: busybox can be the dynamic one.
-PACKAGES_OF_PURPOSE = {"test": ("busybox-static",), "bench": ("busybox-static",)}
+# No command on PATH tells of busybox-static, of which the tests' image is made: it can be the dynamic one.
+PACKAGES_OF_PURPOSE = {"test": ("busybox-static",), "bench": ("busybox-static",), "lizmap": ("chromium",)}
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 EMULATOR_PACKAGE = "qemu-user-static"
 

@@ -1,4 +1,4 @@
-"""Prepare this laptop for the demo, the tests or the benchmarks: `python3 bootstrap/prepare.py demo|test|bench`.
+"""Prepare this laptop for the demo, the tests or the benchmarks: `python3 bootstrap/prepare.py demo|test|lizmap|bench`.
 
 Uses the standard library only, because it runs before anything is installed. It looks first, says what it will
 do, and only then does it: Debian packages, Docker Engine's start where no init system starts it, the ARM
@@ -26,9 +26,10 @@ from emulator import binfmt  # noqa: E402
 REQUIREMENTS = {
     "demo": ["requirements.txt"],
     "test": ["requirements.txt", "requirements-dev.txt"],
+    "lizmap": ["requirements.txt", "requirements-dev.txt", "requirements-browser.txt"],
     "bench": ["requirements.txt", "requirements-bench.txt"],
 }
-LINKS = {"demo": "venv", "test": "venv-test", "bench": "venv-bench"}
+LINKS = {"demo": "venv", "test": "venv-test", "lizmap": "venv-lizmap", "bench": "venv-bench"}
 DOCKER_START_SECONDS = 60
 
 

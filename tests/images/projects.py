@@ -48,12 +48,10 @@ class Layer:
     style: str = ""
     """QGIS's XML of how it is drawn; nothing is POPPY all over."""
     fields: tuple[str, ...] = ()
-    """Names of the fields, which Lizmap wants to know before it reads a layer in PostGIS."""
+    """Names of the fields, which Lizmap wants to know before it reads or edits a layer in PostGIS."""
 
     def xml(self) -> str:
         """Give it as QGIS saves it."""
-        widget = '<editWidget type="TextEdit"><config><Option/></config></editWidget>'
-        fields = "".join(f'<field name="{name}" configurationFlags="None">{widget}</field>' for name in self.fields)
         kind = f'type="vector" geometry="{self.geometry}"' if self.geometry else 'type="raster"'
         style = self.style or (single_symbol(fill(POPPY)) if self.geometry else "")
         return f"""
@@ -65,7 +63,7 @@ class Layer:
       <srs>{crs(self.crs)}</srs>
       <provider encoding="{self.encoding}">{self.provider}</provider>
       <map-layer-style-manager current="default"><map-layer-style name="default"/></map-layer-style-manager>
-      <fieldConfiguration>{fields}</fieldConfiguration>
+      {form(self.fields) if self.fields else ""}
       {style}
     </maplayer>"""
 
@@ -88,7 +86,7 @@ def crs(code: int) -> str:
     return f"<spatialrefsys><proj4>{PROJ4[code]}</proj4>{ids}</spatialrefsys>"
 
 
-def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
+def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test", project_crs: int = 4326) -> str:
     """Give a project with these layers, the first on top, published by WMS, WMTS and WFS."""
     layers = tuple(layers)
     tree = "".join(
@@ -99,7 +97,7 @@ def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
     return f"""<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
 <qgis projectname="{title}" version="3.40.6-Bratislava">
   <title>{title}</title>
-  <projectCrs>{crs(4326)}</projectCrs>
+  <projectCrs>{crs(project_crs)}</projectCrs>
   <layer-tree-group>{tree}</layer-tree-group>
   <projectlayers>{"".join(layer.xml() for layer in layers)}</projectlayers>
   <Layouts>{layouts}</Layouts>
@@ -121,6 +119,24 @@ def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
   </properties>
 </qgis>
 """
+
+
+def form(fields: Iterable[str]) -> str:
+    """Give what QGIS saves of fields that are lines of text, without names, rules or values of their own."""
+    elements = {
+        "fieldConfiguration": '<field name="{}" configurationFlags="NoFlag"><editWidget type="TextEdit"><config>'
+        '<Option type="Map"><Option type="bool" name="IsMultiline" value="false"/></Option></config></editWidget>'
+        "</field>",
+        "aliases": '<alias field="{}" index="0" name=""/>',
+        "defaults": '<default field="{}" expression="" applyOnUpdate="0"/>',
+        "constraints": '<constraint field="{}" constraints="0" notnull_strength="0" unique_strength="0"'
+        ' exp_strength="0"/>',
+        "constraintExpressions": '<constraint field="{}" exp="" desc=""/>',
+        "editable": '<field name="{}" editable="1"/>',
+    }
+    return "".join(
+        f"<{name}>{''.join(element.format(field) for field in fields)}</{name}>" for name, element in elements.items()
+    )
 
 
 # How a layer is drawn ------------------------------------------------------------------------------------------------

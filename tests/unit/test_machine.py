@@ -71,6 +71,10 @@ def test_only_tests_and_benchmarks_need_the_busybox_that_their_image_is_made_of(
     assert missing_packages(has_it, "test") == []
 
 
+def test_only_the_tests_of_lizmap_need_a_browser() -> None:
+    assert missing_packages(READY, "lizmap") == ["chromium"]
+
+
 def test_each_purpose_has_an_environment_and_a_link_of_its_own() -> None:
     purposes = list(prepare.REQUIREMENTS)
     assert len({prepare.environment_folder(purpose) for purpose in purposes}) == len(purposes)
