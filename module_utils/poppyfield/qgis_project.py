@@ -43,6 +43,7 @@ PASSWORD = re.compile(r"\b(?:password|passwd|pwd)=(?:'[^']|\"[^\"]|[^\s'\"&;|)])
 PASSWORD_IN_ADDRESS = re.compile(r"\w://[^/@:\s'\"]+:[^/@\s'\"]+@")
 AUTHENTICATION = re.compile(r"\bauthcfg='?[A-Za-z0-9]{7}\b")
 VERSION = re.compile(r"(\d+)\.(\d+)")
+TABLE = re.compile(r'\btable="([^"]+)"(?:\."([^"]+)")?')
 
 
 class ProjectError(Exception):
@@ -182,6 +183,29 @@ def _pictures(elements: Iterable[Any]) -> Iterator[str]:
                 value = option.get("value") or option.get("v") or ""
                 if key in ("name", "svgFile", "imageFile") and not value.startswith(("base64:", "http:", "https:")):
                     yield value
+
+
+def describe(project: Project) -> dict[str, dict[str, Any]]:
+    """Give for each layer, by its id, what a message on the Pi needs.
+
+    Its name; about, the table or file of its data in words; written, how QGIS Server's log names that; and database,
+    set when the data are in one.
+    """
+    return {layer.id: {"name": layer.name, **_about(layer)} for layer in project.layers}
+
+
+def _about(layer: Layer) -> dict[str, Any]:
+    source = read_source(layer.provider, layer.source)
+    if source.kind is Kind.FILE:
+        part = re.findall(r"\|layername=([^|]+)", layer.source)
+        return {"about": f"the file {source.path}", "written": [PurePosixPath(source.path).name, *part]}
+    if source.kind is not Kind.DATABASE:
+        return {"about": "its source"}
+    table = TABLE.search(layer.source)
+    if table is None:
+        return {"about": "its table", "database": True}
+    names = [part for part in table.groups() if part]
+    return {"about": f"the table {'.'.join(names)}", "written": [table[0][len("table=") :]], "database": True}
 
 
 # Judging -------------------------------------------------------------------------------------------------------------
