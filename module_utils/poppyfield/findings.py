@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -19,10 +19,11 @@ class Finding:
     refuses: bool = True
     """Whether the project cannot be published like that; otherwise it is a warning."""
 
-    def sentence(self) -> str:
-        """Tell it all."""
+    def sentence(self, others: Sequence[str] = ()) -> str:
+        """Tell it all, of other layers of the project as well."""
         where = "/".join(part for part in (self.repository, self.project) if part)
-        layer = f", layer '{self.layer}'" if self.layer else ""
+        layers = ", ".join(f"'{name}'" for name in (self.layer, *others))
+        layer = f", layer{'s' if others else ''} {layers}" if self.layer else ""
         return f"{where}{layer}: {self.problem}" + (f" {self.remedy}" if self.remedy else "")
 
     def as_dict(self) -> dict[str, Any]:
@@ -31,5 +32,8 @@ class Finding:
 
 
 def as_message(findings: Sequence[Finding]) -> str:
-    """Tell several findings in one message, a line each."""
-    return "\n".join(finding.sentence() for finding in findings)
+    """Tell several findings in one message, a line each; layers with the same trouble together."""
+    same: dict[Finding, list[str]] = {}
+    for finding in findings:
+        same.setdefault(replace(finding, layer=""), []).append(finding.layer)
+    return "\n".join(replace(key, layer=first).sentence(others) for key, (first, *others) in same.items())

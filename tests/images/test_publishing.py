@@ -89,6 +89,21 @@ def test_a_project_is_published_and_drawn_and_its_change_too(pi: tuple[MapServer
     assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {GRASS}
 
 
+def test_a_large_folder_travels_in_parts(pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path) -> None:
+    _, folder = pi
+    (tmp_path / "known").mkdir()
+    # What cannot be packed: two of them are more than one part holds.
+    large = {name: os.urandom(40 * 1024 * 1024) for name in ("a.bin", "b.bin")}
+    for name, content in large.items():
+        (tmp_path / "known" / name).write_bytes(content)
+    done = publish(meadow())
+    assert done["changed"] and done["uploaded_bytes"] > 80 * 1024 * 1024
+    assert {name: (folder / "known" / name).read_bytes() for name in large} == large
+    for name in large:
+        (tmp_path / "known" / name).unlink()
+    assert publish(meadow(), prune=True)["removed"] == sorted(large)
+
+
 def test_data_that_changed_are_drawn_though_the_project_did_not(
     pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path
 ) -> None:

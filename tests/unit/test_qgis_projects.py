@@ -349,6 +349,15 @@ def test_every_problem_is_told_at_once(check: Run) -> None:
     assert len(result["msg"].splitlines()) == len(result["findings"]) == 3
 
 
+def test_layers_with_the_same_trouble_are_told_of_together(check: Run) -> None:
+    layers = [Layer("dbname='gis' table=\"a\" (geom)", "postgres", name) for name in ("one", "two")]
+    result = check({"map.qgs": qgs([*layers, Layer("./c.shp", name="three")])})
+    assert [finding["layer"] for finding in result["findings"]] == ["one", "two", "three"]
+    first, second = result["msg"].removeprefix("Nothing was changed. lizmap_projects: ").splitlines()
+    assert first.startswith("fields/map.qgs, layers 'one', 'two': it connects to")
+    assert second.startswith("fields/map.qgs, layer 'three': its file ./c.shp")
+
+
 # Lizmap --------------------------------------------------------------------------------------------------------------
 
 
