@@ -226,9 +226,6 @@ class PublishedFolder:
 
     def settle(self) -> None:
         """Finish what an earlier run that was cut off did not come to; `found` was asked before."""
-        if not self.workshop.is_dir():
-            self._make_folder(self.workshop.parent)
-            self._make_folder(self.workshop)
         self.sweep()
         if self._known() != self.seen:
             self._note(self.seen)

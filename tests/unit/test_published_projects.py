@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -496,6 +497,41 @@ def test_an_upload_that_arrives_damaged_is_refused(
     monkeypatch.setattr(shutil, "copyfile", lambda _, target: Path(target).write_bytes(content))
     assert "arrived damaged" in publish()["msg"]
     assert not (projects / "fields").exists()
+
+
+def test_an_upload_of_something_else_is_refused(
+    publish: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(_: str, target: str) -> None:
+        with tarfile.open(target, "w:gz") as upload:
+            upload.add(maps / "data", recursive=False)
+
+    monkeypatch.setattr(shutil, "copyfile", other)
+    assert "which is no file" in publish()["msg"]
+
+
+def test_what_is_removed_on_the_pi_meanwhile_is_noticed(
+    publish: Run, maps: Path, projects: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = library("published_projects")
+    real = module.converge
+
+    def converge(params: Json, *, check_mode: bool) -> Json:
+        if params["_step"] == "publish":
+            shutil.rmtree(projects / ".poppyfield" / "fields" / "incoming")
+        result: Json = real(params, check_mode=check_mode)
+        return result
+
+    monkeypatch.setattr(module, "converge", converge)
+    assert "has not arrived on the Pi" in publish()["msg"]
+    assert not (projects / "fields").exists()
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "caf\udce9.svg"])
+def test_names_that_cannot_be_printed_are_refused(publish: Run, maps: Path, name: str) -> None:
+    (maps / name).write_text("x")
+    with pytest.raises(Exception, match="cannot be printed: rename it"):
+        publish()
 
 
 def test_two_runs_do_not_publish_at_once(projects: Path) -> None:

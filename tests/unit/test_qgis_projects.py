@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.qgis_project import describe, parse_project
 from ansible.module_utils.poppyfield.qgis_source import Kind, is_absolute, read_connection, read_source
 
 from tests.images.projects import RASTERS, VECTORS, Layer, qgs
@@ -160,6 +161,7 @@ BAD = [
     ("service='poppyfield' user='ann' table=\"a\" (geom)", "postgres", "it gives user of its own", "Service"),
     ("service='poppyfield' authcfg=a1b2c3d table=\"a\" (geom)", "postgres", "stored in this laptop's QGIS", "Service"),
     ("PG:dbname='gis' host='db.example' tables=a", "ogr", "connects to db.example", "Service"),
+    ("MYSQL:gis,host=h,tables=a", "ogr", "another kind (MYSQL)", "Export the layer"),
     ("dbname='x' host=h user='u' table=\"a\"", "mssql", "another kind (SQL Server)", "Export the layer"),
     ("crs=EPSG:3857&format&url=https://maps.example/wms&layers=a", "wms", "from a server (maps.example)", "Export"),
     (" url='https://maps.example/wfs' typename='a' version='auto'", "WFS", "from a server (maps.example)", "Export"),
@@ -411,6 +413,32 @@ def test_a_folder_that_many_pis_have_is_told_of_once(run_module: Run, tmp_path: 
     one = {"repository": "fields", "folder": str(tmp_path)}
     result = run_module("qgis_projects", repositories=[one, dict(one)], qgis_server="3.40")
     assert len(result["findings"]) == 1
+
+
+def test_a_folder_that_cannot_be_read_is_a_sentence(run_module: Run, tmp_path: Path) -> None:
+    (tmp_path / "nowhere.gpkg").symlink_to("/no/such/file")
+    fields = {"repository": "fields", "folder": str(tmp_path)}
+    result = run_module("qgis_projects", repositories=[fields], qgis_server="3.40")
+    assert "nowhere.gpkg is a link to something that does not exist" in result["msg"]
+
+
+def test_layers_are_described_for_the_pi() -> None:
+    layers = [
+        Layer(SERVICE, "postgres", "table"),
+        Layer("service='poppyfield' table=meadow", "postgres", "plain"),
+        Layer("./data/a.gpkg|layername=b|subset=c", name="part"),
+        Layer("type=xyz&url=https://tile.example/", "wms", "tiles", geometry=""),
+    ]
+    told = describe(parse_project("map.qgs", qgs(layers).encode()))
+    assert told == {
+        "layer_id_table": {
+            **{"name": "table", "about": "the table public.meadow", "database": True},
+            "written": ['"public"."meadow"'],
+        },
+        "layer_id_plain": {"name": "plain", "about": "its table", "database": True},
+        "layer_id_part": {"name": "part", "about": "the file ./data/a.gpkg", "written": ["a.gpkg", "b"]},
+        "layer_id_tiles": {"name": "tiles", "about": "its source"},
+    }
 
 
 # Sources -------------------------------------------------------------------------------------------------------------

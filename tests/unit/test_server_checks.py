@@ -261,6 +261,14 @@ def test_questions_are_asked_inside_as_the_web_user(in_container: Callable[..., 
     assert "8081" in first[-3] and "qgis_mapserv.fcgi" in second[-3]
 
 
+def test_workers_are_replaced_when_they_are_old_enough(in_container: Callable[..., Any]) -> None:
+    server, commands = in_container()
+    server.wait_until_refreshable()
+    server.refresh()
+    first, second = (command[-3] for command in commands)
+    assert "/proc/uptime" in first and "kill -USR1" in second
+
+
 @pytest.mark.parametrize(("labels", "asked"), [({"fr.poppyfield.web-client": "none"}, 1), ({}, 0), (None, 0)])
 def test_only_the_map_page_has_a_catalogue(
     in_container: Callable[..., Any], labels: dict[str, str] | None, asked: int
