@@ -268,7 +268,8 @@ GRANT = (
     "Make that role the owner of the table, or let it read it: GRANT SELECT ON {0} TO the role in lizmap_database_user."
 )
 LOOK_AT_DATABASE = (
-    "Look at lizmap_database, and at the layer's connection: its service must be 'poppyfield', all else empty."
+    "Look at lizmap_database and lizmap_database_user, and at the layer's connection in QGIS Desktop: its service must "
+    "be 'poppyfield', all else empty."
 )
 REPAIR_FILE = "Open it in QGIS Desktop and export it anew, as a GeoPackage or GeoTIFF, into the project's folder."
 REASONS = (
