@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +32,8 @@ from tests.doubles.archives import archive, lizmap_files
 from tests.doubles.docker_engine import Behaviour, FakeDocker
 from tests.doubles.lizmap_accounts import FakeLizmap
 from tests.doubles.map_server import running_map_server
+from tests.images.projects import Layer, qgs
+from tests.unit.conftest import THROUGH_PLUGIN
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
@@ -98,12 +100,18 @@ def run_action(name: str, /, **arguments: Any) -> Json:
 
 
 @pytest.fixture
-def run_example(
-    request: pytest.FixtureRequest, run_module: Run, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, Json], None]:
-    """Run an example twice in its surroundings; fail when it fails, or when the second run changes something."""
+def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that examples run in, which is their user's home, too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def run_example(
+    request: pytest.FixtureRequest, run_module: Run, run_plugin: Run, library: Library, example_folder: Path
+) -> Callable[[str, Json], None]:
+    """Run an example twice in its surroundings; fail when it fails, or when the second run changes something."""
 
     def run(name: str, task: Json) -> None:
         if f"around_{name}" not in globals():
@@ -111,8 +119,9 @@ def run_example(
         variables = request.getfixturevalue(f"around_{name}")
         # Ansible's own reading refuses keywords that no task has.
         parsed = Task.load(task, loader=DataLoader())
-        arguments = arguments_of(name, Templar(variables=variables).template(parsed.args), tmp_path)
+        arguments = arguments_of(name, Templar(variables=variables).template(parsed.args), example_folder)
         run_once = run_module if hasattr(library(name), "main") else run_action
+        run_once = run_plugin if name in THROUGH_PLUGIN else run_once
         for _ in range(2):
             result = run_once(name, **arguments)
             assert not result.get("failed"), result["msg"]
@@ -285,6 +294,36 @@ def around_postgis_container(
 def around_published_map() -> Iterator[Json]:
     with running_map_server() as server:
         yield {"ansible_host": server.url.removeprefix("http://")}
+
+
+@pytest.fixture
+def example_projects(tmp_path: Path) -> None:
+    """The folder of a project."""
+    layer = Layer("./meadow.geojson")
+    write(tmp_path / "maps" / "fields" / "map.qgs", qgs([layer]))
+    write(tmp_path / "maps" / "fields" / "map.qgs.cfg", json.dumps({"layers": {}}))
+    write(tmp_path / "maps" / "fields" / "meadow.geojson", "{}")
+
+
+@pytest.fixture
+def around_published_projects(
+    engine: Json, example_projects: None, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Json:
+    """A map server that likes every project."""
+    (tmp_path / "srv" / "poppyfield" / "lizmap" / "projects").mkdir(parents=True)
+    module = library("published_projects")
+    server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
+    monkeypatch.setattr(module, "ProjectServer", lambda *_: server)
+    monkeypatch.setattr(module, "check_projects", lambda *_: (["map.qgs"], []))
+    whoever = {"owner": os.getuid(), "group": os.getgid()}
+    real = module.converge
+    monkeypatch.setattr(module, "converge", lambda params, **given: real({**params, **whoever}, **given))
+    return {}
+
+
+@pytest.fixture
+def around_qgis_projects(example_projects: None) -> Json:
+    return {}
 
 
 @pytest.fixture
