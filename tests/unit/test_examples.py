@@ -29,6 +29,7 @@ from ansible.template import Templar, trust_as_template
 from docker import errors
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker
+from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -248,9 +249,10 @@ def around_postgis_container(
 
 
 @pytest.fixture
-def around_published_map() -> Iterator[Json]:
-    with running_map_server() as server:
-        yield {"ansible_host": server.url.removeprefix("http://")}
+def around_published_map(tmp_path: Path) -> Iterator[Json]:
+    with running_map_server() as server, running_lizmap_server() as lizmap:
+        write(tmp_path / "passwords" / "admin", lizmap.password)
+        yield {"ansible_host": server.url.removeprefix("http://"), "lizmap_url": lizmap.url}
 
 
 @pytest.fixture
