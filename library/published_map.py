@@ -44,6 +44,13 @@ options:
   password_file:
     description: File with the password of O(user), on the host where the module runs.
     type: path
+  login:
+    description:
+      - When O(user) logs in. With V(if_needed) only when Lizmap sends who does not to the page to log in, so that a map
+        for everybody is asked for as anybody.
+    type: str
+    choices: [always, if_needed]
+    default: always
   editing:
     description:
       - Whether to make a feature in Lizmap, read it back and remove it again, in each layer that O(user) may edit.
@@ -231,6 +238,7 @@ TRIES_AFTER_FAILURE = 5
 OK = 200
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
+LOGIN_PAGE = "/auth/login"
 INTERNAL = "the server failed with HTTP 500"
 PAUSE = 2.0
 LONGEST_ANSWER = 120.0
@@ -259,6 +267,7 @@ ARGUMENTS: dict[str, Any] = {
     "user": {"type": "str"},
     "password": {"type": "str", "no_log": True},
     "password_file": {"type": "path", "no_log": False},
+    "login": {"type": "str", "choices": ["always", "if_needed"], "default": "always"},
     "editing": {"type": "str", "choices": ["auto", "never", "required"], "default": "auto"},
     "layers": {"type": "list", "elements": "str", "default": []},
     "min_colors": {"type": "int", "default": 3},
@@ -493,11 +502,12 @@ class LizmapCheck(MapCheck):
         self.password = password
         self.edit = edit
         self.config = lizmap_answers.ProjectConfig((), ())
+        self.who = "anybody without logging in"
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Give the checks by name."""
         steps: list[tuple[str, Callable[[], str]]] = [("page", self._page)]
-        if self.params["user"]:
+        if self.params["user"] and self.params["login"] == "always":
             steps.insert(0, ("login", self._login))
         if self.params["project"]:
             steps += [("configuration", self._configuration), *self.steps_of_a_map()]
@@ -522,9 +532,10 @@ class LizmapCheck(MapCheck):
         answer = self.server.post(urljoin(address, form.action), fields)
         if answer.status == TOO_MANY:
             raise MapError("Lizmap has had too many attempts to log in.", remedy="Wait a minute, then try again.")
-        if answer.status not in REDIRECTS or "/auth/login" in answer.location:
+        if answer.status not in REDIRECTS or LOGIN_PAGE in answer.location:
             raise MapError(f"Lizmap does not let {self.params['user']} in with this password.")
-        return f"logged in as {self.params['user']}"
+        self.who = self.params["user"]
+        return f"logged in as {self.who}"
 
     def _page(self) -> str:
         if not self.params["project"]:
@@ -533,12 +544,15 @@ class LizmapCheck(MapCheck):
             return f"{len(self.found['projects'])} projects"
         url = lizmap_answers.page_url(self.url, self.params["project"])
         answer = self._answer_of_page(url)
+        if LOGIN_PAGE in answer.location and self.params["user"] and self.params["login"] == "if_needed":
+            self._login()
+            answer = self._answer_of_page(url)
         if answer.status in REDIRECTS:
             target = urljoin(url, answer.location)
             raise lizmap_answers.explain_page(target, read_page(self.server.follow(target)).messages)
         if answer.status != OK:
             raise MapError(f"{url}: the server refused with HTTP {answer.status}.")
-        return f"{url} opens"
+        return f"{url} opens to {self.who}"
 
     def _answer_of_page(self, url: str) -> Answer:
         try:
@@ -561,8 +575,7 @@ class LizmapCheck(MapCheck):
     def _editing(self) -> str:
         if not self.config.editable:
             if self.params["editing"] == "required":
-                who = self.params["user"] or "anybody without logging in"
-                raise MapError(f"There is no layer that {who} may edit.", remedy=lizmap_editing.RIGHTS)
+                raise MapError(f"There is no layer that {self.who} may edit.", remedy=lizmap_editing.RIGHTS)
             return "no layer to edit"
         project = self.params["project"]
         trials = [lizmap_editing.Trial(self.server, self.url, project, layer) for layer in self.config.editable]

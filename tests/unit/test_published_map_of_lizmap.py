@@ -90,6 +90,16 @@ def test_who_logs_in_sees_and_edits_what_others_may_not(server: LizmapServer, ch
     assert check(user="admin", password="correct horse")["verified"]
 
 
+def test_the_password_stays_at_home_when_anybody_may_see_the_map(server: LizmapServer, check: Run) -> None:
+    login = {"user": "admin", "password": "correct horse", "login": "if_needed"}
+    assert "opens to anybody" in detail(check(**login), "page")
+    assert not [question for question in server.asked if "/auth/" in question]
+    server.anonymous_may_view = False
+    assert "opens to admin" in detail(check(**login), "page")
+    result = check(**{**login, "password": "battery"})
+    assert "Check of the page: Lizmap does not let admin in with this password." in result["msg"]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
