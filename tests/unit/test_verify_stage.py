@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -59,9 +60,11 @@ def test_a_private_map_is_checked_with_the_password_of_the_pi_which_nobody_sees(
     server.anonymous_may_view = server.anonymous_may_edit = False
     server.password = "unlikely-in-any-output"
     (tmp_path / "password").write_text(f"{server.password}\n")
+    as_read = base64.b64encode(server.password.encode()).decode()[:20]
     done = verify("-vvvv", "--diff", lizmap_verify_editing="required")
     assert done.returncode == 0, done.stdout
     assert server.password not in done.stdout + done.stderr
+    assert as_read not in done.stdout + done.stderr
     assert "feature 42 made, read back and removed again" in done.stdout
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["localhost-sample-france.png"]
 
