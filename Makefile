@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images images-check images-compare bench-build bench-modules bench-memory
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images images-check images-compare test-lizmap bench-build bench-modules bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ images-check: ## What the images hold, and which of their packages have a securi
 
 images-compare: ## Whether the images are the same as built under emulation, and when built again
 	$(SUDO) $(TEST)/python -m image_contents compare
+
+test-lizmap: ## Lizmap's image: make test-lizmap LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE
+	$(SUDO) env LIZMAP_ARCHIVE="$(LIZMAP_ARCHIVE)" LIZMAP_SERVER_PLUGIN="$(LIZMAP_SERVER_PLUGIN)" $(TEST)/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
 
 images: ## The images for this machine's own architecture: what they can do, and how they behave
 	$(SUDO) $(TEST)/pytest tests/images --junitxml=build/reports/images-tests.xml

@@ -77,6 +77,14 @@ options:
         description: Role that connects. Its password is the secret C(postgis_password).
         type: str
         required: true
+  accounts:
+    description:
+      - Where Lizmap keeps its accounts. V(sqlite) is in O(config_folder).
+      - V(postgis) is on the same server as O(database), in the database C(lizmap), as the role C(lizmap), whose
+        password is the secret C(lizmap_accounts_password).
+    type: str
+    choices: [sqlite, postgis]
+    default: sqlite
   qgis_workers:
     description:
       - Number of QGIS Server processes.
@@ -259,6 +267,7 @@ ARGUMENTS: dict[str, Any] = {
             "user": {"type": "str", "required": True},
         },
     },
+    "accounts": {"type": "str", "choices": ["sqlite", "postgis"], "default": "sqlite"},
     "qgis_workers": {"type": "int", "default": 0},
     "php_children": {"type": "int", "default": 0},
     "server_name": {"type": "str", "default": ""},
@@ -294,6 +303,7 @@ def environment_of(params: dict[str, Any]) -> dict[str, str]:
         "QGIS_SERVER_WORKERS": params["qgis_workers"],
         "PHP_CHILDREN": params["php_children"],
         "SERVER_NAME": params["server_name"],
+        "LIZMAP_ACCOUNTS": params["accounts"] if params["accounts"] != "sqlite" else "",
     }
     return environment | {name: str(value) for name, value in chosen.items() if value}
 
@@ -303,7 +313,9 @@ def proof_of(params: dict[str, Any], memory: int) -> Proof | None:
     wanted = params["prove_beside"]
     if wanted == "never" or (wanted == "auto" and memory < LEAST_MEMORY_FOR_TWO):
         return None
-    return Proof(tmpfs={CONFIG_TARGET: OWN_FOLDER}, environment={"QGIS_SERVER_WORKERS": "1"})
+    # With an empty configuration it installs Lizmap, which it must not do in the database that the old one uses.
+    alone = {"LIZMAP_ACCOUNTS": "sqlite"} if params["accounts"] != "sqlite" else {}
+    return Proof(tmpfs={CONFIG_TARGET: OWN_FOLDER}, environment={"QGIS_SERVER_WORKERS": "1", **alone})
 
 
 def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> ContainerSpec:

@@ -30,6 +30,13 @@ options:
     description: The checksum that is demanded; it goes before the recorded one.
     type: str
     default: ""
+  holds:
+    description:
+      - What the archive must hold, as it says itself, not its file name. Another one is refused before it is recorded.
+      - V(lizmap-web-client) is a release of Lizmap Web Client.
+      - V(qgis-server-plugin) is a plugin for QGIS Server.
+    type: str
+    choices: [lizmap-web-client, qgis-server-plugin]
 attributes:
   check_mode:
     description: Compares, but records nothing.
@@ -51,6 +58,7 @@ EXAMPLES = r"""
     source: https://example.org/lizmap-web-client-3.9.11.zip
     record: "{{ inventory_dir }}/archives.sha256"
     folder: ~/.cache/poppyfield/archives
+    holds: lizmap-web-client
   delegate_to: localhost
 """
 
@@ -67,16 +75,30 @@ first_sight:
   description: Whether this run recorded the checksum (or, in check mode, would have).
   returned: success
   type: bool
+name:
+  description: V(lizmap-web-client), or the name of the plugin.
+  returned: when O(holds) was given
+  type: str
+version:
+  description: The version that the archive tells.
+  returned: when O(holds) was given
+  type: str
+requires:
+  description: The least versions of QGIS Server (C(qgis_server)) and C(lizmap_server) that it works with.
+  returned: when O(holds) was given
+  type: dict
 """
 
 import hashlib
 import shutil
 import tempfile
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.lizmap_archive import KINDS, ArchiveError, look_into
 from ansible.module_utils.poppyfield.recorded_archive import format_record, parse_record, problem
 from ansible.module_utils.urls import open_url
 
@@ -129,6 +151,7 @@ def main() -> None:
             "record": {"type": "path", "required": True},
             "folder": {"type": "path", "required": True},
             "sha256": {"type": "str", "default": ""},
+            "holds": {"type": "str", "choices": list(KINDS)},
         },
         supports_check_mode=True,
     )
@@ -143,10 +166,15 @@ def main() -> None:
     wrong = problem(name, actual, module.params["sha256"] or None, record.get(name), str(record_path))
     if wrong:
         module.fail_json(msg=wrong)
+    try:
+        found = asdict(look_into(path, module.params["holds"])) if module.params["holds"] else {}
+    except ArchiveError as error:
+        again = f" To download it again, remove {path}." if is_url(source) else ""
+        module.fail_json(msg=f"{source} is not what it should be: {error}{again}")
     first_sight = name not in record
     if first_sight and not module.check_mode:
         record_path.write_text(format_record({**record, name: actual}), encoding="utf-8")
-    module.exit_json(changed=first_sight, path=str(path.resolve()), sha256=actual, first_sight=first_sight)
+    module.exit_json(changed=first_sight, path=str(path.resolve()), sha256=actual, first_sight=first_sight, **found)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,11 @@ def map_server(image: str, folder: Path, network: str = "", **options: Any) -> I
 
 
 @contextmanager
-def database(image: str, folder: Path, sql: str) -> Iterator[str]:
+def database(image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]] = ()) -> Iterator[str]:
     """Run PostGIS with what the SQL makes, on a network of its own; give the network's name.
 
-    Map servers on it connect with the values that MapServer's image has by default.
+    Map servers on it connect with the values that MapServer's image has by default. `more` is done before by the
+    superuser, each in a database.
     """
     client = docker.from_env()
     data = folder / "data"
@@ -149,10 +150,11 @@ def database(image: str, folder: Path, sql: str) -> Iterator[str]:
     try:
         wait_until(lambda: container.exec_run("healthcheck").exit_code == 0, "PostGIS answers")
         for name, words in (
-            ("postgres", f"CREATE ROLE lizmap LOGIN PASSWORD '{PASSWORD}'"),
-            ("postgres", "CREATE DATABASE postgis OWNER lizmap"),
-            ("postgis", "CREATE EXTENSION postgis"),
-            ("postgis", f"SET ROLE lizmap; {sql}"),
+            *more,
+            ("postgres", f"CREATE ROLE gis LOGIN PASSWORD '{PASSWORD}'"),
+            ("postgres", "CREATE DATABASE gis OWNER gis"),
+            ("gis", "CREATE EXTENSION postgis"),
+            ("gis", f"SET ROLE gis; {sql}"),
         ):
             command = ["psql", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", name, "-c", words]
             code, output = container.exec_run(command)

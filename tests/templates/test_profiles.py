@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from module_utils.poppyfield.requirements import PROFILE_ARCHITECTURES
+from tests.doubles.archives import archive, lizmap_files, plugin_files
 
 ROOT = Path(__file__).resolve().parents[2]
 Render = Callable[..., Any]
@@ -77,27 +78,90 @@ def test_the_builder_builds_what_the_pis_say_and_not_its_own_default(render: Ren
     assert render("arm_images", "{{ __arm_images_profile.php }}", **given) == PROFILES[profile]["php"]
 
 
-def test_lizmap_goes_with_the_profiles_that_have_its_qgis_server_and_php(play: Play) -> None:
-    cases = {
-        "refused": [("trixie", "3.8.20"), ("trixie", "3.7.17"), ("bookworm", "3.9.11"), ("bookworm", "3.10.0-rc.1")],
-        "taken": [("trixie", "3.9.11"), ("trixie", "3.10.0"), ("trixie", "4.0.0"), ("bookworm", "3.7.17")],
+def with_lizmap(folder: Path, version: str, **given: Any) -> dict[str, Any]:
+    """Give the variables of a Pi with this Lizmap and a plugin that goes with it."""
+    folder = folder / version
+    folder.mkdir(exist_ok=True)
+    return {
+        "lizmap_archive": str(archive(folder / "lizmap.zip", lizmap_files(version))),
+        "lizmap_server_plugin": str(archive(folder / "plugin.zip", plugin_files("lizmap_server", "2.15.3"))),
+        "lizmap_archive_record": str(folder / "record"),
+        "arm_images_cache_folder": str(folder),
+        "arm_images_profile": "trixie",
+        "postgis_roles": [],
+        "postgis_databases": [],
+        **given,
     }
-    hosts = {
-        f"{kind}-{profile}-{version}": {
-            "arm_images_profile": profile,
-            "lizmap_archive": f"/no/such/lizmap-web-client-{version}.zip",
-            "lizmap_server_plugin": "/no/such/plugin.zip",
-        }
-        for kind, found in cases.items()
-        for profile, version in found
-    }
-    said = play(preflight("lizmap"), hosts)
-    refused = {host for host, message in said.items() if "does not go with" in message}
-    assert refused == {host for host in hosts if host.startswith("refused")}
-    message = said["refused-bookworm-3.9.11"]
-    assert "QGIS Server 3.22 and PHP 8.2" in message
-    assert "The profile bookworm is for arm64 and armhf with PostgreSQL 15, PostGIS 3.3," in message
-    assert "PHP 8.4 and Lizmap Web Client 3.9 or later." in message
+
+
+@pytest.mark.parametrize(
+    ("profile", "version", "goes"),
+    [
+        ("trixie", "3.8.20", False),
+        ("trixie", "3.7.17", False),
+        ("bookworm", "3.9.11", False),
+        ("bookworm", "3.10.0-rc.1", False),
+        ("trixie", "3.9.11", True),
+        ("trixie", "3.10.0", True),
+        ("trixie", "4.0.0", True),
+        ("bookworm", "3.7.17", True),
+    ],
+)
+def test_lizmap_goes_with_the_profiles_that_have_its_qgis_server_and_php(
+    play: Play, tmp_path: Path, profile: str, version: str, goes: bool
+) -> None:
+    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, version, arm_images_profile=profile)})
+    if goes:
+        assert said == {}
+    else:
+        has = PROFILES[profile]
+        assert f"lizmap_archive is Lizmap Web Client {version}, which does not go with" in said["pi"]
+        assert f"QGIS Server {has['qgis_server']} and PHP {has['php']} of the images" in said["pi"]
+        assert "The profile bookworm is for arm64 and armhf with PostgreSQL 15, PostGIS 3.3," in said["pi"]
+        assert "PHP 8.4 and Lizmap Web Client 3.9 or later." in said["pi"]
+
+
+@pytest.mark.parametrize(
+    ("server_plugin", "extra_plugins", "words"),
+    [
+        (("lizmap_server", "2.13.0", "3.22"), [("atlasprint", "3.4.4", "3.28")], ""),
+        (("lizmap_server", "2.12.9", "3.22"), [], "lizmap_server 2.12.9, but Lizmap Web Client 3.9.9 needs 2.13.0"),
+        (("lizmap", "4.4.9", "3.22"), [], "lizmap_server_plugin must be the plugin lizmap_server, not lizmap."),
+        (("lizmap_server", "9.0", "4.2"), [], "lizmap_server_plugin: lizmap_server 9.0 needs QGIS Server 4.2 or later"),
+        (
+            ("lizmap_server", "2.15.3", "3.34"),
+            [("atlasprint", "9.0", "4.0")],
+            "lizmap_server_extra_plugins: atlasprint 9.0 needs QGIS Server 4.0 or later, but the images have 3.40",
+        ),
+        (
+            ("lizmap_server", "2.15.3", "3.34"),
+            [("lizmap_server", "2.15.3", "3.34")],
+            "lizmap_server_extra_plugins names a plugin twice",
+        ),
+    ],
+)
+def test_plugins_go_with_lizmap_and_with_qgis_server(
+    play: Play,
+    tmp_path: Path,
+    server_plugin: tuple[str, str, str],
+    extra_plugins: list[tuple[str, str, str]],
+    words: str,
+) -> None:
+    paths = [
+        str(archive(tmp_path / f"plugin-{number}.zip", plugin_files(*plugin)))
+        for number, plugin in enumerate([server_plugin, *extra_plugins])
+    ]
+    given = {"lizmap_server_plugin": paths[0], "lizmap_server_extra_plugins": [{"source": path} for path in paths[1:]]}
+    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, "3.9.9", **given)})
+    assert bool(said) is bool(words)
+    assert words in said.get("pi", "")
+
+
+def test_an_archive_that_holds_something_else_is_named_with_its_variable(play: Play, tmp_path: Path) -> None:
+    plugin = {"source": str(archive(tmp_path / "x.zip", {"x/readme.txt": ""}))}
+    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, "3.9.9", lizmap_server_extra_plugins=[plugin])})
+    message = said["pi"].rpartition('"msg": ')[2]
+    assert message.startswith(f'"Nothing was changed. lizmap_server_extra_plugins: {tmp_path}/x.zip is not what')
 
 
 def test_one_fleet_has_one_profile(play: Play) -> None:

@@ -152,3 +152,60 @@ def test_an_image_is_labelled_with_the_newest_commit_of_its_own_sources(render: 
     assert labels_of_context(render, tmp_path) == expected
     (tmp_path / "postgis" / "Dockerfile").write_text("FROM debian\n")
     assert labels_of_context(render, tmp_path) == ("", "")
+
+
+LIZMAP_ROLE = {"role_path": str(Path(__file__).resolve().parents[2] / "roles" / "lizmap")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lizmapConfig": {"services": {"appName": "Orchard", "onlyMaps": True, "cacheExpiration": 60}}}, ""),
+        ({"localconfig": {"global": {"timeZone": "UTC"}}, "profiles": {"smtp:mailer": {"host": "a"}}}, ""),
+        ({"mainconfig": {}}, "mainconfig is none of lizmapConfig, localconfig and profiles"),
+        ({"localconfig": {"timeZone": "UTC"}}, "localconfig must hold sections"),
+        ({"lizmapConfig": {"services": {"wmsServerURL": "http://other"}}}, "wmsServerURL is kept by Poppyfield"),
+        (
+            {"lizmapConfig": {"global": {"hideSensitiveServicesProperties": 0}}},
+            "hideSensitiveServicesProperties is kept",
+        ),
+        ({"localconfig": {"modules": {"jcommunity.installparam": "x"}}}, "jcommunity.installparam is kept"),
+        ({"lizmapConfig": {"repository:fields": {"label": "x"}}}, "the section repository:fields is kept"),
+        ({"profiles": {"jdb:jauth": {"driver": "x"}}}, "the section jdb:jauth is kept"),
+        ({"localconfig": {"mailer": {"webmasterName": 'the "boss"'}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer": {"webmasterName": "a\nb"}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer": {"webmasterName": ["a"]}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer]": {"webmasterName": "a"}}}, "webmasterName must be a text of one line"),
+    ],
+)
+def test_lizmaps_settings_are_checked(render: Render, settings: dict[str, Any], words: str) -> None:
+    problems = render("lizmap", "{{ __lizmap_settings_problems }}", lizmap_settings=settings, **LIZMAP_ROLE)
+    assert len(problems) == bool(words)
+    assert words in "".join(problems)
+
+
+def test_true_and_false_are_written_as_each_file_of_lizmap_wants_them(render: Render) -> None:
+    settings = {
+        "lizmapConfig": {"services": {"onlyMaps": True, "debugMode": False, "cacheExpiration": 60}},
+        "localconfig": {"jcommunity": {"registrationEnabled": True, "resetPasswordEnabled": False}},
+    }
+    assert render("lizmap", "{{ __lizmap_settings_texts }}", lizmap_settings=settings) == {
+        "lizmapConfig": {"services": {"onlyMaps": "1", "debugMode": "0", "cacheExpiration": "60"}},
+        "localconfig": {"jcommunity": {"registrationEnabled": "on", "resetPasswordEnabled": "off"}},
+    }
+
+
+def test_accounts_in_postgis_have_a_role_and_a_database_of_their_own(render: Render) -> None:
+    databases = [{"name": "gis", "owner": "gis", "extensions": ["postgis"]}]
+    given = {"postgis_roles": [{"name": "gis"}], "postgis_databases": databases}
+    wanted = "{{ [__postgis_container_roles, __postgis_secrets, __postgis_container_databases] }}"
+    for elsewhere in ({"lizmap_accounts": "sqlite"}, {"lizmap_accounts": "postgis", "lizmap_web_client": "none"}, {}):
+        assert [len(part) for part in render("postgis", wanted, **given, **elsewhere)] == [1, 1, 1]
+    roles, secrets, made = render("postgis", wanted, **given, lizmap_accounts="postgis")
+    secret = "/etc/poppyfield/secrets/postgis_lizmap"
+    assert roles[1] == {"name": "lizmap", "password_file": secret}
+    assert secrets[1]["path"] == secret
+    assert (made[1]["name"], made[1]["owner"], made[1]["extensions"]) == ("lizmap", "lizmap", [])
+    handed_over = render("lizmap", "{{ __lizmap_secrets }}", lizmap_accounts="postgis")
+    assert handed_over["lizmap_accounts_password"] == secret
+    assert "lizmap_accounts_password" not in render("lizmap", "{{ __lizmap_secrets }}")

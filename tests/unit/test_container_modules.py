@@ -97,6 +97,7 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"qgis_workers": 2}, "environment: QGIS_SERVER_WORKERS added"),
     ({"php_children": 5}, "environment: PHP_CHILDREN added"),
     ({"server_name": "pi.local"}, "environment: SERVER_NAME added"),
+    ({"accounts": "postgis"}, "environment: LIZMAP_ACCOUNTS added"),
     ({"stop_timeout": 31}, "stop timeout: 30 -> 31"),
 ]
 POSTGIS_CHANGES: list[tuple[Json, str]] = [
@@ -199,6 +200,18 @@ def test_a_new_map_server_is_tried_beside_the_old_one_where_there_is_room(
             again = {**lizmap, "recreate": "always", "prove_beside": prove_beside}
             done = predict_and_run("lizmap_container", TOLD, **again)
         assert ("create websig-lizmap-candidate" in done["steps"]) is tried
+
+
+def test_a_map_server_that_is_only_tried_does_not_install_lizmap_in_the_database_of_the_old_one(
+    lizmap: Json, library: Library
+) -> None:
+    params = {"php_children": 0, "server_name": "", "prove_beside": "always", **lizmap, "qgis_workers": 3}
+    params["database"] = {"host": "postgis", "port": 5432, **lizmap["database"]}
+    module = library("lizmap_container")
+    for accounts in ("postgis", "sqlite"):
+        chosen = {**params, "accounts": accounts}
+        environment = {**module.environment_of(chosen), **module.proof_of(chosen, memory=0).environment}
+        assert environment.get("LIZMAP_ACCOUNTS", "sqlite") == "sqlite"
 
 
 @pytest.mark.parametrize("name", ["lizmap", "postgis"])

@@ -28,6 +28,7 @@ from ansible.plugins.loader import module_loader
 from ansible.template import Templar, trust_as_template
 from docker import errors
 
+from tests.doubles.archives import archive, lizmap_files
 from tests.doubles.docker_engine import Behaviour, FakeDocker
 from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
@@ -257,7 +258,7 @@ def around_published_map(tmp_path: Path) -> Iterator[Json]:
 
 @pytest.fixture
 def around_recorded_archive(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
-    write(tmp_path / "published.zip", "an archive")
+    archive(tmp_path / "published.zip", lizmap_files("3.9.11"))
     write(tmp_path / "inventory" / "hosts.yml", "")
     published = (tmp_path / "published.zip").as_uri()
     monkeypatch.setattr(library("recorded_archive"), "open_url", lambda url, **given: open_url(published, **given))

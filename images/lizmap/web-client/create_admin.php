@@ -1,7 +1,7 @@
 <?php
 
-// Creates the first administrator if there is no such account yet. The password comes from a file and is handed
-// over inside this process: an argument of a command could be read in the list of processes.
+// Creates the first administrator. The password comes from a file and is handed over inside this process: an argument
+// of a command could be read in the list of processes.
 
 $password = trim((string) @file_get_contents('/run/secrets/lizmap_admin_password'));
 if ($password === '') {
@@ -13,7 +13,6 @@ if ($password === '') {
 $argv = [
     'console.php',
     'jcommunity:user:create',
-    '--no-error-if-exist',
     '--admin',
     getenv('LIZMAP_ADMIN_LOGIN'),
     getenv('LIZMAP_ADMIN_EMAIL'),

@@ -1,0 +1,32 @@
+"""Builds the images for this machine's own architecture, as the product builds them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTES = ROOT / "build" / "tests"
+
+
+def images(note: str, **variables: str) -> dict[str, str]:
+    """Return the references of the images by name (postgis, lizmap), built with these variables.
+
+    POPPYFIELD_POSTGIS_IMAGE and POPPYFIELD_LIZMAP_IMAGE, given together, name others to test.
+    """
+    named = {name: os.environ.get(f"POPPYFIELD_{name.upper()}_IMAGE", "") for name in ("postgis", "lizmap")}
+    if any(named.values()):
+        return named
+    architecture = subprocess.run(
+        ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    NOTES.mkdir(parents=True, exist_ok=True)
+    path = NOTES / note
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "tests/images/build.yml"]
+    command += ["--inventory", "tests/images/inventory.yml"]
+    command += ["--extra-vars", json.dumps({"architecture": architecture, "note": str(path), **variables})]
+    subprocess.run(command, check=True, cwd=ROOT)
+    return {name: built["image"] for name, built in json.loads(path.read_text()).items()}

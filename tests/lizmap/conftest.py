@@ -1,0 +1,76 @@
+"""Gives the tests the image with Lizmap Web Client, and what runs from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.images import building, projects
+from tests.images.map_server import PREFIX, MapServer, database
+from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, Lizmap, lizmap
+
+Start = Callable[..., AbstractContextManager[Lizmap]]
+Query = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def built_images() -> dict[str, str]:
+    """Return the references of the images; LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN name what one is built with."""
+    archives = {
+        "lizmap_archive": os.environ.get("LIZMAP_ARCHIVE", ""),
+        "lizmap_server_plugin": os.environ.get("LIZMAP_SERVER_PLUGIN", ""),
+    }
+    return building.images("images-with-lizmap.json", **archives)
+
+
+@pytest.fixture(scope="session")
+def lizmap_image(built_images: dict[str, str]) -> str:
+    """Return the reference of the image with Lizmap Web Client."""
+    return built_images["lizmap"]
+
+
+@pytest.fixture(scope="session")
+def network(built_images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return a network with PostGIS: the database of the projects, and that of the accounts."""
+    accounts = [
+        ("postgres", f"CREATE ROLE lizmap LOGIN PASSWORD '{ACCOUNTS_PASSWORD}'"),
+        ("postgres", "CREATE DATABASE lizmap OWNER lizmap"),
+    ]
+    folder = tmp_path_factory.mktemp("postgis")
+    with database(built_images["postgis"], folder, projects.POSTGIS_SQL, accounts) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def query(network: str) -> Query:
+    """Return what asks PostgreSQL, as its superuser: query(SQL, database)."""
+    assert network
+
+    def ask(sql: str, name: str = "lizmap") -> str:
+        container = docker.from_env().containers.get(f"{PREFIX}postgis")
+        command = ["psql", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-At", "-d", name, "-c", sql]
+        code, output = MapServer(container).run(*command)
+        assert code == 0, output
+        return output.strip()
+
+    return ask
+
+
+@pytest.fixture
+def start(lizmap_image: str, network: str, tmp_path: Path) -> Start:
+    """Return what starts Lizmap on the test's own folder, with options of docker run."""
+    return lambda **options: lizmap(lizmap_image, tmp_path, **{"network": network, **options})
+
+
+@pytest.fixture(scope="session")
+def project_xml(lizmap_image: str) -> str:
+    """Return the file of the image that tells Lizmap's version."""
+    arguments: dict[str, Any] = {"entrypoint": "cat", "remove": True}
+    text = docker.from_env().containers.run(lizmap_image, "/usr/share/lizmap/lizmap/project.xml", **arguments)
+    return str(text.decode())

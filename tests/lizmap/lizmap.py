@@ -1,0 +1,201 @@
+"""Lizmap Web Client in a container that runs as the product runs it, and is asked as browsers ask."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from PIL import Image
+
+from tests.images import projects
+from tests.images.map_server import MapServer, map_server
+
+ADMIN_PASSWORD = "correct horse battery staple"
+ACCOUNTS_PASSWORD = "no secret either"
+CONSOLE = "/usr/share/lizmap/lizmap/console.php"
+SETTINGS = "/usr/share/lizmap/lizmap/var/config"
+STATE = "/srv/lizmap"
+Settings = dict[str, dict[str, dict[str, str]]]
+
+
+class Lizmap(MapServer):
+    """A running container with Lizmap Web Client."""
+
+    def page(self, project: str = "fields/meadow", **options: Any) -> requests.Response:
+        """Ask for a map's page; a refusal is a redirection, which is not followed."""
+        repository, name = project.split("/")
+        return self.get(f"/index.php/view/map?repository={repository}&project={name}", allow_redirects=False, **options)
+
+    def service(self, project: str = "fields/meadow", path: str = "", **parameters: str) -> requests.Response:
+        """Ask a project's service through Lizmap."""
+        repository, name = project.split("/")
+        chosen = {"repository": repository, "project": name, **parameters}
+        return self.get(f"/index.php/lizmap/service{path}", params=chosen)
+
+    def map(self, project: str = "fields/meadow") -> requests.Response:
+        """Ask for a map of the ground, 200 by 100 pixels."""
+        box = f"{projects.SOUTH},{projects.WEST},{projects.NORTH},{projects.EAST}"
+        return self.service(
+            project,
+            **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": "meadow", "STYLES": ""},
+            **{"CRS": "EPSG:4326", "BBOX": box, "WIDTH": "200", "HEIGHT": "100", "FORMAT": "image/png"},
+        )
+
+    def metadata(self, login: str = "", password: str = "") -> dict[str, Any]:
+        """Ask what Lizmap tells of itself, perhaps as somebody who logs in."""
+        answer = self.get("/index.php/view/app/metadata", auth=(login, password) if login else None)
+        answer.raise_for_status()
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def knows(self, login: str, password: str) -> bool:
+        """Tell whether this is an administrator: only they are told of QGIS Server."""
+        return "metadata" in self.metadata(login, password)["qgis_server_info"]
+
+    def console(self, *words: str) -> str:
+        """Run one of Lizmap's own commands; it must succeed."""
+        code, output = self.run("php", "-d", "error_reporting=6143", CONSOLE, *words)
+        assert code == 0, output
+        return output
+
+    def publish(self, repository: str, *groups: str) -> None:
+        """Publish a folder of projects to these groups."""
+        self.console("repository:create", repository, repository.title(), f"/srv/projects/{repository}/")
+        for group in groups:
+            self.console("acl2:add", group, "lizmap.repositories.view", repository)
+
+    def setting(self, file: str, section: str, name: str) -> str | None:
+        """Read a setting as PHP does; the section "global" is what stands above all sections."""
+        code = (
+            '$all = parse_ini_file($argv[1], true); $in = $argv[2] === "global" ? $all : ($all[$argv[2]] ?? []);'
+            "echo json_encode($in[$argv[3]] ?? null);"
+        )
+        exit_code, output = self.run("php", "-r", code, f"{SETTINGS}/{file}.ini.php", section, name)
+        assert exit_code == 0, output
+        value: str | None = json.loads(output)
+        return value
+
+
+def image_of(answer: requests.Response) -> Image.Image:
+    """Read the picture in an answer."""
+    assert answer.headers["Content-Type"].startswith("image/"), answer.text[:1000]
+    return Image.open(io.BytesIO(answer.content)).convert("RGB")
+
+
+def configuration(layers: list[projects.Layer]) -> str:
+    """Give what Lizmap's plugin for QGIS Desktop writes beside a project, as far as a map needs it."""
+    box = [projects.WEST, projects.SOUTH, projects.EAST, projects.NORTH]
+    flags = ("groupAsLayer", "baseLayer", "noLegendImage", "singleTile", "cached", "popup", "displayInLegend")
+    return json.dumps(
+        {
+            "metadata": {
+                "lizmap_plugin_version": 40409,
+                "lizmap_web_client_target_version": 30900,
+                "qgis_desktop_version": 34006,
+            },
+            "options": {
+                "projection": {"proj4": "+proj=longlat +datum=WGS84 +no_defs", "ref": "EPSG:4326"},
+                "bbox": [str(value) for value in box],
+                "initialExtent": box,
+                "mapScales": [10_000, 100_000, 1_000_000, 10_000_000],
+                "minScale": 10_000,
+                "maxScale": 10_000_000,
+                "tmTimeFrameSize": 10,
+                "tmTimeFrameType": "seconds",
+                "tmAnimationFrameLength": 1000,
+            },
+            "layers": {
+                layer.name: {
+                    "id": layer.id,
+                    "name": layer.name,
+                    "type": "layer",
+                    "geometryType": layer.geometry.lower(),
+                    "extent": box,
+                    "crs": f"EPSG:{layer.crs}",
+                    "title": layer.name.title(),
+                    "abstract": "",
+                    "link": "",
+                    "minScale": 1,
+                    "maxScale": 1_000_000_000_000,
+                    "toggled": "True",
+                    "imageFormat": "image/png",
+                    **dict.fromkeys(flags, "False"),
+                }
+                for layer in layers
+            },
+        }
+    )
+
+
+def write_projects(folder: Path) -> None:
+    """Write the meadow as GeoJSON and from PostGIS in the repository fields, and once more in private."""
+    for repository, name, write in (
+        ("fields", "meadow", projects.geojson),
+        ("fields", "postgis", projects.postgis),
+        ("private", "meadow", projects.geojson),
+    ):
+        place = folder / repository
+        place.mkdir(parents=True, exist_ok=True)
+        layers = [write(place)]
+        (place / f"{name}.qgs").write_text(projects.qgs(layers), "utf-8")
+        (place / f"{name}.qgs.cfg").write_text(configuration(layers), "utf-8")
+
+
+@contextmanager
+def lizmap(
+    image: str,
+    folder: Path,
+    network: str = "",
+    settings: Settings | None = None,
+    mounts: dict[str, str] | None = None,
+    **options: Any,
+) -> Iterator[Lizmap]:
+    """Run Lizmap on what is in the folder: projects, and the state that an earlier container left there."""
+    if not (folder / "projects").exists():
+        folder.chmod(0o755)
+        write_projects(folder / "projects")
+    secrets = {
+        "lizmap_admin_password": ADMIN_PASSWORD,
+        "lizmap_accounts_password": ACCOUNTS_PASSWORD,
+        "lizmap_settings": json.dumps(settings or {}),
+        "postgis_password": "not a secret",
+    }
+    (folder / "secrets").mkdir(exist_ok=True)
+    (folder / "state").mkdir(exist_ok=True)
+    os.chown(folder / "state", 33, 33)
+    for name, content in secrets.items():
+        (folder / "secrets" / name).write_text(content, "utf-8")
+        os.chown(folder / "secrets" / name, 33, 33)
+    volumes = [
+        f"{folder}/projects:/srv/projects:ro",
+        f"{folder}/state:{STATE}",
+        *(f"{folder}/secrets/{name}:/run/secrets/{name}:ro" for name in secrets),
+        *(f"{source}:{target}:ro" for source, target in (mounts or {}).items()),
+    ]
+    environment = {"QGIS_SERVER_WORKERS": "1", **options.pop("environment", {})}
+    with map_server(image, folder, network, volumes=volumes, environment=environment, **options) as server:
+        yield Lizmap(server.container)
+
+
+def other_version(image_folder: Path, version: str, text: str) -> dict[str, str]:
+    """Give a mount that makes an image believe that its Lizmap is of another version; `text` is its project.xml."""
+    project = image_folder / f"project-{version}.xml"
+    project.write_text(re.sub(r"(<version[^>]*>)[^<]*", rf"\g<1>{version}", text), "utf-8")
+    project.chmod(0o644)
+    return {str(project): "/usr/share/lizmap/lizmap/project.xml"}
+
+
+def copied(folder: Path, target: Path) -> Path:
+    """Copy what a stopped container left, with its owners."""
+    shutil.copytree(folder, target, symlinks=True)
+    for path in (target / "state", *(target / "state").rglob("*")):
+        os.chown(path, 33, 33, follow_symlinks=False)
+    return target

@@ -1,0 +1,149 @@
+"""What people get from Lizmap: pages, maps, and only what they may see; and what nobody gets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.images import projects
+from tests.images.projects import POPPY, WHITE
+from tests.lizmap.conftest import Query
+from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, ADMIN_PASSWORD, STATE, Lizmap, image_of, lizmap
+
+IN_THE_MEADOW, BESIDE_IT = (50, 50), (150, 50)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgis"])
+def accounts(request: pytest.FixtureRequest) -> str:
+    """Return where the accounts are."""
+    place: str = request.param
+    return place
+
+
+@pytest.fixture(scope="module")
+def server(
+    accounts: str, query: Query, lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lizmap]:
+    """Return Lizmap with a repository for all and one for administrators."""
+    query("DROP SCHEMA IF EXISTS lizmap CASCADE")
+    folder = tmp_path_factory.mktemp(accounts)
+    with lizmap(lizmap_image, folder, network, environment={"LIZMAP_ACCOUNTS": accounts}) as running:
+        running.wait_until_healthy()
+        running.publish("fields", "__anonymous", "users")
+        running.publish("private", "admins")
+        yield running
+
+
+@pytest.mark.parametrize("project", ["fields/meadow", "fields/postgis"])
+def test_a_map_opens_and_draws(server: Lizmap, project: str) -> None:
+    page = server.page(project)
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html;charset=UTF-8")
+    drawn = image_of(server.map(project))
+    assert (drawn.getpixel(IN_THE_MEADOW), drawn.getpixel(BESIDE_IT)) == (POPPY, WHITE)
+
+
+def test_a_map_tells_what_it_has(server: Lizmap) -> None:
+    configuration = server.service(path="/getProjectConfig").json()
+    assert list(configuration["layers"]) == ["meadow"]
+    capabilities = server.service(SERVICE="WMS", VERSION="1.3.0", REQUEST="GetCapabilities")
+    assert "<Name>meadow</Name>" in capabilities.text
+    # Not where QGIS Server is inside the container.
+    assert "127.0.0.1:8081" not in capabilities.text
+    assert f"{server.url}/index.php/lizmap/service?" in capabilities.text
+
+
+def test_a_feature_comes_from_postgis(server: Lizmap) -> None:
+    request = {"SERVICE": "WFS", "VERSION": "1.0.0", "REQUEST": "GetFeature", "TYPENAME": "meadow"}
+    answer = server.service("fields/postgis", **request, OUTPUTFORMAT="GeoJSON")
+    (feature,) = answer.json()["features"]
+    assert feature["properties"]["name"] == projects.NAME
+
+
+def test_a_map_that_is_not_for_all_is_refused(server: Lizmap) -> None:
+    assert server.page("private/meadow").status_code == 303
+    assert not server.map("private/meadow").headers["Content-Type"].startswith("image/")
+    assert server.page("private/meadow", auth=("admin", "wrong")).status_code == 303
+    assert "Private" not in server.get("/index.php/view/").text
+    assert "Fields" in server.get("/index.php/view/").text
+
+
+def test_the_administrators_password_is_that_of_this_pi_only(server: Lizmap) -> None:
+    assert server.knows("admin", ADMIN_PASSWORD)
+    assert not server.knows("admin", "admin")
+
+
+def test_lizmap_and_its_plugin_understand_each_other(server: Lizmap) -> None:
+    told = server.metadata("admin", ADMIN_PASSWORD)
+    assert told["qgis_server_info"]["metadata"]["version"]
+    assert "lizmap_server" in told["qgis_server_info"]["plugins"]
+    assert told["info"]["installation_complete"] is True
+
+
+def test_nobody_asks_qgis_server_but_lizmap(server: Lizmap) -> None:
+    server.container.reload()
+    (network,) = server.container.attrs["NetworkSettings"]["Networks"].values()
+    with socket.socket() as connection:
+        connection.settimeout(10)
+        assert connection.connect_ex((network["IPAddress"], 8080)) == 0
+    with socket.socket() as connection:
+        connection.settimeout(10)
+        assert connection.connect_ex((network["IPAddress"], 8081)) != 0
+    capabilities = "SERVICE=WMS&REQUEST=GetCapabilities&MAP=/srv/projects/private/meadow.qgs"
+    for path in ("/ows/", "/ows/private/meadow/", "/cgi-bin/qgis_mapserv.fcgi", "/index.json"):
+        assert server.get(f"{path}?{capabilities}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/.htaccess", "/document/new.php", "/document/new.php/x", "/assets/../../project.xml"]
+)
+def test_only_lizmaps_own_scripts_run_and_no_file_of_its_own_shows(server: Lizmap, path: str) -> None:
+    code, output = server.run("sh", "-c", f"echo '<?php echo 6 * 7;' > {STATE}/*/lizmap/www/document/new.php")
+    assert code == 0, output
+    answer = server.get(path)
+    assert (answer.status_code, "42" in answer.text, "<?php" in answer.text) == (404, False, False)
+
+
+def test_no_password_is_seen_where_others_look(server: Lizmap) -> None:
+    _, told = server.run("bash", "-c", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline")
+    assert "LIZMAP_ACCOUNTS" in told
+    _, kept = server.run("sh", "-c", f"cat {STATE}/*/lizmap/var/log/* {STATE}/*/lizmap/var/config/*")
+    for password in (ADMIN_PASSWORD, ACCOUNTS_PASSWORD):
+        assert password not in told + kept + server.log()
+
+
+def test_nothing_of_lizmap_can_be_written_but_its_state(server: Lizmap) -> None:
+    host = server.container.attrs["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
+    for folder in ("/usr/share/lizmap/lizmap/modules", "/usr/share/poppyfield/qgis-plugins", "/srv/projects/fields"):
+        assert server.run("touch", f"{folder}/new")[0] != 0
+
+
+def test_the_accounts_are_where_they_should_be(server: Lizmap, accounts: str, query: Query) -> None:
+    _, files = server.run("sh", "-c", f"ls {STATE}/*/lizmap/var/db")
+    schemas = query("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'lizmap%'")
+    if accounts == "sqlite":
+        assert {"jauth.db", "logs.db"} <= set(files.split())
+        assert schemas == ""
+    else:
+        assert ".db" not in files
+        assert schemas == "lizmap"
+        assert query("SELECT usr_login FROM lizmap.jlx_user") == "admin"
+
+
+def test_projects_have_no_way_to_the_accounts(server: Lizmap) -> None:
+    _, services = server.run("cat", "/run/poppyfield/pg_service.conf")
+    assert "[poppyfield]" in services
+    assert "[lizmap]" not in services
+    _, environment = server.run("bash", "-c", "cat /proc/$(pgrep -o qgis_mapserv)/environ | tr '\\0' '\\n'")
+    assert "PGSERVICEFILE=/run/poppyfield/pg_service.conf" in environment.splitlines()
+
+
+def test_a_php_that_does_not_answer_makes_the_container_unhealthy(lizmap_image: str, tmp_path: Path) -> None:
+    with lizmap(lizmap_image, tmp_path) as server:
+        server.wait_until_healthy()
+        assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/php-fpm")[0] == 0
+        code, said = server.run("healthcheck")
+        assert (code, "PHP did not answer" in said) == (1, True)
