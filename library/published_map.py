@@ -35,6 +35,11 @@ options:
   project:
     description: The map, as repository/project. Without it only the list of projects is asked for.
     type: str
+  certificate:
+    description:
+      - The certificate that the server must show, in PEM, for an O(url) with HTTPS. It need not be of an authority that
+        this host trusts, nor for the name in O(url). Without it, it must be both.
+    type: str
   user:
     description: Who asks Lizmap, by the name to log in with. Anybody when empty.
     type: str
@@ -96,9 +101,9 @@ attributes:
     description: There is no difference to show.
   idempotent:
     support: full
-    description:
-      - It leaves nothing changed on the host that it asks. The feature that it makes is removed again, or the module
-        fails and names it. The picture is written anew each time.
+    description: >-
+      It leaves nothing changed on the host that it asks. The feature that it makes is removed again, or the module fails
+      and names it. The picture is written anew each time.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -204,6 +209,8 @@ checks:
       type: str
 """
 
+import hashlib
+import ssl
 import time
 import traceback
 from collections.abc import Callable
@@ -238,6 +245,7 @@ TRIES_AFTER_FAILURE = 5
 OK = 200
 REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
+END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
 LOGIN_PAGE = "/auth/login"
 INTERNAL = "the server failed with HTTP 500"
 PAUSE = 2.0
@@ -258,12 +266,14 @@ REMEDIES = {
     "layers": "Look at the layer's style in QGIS Desktop. If it draws nothing on purpose, name the layers to check.",
     "editing": LOGS,
 }
+ANOTHER_CERTIFICATE = "The server shows another certificate than expected, or one that this host does not trust."
 PHP_IS_DOWN = f"nginx answers, but not PHP behind it. {LOGS}"
 
 ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "web_client": {"type": "str", "choices": ["map_page", "lizmap"], "default": "map_page"},
     "project": {"type": "str"},
+    "certificate": {"type": "str"},
     "user": {"type": "str"},
     "password": {"type": "str", "no_log": True},
     "password_file": {"type": "path", "no_log": False},
@@ -361,6 +371,8 @@ class Server:
             answer = self.session.request(
                 method, url, timeout=min(left, LONGEST_ANSWER), allow_redirects=False, headers=HEADERS, **given
             )
+        except requests.exceptions.SSLError as error:
+            raise MapError(f"{url}: HTTPS fails: {error}", remedy=ANOTHER_CERTIFICATE) from error
         except requests.Timeout:
             return None, "no answer in time", 0
         except requests.ConnectionError:
@@ -373,6 +385,28 @@ class Server:
             # After a restart of the database each QGIS Server process fails once, on its old connection.
             return None, f"{INTERNAL}: {' '.join(answer.text[:300].split())}", FAILED
         return Answer(answer.status_code, bytes(answer.content), answer.headers.get("Location", "")), "", 0
+
+
+def pin(session: Any, certificate: str) -> None:
+    """Let a session talk by HTTPS with who shows this certificate, and with nobody else."""
+    try:
+        print_of = hashlib.sha256(ssl.PEM_cert_to_DER_cert(first_of(certificate))).hexdigest()
+    except ValueError as error:
+        raise MapError(f"The certificate is not one in PEM: {error}") from error
+
+    class PinnedAdapter(requests.adapters.HTTPAdapter):
+        """Checks the fingerprint instead of the authority and the name."""
+
+        def init_poolmanager(self, *arguments: Any, **given: Any) -> None:
+            super().init_poolmanager(*arguments, **given, assert_fingerprint=print_of)
+
+    session.mount("https://", PinnedAdapter())
+    session.verify = False
+
+
+def first_of(certificate: str) -> str:
+    """Give the server's own certificate, which comes before those of its issuers."""
+    return certificate.partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE
 
 
 class MapCheck:
@@ -614,6 +648,11 @@ def main() -> None:
     with requests.Session() as session:
         # The map is on a Pi nearby: a proxy of the laptop's network would only be in the way.
         session.trust_env = False
+        if module.params["certificate"]:
+            try:
+                pin(session, module.params["certificate"])
+            except MapError as error:
+                module.fail_json(msg=str(error))
         server = Server(session, module.params["timeout"], patient=not module.check_mode)
         check = make_check(module, server)
         verified = check.run()

@@ -227,6 +227,8 @@ def around_lizmap_container(engine: Json, tmp_path: Path) -> Json:
     for folder in ("projects", "config"):
         (tmp_path / "srv" / "poppyfield" / "lizmap" / folder).mkdir(parents=True)
     write(tmp_path / "etc" / "poppyfield" / "secrets" / "lizmap_postgis_password", SECRET)
+    for name in ("certificate", "key"):
+        write(tmp_path / "etc" / "poppyfield" / "tls" / f"{name}.pem", SECRET)
     return {"lizmap": engine}
 
 
@@ -279,6 +281,17 @@ def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.Mo
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("secret_files"), "number_of", lambda name, lookup, kind, **_: whoever[kind])
     return {"lizmap_admin_password": SECRET}
+
+
+@pytest.fixture
+def around_tls_certificate(tmp_path: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch, task: Json) -> Json:
+    """One that is checked has been made."""
+    folder = tmp_path / "etc" / "poppyfield" / "secrets"
+    folder.mkdir(parents=True)
+    if task["tls_certificate"].get("state") == "checked":
+        paths = {"certificate": str(folder / "lizmap_tls_certificate"), "key": str(folder / "lizmap_tls_key")}
+        run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    return {}
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -230,6 +232,35 @@ def test_places_of_features() -> None:
     ]
     assert map_checks.find_places(features) == [map_checks.Place(1, 2, 3, 5, (1, 2))]
     assert len(map_checks.find_places(features * 30)) == 20
+
+
+@pytest.fixture
+def secured(server: MapServer, run_module: Run, tmp_path: Path) -> str:
+    """Let the server speak HTTPS with a certificate of its own; give that."""
+    paths = {name: str(tmp_path / name) for name in ("certificate", "key")}
+    run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(paths["certificate"], paths["key"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return Path(paths["certificate"]).read_text()
+
+
+def test_a_server_that_shows_the_certificate_of_the_pi(server: MapServer, check: Run, secured: str) -> None:
+    url = server.url.replace("http:", "https:")
+    assert check(url=url, certificate=f"{secured}and then its issuer")["verified"]
+    assert "not one in PEM" in check(url=url, certificate="x")["msg"]
+    assert "one that this host does not trust" in check(url=url)["msg"]
+
+
+def test_a_server_that_shows_another_certificate(
+    server: MapServer, check: Run, secured: str, run_module: Run, tmp_path: Path
+) -> None:
+    paths = {name: str(tmp_path / f"other-{name}") for name in ("certificate", "key")}
+    run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    other = Path(paths["certificate"]).read_text()
+    assert other != secured
+    result = check(url=server.url.replace("http:", "https:"), certificate=other)
+    assert "Check of the catalogue" in result["msg"] and "another certificate than expected" in result["msg"]
 
 
 def test_an_address_that_cannot_be_is_a_sentence(check: Run) -> None:
