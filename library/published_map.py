@@ -102,8 +102,8 @@ attributes:
   idempotent:
     support: full
     description: >-
-      It leaves nothing changed on the host that it asks. The feature that it makes is removed again, or the module fails
-      and names it. The picture is written anew each time.
+      It leaves nothing changed on the host that it asks. The feature that it makes is removed again, or the module
+      fails and names it. The picture is written anew each time.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """

@@ -44,7 +44,7 @@ options:
     type: int
     default: 730
   renew_before:
-    description: Days before its end in which it is made anew.
+    description: Days before its end in which one of its own making is made anew, and one that is given is warned of.
     type: int
     default: 180
   owner:
@@ -102,7 +102,7 @@ reasons:
 
 import os
 import tempfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -207,12 +207,15 @@ def ensure(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, A
     return {"changed": bool(reason), "names": names, "valid_until": ends, "reasons": [reason] if reason else []}
 
 
-def check(params: dict[str, Any], ssl: OpenSsl, names: list[str]) -> dict[str, Any]:
+def check(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, Any]:
     """Fail where a given certificate will not do."""
+    params, now = module.params, datetime.now(UTC)
     found, key = ssl.certificate(params["certificate"]), ssl.public_key(params["key"])
-    wrong = certificates.problems(found, key, names, datetime.now(UTC))
+    wrong = certificates.problems(found, key, names, now)
     if wrong:
         raise CertificateError(f"{params['certificate']}: {'; '.join(wrong)}.")
+    if found.ends - now <= timedelta(days=params["renew_before"]):
+        module.warn(f"{params['certificate']} expires on {found.ends:%Y-%m-%d}. Get a new one in time.")
     return {
         "changed": False,
         "names": list(found.names),
@@ -228,7 +231,7 @@ def main() -> None:
     try:
         names = certificates.check_names(module.params["names"])
         given = module.params["state"] == "checked"
-        result = check(module.params, ssl, names) if given else ensure(module, ssl, names)
+        result = check(module, ssl, names) if given else ensure(module, ssl, names)
     except CertificateError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

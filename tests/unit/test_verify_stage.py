@@ -1,10 +1,11 @@
-"""The verify stage of the role lizmap, run by Ansible itself against a double of Lizmap."""
+"""The verify stage of the role lizmap, and its preflight for HTTPS, run by Ansible itself with a double of Lizmap."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -32,13 +33,14 @@ def verify(server: LizmapServer, tmp_path: Path) -> Verify:
     (tmp_path / "password").write_text(server.password)
     (tmp_path / "play.yml").write_text(
         "- hosts: all\n  gather_facts: false\n  tasks:\n"
-        "    - ansible.builtin.include_role: {name: lizmap, tasks_from: verify.yml}\n"
+        "    - ansible.builtin.include_role: {name: lizmap, tasks_from: '{{ part }}.yml'}\n"
     )
 
     def run(*options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         given = {
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
+            "part": "verify",
             "lizmap_url": server.url,
             "lizmap_projects": [{"repository": "sample", "folder": str(tmp_path / "sample")}],
             "lizmap_verify_password_file": str(tmp_path / "password"),
@@ -83,3 +85,42 @@ def test_check_mode_needs_no_password_and_no_map(server: LizmapServer, verify: V
     done = verify("--check")
     assert done.returncode == 0, done.stdout
     assert verify().returncode != 0
+
+
+@pytest.fixture
+def secured(server: LizmapServer, run_module: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:
+    """Let the server speak HTTPS with a certificate of its own; give the variables for that."""
+    paths = {name: str(tmp_path / name) for name in ("certificate", "key")}
+    run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(paths["certificate"], paths["key"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    return {"lizmap_tls": "self_signed", "lizmap_url": url, "__lizmap_tls": paths, "lizmap_verify_editing": "never"}
+
+
+def test_a_map_by_https_shows_the_certificate_of_the_pi(verify: Verify, secured: dict[str, Any]) -> None:
+    done = verify(**secured, lizmap_server_name="maps.example.org")
+    assert done.returncode == 0, done.stdout
+    done = verify(**secured, lizmap_server_name="other.example.org")
+    assert done.returncode != 0
+    assert "not for other.example.org" in done.stdout
+
+
+def test_given_files_are_looked_at_before_anything_is_changed(verify: Verify, secured: dict[str, Any]) -> None:
+    paths = secured["__lizmap_tls"]
+    files = {
+        "part": "tls_preflight",
+        "lizmap_tls": "files",
+        "lizmap_tls_certificate": paths["certificate"],
+        "lizmap_tls_key": paths["key"],
+        "lizmap_server_name": "maps.example.org",
+    }
+    done = verify(**files)
+    assert done.returncode == 0, done.stdout
+    done = verify(**{**files, "lizmap_tls_key": paths["certificate"]})
+    assert done.returncode != 0
+    assert "Nothing was changed. lizmap_tls_certificate, lizmap_tls_key: " in done.stdout
+    assert "is not a key in PEM" in done.stdout and "or set lizmap_tls to self_signed" in done.stdout
+    done = verify(**{**files, "lizmap_tls_key": ""})
+    assert "Nothing was changed. lizmap_tls is files, so name your files" in done.stdout
