@@ -150,10 +150,13 @@ def test_a_given_certificate_is_checked(ensure: Run, tmp_path: Path, given: dict
     assert (tmp_path / "certificate").read_bytes() == before
 
 
-def test_a_given_certificate_that_ends_soon_is_warned_of(ensure: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("days", "warned"), [(30, True), (10, False)])
+def test_a_given_certificate_that_ends_soon_is_warned_of(
+    ensure: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], days: int, warned: bool
+) -> None:
     give(tmp_path, ["maps.example.org"], ends=20)
-    assert "Get a new one in time." in str(ensure(state="checked", names=[], renew_before=30)["warnings"])
-    assert not ensure(state="checked", names=[], renew_before=10).get("warnings")
+    assert not ensure(state="checked", names=[], renew_before=days).get("failed")
+    assert ("Get a new one in time." in capsys.readouterr().err) is warned
 
 
 def test_a_key_with_a_passphrase_is_refused(ensure: Run, tmp_path: Path) -> None:
