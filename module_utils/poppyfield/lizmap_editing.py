@@ -92,8 +92,10 @@ class Trial:
         url = lizmap_answers.edition_url(self.url, "createFeature", self.project, self.layer.layer_id)
         page = read_page(self.server.follow(url))
         if page.form is None:
+            said = _said(page)
             raise MapError(
-                f"The form for a new feature of the layer {self.layer.name} does not open: {_said(page)}", remedy=RIGHTS
+                f"The form for a new feature of the layer {self.layer.name} does not open: {said}",
+                remedy=RIGHTS if "not the right" in said else "",
             )
         return page.form
 

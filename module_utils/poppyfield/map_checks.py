@@ -123,7 +123,10 @@ def parse_capabilities(body: bytes) -> Capabilities:
     top = root.find(f"{WMS}Capability/{WMS}Layer")
     if top is None:
         raise MapError("The capabilities name no layer.")
-    return Capabilities(root.findtext(f"{WMS}Service/{WMS}Title", "").strip(), tuple(_leaves(top, ())))
+    # The uppermost is the map itself, also of a map without layers.
+    boxes = tuple(_boxes(top))
+    layers = tuple(leaf for child in top.findall(f"{WMS}Layer") for leaf in _leaves(child, boxes))
+    return Capabilities(root.findtext(f"{WMS}Service/{WMS}Title", "").strip(), layers)
 
 
 def _leaves(node: Any, inherited: tuple[BoundingBox, ...]) -> Iterable[Layer]:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.images import projects
-from tests.images.map_server import wait_until
 from tests.images.projects import Layer
 from tests.lizmap.conftest import Query
+from tests.lizmap.desktop import as_desktop_writes
 from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, lizmap
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,8 @@ def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
         if layer.provider == "postgres"
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.qgs").write_text(projects.qgs(layers), "utf-8")
+    text = as_desktop_writes(projects.qgs(layers), ("id", "species", "seen"))
+    (folder / f"{name}.qgs").write_text(text, "utf-8")
     (folder / f"{name}.qgs.cfg").write_text(json.dumps(config), "utf-8")
 
 
@@ -71,7 +72,7 @@ def running(image: str, folder: Path, network: str, **options: Any) -> Iterator[
     write_project(survey, "empty", [])
     write_project(folder / "projects" / "closed", "points", [observations()])
     with lizmap(image, folder, network, **options) as server:
-        wait_until(lambda: server.get("/index.php/view/").ok, "Lizmap answers", server.log)
+        server.wait_until_healthy()
         server.publish("survey", "__anonymous", "users", "admins")
         server.console("acl2:add", "admins", "lizmap.tools.edition.use", "survey")
         server.console("repository:create", "closed", "Closed", "/srv/projects/closed/")
@@ -143,7 +144,7 @@ def test_the_list_of_projects(server: Lizmap) -> None:
 
 
 def test_a_wrong_password(server: Lizmap) -> None:
-    result = check(server, user="admin", password="admin")
+    result = check(server, user="admin", password="not the password")
     assert failed(result) == "login"
     assert "does not let admin in" in result["msg"]
 

@@ -284,7 +284,8 @@ def test_a_package_that_is_missing_is_named(
     [
         (b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'/>", "The capabilities name no layer."),
         (
-            b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'><Capability><Layer/></Capability></WMS_Capabilities>",
+            b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'><Capability><Layer><Name>Map</Name></Layer></Capability>"
+            b"</WMS_Capabilities>",
             "name no layer that can be drawn",
         ),
     ],
