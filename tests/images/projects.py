@@ -60,6 +60,7 @@ class Layer:
       <layername>{self.name}</layername>
       <srs>{crs(self.crs)}</srs>
       <provider encoding="{self.encoding}">{self.provider}</provider>
+      <map-layer-style-manager current="default"><map-layer-style name="default"/></map-layer-style-manager>
       {style}
     </maplayer>"""
 
@@ -69,9 +70,17 @@ class Layer:
         return f"layer_id_{self.name}"
 
 
+PROJ4 = {
+    4326: "+proj=longlat +datum=WGS84 +no_defs",
+    3857: "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null +wktext",
+    2154: "+proj=lcc +lat_0=46.5 +lon_0=3 +lat_1=49 +lat_2=44 +x_0=700000 +y_0=6600000 +ellps=GRS80 +units=m +no_defs",
+}
+
+
 def crs(code: int) -> str:
     """Give one of EPSG's reference systems as QGIS saves it; without a srid QGIS would not look it up."""
-    return f"<spatialrefsys><srsid>{code}</srsid><srid>{code}</srid><authid>EPSG:{code}</authid></spatialrefsys>"
+    ids = f"<srsid>{code}</srsid><srid>{code}</srid><authid>EPSG:{code}</authid>"
+    return f"<spatialrefsys><proj4>{PROJ4[code]}</proj4>{ids}</spatialrefsys>"
 
 
 def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
@@ -90,6 +99,11 @@ def qgs(layers: Iterable[Layer], layouts: str = "", title: str = "Test") -> str:
   <projectlayers>{"".join(layer.xml() for layer in layers)}</projectlayers>
   <Layouts>{layouts}</Layouts>
   <properties>
+    <Gui>
+      <CanvasColorRedPart type="int">255</CanvasColorRedPart>
+      <CanvasColorGreenPart type="int">255</CanvasColorGreenPart>
+      <CanvasColorBluePart type="int">255</CanvasColorBluePart>
+    </Gui>
     <WMSServiceCapabilities type="bool">true</WMSServiceCapabilities>
     <WMSServiceTitle type="QString">{title}</WMSServiceTitle>
     <WMSAddWktGeometry type="bool">true</WMSAddWktGeometry>

@@ -13,6 +13,7 @@ from tests.images.projects import POPPY, WHITE
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, ADMIN_PASSWORD, STATE, Lizmap, image_of, lizmap
 
+WWW = "/usr/share/lizmap/lizmap/www"
 IN_THE_MEADOW, BESIDE_IT = (50, 50), (150, 50)
 
 
@@ -100,7 +101,7 @@ def test_nobody_asks_qgis_server_but_lizmap(server: Lizmap) -> None:
     "path", ["/.htaccess", "/document/new.php", "/document/new.php/x", "/assets/../../project.xml"]
 )
 def test_only_lizmaps_own_scripts_run_and_no_file_of_its_own_shows(server: Lizmap, path: str) -> None:
-    code, output = server.run("sh", "-c", f"echo '<?php echo 6 * 7;' > {STATE}/*/lizmap/www/document/new.php")
+    code, output = server.run("sh", "-c", f"echo '<?php echo 6 * 7;' > {WWW}/document/new.php")
     assert code == 0, output
     answer = server.get(path)
     assert (answer.status_code, "42" in answer.text, "<?php" in answer.text) == (404, False, False)
