@@ -13,10 +13,8 @@ import docker
 import pytest
 import requests
 
-from tests.images import projects
 from tests.images.map_server import HARDENED, PREFIX, REQUEST_SECONDS
-from tests.lizmap.desktop import as_desktop_writes
-from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, lizmap
+from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, lizmap
 
 # Docker's own networks, from where this machine seems to come.
 HERE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
@@ -50,17 +48,6 @@ class Secured:
         return requests.get(self.url + path, verify=str(self.certificate), timeout=REQUEST_SECONDS, **options)
 
 
-def write_meadow(folder: Path) -> Path:
-    """Write a map into a folder for Lizmap; give the folder."""
-    folder.chmod(0o755)
-    place = folder / "projects" / "fields"
-    place.mkdir(parents=True)
-    layers = [projects.geojson(place)]
-    (place / "meadow.qgs").write_text(as_desktop_writes(projects.qgs(layers), ("name", "hectares")), "utf-8")
-    (place / "meadow.qgs.cfg").write_text(configuration(layers), "utf-8")
-    return folder
-
-
 def ready(server: Lizmap) -> Lizmap:
     server.wait_until_healthy()
     return server
@@ -68,7 +55,7 @@ def ready(server: Lizmap) -> Lizmap:
 
 @pytest.fixture(scope="module")
 def secured(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    folder = write_meadow(tmp_path_factory.mktemp("https"))
+    folder = tmp_path_factory.mktemp("https")
     mounts = make_certificate(folder / "tls")
     ports = {f"{port}/tcp": ("127.0.0.1", None) for port in (8080, 8443)}
     environment = {"HTTPS_PORT": "443", "HSTS_SECONDS": "600"}
@@ -79,7 +66,7 @@ def secured(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def proxied(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
-    folder = write_meadow(tmp_path_factory.mktemp("proxied"))
+    folder = tmp_path_factory.mktemp("proxied")
     with lizmap(lizmap_image, folder, environment={"TRUSTED_PROXIES": HERE}) as server:
         ready(server).publish("fields", "__anonymous")
         yield server
@@ -87,14 +74,14 @@ def proxied(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def plain(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
-    with lizmap(lizmap_image, write_meadow(tmp_path_factory.mktemp("plain"))) as server:
+    with lizmap(lizmap_image, tmp_path_factory.mktemp("plain")) as server:
         ready(server).publish("fields", "__anonymous")
         yield server
 
 
 def links(answer: requests.Response) -> set[str]:
     """Give the beginnings of the addresses of services in capabilities."""
-    return set(re.findall(r'href="(https?://[^/"]+)/index\.php/lizmap/service', answer.text))
+    return set(re.findall(r'(https?://[^/"\s]+)/index\.php/lizmap/service', answer.text))
 
 
 def capabilities(server: Lizmap, **headers: str) -> set[str]:

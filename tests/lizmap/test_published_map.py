@@ -16,10 +16,23 @@ import pytest
 from tests.images import projects
 from tests.images.projects import Layer
 from tests.lizmap.conftest import Query
-from tests.lizmap.desktop import as_desktop_writes
 from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, lizmap
 
 ROOT = Path(__file__).resolve().parents[2]
+# What QGIS Desktop writes about the fields of a layer, and Lizmap needs to edit it.
+WIDGET = (
+    '<field name="{}" configurationFlags="NoFlag"><editWidget type="TextEdit"><config><Option type="Map">'
+    '<Option type="bool" name="IsMultiline" value="false"/></Option></config></editWidget></field>'
+)
+OF_A_FIELD = {
+    "fieldConfiguration": WIDGET,
+    "aliases": '<alias field="{}" index="0" name=""/>',
+    "defaults": '<default field="{}" expression="" applyOnUpdate="0"/>',
+    "constraints": '<constraint field="{}" constraints="0" notnull_strength="0"/>',
+    "constraintExpressions": '<constraint field="{}" exp="" desc=""/>',
+    "editable": '<field name="{}" editable="1"/>',
+}
+FIELDS = ("id", "species", "seen")
 EVERYTHING = {"createFeature", "allow_without_geom", "modifyAttribute", "modifyGeometry", "deleteFeature"}
 TABLE = """
     DROP TABLE IF EXISTS observations;
@@ -57,7 +70,11 @@ def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
         if layer.provider == "postgres"
     }
     folder.mkdir(parents=True, exist_ok=True)
-    text = as_desktop_writes(projects.qgs(layers), ("id", "species", "seen"))
+    fields = "".join(
+        f"<{block}>{''.join(element.format(name) for name in FIELDS)}</{block}>"
+        for block, element in OF_A_FIELD.items()
+    )
+    text = projects.qgs(layers).replace("</layername>", f"</layername>{fields}")
     (folder / f"{name}.qgs").write_text(text, "utf-8")
     (folder / f"{name}.qgs.cfg").write_text(json.dumps(config), "utf-8")
 
