@@ -31,6 +31,7 @@ from docker import errors
 from tests.doubles.archives import archive, lizmap_files
 from tests.doubles.docker_engine import Behaviour, FakeDocker
 from tests.doubles.lizmap_accounts import FakeLizmap
+from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
 from tests.images.projects import Layer, qgs
 from tests.unit.conftest import THROUGH_PLUGIN
@@ -236,6 +237,8 @@ def around_lizmap_container(engine: Json, tmp_path: Path) -> Json:
     for folder in ("projects", "config"):
         (tmp_path / "srv" / "poppyfield" / "lizmap" / folder).mkdir(parents=True)
     write(tmp_path / "etc" / "poppyfield" / "secrets" / "lizmap_postgis_password", SECRET)
+    for name in ("certificate", "key"):
+        write(tmp_path / "etc" / "poppyfield" / "tls" / f"{name}.pem", SECRET)
     return {"lizmap": engine}
 
 
@@ -291,9 +294,10 @@ def around_postgis_container(
 
 
 @pytest.fixture
-def around_published_map() -> Iterator[Json]:
-    with running_map_server() as server:
-        yield {"ansible_host": server.url.removeprefix("http://")}
+def around_published_map(tmp_path: Path) -> Iterator[Json]:
+    with running_map_server() as server, running_lizmap_server() as lizmap:
+        write(tmp_path / "passwords" / "admin", lizmap.password)
+        yield {"ansible_host": server.url.removeprefix("http://"), "lizmap_url": lizmap.url}
 
 
 @pytest.fixture
@@ -349,6 +353,17 @@ def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.Mo
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("secret_files"), "number_of", lambda name, lookup, kind, **_: whoever[kind])
     return {"lizmap_admin_password": SECRET}
+
+
+@pytest.fixture
+def around_tls_certificate(tmp_path: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch, task: Json) -> Json:
+    """One that is checked has been made."""
+    folder = tmp_path / "etc" / "poppyfield" / "secrets"
+    folder.mkdir(parents=True)
+    if task["tls_certificate"].get("state") == "checked":
+        paths = {"certificate": str(folder / "lizmap_tls_certificate"), "key": str(folder / "lizmap_tls_key")}
+        run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    return {}
 
 
 @pytest.fixture
