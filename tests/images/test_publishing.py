@@ -28,7 +28,7 @@ TABLE = "service='poppyfield' key='id' srid=4326 type=Polygon table=\"public\".\
 SQL = (
     f"{projects.POSTGIS_SQL}"
     "CREATE TABLE gone (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
-    "CREATE TABLE denied (id int PRIMARY KEY, geom geometry(Polygon, 4326)); REVOKE ALL ON denied FROM lizmap;"
+    "CREATE TABLE denied (id int PRIMARY KEY, geom geometry(Polygon, 4326)); REVOKE ALL ON denied FROM gis;"
 )
 Publish = Callable[..., dict[str, Any]]
 
