@@ -31,8 +31,13 @@ def fill(server: Lizmap) -> None:
     server.wait_until_healthy()
     server.publish("fields", "__anonymous", "users")
     server.console("jcommunity:user:create", "--admin", "somebody", "somebody@example.org", OTHER_PASSWORD)
-    change = "s|^\\[services\\]|&\\nappName=Orchard|"
-    assert server.run("sed", "--in-place", change, f"{SETTINGS}/lizmapConfig.ini.php")[0] == 0
+    set_name(server, "Orchard")
+
+
+def set_name(server: Lizmap, name: str) -> None:
+    """Give Lizmap another name, as its administration pages do."""
+    change = ("-e", "/^appName=/d", "-e", f"s|^\\[services\\]|&\\nappName={name}|")
+    assert server.run("sed", "--in-place", *change, f"{SETTINGS}/lizmapConfig.ini.php")[0] == 0
 
 
 def is_filled(server: Lizmap) -> bool:
@@ -248,6 +253,11 @@ def test_the_operators_settings_hold_and_those_of_before_come_back(start: Start)
     with start() as server:
         server.wait_until_healthy()
         assert [server.setting(*where) for *where, _ in wanted] == before
+        # From now on it is the administrators' again.
+        set_name(server, "Barn")
+    with start() as server:
+        server.wait_until_healthy()
+        assert server.setting("lizmapConfig", "services", "appName") == "Barn"
 
 
 def test_what_was_set_in_the_administration_pages_yields_to_the_operator(start: Start) -> None:
