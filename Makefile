@@ -59,9 +59,9 @@ docs: ## Write docs/modules.md anew, from the modules' own documentation
 molecule: ## The production playbook on an emulated Pi, looked at from outside
 	$(SUDO) bash tests/molecule default
 
-bench-build: ## How long the images take to build: plain emulation, native tools, native
+bench-build: ## How long the images take to build: plain emulation, native tools, native (PROFILES="trixie bookworm")
 	$(SUDO) python3 bootstrap/prepare.py bench
-	$(SUDO) build/venv-bench/bin/python -m bench.build
+	$(SUDO) build/venv-bench/bin/python -m bench.build $(PROFILES)
 
 bench-modules: ## Our container modules beside community.docker's
 	$(SUDO) python3 bootstrap/prepare.py bench

@@ -1,17 +1,19 @@
-"""`python -m bench.build [PROFILE [ARCHITECTURE]]`: how long the images take to build in three ways, side by side.
+"""`python -m bench.build [PROFILE ...]`: how long the images take to build in three ways, side by side.
 
 image_contents/builds.py says which. All ways use the same packages, fetched beforehand, and none syncs each file to the
-disk. Writes build/bench/build.json and prints a table in Markdown.
+disk. Writes build/bench/build.json, where profiles and images of earlier runs stay, and prints tables in Markdown.
+Nothing else may build images meanwhile: builds wait for each other's packages.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,38 +21,53 @@ from typing import Any
 from image_contents.builds import SUBJECTS, Builds, Ways, own_architecture, prepared, ways
 
 Json = dict[str, Any]
+ARCHITECTURES = {"trixie": "arm64", "bookworm": "armhf"}
+"""Profile -> the architecture that it is timed for: the one that its Pis most likely have."""
 REPORT = Path(__file__).resolve().parents[1] / "build" / "bench" / "build.json"
 
 
 def main() -> int:
     """Run the benchmark; return the exit status."""
-    profile, target = [*sys.argv[1:], *["trixie", "arm64"][len(sys.argv) - 1 :]][:2]
-    with prepared(profile) as builds:
-        tools, rows = measure(builds, ways(own_architecture(), target))
-    report = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()},
-        "profile": profile,
-        "architecture": target,
-        "tools_s": tools,
-        "images": rows,
-    }
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"\n{table(rows)}\n\nThe tools are made once: {tools:.0f} s. Every figure: build/bench/build.json")
+    parser = argparse.ArgumentParser(
+        prog="bench.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("profiles", nargs="*", metavar="PROFILE", default=list(ARCHITECTURES))
+    parser.add_argument("--only", action="append", choices=list(SUBJECTS), help="may be given several times")
+    options = parser.parse_args()
+    for profile in options.profiles:
+        target = ARCHITECTURES[profile]
+        with prepared(profile) as builds:
+            tools, rows = measure(builds, ways(own_architecture(), target), options.only or list(SUBJECTS))
+        record(profile, {"architecture": target, "tools_s": tools}, rows)
+        print(f"\n{profile}, {target}\n\n{table(rows)}\n\nThe tools are made once: {tools:.0f} s.")
+    print(f"Every figure: {REPORT.relative_to(REPORT.parents[2])}")
     return 0
 
 
-def measure(builds: Builds, in_ways: Ways) -> tuple[float, dict[str, Json]]:
-    """Give the seconds that the tools of the assisted way take, and the figures of each image."""
+def record(profile: str, figures: Json, rows: dict[str, Json]) -> None:
+    """Put the figures of a profile into the report, with the machine; images measured earlier stay."""
+    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
+    report[profile] = {
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()},
+        **figures,
+        "images": {**report.get(profile, {}).get("images", {}), **rows},
+    }
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(builds: Builds, in_ways: Ways, subjects: Sequence[str]) -> tuple[float, dict[str, Json]]:
+    """Give the seconds that the tools of the assisted way take, and the figures of these images."""
     tools = _seconds(lambda: builds.make_tools(in_ways.assisted))
     for way in (in_ways.plain, in_ways.native):
         builds.make_tools(way)
     for way in (in_ways.assisted, in_ways.native):
-        for subject in SUBJECTS:
+        for subject in ["base", *(subject for subject in subjects if subject != "base")]:
             print(f"Fetching the packages: {subject}, {way.architecture}", flush=True)
             builds.build(way, subject)
-    return tools, {subject: _row(builds, in_ways, subject) for subject in SUBJECTS}
+    if "base" not in subjects:
+        builds.build(in_ways.plain, "base")
+    return tools, {subject: _row(builds, in_ways, subject) for subject in subjects}
 
 
 def _row(builds: Builds, in_ways: Ways, subject: str) -> Json:
@@ -59,6 +76,7 @@ def _row(builds: Builds, in_ways: Ways, subject: str) -> Json:
         print(f"Timing: {subject}, {way.name}", flush=True)
         seconds[way.name] = _seconds(lambda way=way: builds.build(way, subject))  # type: ignore[misc]
     return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         **{f"{name}_s": figure for name, figure in seconds.items()},
         "speedup": round(seconds["plain"] / seconds["assisted"], 2),
         "over_native": round(seconds["assisted"] / seconds["native"], 2),

@@ -52,6 +52,26 @@ options:
     description: TCP port of the host on which the map is published.
     type: int
     default: 80
+  https_port:
+    description:
+      - TCP port of the host on which the map is published by HTTPS. With V(0) there is only HTTP; otherwise HTTP
+        redirects there.
+      - The certificate, with its chain, is the secret C(tls_certificate), and its key C(tls_key).
+    type: int
+    default: 0
+  hsts_seconds:
+    description:
+      - How long browsers are to come back by HTTPS only, whatever people type. With V(0) they are not told. Only for a
+        certificate that browsers trust, since they then let nobody pass a warning.
+    type: int
+    default: 0
+  trusted_proxies:
+    description:
+      - Addresses, or networks such as V(10.0.0.0/8), of proxies before this host. Of these X-Forwarded-For and
+        X-Forwarded-Proto are believed, from others not.
+    type: list
+    elements: str
+    default: []
   bind_address:
     description: Address of the host on which the map is published.
     type: str
@@ -185,6 +205,20 @@ EXAMPLES = r"""
       name: gis
       user: lizmap
 
+- name: Run it with HTTPS, behind a proxy of the local network
+  lizmap_container:
+    image: "{{ lizmap.image }}"
+    port: 80
+    https_port: 443
+    trusted_proxies: [192.168.1.1]
+    secrets:
+      postgis_password: /etc/poppyfield/secrets/lizmap_postgis_password
+      tls_certificate: /etc/poppyfield/tls/certificate.pem
+      tls_key: /etc/poppyfield/tls/key.pem
+    database:
+      name: gis
+      user: lizmap
+
 - name: Remove the map server, keeping projects and configuration
   lizmap_container:
     image: "{{ lizmap.image }}"
@@ -241,6 +275,8 @@ from ansible.module_utils.poppyfield.plan import PlanError
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port, Proof
 
 HTTP_PORT = 8080
+HTTPS_PORT = 8443
+TLS_SECRETS = ("tls_certificate", "tls_key")
 PROJECTS_TARGET = "/srv/projects"
 CONFIG_TARGET = "/srv/lizmap"
 SECRETS_TARGET = "/run/secrets"
@@ -256,6 +292,9 @@ ARGUMENTS: dict[str, Any] = {
     "config_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/config"},
     "secrets": {"type": "dict", "default": {}, "no_log": False},
     "port": {"type": "int", "default": 80},
+    "https_port": {"type": "int", "default": 0},
+    "hsts_seconds": {"type": "int", "default": 0},
+    "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "bind_address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104 - a map server is there for its network
     "database": {
         "type": "dict",
@@ -303,9 +342,30 @@ def environment_of(params: dict[str, Any]) -> dict[str, str]:
         "QGIS_SERVER_WORKERS": params["qgis_workers"],
         "PHP_CHILDREN": params["php_children"],
         "SERVER_NAME": params["server_name"],
+        "HTTPS_PORT": params["https_port"],
+        "HSTS_SECONDS": params["hsts_seconds"],
+        "TRUSTED_PROXIES": " ".join(params["trusted_proxies"]),
         "LIZMAP_ACCOUNTS": params["accounts"] if params["accounts"] != "sqlite" else "",
     }
     return environment | {name: str(value) for name, value in chosen.items() if value}
+
+
+def ports_of(params: dict[str, Any]) -> tuple[Port, ...]:
+    """Give the ports that are published."""
+    address = params["bind_address"]
+    https = (Port(address, params["https_port"], HTTPS_PORT),) if params["https_port"] else ()
+    return (Port(address, params["port"], HTTP_PORT), *https)
+
+
+def check_tls(params: dict[str, Any]) -> None:
+    """Refuse HTTPS without a certificate, and without a port of its own."""
+    if not params["https_port"]:
+        return
+    missing = [name for name in TLS_SECRETS if name not in params["secrets"]]
+    if missing:
+        raise PlanError(f"https_port needs the secrets {' and '.join(TLS_SECRETS)}: {', '.join(missing)} is not there.")
+    if params["https_port"] == params["port"]:
+        raise PlanError(f"port and https_port are both {params['port']}: each needs its own.")
 
 
 def proof_of(params: dict[str, Any], memory: int) -> Proof | None:
@@ -334,7 +394,7 @@ def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> Cont
         ),
         tmpfs={**containers.TMPFS, "/run": "uid=33,gid=33,mode=0755"},
         memory_limit=containers.memory_limit(params, memory),
-        ports=(Port(params["bind_address"], params["port"], HTTP_PORT),),
+        ports=ports_of(params),
         health=containers.health_timing(params),
         stop_timeout=params["stop_timeout"],
         secret_stamps=stamps,
@@ -346,6 +406,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
+        check_tls(module.params)
         memory = containers.total_memory(containers.read_meminfo())
         result = containers.run(module, spec_of(module.params, stamps_of(module.params["secrets"]), memory))
     except PlanError as error:

@@ -117,7 +117,7 @@ attributes:
     description: Shows what differs of each account, and all of one that is added or removed, never a password.
   idempotent:
     support: full
-    description: What O(state=present) finds as it should be stays so; a password is compared with the hash that Lizmap keeps.
+    description: A password is compared with the hash that Lizmap keeps.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """

@@ -12,7 +12,9 @@ short_description: Check that a published map draws
 version_added: "0.1.0"
 description:
   - Asks a map server for the capabilities of a map, a picture of it and features, as a browser or QGIS would, and fails
-    when the picture is empty or no feature comes.
+    when the picture is empty, no feature comes, or a layer is not drawn where its features are.
+  - Of Lizmap Web Client it also asks for the page of the map and the project's configuration, and, where the project
+    may be edited, it makes a feature, reads it back and removes it again.
   - Runs where the map is to be reached from, usually on the controller with C(delegate_to).
   - A server that is still starting is waited for, and one that fails is asked a few times more. Any other wrong answer
     fails at once.
@@ -25,9 +27,45 @@ options:
     description: Address of the map server.
     type: str
     required: true
-  project:
-    description: The map, as repository/project. Without it only the catalogue of the server is asked for.
+  web_client:
+    description: What shows the map, Poppyfield's map page or Lizmap Web Client.
     type: str
+    choices: [map_page, lizmap]
+    default: map_page
+  project:
+    description: The map, as repository/project. Without it only the list of projects is asked for.
+    type: str
+  certificate:
+    description:
+      - The certificate that the server must show, in PEM, for an O(url) with HTTPS. It need not be of an authority that
+        this host trusts, nor for the name in O(url). Without it, it must be both.
+    type: str
+  user:
+    description: Who asks Lizmap, by the name to log in with. Anybody when empty.
+    type: str
+  password:
+    description: The password of O(user). It goes over the network as from a browser, so in the clear without HTTPS.
+    type: str
+  password_file:
+    description: File with the password of O(user), on the host where the module runs.
+    type: path
+  login:
+    description:
+      - When O(user) logs in. With V(if_needed) only when Lizmap sends who does not to the page to log in, so that a map
+        for everybody is asked for as anybody.
+    type: str
+    choices: [always, if_needed]
+    default: always
+  editing:
+    description:
+      - Whether to make a feature in Lizmap, read it back and remove it again, in each layer that O(user) may edit.
+      - With V(auto) where there is such a layer, with V(required) it fails when there is none.
+      - Nothing is written into a layer whose features may not be deleted again, or whose form wants what only a person
+        knows. The result says so.
+      - Needs a database user that may insert and delete. Triggers of the table run, and sequences count on.
+    type: str
+    choices: [auto, never, required]
+    default: auto
   layers:
     description: Layers to draw and to count features of. All of the map when empty.
     type: list
@@ -49,19 +87,23 @@ options:
     description: File to save the picture in, as PNG.
     type: path
   timeout:
-    description: Seconds that everything may take together, waiting for the server to start included.
+    description:
+      - Seconds to wait for an answer, waiting for the server to start included.
+      - They begin anew with each answer, so that a slow server is not taken for one that does not answer.
     type: int
     default: 180
 attributes:
   check_mode:
     support: full
-    description: Asks once, does not wait and does not fail, since there may be no map yet.
+    description: Asks once, does not wait, does not edit and does not fail, since there may be no map yet.
   diff_mode:
     support: none
     description: There is no difference to show.
   idempotent:
     support: full
-    description: It changes nothing on the host that it asks. The picture is written anew each time.
+    description: >-
+      It leaves nothing changed on the host that it asks. The feature that it makes is removed again, or the module
+      fails and names it. The picture is written anew each time.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -78,6 +120,16 @@ EXAMPLES = r"""
   published_map:
     url: "http://{{ ansible_host }}"
   delegate_to: localhost
+
+- name: Check a map that only those see who log in, and that it can be edited
+  published_map:
+    url: "{{ lizmap_url }}"
+    web_client: lizmap
+    project: sample/france
+    user: admin
+    password_file: passwords/admin
+    editing: required
+  delegate_to: localhost
 """
 
 RETURN = r"""
@@ -90,7 +142,7 @@ verified:
   returned: always
   type: bool
 projects:
-  description: Projects of the server's catalogue, with their id and title.
+  description: Projects that the server lists, with their id and title.
   returned: always
   type: list
   elements: dict
@@ -131,6 +183,12 @@ features:
   description: Number of features of each layer.
   returned: when O(project) is given
   type: dict
+drawn:
+  description:
+    - How each layer is drawn where its features are, V(drawn), V(drawn when zoomed in), or V(not drawn at this scale).
+      Layers without features, or that WFS does not publish, are not in it.
+  returned: when O(project) is given
+  type: dict
 checks:
   description: Each check, whether it passed, and what was found.
   returned: always
@@ -138,25 +196,33 @@ checks:
   elements: dict
   contains:
     check:
-      description: One of V(catalogue), V(capabilities), V(picture) and V(features).
+      description:
+        - One of V(catalogue), V(capabilities), V(picture), V(features) and V(layers) of the map page.
+        - One of V(login), V(page), V(configuration), V(capabilities), V(picture), V(features), V(layers) and V(editing)
+          of Lizmap Web Client.
       type: str
     ok:
       description: Whether it passed.
       type: bool
     detail:
-      description: What was found, or what is wrong.
+      description: What was found, or what is wrong and what helps.
       type: str
 """
 
+import hashlib
+import ssl
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.poppyfield import map_checks
+from ansible.module_utils.poppyfield import lizmap_answers, lizmap_editing, map_checks
 from ansible.module_utils.poppyfield.map_checks import MapError
+from ansible.module_utils.poppyfield.web_page import read_page
 
 MISSING: list[tuple[str, str]] = []
 try:
@@ -174,15 +240,45 @@ except ImportError:
 
 STARTING = (502, 503, 504)
 FAILED = 500
+TOO_MANY = 429
 TRIES_AFTER_FAILURE = 5
 OK = 200
+REDIRECTS = (301, 302, 303, 307, 308)
+MOST_REDIRECTS = 5
+END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
+LOGIN_PAGE = "/auth/login"
 INTERNAL = "the server failed with HTTP 500"
 PAUSE = 2.0
 LONGEST_ANSWER = 120.0
+# Lizmap speaks the language that is asked for, and some of what it says is understood here.
+HEADERS = {"Accept-Language": "en"}
+
+LOGS = "`docker logs websig-lizmap` on the Pi tells more."
+# What helps when a check fails and the answer itself does not tell.
+REMEDIES = {
+    "catalogue": f"See whether both containers run: `docker ps` on the Pi. {LOGS}",
+    "login": "Check the user's name and password.",
+    "page": f"See whether both containers run: `docker ps` on the Pi. {LOGS}",
+    "configuration": "Write the project's .cfg anew with the Lizmap plugin of QGIS Desktop.",
+    "capabilities": f"QGIS Server cannot open the project: see that it can reach the data of each layer. {LOGS}",
+    "picture": f"See that the project has layers that are drawn and that QGIS Server can reach their data. {LOGS}",
+    "features": f"See that the layer's table or file is there, has rows and may be read by the database's user. {LOGS}",
+    "layers": "Look at the layer's style in QGIS Desktop. If it draws nothing on purpose, name the layers to check.",
+    "editing": LOGS,
+}
+ANOTHER_CERTIFICATE = "The server shows another certificate than expected, or one that this host does not trust."
+PHP_IS_DOWN = f"nginx answers, but not PHP behind it. {LOGS}"
 
 ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
+    "web_client": {"type": "str", "choices": ["map_page", "lizmap"], "default": "map_page"},
     "project": {"type": "str"},
+    "certificate": {"type": "str"},
+    "user": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "password_file": {"type": "path", "no_log": False},
+    "login": {"type": "str", "choices": ["always", "if_needed"], "default": "always"},
+    "editing": {"type": "str", "choices": ["auto", "never", "required"], "default": "auto"},
     "layers": {"type": "list", "elements": "str", "default": []},
     "min_colors": {"type": "int", "default": 3},
     "min_features": {"type": "int", "default": 1},
@@ -192,8 +288,17 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered; it may be a redirect or a refusal."""
+
+    status: int
+    body: bytes
+    location: str
+
+
 class Server:
-    """Asks a map server, and waits for it while it starts, until a deadline."""
+    """Asks a map server, and waits for it while it starts; the time for that begins anew with each answer."""
 
     def __init__(
         self,
@@ -211,43 +316,101 @@ class Server:
         self.sleep = sleep
         self.deadline = clock() + seconds
 
+    def allow_time(self) -> None:
+        """Let the time begin anew."""
+        self.deadline = self.clock() + self.seconds
+
     def get(self, url: str) -> bytes:
         """Give the body of an answer."""
+        return self._body(url, self.answer(url))
+
+    def follow(self, url: str) -> bytes:
+        """Give the body of the answer at the end of redirects."""
+        for _ in range(MOST_REDIRECTS):
+            answer = self.answer(url)
+            if answer.status not in REDIRECTS:
+                return self._body(url, answer)
+            url = urljoin(url, answer.location)
+        raise MapError(f"{url}: the server redirects without end.")
+
+    def answer(self, url: str) -> Answer:
+        """Ask until the server answers in earnest."""
         failures = 0
         while True:
-            body, why = self._ask(url)
-            if body is not None:
-                return body
+            answer, why, status = self._ask("get", url)
+            if answer is not None:
+                self.allow_time()
+                return answer
             failures += why.startswith(INTERNAL)
             if not self.patient or failures > TRIES_AFTER_FAILURE:
-                raise MapError(f"{url}: {why}")
+                raise MapError(f"{url}: {why}", status=status)
             if self.clock() + PAUSE >= self.deadline:
-                raise MapError(f"{url}: {why}, and still after {self.seconds:.0f} seconds.")
+                raise MapError(f"{url}: {why}, and still after {self.seconds:.0f} seconds.", status=status)
             self.sleep(PAUSE)
 
-    def _ask(self, url: str) -> tuple[bytes | None, str]:
+    def post(self, url: str, fields: dict[str, str]) -> Answer:
+        """Send a form, once: who knows what a second time would do."""
+        answer, why, status = self._ask("post", url, data=fields)
+        if answer is None:
+            raise MapError(f"{url}: {why}", status=status)
+        return answer
+
+    @staticmethod
+    def _body(url: str, answer: Answer) -> bytes:
+        if answer.status == OK:
+            return answer.body
+        explained = lizmap_answers.explain_refusal(answer.status, answer.body)
+        if explained is not None:
+            raise explained
+        text = " ".join(answer.body[:300].decode("utf-8", "replace").split())
+        raise MapError(f"{url}: the server refused with HTTP {answer.status}: {text}", status=answer.status)
+
+    def _ask(self, method: str, url: str, **given: Any) -> tuple[Answer | None, str, int]:
         left = max(self.deadline - self.clock(), 1.0)
         try:
-            answer = self.session.get(url, timeout=min(left, LONGEST_ANSWER), allow_redirects=False)
+            answer = self.session.request(
+                method, url, timeout=min(left, LONGEST_ANSWER), allow_redirects=False, headers=HEADERS, **given
+            )
+        except requests.exceptions.SSLError as error:
+            raise MapError(f"{url}: HTTPS fails: {error}", remedy=ANOTHER_CERTIFICATE) from error
         except requests.Timeout:
-            return None, "no answer in time"
+            return None, "no answer in time", 0
         except requests.ConnectionError:
-            return None, "nobody answers there"
+            return None, "nobody answers there", 0
         except requests.RequestException as error:
             raise MapError(f"{url}: {error}") from error
         if answer.status_code in STARTING:
-            return None, f"the server is not ready (HTTP {answer.status_code})"
-        text = " ".join(answer.text[:300].split()) if answer.status_code != OK else ""
+            return None, f"the server is not ready (HTTP {answer.status_code})", answer.status_code
         if answer.status_code == FAILED:
             # After a restart of the database each QGIS Server process fails once, on its old connection.
-            return None, f"{INTERNAL}: {text}"
-        if answer.status_code != OK:
-            raise MapError(f"{url}: the server refused with HTTP {answer.status_code}: {text}")
-        return bytes(answer.content), ""
+            return None, f"{INTERNAL}: {' '.join(answer.text[:300].split())}", FAILED
+        return Answer(answer.status_code, bytes(answer.content), answer.headers.get("Location", "")), "", 0
+
+
+def pin(session: Any, certificate: str) -> None:
+    """Let a session talk by HTTPS with who shows this certificate, and with nobody else."""
+    try:
+        print_of = hashlib.sha256(ssl.PEM_cert_to_DER_cert(first_of(certificate))).hexdigest()
+    except ValueError as error:
+        raise MapError(f"The certificate is not one in PEM: {error}") from error
+
+    class PinnedAdapter(requests.adapters.HTTPAdapter):
+        """Checks the fingerprint instead of the authority and the name."""
+
+        def init_poolmanager(self, *arguments: Any, **given: Any) -> None:
+            super().init_poolmanager(*arguments, **given, assert_fingerprint=print_of)
+
+    session.mount("https://", PinnedAdapter())
+    session.verify = False
+
+
+def first_of(certificate: str) -> str:
+    """Give the server's own certificate, which comes before those of its issuers."""
+    return certificate.partition(END_OF_CERTIFICATE)[0] + END_OF_CERTIFICATE
 
 
 class MapCheck:
-    """The checks of one map, in order; each one needs what the one before it found."""
+    """The checks of one map on the map page, in order; each one needs what the one before it found."""
 
     def __init__(self, server: Server, params: dict[str, Any]) -> None:
         self.server = server
@@ -257,21 +420,30 @@ class MapCheck:
         self.found: dict[str, Any] = {"map_url": f"{self.url}/", "projects": []}
         self.address = ""
         self.layers: tuple[map_checks.Layer, ...] = ()
+        self.features: dict[str, list[dict[str, Any]]] = {}
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Give the checks by name."""
+        steps: list[tuple[str, Callable[[], str]]] = [("catalogue", self._catalogue)]
+        return [*steps, *self.steps_of_a_map()] if self.params["project"] else steps
+
+    def steps_of_a_map(self) -> list[tuple[str, Callable[[], str]]]:
+        """Give those that any web client has to pass."""
+        return [
+            ("capabilities", self._capabilities),
+            ("picture", self._picture),
+            ("features", self._features),
+            ("layers", self._layers),
+        ]
 
     def run(self) -> bool:
         """Run the checks up to the first that fails; tell whether all passed."""
-        steps = [("catalogue", self._catalogue)]
-        if self.params["project"]:
-            steps += [
-                ("capabilities", self._capabilities),
-                ("picture", self._picture),
-                ("features", self._features),
-            ]
-        for name, check in steps:
+        for name, check in self.steps():
             try:
                 self.checks.append({"check": name, "ok": True, "detail": check()})
             except MapError as error:
-                self.checks.append({"check": name, "ok": False, "detail": str(error)})
+                detail = f"{error} {error.remedy or REMEDIES[name]}"
+                self.checks.append({"check": name, "ok": False, "detail": detail})
                 return False
         return True
 
@@ -279,16 +451,24 @@ class MapCheck:
         self.found["projects"] = map_checks.parse_catalogue(self.server.get(f"{self.url}/index.json"))
         return f"{len(self.found['projects'])} projects"
 
+    def service(self) -> str:
+        """Give the address of the map's WMS and WFS."""
+        return str(map_checks.project_address(self.url, self.params["project"]))
+
     def _capabilities(self) -> str:
-        self.address = map_checks.project_address(self.url, self.params["project"])
+        self.address = self.service()
         capabilities = map_checks.parse_capabilities(self.server.get(map_checks.capabilities_url(self.address)))
         names = [layer.name for layer in capabilities.layers]
         self.found["capabilities"] = {"title": capabilities.title, "layers": names}
         self.layers = map_checks.choose_layers(capabilities, self.params["layers"])
         return f"layers: {', '.join(names)}"
 
+    def pictured(self) -> tuple[map_checks.Layer, ...]:
+        """Give the layers that the picture shows."""
+        return self.layers
+
     def _picture(self) -> str:
-        url = map_checks.map_url(self.address, self.layers, self.params["width"])
+        url = map_checks.map_url(self.address, self.pictured(), self.params["width"])
         body = self.server.get(url)
         colors = map_checks.distinct_colors(body)
         path = self.params["picture"] or ""
@@ -305,11 +485,8 @@ class MapCheck:
         published = map_checks.parse_feature_types(self.server.get(map_checks.feature_types_url(self.address)))
         # WFS writes a space in a layer's name as an underscore.
         wanted = {layer.name.replace(" ", "_") for layer in self.layers}
-        counts = {
-            name: map_checks.count_features(self.server.get(map_checks.features_url(self.address, name)))
-            for name in published
-            if name in wanted
-        }
+        self.features = {name: self._features_of(name) for name in published if name in wanted}
+        counts = {name: len(features) for name, features in self.features.items()}
         if not counts:
             url = map_checks.feature_info_url(self.address, self.layers, self.params["width"])
             counts = {"all layers": map_checks.count_features(self.server.get(url))}
@@ -321,18 +498,163 @@ class MapCheck:
             raise MapError(f"The map has {total} features, but at least {least} are expected.")
         return f"{total} features"
 
+    def _features_of(self, name: str) -> list[dict[str, Any]]:
+        try:
+            body = self.server.get(map_checks.features_url(self.address, name))
+            features: list[dict[str, Any]] = map_checks.read_features(body)
+        except MapError as error:
+            message = f"WFS does not give the features of the layer {name}: {error}"
+            raise MapError(message, remedy=error.remedy, status=error.status) from error
+        return features
+
+    def _layers(self) -> str:
+        """Ask for each layer alone, on a transparent ground, where its features are: only they can paint it."""
+        drawn: dict[str, str] = {}
+        self.found["drawn"] = drawn
+        for layer in self.layers:
+            places = map_checks.find_places(self.features.get(layer.name.replace(" ", "_"), []))
+            if places:
+                drawn[layer.name] = self._how_drawn(layer, places)
+        return "; ".join(f"{name}: {how}" for name, how in drawn.items()) or "no layer has features in WFS"
+
+    def _how_drawn(self, layer: map_checks.Layer, places: list[map_checks.Place]) -> str:
+        looks = map_checks.views(places, layer)
+        for number, view in enumerate(looks):
+            if map_checks.paints(self.server.get(map_checks.view_url(self.address, layer.name, view))):
+                return "drawn when zoomed in" if number else "drawn"
+        if layer.min_scale or layer.max_scale:
+            return "not drawn at this scale"
+        url = map_checks.view_url(self.address, layer.name, looks[0])
+        raise MapError(f"The layer {layer.name} has features, but nothing is drawn where they are. {url}")
+
+
+class LizmapCheck(MapCheck):
+    """The checks of one map in Lizmap Web Client."""
+
+    def __init__(self, server: Server, params: dict[str, Any], password: str, *, edit: bool) -> None:
+        super().__init__(server, params)
+        self.password = password
+        self.edit = edit
+        self.config = lizmap_answers.ProjectConfig((), ())
+        self.who = "anybody without logging in"
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        """Give the checks by name."""
+        steps: list[tuple[str, Callable[[], str]]] = [("page", self._page)]
+        if self.params["user"] and self.params["login"] == "always":
+            steps.insert(0, ("login", self._login))
+        if self.params["project"]:
+            steps += [("configuration", self._configuration), *self.steps_of_a_map()]
+            if self.edit:
+                steps.append(("editing", self._editing))
+        return steps
+
+    def service(self) -> str:
+        """Give the address of the map's WMS and WFS."""
+        return str(lizmap_answers.service_url(self.url, self.params["project"]))
+
+    def pictured(self) -> tuple[map_checks.Layer, ...]:
+        """Give the layers with features: a base layer may be of a server that cannot be reached from here."""
+        return tuple(layer for layer in self.layers if layer.name in self.config.vector_layers) or self.layers
+
+    def _login(self) -> str:
+        address = lizmap_answers.login_url(self.url)
+        form = read_page(self._get_page(address)).form
+        if form is None:
+            raise MapError(f"{address} has no form to log in.", remedy=LOGS)
+        fields = {**form.fields, "auth_login": self.params["user"], "auth_password": self.password}
+        answer = self.server.post(urljoin(address, form.action), fields)
+        if answer.status == TOO_MANY:
+            raise MapError("Lizmap has had too many attempts to log in.", remedy="Wait a minute, then try again.")
+        if answer.status not in REDIRECTS or LOGIN_PAGE in answer.location:
+            raise MapError(f"Lizmap does not let {self.params['user']} in with this password.")
+        self.who = self.params["user"]
+        return f"logged in as {self.who}"
+
+    def _page(self) -> str:
+        if not self.params["project"]:
+            page = read_page(self._get_page(lizmap_answers.home_url(self.url)))
+            self.found["projects"] = lizmap_answers.projects_of(page)
+            return f"{len(self.found['projects'])} projects"
+        url = lizmap_answers.page_url(self.url, self.params["project"])
+        answer = self._answer_of_page(url)
+        if LOGIN_PAGE in answer.location and self.params["user"] and self.params["login"] == "if_needed":
+            self._login()
+            answer = self._answer_of_page(url)
+        if answer.status in REDIRECTS:
+            target = urljoin(url, answer.location)
+            raise lizmap_answers.explain_page(target, read_page(self.server.follow(target)).messages)
+        if answer.status != OK:
+            raise MapError(f"{url}: the server refused with HTTP {answer.status}.")
+        return f"{url} opens to {self.who}"
+
+    def _answer_of_page(self, url: str) -> Answer:
+        try:
+            return self.server.answer(url)
+        except MapError as error:
+            raise MapError(str(error), remedy=PHP_IS_DOWN if error.status in STARTING else "") from error
+
+    def _get_page(self, url: str) -> bytes:
+        answer = self._answer_of_page(url)
+        if answer.status != OK:
+            raise MapError(f"{url}: the server answered HTTP {answer.status} instead of a page.")
+        return answer.body
+
+    def _configuration(self) -> str:
+        body = self.server.get(lizmap_answers.config_url(self.url, self.params["project"]))
+        self.config = lizmap_answers.read_config(body)
+        editable = ", ".join(layer.name for layer in self.config.editable) or "none"
+        return f"{len(self.config.vector_layers)} layers with features; to edit: {editable}"
+
+    def _editing(self) -> str:
+        if not self.config.editable:
+            if self.params["editing"] == "required":
+                raise MapError(f"There is no layer that {self.who} may edit.", remedy=lizmap_editing.RIGHTS)
+            return "no layer to edit"
+        project = self.params["project"]
+        trials = [lizmap_editing.Trial(self.server, self.url, project, layer) for layer in self.config.editable]
+        return "; ".join(trial.run() for trial in trials)
+
+
+def read_password(module: AnsibleModule) -> str:
+    """Give the password of the user, if there is one."""
+    if module.params["password_file"]:
+        try:
+            return Path(module.params["password_file"]).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            module.fail_json(msg=f"password_file cannot be read: {error}")
+    return module.params["password"] or ""
+
+
+def make_check(module: AnsibleModule, server: Server) -> MapCheck:
+    """Give the checks of the web client."""
+    if module.params["web_client"] == "map_page":
+        return MapCheck(server, module.params)
+    edit = module.params["editing"] != "never" and not module.check_mode
+    return LizmapCheck(server, module.params, read_password(module), edit=edit)
+
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=ARGUMENTS,
+        supports_check_mode=True,
+        mutually_exclusive=[("password", "password_file")],
+        required_by={"password": "user", "password_file": "user"},
+    )
     if MISSING:
         library, trace = MISSING[0]
         module.fail_json(msg=missing_required_lib(library), exception=trace)
     with requests.Session() as session:
         # The map is on a Pi nearby: a proxy of the laptop's network would only be in the way.
         session.trust_env = False
+        if module.params["certificate"]:
+            try:
+                pin(session, module.params["certificate"])
+            except MapError as error:
+                module.fail_json(msg=str(error))
         server = Server(session, module.params["timeout"], patient=not module.check_mode)
-        check = MapCheck(server, module.params)
+        check = make_check(module, server)
         verified = check.run()
     result = {"changed": False, "verified": verified, "checks": check.checks, **check.found}
     if not verified and not module.check_mode:

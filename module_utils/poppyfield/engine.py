@@ -208,6 +208,15 @@ class Engine:
             return ""
         return last_lines(bytes(raw).decode("utf-8", "replace"))
 
+    def log_since(self, container: str, since: int) -> str:
+        """Give what a container wrote since a time, in seconds since 1970; empty when Docker cannot tell."""
+        try:
+            with self._explained(f"read the log of the container {container}"):
+                raw = self._api.logs(container, stdout=True, stderr=True, since=since)
+        except EngineError:
+            return ""
+        return bytes(raw).decode("utf-8", "replace")
+
     def execute(self, container: str, user: str, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
         """Run a command inside a container, its standard input fed from `chunks`."""
         return self._run(["docker", "exec", "-i", "--user", user, container, *argv], chunks)

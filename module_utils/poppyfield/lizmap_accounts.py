@@ -89,7 +89,13 @@ class State:
     def of_new_lizmap(cls) -> State:
         """Give what a Lizmap that is still to be installed will have, as far as it matters for a prediction."""
         names = {ANONYMOUS: 0, ADMINS: 0, "users": DEFAULT_GROUP, "publishers": 0}
-        return cls(groups={name: {"name": name, "type": kind} for name, kind in names.items()}, known=False)
+        return cls(
+            # The image makes it, with the password that it is given.
+            users={"admin": {"email": "admin@localhost.localdomain", "status": VALID, "password_matches": True}},
+            groups={name: {"name": name, "type": kind} for name, kind in names.items()},
+            members=frozenset({("admin", ADMINS), ("admin", "users")}),
+            known=False,
+        )
 
     def groups_of(self, login: str) -> frozenset[str]:
         """Give the groups that a user is in, but for the private one."""

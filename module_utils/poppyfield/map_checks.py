@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,24 @@ WMS = "{http://www.opengis.net/wms}"
 MIN_HEIGHT = 100
 MAX_HEIGHT = 2000
 MAX_FEATURES = 1000
+PLACES_OF_A_LAYER = 20
+DETAIL = 256
+LEAST_DETAIL = 64
+# In degrees; about a hundred metres.
+LEAST_VIEW = 0.001
+# OGC's pixel of 0.28 mm, and the metres of a degree.
+PIXEL = 0.00028
+METERS = 111320.0
 PREFERRED_CRS = ("EPSG:3857", "EPSG:4326", "CRS:84")
 
 
 class MapError(Exception):
-    """An answer that is not that of a working map, in a sentence for the user."""
+    """An answer that is not that of a working map, in a sentence for the user, and what helps if that is known."""
+
+    def __init__(self, message: str, *, remedy: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,20 @@ class Layer:
     name: str
     title: str
     boxes: tuple[BoundingBox, ...]
+    # It is drawn from 1:min_scale to 1:max_scale only; 0 is no limit.
+    min_scale: float = 0.0
+    max_scale: float = 0.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a feature is, in degrees: its extent, and one point of it."""
+
+    west: float
+    south: float
+    east: float
+    north: float
+    point: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -79,7 +107,12 @@ def project_address(url: str, project: str) -> str:
 
 def capabilities_url(address: str) -> str:
     """Give the address of the capabilities of a map."""
-    return f"{address}?{urlencode({'SERVICE': 'WMS', 'VERSION': '1.3.0', 'REQUEST': 'GetCapabilities'})}"
+    return ask(address, {"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetCapabilities"})
+
+
+def ask(address: str, query: dict[str, Any]) -> str:
+    """Give the address with a question, which it may already have a part of."""
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(query)}"
 
 
 def parse_capabilities(body: bytes) -> Capabilities:
@@ -90,7 +123,10 @@ def parse_capabilities(body: bytes) -> Capabilities:
     top = root.find(f"{WMS}Capability/{WMS}Layer")
     if top is None:
         raise MapError("The capabilities name no layer.")
-    return Capabilities(root.findtext(f"{WMS}Service/{WMS}Title", "").strip(), tuple(_leaves(top, ())))
+    # The uppermost is the map itself, also of a map without layers.
+    boxes = tuple(_boxes(top))
+    layers = tuple(leaf for child in top.findall(f"{WMS}Layer") for leaf in _leaves(child, boxes))
+    return Capabilities(root.findtext(f"{WMS}Service/{WMS}Title", "").strip(), layers)
 
 
 def _leaves(node: Any, inherited: tuple[BoundingBox, ...]) -> Iterable[Layer]:
@@ -98,7 +134,8 @@ def _leaves(node: Any, inherited: tuple[BoundingBox, ...]) -> Iterable[Layer]:
     children = node.findall(f"{WMS}Layer")
     name = node.findtext(f"{WMS}Name")
     if name and not children:  # a group has layers below it, and is drawn by drawing those
-        yield Layer(name, node.findtext(f"{WMS}Title", name), boxes)
+        limits = [float(node.findtext(f"{WMS}{end}ScaleDenominator", "0")) for end in ("Min", "Max")]
+        yield Layer(name, node.findtext(f"{WMS}Title", name), boxes, *limits)
     for child in children:
         yield from _leaves(child, boxes)
 
@@ -156,24 +193,91 @@ def map_url(address: str, layers: Sequence[Layer], width: int) -> str:
         "HEIGHT": height,
         "FORMAT": "image/png",
     }
-    return f"{address}?{urlencode(query)}"
+    return ask(address, query)
+
+
+def view_url(address: str, layer: str, view: BoundingBox) -> str:
+    """Give the address of a small picture of one layer on a transparent ground, as opaque as can be."""
+    query = {
+        "SERVICE": "WMS",
+        "VERSION": "1.3.0",
+        "REQUEST": "GetMap",
+        "LAYERS": layer,
+        "STYLES": "",
+        "OPACITIES": 255,
+        "TRANSPARENT": "TRUE",
+        "CRS": view.crs,
+        "BBOX": view.numbers(),
+        "WIDTH": DETAIL,
+        "HEIGHT": max(LEAST_DETAIL, min(round(DETAIL * view.aspect()), 4 * DETAIL)),
+        "FORMAT": "image/png",
+    }
+    return ask(address, query)
+
+
+def views(places: Sequence[Place], layer: Layer) -> list[BoundingBox]:
+    """Give the views in which features of a layer must be seen: all of these, and a closer look at the first one."""
+    whole = _degrees(
+        min(place.west for place in places),
+        min(place.south for place in places),
+        max(place.east for place in places),
+        max(place.north for place in places),
+    )
+    first = places[0]
+    looks = [whole, _degrees(first.west, first.south, first.east, first.north)]
+    if layer.min_scale or layer.max_scale:
+        looks.append(_at_scale(first.point, _middle_scale(layer)))
+    return looks
+
+
+def _degrees(west: float, south: float, east: float, north: float) -> BoundingBox:
+    """Give an extent with a margin, within the world, that is no point or line."""
+    across = max((east - west) / 20, (LEAST_VIEW - (east - west)) / 2)
+    up = max((north - south) / 20, (LEAST_VIEW - (north - south)) / 2)
+    return _within_the_world(west - across, south - up, east + across, north + up)
+
+
+def _within_the_world(west: float, south: float, east: float, north: float) -> BoundingBox:
+    return BoundingBox("CRS:84", max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0))
+
+
+def _middle_scale(layer: Layer) -> float:
+    least, most = layer.min_scale or layer.max_scale / 4, layer.max_scale or layer.min_scale * 4
+    return math.sqrt(least * most)
+
+
+def _at_scale(point: tuple[float, float], scale: float) -> BoundingBox:
+    east, north = point
+    half = scale * DETAIL * PIXEL / METERS / 2
+    across = half / max(math.cos(math.radians(north)), 0.01)
+    return _within_the_world(east - across, north - half, east + across, north + half)
+
+
+def paints(body: bytes) -> bool:
+    """Tell whether a picture on a transparent ground has anything on it."""
+    extrema: Any = _open_png(body).getchannel("A").getextrema()
+    return bool(extrema[1] > 0)
 
 
 def distinct_colors(body: bytes) -> int:
     """Count the colours of a PNG, transparency included."""
+    pixels = _open_png(body)
+    return len(pixels.getcolors(pixels.width * pixels.height) or ())
+
+
+def _open_png(body: bytes) -> Any:
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - only the controller has Pillow
 
     try:
         with Image.open(io.BytesIO(body), formats=["PNG"]) as picture:
-            pixels = picture.convert("RGBA")
+            return picture.convert("RGBA")
     except (UnidentifiedImageError, OSError) as error:
-        raise MapError(f"GetMap answered something that is not a PNG: {_excerpt(body)}") from error
-    return len(pixels.getcolors(pixels.width * pixels.height) or ())
+        raise MapError(f"GetMap answered something that is not a PNG: {excerpt(body)}") from error
 
 
 def feature_types_url(address: str) -> str:
     """Give the address of the capabilities of the map's features."""
-    return f"{address}?{urlencode({'SERVICE': 'WFS', 'VERSION': '1.1.0', 'REQUEST': 'GetCapabilities'})}"
+    return ask(address, {"SERVICE": "WFS", "VERSION": "1.1.0", "REQUEST": "GetCapabilities"})
 
 
 def parse_feature_types(body: bytes) -> list[str]:
@@ -198,7 +302,7 @@ def features_url(address: str, feature_type: str) -> str:
         "OUTPUTFORMAT": "application/json",
         "MAXFEATURES": MAX_FEATURES,
     }
-    return f"{address}?{urlencode(query)}"
+    return ask(address, query)
 
 
 def feature_info_url(address: str, layers: Sequence[Layer], width: int) -> str:
@@ -222,14 +326,40 @@ def feature_info_url(address: str, layers: Sequence[Layer], width: int) -> str:
 
 def count_features(body: bytes) -> int:
     """Count the features of a GeoJSON document."""
+    return len(read_features(body))
+
+
+def read_features(body: bytes) -> list[dict[str, Any]]:
+    """Read the features of a GeoJSON document."""
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise MapError(f"The server answered something that is not GeoJSON: {_excerpt(body)}") from error
+        raise MapError(f"The server answered something that is not GeoJSON: {excerpt(body)}") from error
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list):
-        raise MapError(f"The server answered JSON without features: {_excerpt(body)}")
-    return len(features)
+        raise MapError(f"The server answered JSON without features: {excerpt(body)}")
+    return features
+
+
+def find_places(features: Sequence[dict[str, Any]]) -> list[Place]:
+    """Tell where the first features are that are anywhere."""
+    places = []
+    for feature in features:
+        points = list(_points((feature.get("geometry") or {}).get("coordinates")))
+        if points:
+            easts, norths = [point[0] for point in points], [point[1] for point in points]
+            places.append(Place(min(easts), min(norths), max(easts), max(norths), points[0]))
+    return places[:PLACES_OF_A_LAYER]
+
+
+def _points(coordinates: Any) -> Iterable[tuple[float, float]]:
+    if not isinstance(coordinates, list) or not coordinates:
+        return
+    if isinstance(coordinates[0], int | float):
+        yield float(coordinates[0]), float(coordinates[1])
+    else:
+        for part in coordinates:
+            yield from _points(part)
 
 
 def parse_catalogue(body: bytes) -> list[dict[str, Any]]:
@@ -237,7 +367,7 @@ def parse_catalogue(body: bytes) -> list[dict[str, Any]]:
     try:
         projects = json.loads(body)["projects"]
     except (ValueError, KeyError, TypeError) as error:
-        raise MapError(f"The catalogue /index.json is not a list of projects: {_excerpt(body)}") from error
+        raise MapError(f"The catalogue /index.json is not a list of projects: {excerpt(body)}") from error
     return [{"id": str(p.get("id", "")), "title": str(p.get("title", ""))} for p in projects]
 
 
@@ -248,7 +378,7 @@ def _parse_xml(body: bytes, what: str) -> Any:
     try:
         return fromstring(body)
     except (ParseError, DefusedXmlException) as error:
-        raise MapError(f"The server answered something that is not XML {what}: {_excerpt(body)}") from error
+        raise MapError(f"The server answered something that is not XML {what}: {excerpt(body)}") from error
 
 
 def _local(tag: str) -> str:
@@ -259,6 +389,7 @@ def _text(root: Any) -> str:
     return " ".join(" ".join(root.itertext()).split())[:300]
 
 
-def _excerpt(body: bytes) -> str:
+def excerpt(body: bytes) -> str:
+    """Give the beginning of an answer that nobody expected."""
     text = " ".join(body[:300].decode("utf-8", "replace").split())
     return repr(text) if text else "nothing"

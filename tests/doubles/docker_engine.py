@@ -275,8 +275,8 @@ class FakeDocker:
         del self.containers_by_id[container["Id"]]
         self._changed()
 
-    def logs(self, name: str, stdout: bool, stderr: bool, tail: int) -> bytes:
-        assert stdout and stderr and tail
+    def logs(self, name: str, stdout: bool, stderr: bool, tail: int | None = None, since: int | None = None) -> bytes:
+        assert stdout and stderr and (tail or since)
         return self.behaviours[self._find(name)["Config"]["Image"]].log.encode()
 
     def execute(self, argv: Sequence[str], chunks: Iterable[bytes]) -> SimpleNamespace:

@@ -8,13 +8,13 @@ import pytest
 
 from tests.images.map_server import wait_until
 from tests.lizmap.conftest import Query, Start
-from tests.lizmap.lizmap import ADMIN_PASSWORD, SETTINGS, Lizmap, other_version
+from tests.lizmap.lizmap import ADMIN_PASSWORD, SETTINGS, STATE, Lizmap, other_version
 
 INSTALLER = "/usr/share/lizmap/lizmap/install/installer.php"
 NEWER, NEWEST = "98.0.0-rc.1", "98.0.0"
 ACCOUNTS = ("sqlite", "postgis")
 OTHER_PASSWORD = "a password of somebody"
-BREAKS_OFF = f"<?php touch('{SETTINGS}/half-made.ini.php'); echo 'half', 'way'; flush(); sleep(600);"
+BREAKS_OFF = f"<?php touch('{SETTINGS}/half-made.ini.php'); echo 'half', 'way', PHP_EOL; sleep(600);"
 FAILS = f"<?php foreach (glob('{SETTINGS}/*') as $file) {{ unlink($file); }} exit(1);"
 
 
@@ -140,6 +140,14 @@ def test_accounts_do_not_move(start: Start, query: Query) -> None:
         assert "the accounts of this Lizmap are in SQLite" in ended(server)
     with start() as server:
         assert is_filled(server)
+
+
+def test_nothing_stays_that_lizmap_derived_from_settings_before_they_were_final(start: Start) -> None:
+    with start() as server:
+        server.wait_until_healthy()
+        assert server.page().status_code == 303
+        code, derived = server.run("sh", "-c", f"find /tmp/lizmap -type f ! -newer {STATE}/*/container")
+        assert (code, derived) == (0, "")
 
 
 # Upgrades ------------------------------------------------------------------------------------------------------------

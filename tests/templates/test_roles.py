@@ -191,10 +191,9 @@ def test_true_and_false_are_written_as_each_file_of_lizmap_wants_them(render: Re
         "lizmapConfig": {"services": {"onlyMaps": True, "debugMode": False, "cacheExpiration": 60}},
         "localconfig": {"jcommunity": {"registrationEnabled": True, "resetPasswordEnabled": False}},
     }
-    assert render("lizmap", "{{ __lizmap_settings_texts }}", lizmap_settings=settings) == {
-        "lizmapConfig": {"services": {"onlyMaps": "1", "debugMode": "0", "cacheExpiration": "60"}},
-        "localconfig": {"jcommunity": {"registrationEnabled": "on", "resetPasswordEnabled": "off"}},
-    }
+    texts = render("lizmap", "{{ __lizmap_settings_texts }}", lizmap_settings=settings)
+    assert texts["lizmapConfig"] == {"services": {"onlyMaps": "1", "debugMode": "0", "cacheExpiration": "60"}}
+    assert texts["localconfig"]["jcommunity"] == {"registrationEnabled": "on", "resetPasswordEnabled": "off"}
 
 
 def test_accounts_in_postgis_have_a_role_and_a_database_of_their_own(render: Render) -> None:
@@ -347,3 +346,54 @@ def test_what_needs_lizmap_is_named(render: Render) -> None:
         "lizmap_projects: view of b",
     ]
     assert render("lizmap", "{{ __lizmap_needing_lizmap }}", lizmap_projects=projects[:1]) == []
+
+
+@pytest.mark.parametrize(("tls", "secure"), [("none", "off"), ("self_signed", "on"), ("files", "on")])
+def test_the_cookie_of_the_session_goes_by_https_only_where_there_is_https(
+    render: Render, tls: str, secure: str
+) -> None:
+    sessions = render("lizmap", "{{ __lizmap_settings_texts.localconfig.sessions }}", lizmap_tls=tls)
+    assert sessions == {"cookieSecure": secure, "cookieSameSite": "Lax"}
+    chosen = {"localconfig": {"sessions": {"cookieSecure": True}}}
+    sessions = render(
+        "lizmap", "{{ __lizmap_settings_texts.localconfig.sessions }}", lizmap_tls=tls, lizmap_settings=chosen
+    )
+    assert sessions == {"cookieSecure": "on", "cookieSameSite": "Lax"}
+
+
+@pytest.mark.parametrize(
+    ("tls", "url", "secrets"),
+    [("none", "http://10.0.0.5:80", set()), ("self_signed", "https://10.0.0.5:443", {"tls_certificate", "tls_key"})],
+)
+def test_where_the_map_is_asked_for(render: Render, tls: str, url: str, secrets: set[str]) -> None:
+    given = {"lizmap_tls": tls, "ansible_host": "10.0.0.5", "lizmap_web_client": "none"}
+    assert render("lizmap", "{{ lizmap_url }}", **given) == url
+    assert set(render("lizmap", "{{ __lizmap_secrets }}", **given)) == {"postgis_password", *secrets}
+
+
+def test_a_certificate_of_the_pi_is_for_all_that_people_may_type(render: Render) -> None:
+    given = {"lizmap_server_name": "maps.example.org", "inventory_hostname": "pi-marsh"}
+    names = "{{ __lizmap_tls_names }}"
+    assert render("lizmap", names, **given) == ["maps.example.org", "pi-marsh"]
+    assert render("lizmap", names, **given, ansible_host="10.0.0.5") == ["maps.example.org", "pi-marsh", "10.0.0.5"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ""),
+        ({"lizmap_server_name": "maps.example.org"}, ""),
+        ({"lizmap_server_name": "http://maps"}, "lizmap_server_name: http://maps is no name"),
+        ({"lizmap_server_name": "maps:8080"}, "without a port"),
+        ({"lizmap_tls": "self_signed", "lizmap_port": 443}, "lizmap_port and lizmap_https_port are both 443"),
+        ({"lizmap_port": 443}, ""),
+        ({"lizmap_tls": "files", "lizmap_tls_key": "/x"}, "in lizmap_tls_certificate and lizmap_tls_key"),
+        ({"lizmap_tls": "self_signed", "lizmap_hsts_seconds": 1}, "lizmap_hsts_seconds is for a certificate"),
+        ({"lizmap_trusted_proxies": ["10.0.0.1", "fd00::/8"]}, ""),
+        ({"lizmap_trusted_proxies": ["10.0.0.1", "proxy"]}, "lizmap_trusted_proxies: proxy is no IP address"),
+    ],
+)
+def test_how_people_reach_the_map_is_checked(render: Render, given: dict[str, Any], said: str) -> None:
+    problems = render("lizmap", "{{ __lizmap_front_problems }}", **given)
+    assert len(problems) == bool(said)
+    assert said in " ".join(problems)

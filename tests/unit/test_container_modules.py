@@ -69,6 +69,8 @@ def in_folder(value: Any, folder: Path) -> Any:
     return value.replace("{folder}", str(folder)) if isinstance(value, str) else value
 
 
+NO_HTTPS: Json = {"https_port": 0, "hsts_seconds": 0, "trusted_proxies": []}
+TLS_SECRETS = {"tls_certificate": "{folder}/password", "tls_key": "{folder}/password"}
 LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"image": NEW}, f"image: {OLD} -> {NEW}"),
     ({"network": "other"}, "network: poppyfield -> other"),
@@ -90,6 +92,10 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"secrets": {}}, "mounts: /run/secrets/postgis_password removed"),
     ({"port": 81}, "ports: 8080/tcp: 0.0.0.0:80 -> 0.0.0.0:81"),
     ({"bind_address": "127.0.0.1"}, "ports: 8080/tcp: 0.0.0.0:80 -> 127.0.0.1:80"),
+    ({"https_port": 443, "secrets": TLS_SECRETS}, "ports: 8443/tcp added"),
+    ({"https_port": 443, "secrets": TLS_SECRETS}, "environment: HTTPS_PORT added"),
+    ({"hsts_seconds": 600}, "environment: HSTS_SECONDS added"),
+    ({"trusted_proxies": ["10.0.0.1", "fd00::/8"]}, "environment: TRUSTED_PROXIES added"),
     ({"database": {"name": "gis", "user": "lizmap", "host": "db"}}, "environment: POSTGIS_HOST: postgis -> db"),
     ({"database": {"name": "gis", "user": "lizmap", "port": 5433}}, "environment: POSTGIS_PORT: 5432 -> 5433"),
     ({"database": {"name": "other", "user": "lizmap"}}, "environment: POSTGIS_DATABASE: gis -> other"),
@@ -205,7 +211,7 @@ def test_a_new_map_server_is_tried_beside_the_old_one_where_there_is_room(
 def test_a_map_server_that_is_only_tried_does_not_install_lizmap_in_the_database_of_the_old_one(
     lizmap: Json, library: Library
 ) -> None:
-    params = {"php_children": 0, "server_name": "", "prove_beside": "always", **lizmap, "qgis_workers": 3}
+    params = {"php_children": 0, "server_name": "", **NO_HTTPS, "prove_beside": "always", **lizmap, "qgis_workers": 3}
     params["database"] = {"host": "postgis", "port": 5432, **lizmap["database"]}
     module = library("lizmap_container")
     for accounts in ("postgis", "sqlite"):
@@ -385,3 +391,18 @@ def test_data_of_another_release_is_refused_before_anything_stops(
         result = run_module("postgis_container", check_mode=check_mode, **{**postgis, "image": NEW})
         assert "was made by PostgreSQL 17, but the image holds PostgreSQL 18" in result["msg"]
     assert engine.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        (
+            {"https_port": 443},
+            "https_port needs the secrets tls_certificate and tls_key: tls_certificate, tls_key is n",
+        ),
+        ({"https_port": 80, "secrets": {"tls_certificate": "/x", "tls_key": "/x"}}, "port and https_port are both 80"),
+    ],
+)
+def test_https_that_cannot_be_is_refused(run_module: Run, lizmap: Json, wish: Json, said: str) -> None:
+    result = run_module("lizmap_container", **{**lizmap, **wish})
+    assert result["failed"] and said in result["msg"]

@@ -120,6 +120,18 @@ def test_what_docker_says_is_in_a_sentence(error: Exception, kind: type[Exceptio
 
 def test_a_log_that_cannot_be_read_is_empty() -> None:
     assert failing(errors.APIError("driver none")).last_log_lines("x") == ""
+    assert failing(errors.APIError("driver none")).log_since("x", 1) == ""
+
+
+def test_a_log_is_read_from_a_time_on() -> None:
+    asked: list[dict[str, object]] = []
+
+    def logs(name: str, **given: object) -> bytes:
+        asked.append({"name": name, **given})
+        return b"caf\xc3\xa9 \xff\n"
+
+    assert Engine(SimpleNamespace(logs=logs), errors).log_since("x", 1700000000) == "caf\u00e9 \ufffd\n"
+    assert asked == [{"name": "x", "stdout": True, "stderr": True, "since": 1700000000}]
 
 
 def test_an_image_that_is_gone_already_was_not_removed() -> None:

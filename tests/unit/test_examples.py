@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,7 +31,10 @@ from docker import errors
 from tests.doubles.archives import archive, lizmap_files
 from tests.doubles.docker_engine import Behaviour, FakeDocker
 from tests.doubles.lizmap_accounts import FakeLizmap
+from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
+from tests.images.projects import Layer, qgs
+from tests.unit.conftest import THROUGH_PLUGIN
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
@@ -98,12 +101,18 @@ def run_action(name: str, /, **arguments: Any) -> Json:
 
 
 @pytest.fixture
-def run_example(
-    request: pytest.FixtureRequest, run_module: Run, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, Json], None]:
-    """Run an example twice in its surroundings; fail when it fails, or when the second run changes something."""
+def example_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that examples run in, which is their user's home, too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def run_example(
+    request: pytest.FixtureRequest, run_module: Run, run_plugin: Run, library: Library, example_folder: Path
+) -> Callable[[str, Json], None]:
+    """Run an example twice in its surroundings; fail when it fails, or when the second run changes something."""
 
     def run(name: str, task: Json) -> None:
         if f"around_{name}" not in globals():
@@ -111,8 +120,9 @@ def run_example(
         variables = request.getfixturevalue(f"around_{name}")
         # Ansible's own reading refuses keywords that no task has.
         parsed = Task.load(task, loader=DataLoader())
-        arguments = arguments_of(name, Templar(variables=variables).template(parsed.args), tmp_path)
+        arguments = arguments_of(name, Templar(variables=variables).template(parsed.args), example_folder)
         run_once = run_module if hasattr(library(name), "main") else run_action
+        run_once = run_plugin if name in THROUGH_PLUGIN else run_once
         for _ in range(2):
             result = run_once(name, **arguments)
             assert not result.get("failed"), result["msg"]
@@ -227,6 +237,8 @@ def around_lizmap_container(engine: Json, tmp_path: Path) -> Json:
     for folder in ("projects", "config"):
         (tmp_path / "srv" / "poppyfield" / "lizmap" / folder).mkdir(parents=True)
     write(tmp_path / "etc" / "poppyfield" / "secrets" / "lizmap_postgis_password", SECRET)
+    for name in ("certificate", "key"):
+        write(tmp_path / "etc" / "poppyfield" / "tls" / f"{name}.pem", SECRET)
     return {"lizmap": engine}
 
 
@@ -282,9 +294,40 @@ def around_postgis_container(
 
 
 @pytest.fixture
-def around_published_map() -> Iterator[Json]:
-    with running_map_server() as server:
-        yield {"ansible_host": server.url.removeprefix("http://")}
+def around_published_map(tmp_path: Path) -> Iterator[Json]:
+    with running_map_server() as server, running_lizmap_server() as lizmap:
+        write(tmp_path / "passwords" / "admin", lizmap.password)
+        yield {"ansible_host": server.url.removeprefix("http://"), "lizmap_url": lizmap.url}
+
+
+@pytest.fixture
+def example_projects(tmp_path: Path) -> None:
+    """The folder of a project."""
+    layer = Layer("./meadow.geojson")
+    write(tmp_path / "maps" / "fields" / "map.qgs", qgs([layer]))
+    write(tmp_path / "maps" / "fields" / "map.qgs.cfg", json.dumps({"layers": {}}))
+    write(tmp_path / "maps" / "fields" / "meadow.geojson", "{}")
+
+
+@pytest.fixture
+def around_published_projects(
+    engine: Json, example_projects: None, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Json:
+    """A map server that likes every project."""
+    (tmp_path / "srv" / "poppyfield" / "lizmap" / "projects").mkdir(parents=True)
+    module = library("published_projects")
+    server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
+    monkeypatch.setattr(module, "ProjectServer", lambda *_: server)
+    monkeypatch.setattr(module, "check_projects", lambda *_: (["map.qgs"], []))
+    whoever = {"owner": os.getuid(), "group": os.getgid()}
+    real = module.converge
+    monkeypatch.setattr(module, "converge", lambda params, **given: real({**params, **whoever}, **given))
+    return {}
+
+
+@pytest.fixture
+def around_qgis_projects(example_projects: None) -> Json:
+    return {}
 
 
 @pytest.fixture
@@ -310,6 +353,17 @@ def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.Mo
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("secret_files"), "number_of", lambda name, lookup, kind, **_: whoever[kind])
     return {"lizmap_admin_password": SECRET}
+
+
+@pytest.fixture
+def around_tls_certificate(tmp_path: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch, task: Json) -> Json:
+    """One that is checked has been made."""
+    folder = tmp_path / "etc" / "poppyfield" / "secrets"
+    folder.mkdir(parents=True)
+    if task["tls_certificate"].get("state") == "checked":
+        paths = {"certificate": str(folder / "lizmap_tls_certificate"), "key": str(folder / "lizmap_tls_key")}
+        run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    return {}
 
 
 @pytest.fixture

@@ -535,6 +535,17 @@ def test_a_bare_host_is_predicted(
     assert run_module(module, check_mode=True, **WISHES[module])["reasons"][0] == "no Docker yet"
 
 
+def test_the_administrator_that_the_image_makes_is_predicted_to_be_there(
+    run_module: Run, lizmap: FakeLizmap, docker: FakeDocker, tmp_path: Path
+) -> None:
+    docker.stop("websig-lizmap", timeout=1)
+    admin = {"login": "admin", "groups": ["admins"], "password_file": str(tmp_path / "not-made-yet")}
+    same = run_module("lizmap_user", check_mode=True, **admin, email="admin@localhost.localdomain")
+    assert not same["changed"]
+    other = run_module("lizmap_user", check_mode=True, **admin, email="a@example.org")
+    assert other["reasons"][1:] == ["user admin: email: admin@localhost.localdomain -> a@example.org"]
+
+
 def test_what_an_earlier_task_would_make_is_only_warned_of_in_check_mode(
     run_module: Run, lizmap: FakeLizmap, anna: Json, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -156,11 +158,11 @@ class Unreliable:
         self.error: Exception | None = error
         self.answers = answers
 
-    def get(self, url: str, **options: Any) -> requests.Response:
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
         if self.error:
             error, self.error = self.error, None
             raise error
-        return self.answers.get(url, **options)
+        return self.answers.request(method, url, **options)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +181,86 @@ def test_a_server_that_does_not_answer_is_asked_again(
         assert pauses == [module.PAUSE]
         with pytest.raises(MapError, match=said):
             module.Server(Unreliable(error, session), 60, patient=False).get(url)
+
+
+def test_the_time_begins_anew_with_each_answer(server: MapServer, library: Any) -> None:
+    """A slow server is not one that does not answer."""
+    now = 0.0
+
+    def sleep(_: float) -> None:
+        nonlocal now
+        now += 40
+
+    with requests.Session() as session:
+        url = f"{server.url}/index.json"
+        patient = library("published_map").Server(session, 60, clock=lambda: now, sleep=sleep)
+        for _ in range(5):
+            server.starting = 1
+            assert patient.get(url)
+        assert now == 200
+        server.starting = 3
+        with pytest.raises(MapError, match="still after 60 seconds"):
+            patient.get(url)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"), [((5000.0, 20000.0), 10000.0), ((0.0, 40000.0), 20000.0), ((5000.0, 0.0), 10000.0)]
+)
+def test_a_layer_with_limits_of_scale_is_viewed_within_them(limits: tuple[float, float], expected: float) -> None:
+    place = map_checks.Place(1.0, 59.0, 3.0, 61.0, (2.0, 60.0))
+    whole, feature, close = map_checks.views([place, place], Layer("x", "x", (), *limits))
+    assert whole == feature == BoundingBox("CRS:84", 0.9, 58.9, 3.1, 61.1)
+    # 256 pixels of 0.28 mm at 60 degrees north, where a degree of longitude has 55.66 km.
+    across = (close.max_first - close.min_first) * 55660
+    assert across == pytest.approx(256 * 0.00028 * expected, rel=0.001)
+    assert (close.min_first + close.max_first) / 2 == pytest.approx(2.0)
+
+
+def test_a_view_is_neither_a_point_nor_beyond_the_world() -> None:
+    point = map_checks.Place(2.0, 47.0, 2.0, 47.0, (2.0, 47.0))
+    (view, _) = map_checks.views([point], Layer("x", "x", ()))
+    assert (view.max_first - view.min_first, view.max_second - view.min_second) == pytest.approx((0.001, 0.001))
+    world = map_checks.Place(-180.0, -90.0, 180.0, 90.0, (0.0, 0.0))
+    assert map_checks.views([world], Layer("x", "x", ()))[0].numbers() == "-180.0,-90.0,180.0,90.0"
+
+
+def test_places_of_features() -> None:
+    features: list[dict[str, Any]] = [
+        {"geometry": None},
+        {"geometry": {"coordinates": []}},
+        {"geometry": {"coordinates": [[[1, 2, 9], [3, 5, 9], [1, 2, 9]], [[2, 3], [2, 4], [2, 3]]]}},
+    ]
+    assert map_checks.find_places(features) == [map_checks.Place(1, 2, 3, 5, (1, 2))]
+    assert len(map_checks.find_places(features * 30)) == 20
+
+
+@pytest.fixture
+def secured(server: MapServer, run_module: Run, tmp_path: Path) -> str:
+    """Let the server speak HTTPS with a certificate of its own; give that."""
+    paths = {name: str(tmp_path / name) for name in ("certificate", "key")}
+    run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(paths["certificate"], paths["key"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return Path(paths["certificate"]).read_text()
+
+
+def test_a_server_that_shows_the_certificate_of_the_pi(server: MapServer, check: Run, secured: str) -> None:
+    url = server.url.replace("http:", "https:")
+    assert check(url=url, certificate=f"{secured}and then its issuer")["verified"]
+    assert "not one in PEM" in check(url=url, certificate="x")["msg"]
+    assert "one that this host does not trust" in check(url=url)["msg"]
+
+
+def test_a_server_that_shows_another_certificate(
+    server: MapServer, check: Run, secured: str, run_module: Run, tmp_path: Path
+) -> None:
+    paths = {name: str(tmp_path / f"other-{name}") for name in ("certificate", "key")}
+    run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    other = Path(paths["certificate"]).read_text()
+    assert other != secured
+    result = check(url=server.url.replace("http:", "https:"), certificate=other)
+    assert "Check of the catalogue" in result["msg"] and "another certificate than expected" in result["msg"]
 
 
 def test_an_address_that_cannot_be_is_a_sentence(check: Run) -> None:
@@ -202,7 +284,8 @@ def test_a_package_that_is_missing_is_named(
     [
         (b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'/>", "The capabilities name no layer."),
         (
-            b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'><Capability><Layer/></Capability></WMS_Capabilities>",
+            b"<WMS_Capabilities xmlns='http://www.opengis.net/wms'><Capability><Layer><Name>Map</Name></Layer></Capability>"
+            b"</WMS_Capabilities>",
             "name no layer that can be drawn",
         ),
     ],

@@ -1,0 +1,287 @@
+#!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: a repository of QGIS projects on this host, as it is in a folder of the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: published_projects
+short_description: Publish a folder of QGIS projects, checked and at once
+version_added: "0.1.0"
+description:
+  - Keeps a repository (a folder of QGIS projects with their data, media and Lizmap's C(.cfg) files) on a host as it
+    is in a folder on the controller. Only files that changed travel, over the connection that Ansible has already.
+  - The new folder is put together beside the published one, where the map server sees it and visitors do not. There
+    QGIS Server opens each project and draws it. If one fails, nothing of the repository changes, and the message
+    names the project, the layer, the cause and the remedy.
+  - The new folder then takes the old one's place in one step, so that nobody sees half a project. A power cut leaves
+    the old or the new one, whole, and the next run goes on from there.
+  - A file that somebody changed on the host is noticed and put back. Content is compared, not times, but what did not
+    change since the last run is not read again.
+  - Backups (names with C(~) at the end), hidden files, and what SQLite keeps beside an open database are not
+    published.
+  - What can be seen without the map server, M(qgis_projects) checks before anything is changed.
+options:
+  repository:
+    description: Name of the repository (letters, digits, hyphen, underscore).
+    type: str
+    required: true
+  folder:
+    description: The folder on the controller. Needed unless O(state=absent).
+    type: path
+  projects_folder:
+    description: Folder on the host with one folder for each repository. It must exist.
+    type: path
+    default: /srv/poppyfield/lizmap/projects
+  prune:
+    description:
+      - Whether files that are on the host only are removed. Otherwise they stay, and a warning names them.
+    type: bool
+    default: false
+  container:
+    description: Name of the map server's container, in which the projects are checked. It must run.
+    type: str
+    default: websig-lizmap
+  check_timeout:
+    description: Seconds that QGIS Server may take to open and draw one project.
+    type: int
+    default: 300
+  owner:
+    description: Number of the user that the files belong to.
+    type: int
+    default: 0
+  group:
+    description: Number of the group that the files belong to.
+    type: int
+    default: 0
+  state:
+    description:
+      - With V(present) the host publishes what the folder holds.
+      - With V(absent) it does not publish the repository, and its files there are removed. The controller's folder
+        stays.
+    type: str
+    choices: [present, absent]
+    default: present
+attributes:
+  check_mode:
+    support: full
+    description: Works on a bare host too. Nothing is sent, so the projects are not opened.
+  diff_mode:
+    support: full
+    description: Shows each file that is added, changed or removed, with its size and digest.
+  idempotent:
+    support: full
+    description: A repository that is as it should be is only looked at.
+  action:
+    support: full
+    description: The action plugin of the same name reads the folder on the controller and sends what is missing.
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Publish the projects of the fields
+  published_projects:
+    repository: fields
+    folder: ~/maps/fields
+
+- name: Publish exactly what the folder holds
+  published_projects:
+    repository: fields
+    folder: ~/maps/fields
+    prune: true
+
+- name: Publish a repository no more
+  published_projects:
+    repository: fields
+    state: absent
+"""
+
+RETURN = r"""
+added:
+  description: Files that were added.
+  returned: always
+  type: list
+  elements: str
+updated:
+  description: Files whose content was replaced.
+  returned: always
+  type: list
+  elements: str
+corrected:
+  description: Files whose owner or mode was put right.
+  returned: always
+  type: list
+  elements: str
+removed:
+  description: Files that were removed.
+  returned: always
+  type: list
+  elements: str
+left:
+  description: Files that are on the host only and stayed, because O(prune) is false.
+  returned: always
+  type: list
+  elements: str
+uploaded_bytes:
+  description: How much was sent, packed.
+  returned: always
+  type: int
+checked:
+  description: Projects that QGIS Server opened and drew before they were published.
+  returned: always
+  type: list
+  elements: str
+findings:
+  description: What QGIS Server found wrong, with the keys of the findings of M(qgis_projects).
+  returned: always
+  type: list
+  elements: dict
+reasons:
+  description: Why something changed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.findings import Finding, as_message
+from ansible.module_utils.poppyfield.project_folder import (
+    Difference,
+    File,
+    FolderError,
+    before_and_after,
+    compare,
+    missing,
+    too_little_room,
+)
+from ansible.module_utils.poppyfield.published_folder import PublishedFolder
+from ansible.module_utils.poppyfield.server_checks import ProjectServer, check_projects
+
+Json = dict[str, Any]
+
+ARGUMENTS: Json = {
+    "repository": {"type": "str", "required": True},
+    "folder": {"type": "path"},
+    "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
+    "prune": {"type": "bool", "default": False},
+    "container": {"type": "str", "default": "websig-lizmap"},
+    "check_timeout": {"type": "int", "default": 300},
+    "owner": {"type": "int", "default": 0},
+    "group": {"type": "int", "default": 0},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+# What the action plugin gives.
+INTERNAL: Json = {
+    "_step": {"type": "str"},
+    "_files": {"type": "dict", "default": {}},
+    "_projects": {"type": "dict", "default": {}},
+    "_archive": {"type": "path"},
+}
+
+
+class RefusedError(Exception):
+    """Projects that QGIS Server cannot publish."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        super().__init__(as_message(findings))
+        self.findings = findings
+
+
+def converge(params: Json, *, check_mode: bool) -> Json:
+    """Do one step of publishing, or withdraw the repository."""
+    folder = PublishedFolder(Path(params["projects_folder"]), params["repository"], params["owner"], params["group"])
+    if params["state"] == "absent":
+        return _withdraw(folder, check_mode=check_mode)
+    wanted = {name: File(*file) for name, file in params["_files"].items()}
+    if params["_step"] == "receive":
+        with folder.locked():
+            return {"changed": True, "received_bytes": folder.receive(Path(params["_archive"]))}
+    found = folder.found()
+    difference = compare(wanted, found, prune=params["prune"])
+    before, after = before_and_after(wanted, found, difference)
+    result = _result(difference, before, after)
+    if params["_step"] == "publish":
+        return result | {"checked": _publish(folder, wanted, params)}
+    needed = missing(wanted, difference, folder.arrived())
+    if problem := too_little_room(needed, folder.free_bytes()):
+        raise FolderError(problem)
+    if not difference and not check_mode:
+        with folder.locked():
+            folder.settle()
+    return result | {"_missing": needed}
+
+
+def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json) -> list[str]:
+    checked: list[str] = []
+    server = ProjectServer(Engine.connect(), params["container"], params["check_timeout"])
+
+    def check(staged: Path) -> None:
+        inside = f"/srv/projects/{staged.relative_to(folder.projects_folder).as_posix()}"
+        names, findings = check_projects(server, params["repository"], inside, params["_projects"])
+        checked.extend(names)
+        if findings:
+            raise RefusedError(findings)
+        server.wait_until_refreshable()
+
+    with folder.locked():
+        folder.publish(wanted, prune=params["prune"], check=check, swapped=server.refresh)
+    server.know(params["repository"])
+    return checked
+
+
+def _withdraw(folder: PublishedFolder, *, check_mode: bool) -> Json:
+    found = folder.found()
+    there = folder.path.is_dir()
+    difference = compare({}, found, prune=True)
+    before, after = before_and_after({}, found, difference)
+    if there and not check_mode:
+        with folder.locked():
+            folder.withdraw()
+    result = _result(difference, before, after)
+    return result | {
+        "changed": there,
+        "reasons": [f"repository {folder.path.name}: present -> absent"] if there else [],
+    }
+
+
+def _result(difference: Difference, before: dict[str, str], after: dict[str, str]) -> Json:
+    return {
+        "changed": bool(difference),
+        "added": list(difference.added),
+        "updated": list(difference.changed),
+        "corrected": list(difference.corrected),
+        "removed": list(difference.removed),
+        "left": list(difference.left),
+        "uploaded_bytes": 0,
+        "checked": [],
+        "findings": [],
+        "reasons": difference.reasons(),
+        "diff": {"before": before, "after": after},
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={**ARGUMENTS, **INTERNAL}, supports_check_mode=True)
+    if module.params["state"] == "present" and not module.params["_step"]:
+        module.fail_json(msg="It is the action plugin of the same name that reads the folder on the controller.")
+    try:
+        result = converge(module.params, check_mode=module.check_mode)
+    except RefusedError as error:
+        module.fail_json(msg=str(error), findings=[finding.as_dict() for finding in error.findings])
+    except (FolderError, EngineError) as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

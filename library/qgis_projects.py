@@ -1,0 +1,212 @@
+#!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: QGIS projects in folders, checked before they are published. Read only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: qgis_projects
+short_description: Check folders with QGIS projects before they are published
+version_added: "0.1.0"
+description:
+  - Reads the projects (C(.qgs), C(.qgz)) and Lizmap's C(.cfg) files at the top of each folder, and says layer by
+    layer what would not work on a Pi and how to mend it in QGIS Desktop.
+  - Refused are projects that are none, or were saved by a newer QGIS; that hold a password; layers whose file is
+    missing, lies outside of the folder or is given by a path of the laptop, whose database is not reached by the
+    service C(poppyfield), that are temporary, or that need a server in the internet to open; and two projects with
+    the same address.
+  - Warned of are background tiles from the internet, pictures of symbols that the Pi will not have, and for Lizmap
+    projects without a C(.cfg) or with one that does not fit.
+  - Data files are not read, so that it is quick whatever their size. Whether tables exist and layers really open is
+    asked of QGIS Server itself, see M(published_projects).
+  - Runs where the folders are, usually on the controller with C(delegate_to).
+requirements:
+  - defusedxml
+options:
+  repositories:
+    description: The folders.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      repository:
+        description: The name under which the folder is published (letters, digits, hyphen, underscore).
+        type: str
+        required: true
+      folder:
+        description: The folder.
+        type: path
+        required: true
+      accept_newer_qgis:
+        description: Whether a project that a newer QGIS saved is only warned of.
+        type: bool
+        default: false
+  qgis_server:
+    description: Version of the QGIS Server that will draw the projects, such as V(3.40).
+    type: str
+    required: true
+  web_client:
+    description: With V(archive) the projects are for Lizmap Web Client, which has demands of its own.
+    type: str
+    choices: [archive, none]
+    default: archive
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing, so it does the same in check mode.
+  diff_mode:
+    support: none
+    description: Changes nothing, so there is no difference to show.
+  idempotent:
+    support: full
+    description: Changes nothing, however often it runs.
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Check the projects
+  qgis_projects:
+    repositories:
+      - repository: fields
+        folder: ~/maps/fields
+    qgis_server: "3.40"
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+projects:
+  description: The projects that were found, as repository/project.
+  returned: always
+  type: list
+  elements: str
+findings:
+  description: What is wrong.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    repository:
+      description: The repository.
+      type: str
+    project:
+      description: File of the project, empty when it is about the folder.
+      type: str
+    layer:
+      description: Name of the layer, empty when it is about the whole project.
+      type: str
+    problem:
+      description: What is wrong.
+      type: str
+    remedy:
+      description: What to do about it.
+      type: str
+    refuses:
+      description: Whether the project cannot be published like that. Otherwise it is a warning.
+      type: bool
+"""
+
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.poppyfield.findings import Finding, as_message
+from ansible.module_utils.poppyfield.project_folder import FolderError, walk
+from ansible.module_utils.poppyfield.qgis_project import (
+    ENDINGS,
+    Expected,
+    Folder,
+    check_folder,
+    parse_version,
+)
+
+MISSING = ""
+try:
+    import defusedxml  # noqa: F401 - qgis_project needs it
+except ImportError:
+    MISSING = traceback.format_exc()
+
+REPOSITORY = re.compile(r"[A-Za-z0-9_-]+")
+
+ARGUMENTS: dict[str, Any] = {
+    "repositories": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "repository": {"type": "str", "required": True},
+            "folder": {"type": "path", "required": True},
+            "accept_newer_qgis": {"type": "bool", "default": False},
+        },
+    },
+    "qgis_server": {"type": "str", "required": True},
+    "web_client": {"type": "str", "choices": ["archive", "none"], "default": "archive"},
+}
+
+
+def read_folder(repository: str, path: Path) -> tuple[Folder, dict[str, bytes]]:
+    """Give the names of what a folder holds, and the content of the projects at its top and of their .cfg files."""
+    files = dict(walk(path))
+    unfinished = {name: file.stat().st_size for name, file in walk(path, unfinished=True)}
+    folder = Folder(repository, {name: file.stat().st_size for name, file in files.items()}, unfinished)
+    wanted = (*ENDINGS, ".cfg")
+    return folder, {
+        name: file.read_bytes() for name, file in files.items() if "/" not in name and name.lower().endswith(wanted)
+    }
+
+
+def check_repository(
+    given: dict[str, Any], server: tuple[int, int], *, lizmap: bool
+) -> tuple[list[str], list[Finding]]:
+    """Check one folder: the names of its projects, and what is wrong."""
+    repository, path = given["repository"], Path(given["folder"])
+    if not REPOSITORY.fullmatch(repository):
+        remedy = "Use letters, digits, hyphen and underscore."
+        return [], [Finding(repository, "", "a repository cannot have such a name.", remedy)]
+    if not path.is_dir():
+        return [], [Finding(repository, "", f"there is no folder {path} on this laptop.", "Correct 'folder'.")]
+    try:
+        folder, contents = read_folder(repository, path)
+    except FolderError as error:
+        return [], [Finding(repository, "", str(error))]
+    expected = Expected(server, lizmap, given["accept_newer_qgis"])
+    return [f"{repository}/{name}" for name in folder.projects()], check_folder(folder, contents, expected)
+
+
+def check_all(params: dict[str, Any]) -> tuple[list[str], list[Finding]]:
+    """Check every folder once, however many Pis have it."""
+    projects: list[str] = []
+    findings: list[Finding] = []
+    unique = {tuple(sorted(given.items())): given for given in params["repositories"]}
+    for given in unique.values():
+        server = parse_version(params["qgis_server"])
+        names, found = check_repository(given, server, lizmap=params["web_client"] == "archive")
+        projects += names
+        findings += found
+    return projects, findings
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if MISSING:
+        module.fail_json(msg=missing_required_lib("defusedxml"), exception=MISSING)
+    try:
+        projects, findings = check_all(module.params)
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+    result = {"changed": False, "projects": projects, "findings": [finding.as_dict() for finding in findings]}
+    for finding in findings:
+        if not finding.refuses:
+            module.warn(finding.sentence())
+    if refused := [finding for finding in findings if finding.refuses]:
+        module.fail_json(msg=f"Nothing was changed. lizmap_projects: {as_message(refused)}", **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+#!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: the TLS certificate of a server, of its own making or given."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: tls_certificate
+short_description: Make, renew and check the TLS certificate of a server
+version_added: "0.1.0"
+description:
+  - Makes a certificate that is signed with its own key, and makes it anew before it expires or when the names change.
+  - Or checks a certificate and its key that were given.
+  - Works with the command C(openssl). The key never leaves the host, and only its owner may read it.
+requirements:
+  - openssl, 3.0 or later
+options:
+  certificate:
+    description: File of the certificate, in PEM. In one that is given others may follow, which lead to its issuer.
+    type: path
+    required: true
+  key:
+    description: File of its key, in PEM and without a passphrase.
+    type: path
+    required: true
+  names:
+    description:
+      - Names and IP addresses of the server, as in the address bar of a browser. Empty ones are left out.
+      - One that is made is for these and no others. One that is given must be for each of these.
+    type: list
+    elements: str
+    default: []
+  state:
+    description:
+      - V(self_signed) makes the certificate and its key where they are missing or will not do.
+      - V(checked) changes nothing, and fails where they will not do.
+    type: str
+    choices: [self_signed, checked]
+    default: self_signed
+  days:
+    description: Days for which a certificate that is made is valid.
+    type: int
+    default: 730
+  renew_before:
+    description: Days before its end in which one of its own making is made anew, and one that is given is warned of.
+    type: int
+    default: 180
+  owner:
+    description: Number of the user, and group, that the files belong to.
+    type: int
+    default: 0
+attributes:
+  check_mode:
+    support: full
+    description: Works on a bare host too.
+  diff_mode:
+    support: none
+    description: There is nothing to read in a certificate. The reasons tell what changes.
+  idempotent:
+    support: full
+    description: Makes the certificate anew only near its end, or when it will not do.
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Make a certificate for this Pi
+  tls_certificate:
+    certificate: /etc/poppyfield/secrets/lizmap_tls_certificate
+    key: /etc/poppyfield/secrets/lizmap_tls_key
+    names:
+      - maps.example.org
+      - 192.168.1.20
+
+- name: Check that it will do
+  tls_certificate:
+    certificate: /etc/poppyfield/secrets/lizmap_tls_certificate
+    key: /etc/poppyfield/secrets/lizmap_tls_key
+    names: [maps.example.org]
+    state: checked
+"""
+
+RETURN = r"""
+names:
+  description: Names that the certificate is for; in check mode those that it would be for.
+  returned: success
+  type: list
+  elements: str
+valid_until:
+  description: Its last day, empty when it is not made yet.
+  returned: success
+  type: str
+  sample: "2028-11-24"
+reasons:
+  description: Why it was made anew.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import certificates
+from ansible.module_utils.poppyfield.certificates import Certificate, CertificateError
+
+ARGUMENTS: dict[str, Any] = {
+    "certificate": {"type": "path", "required": True},
+    "key": {"type": "path", "required": True, "no_log": False},
+    "names": {"type": "list", "elements": "str", "default": []},
+    "state": {"type": "str", "choices": ["self_signed", "checked"], "default": "self_signed"},
+    "days": {"type": "int", "default": 730},
+    "renew_before": {"type": "int", "default": 180},
+    "owner": {"type": "int", "default": 0},
+}
+READ = "-noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey"
+CERTIFICATE_MODE = 0o444
+KEY_MODE = 0o400
+
+
+class OpenSsl:
+    """Runs openssl."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.program = module.get_bin_path("openssl", required=True)
+
+    def run(self, *arguments: str) -> str:
+        """Give what it prints; what it complains of is not shown, since it may be about a key."""
+        code, output, _ = self.module.run_command([self.program, *arguments], umask=0o077)
+        if code:
+            raise CertificateError(f"openssl {arguments[0]} failed.")
+        return str(output)
+
+    def certificate(self, path: str) -> Certificate:
+        """Read a certificate."""
+        try:
+            text = self.run("x509", "-in", path, *READ.split())
+        except CertificateError as error:
+            raise CertificateError(f"{path} is not a certificate in PEM, or cannot be read.") from error
+        found: Certificate = certificates.parse_certificate(text)
+        return found
+
+    def public_key(self, path: str) -> str:
+        """Read the public part of a key."""
+        try:
+            return str(certificates.public_key(self.run("pkey", "-in", path, "-passin", "pass:", "-pubout")))
+        except CertificateError as error:
+            raise CertificateError(f"{path} is not a key in PEM, has a passphrase, or cannot be read.") from error
+
+    def make(self, folder: Path, names: list[str], days: int) -> tuple[bytes, bytes]:
+        """Make a key and a certificate; give both."""
+        with tempfile.TemporaryDirectory(prefix=".tls-", dir=folder) as place:
+            key, certificate = Path(place) / "key", Path(place) / "certificate"
+            self.run(*certificates.request_arguments(names, days), "-keyout", str(key), "-out", str(certificate))
+            return key.read_bytes(), certificate.read_bytes()
+
+
+def reason_to_make(ssl: OpenSsl, params: dict[str, Any], names: list[str], now: datetime) -> str:
+    """Tell why the certificate is to be made; empty when it is not."""
+    if not (Path(params["certificate"]).exists() and Path(params["key"]).exists()):
+        return "there is no certificate yet"
+    try:
+        found, key = ssl.certificate(params["certificate"]), ssl.public_key(params["key"])
+    except CertificateError as error:
+        return str(error)
+    return str(certificates.reason_to_renew(found, key, names, now, params["renew_before"]))
+
+
+def write(path: Path, content: bytes, mode: int, owner: int) -> None:
+    """Write a file that is there whole or not at all, and at no moment readable to others."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            os.fchown(stream.fileno(), owner, owner)
+            os.fchmod(stream.fileno(), mode)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def ensure(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, Any]:
+    """Make the certificate where that is needed."""
+    params = module.params
+    if not names:
+        raise CertificateError("names has no name for the certificate.")
+    reason = reason_to_make(ssl, params, names, datetime.now(UTC))
+    if reason and not module.check_mode:
+        certificate, key = Path(params["certificate"]), Path(params["key"])
+        if not certificate.parent.is_dir() or not key.parent.is_dir():
+            raise CertificateError(f"The folder {certificate.parent} or {key.parent} does not exist.")
+        made = ssl.make(key.parent, names, params["days"])
+        # If the power fails in between, the two do not belong together, and the next run makes them anew.
+        write(key, made[0], KEY_MODE, params["owner"])
+        write(certificate, made[1], CERTIFICATE_MODE, params["owner"])
+    ends = f"{ssl.certificate(params['certificate']).ends:%Y-%m-%d}" if not (reason and module.check_mode) else ""
+    return {"changed": bool(reason), "names": names, "valid_until": ends, "reasons": [reason] if reason else []}
+
+
+def check(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, Any]:
+    """Fail where a given certificate will not do."""
+    params, now = module.params, datetime.now(UTC)
+    found, key = ssl.certificate(params["certificate"]), ssl.public_key(params["key"])
+    wrong = certificates.problems(found, key, names, now)
+    if wrong:
+        raise CertificateError(f"{params['certificate']}: {'; '.join(wrong)}.")
+    if found.ends - now <= timedelta(days=params["renew_before"]):
+        module.warn(f"{params['certificate']} expires on {found.ends:%Y-%m-%d}. Get a new one in time.")
+    return {
+        "changed": False,
+        "names": list(found.names),
+        "valid_until": f"{found.ends:%Y-%m-%d}",
+        "reasons": [],
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    ssl = OpenSsl(module)
+    try:
+        names = certificates.check_names(module.params["names"])
+        given = module.params["state"] == "checked"
+        result = check(module, ssl, names) if given else ensure(module, ssl, names)
+    except CertificateError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

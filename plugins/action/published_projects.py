@@ -1,0 +1,136 @@
+"""Action plugin: reads a folder of projects on the controller, and sends to the host only the files that it lacks."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible.utils.path import unfrackpath
+
+# On the controller, Ansible finds a project's own module_utils for modules only.
+ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+
+from ansible.module_utils.poppyfield.project_folder import FolderError, batches, wanted_files  # noqa: E402
+from ansible.module_utils.poppyfield.qgis_project import ENDINGS, ProjectError, describe, parse_project  # noqa: E402
+
+display = Display()
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+    """Look, send what is missing a batch at a time, publish."""
+
+    TRANSFERS_FILES = True
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module to look and, only if something is to be done, to receive and to publish."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        if arguments.get("state", "present") == "absent":
+            return result | self._module(arguments, task_vars)
+        folder = self._folder(arguments)
+        try:
+            files = wanted_files(folder)
+        except FolderError as error:
+            raise AnsibleActionFail(str(error)) from error
+        except OSError as error:
+            raise AnsibleActionFail(f"{error.strerror}: {error.filename}.") from error
+        arguments["_files"] = {name: list(file) for name, file in files.items()}
+        arguments["_projects"] = {name: describe_file(folder / name) for name in files if is_project(name)}
+        looked = self._module({**arguments, "_step": "look"}, task_vars)
+        needed = looked.pop("_missing", {})
+        if looked.get("failed") or not looked.get("changed") or self._task.check_mode:
+            return result | _with_warning(looked, task_vars)
+        sent = 0
+        sources = {file.sha256: folder / name for name, file in files.items()}
+        for number, batch in enumerate(batches(needed), start=1):
+            size = sum(needed[sha256] for sha256 in batch)
+            display.display(f"Sending {len(batch)} files ({size / 1e6:.1f} MB) to {_host(task_vars)}, part {number}")
+            received, packed = self._send({sha256: sources[sha256] for sha256 in batch}, arguments, task_vars)
+            if received.get("failed"):
+                return result | received
+            sent += packed
+        published = self._module({**arguments, "_step": "publish"}, task_vars)
+        published["uploaded_bytes"] = sent
+        return result | _with_warning(published, task_vars)
+
+    def _folder(self, arguments: Mapping[str, Any]) -> Path:
+        if not arguments.get("folder"):
+            raise AnsibleActionFail("folder is missing: the folder on this laptop whose projects are to be published.")
+        folder = Path(unfrackpath(str(arguments["folder"]), follow=False))
+        if not folder.is_dir():
+            raise AnsibleActionFail(f"There is no folder {folder} on this laptop.")
+        return folder
+
+    def _send(
+        self, sources: Mapping[str, Path], arguments: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> tuple[dict[str, Any], int]:
+        """Pack files, upload them, and have them unpacked; give the answer and how much was sent."""
+        with tempfile.TemporaryDirectory(prefix="poppyfield-") as folder:
+            archive = Path(folder) / "projects.tar.gz"
+            try:
+                pack(archive, sources)
+            except OSError as error:
+                raise AnsibleActionFail(f"A file could not be read, or was changed meanwhile: {error}.") from error
+            # The task's own temporary folder: on disk (a Pi's /tmp may be in memory), nobody else's, and Ansible
+            # removes it when the task is over, whether it failed or not.
+            shell = self._connection._shell
+            remote = shell.join_path(shell.tmpdir or self._make_tmp_path(), archive.name)
+            self._transfer_file(os.fspath(archive), remote)
+            size = archive.stat().st_size
+        return self._module({**arguments, "_step": "receive", "_archive": remote}, task_vars), size
+
+    def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        done: dict[str, Any] = self._execute_module(
+            module_name="published_projects", module_args=arguments, task_vars=task_vars
+        )
+        return done
+
+
+def is_project(name: str) -> bool:
+    """Tell a project that is published: one at the top of the folder."""
+    return name.endswith(ENDINGS) and "/" not in name
+
+
+def describe_file(path: Path) -> dict[str, dict[str, Any]]:
+    """Give what the Pi needs to name the layers of a project."""
+    try:
+        described: dict[str, dict[str, Any]] = describe(parse_project(path.name, path.read_bytes()))
+    except ProjectError as error:
+        raise AnsibleActionFail(f"{path} is not a QGIS project: {error}") from error
+    return described
+
+
+def pack(archive: Path, sources: Mapping[str, Path]) -> None:
+    """Pack files under their digests. Lightly: a Pi's wireless network is slow, but so is its processor."""
+    with tarfile.open(archive, "w:gz", compresslevel=3) as upload:
+        for sha256, path in sorted(sources.items()):
+            entry = tarfile.TarInfo(sha256)
+            with path.open("rb") as stream:
+                entry.size = os.fstat(stream.fileno()).st_size
+                upload.addfile(entry, stream)
+
+
+def _with_warning(result: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    """Add a warning of files that are on the host only."""
+    left = result.get("left", [])
+    if left:
+        names = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")  # noqa: PLR2004
+        result.setdefault("warnings", []).append(
+            f"{_host(task_vars)} still has files that are not in the folder any more: {names}. They stay, unless prune "
+            "is true."
+        )
+    return result
+
+
+def _host(task_vars: dict[str, Any] | None) -> str:
+    """Give the name of the host that the task runs on."""
+    return str((task_vars or {}).get("inventory_hostname", "the host"))

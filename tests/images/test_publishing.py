@@ -1,0 +1,284 @@
+"""Projects are published to the real map server: it draws the new ones, and refuses what it cannot draw."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.images import projects
+from tests.images.map_server import MapServer, database, map_server
+from tests.images.projects import GRASS, POPPY, Layer, qgs
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSIBLE = {
+    **{"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+    # The one that has Docker's SDK.
+    "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+}
+WEST_SIDE = (50, 50)
+TABLE = "service='poppyfield' key='id' srid=4326 type=Polygon table=\"public\".\"{}\" (geom)"
+SQL = (
+    f"{projects.POSTGIS_SQL}"
+    "CREATE TABLE gone (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
+    "CREATE TABLE denied (id int PRIMARY KEY, geom geometry(Polygon, 4326)); REVOKE ALL ON denied FROM gis;"
+)
+Publish = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def pi(
+    postgis_image: str, lizmap_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[MapServer, Path]]:
+    """Run a map server with its database; give it, and its folder of projects, with one repository in it."""
+    folder = tmp_path_factory.mktemp("pi")
+    (folder / "projects" / "known").mkdir(parents=True)
+    with database(postgis_image, folder, SQL) as network, map_server(lizmap_image, folder, network) as server:
+        server.wait_until_healthy()
+        yield server, folder / "projects"
+
+
+@pytest.fixture
+def publish(pi: tuple[MapServer, Path], tmp_path: Path) -> Publish:
+    """Publish a project with these layers through Ansible itself, as map.qgs of a repository."""
+    server, folder = pi
+
+    def run(*layers: Layer, repository: str = "known", **given: Any) -> dict[str, Any]:
+        maps = tmp_path / repository
+        maps.mkdir(exist_ok=True)
+        projects.geojson(maps)
+        (maps / "map.qgs").write_text(qgs(layers), encoding="utf-8")
+        arguments = {
+            **{"repository": repository, "folder": str(maps), "projects_folder": str(folder)},
+            **{"container": server.container.name, **given},
+        }
+        command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
+        command += ["--module-name", "published_projects", "--args", json.dumps(arguments), "localhost"]
+        environment = {**os.environ, **ANSIBLE}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert " => " in done.stdout, done.stdout + done.stderr
+        result: dict[str, Any] = json.loads(done.stdout.partition(" => ")[2])
+        return {"failed": done.returncode != 0, **result}
+
+    return run
+
+
+def meadow(color: tuple[int, int, int] = POPPY) -> Layer:
+    """Give the layer of the file that each repository here has."""
+    return Layer("./meadow.geojson", style=projects.single_symbol(projects.fill(color)))
+
+
+def test_a_project_is_published_and_drawn_and_its_change_too(pi: tuple[MapServer, Path], publish: Publish) -> None:
+    server, _ = pi
+    first = publish(meadow(), Layer(TABLE.format("meadow"), "postgres", "table"))
+    assert first["changed"] and first["checked"] == ["map.qgs"], first
+    assert server.picture("known/map").getpixel(WEST_SIDE) == POPPY
+    assert server.picture("known/map", LAYERS="table").getpixel(WEST_SIDE) == POPPY
+    again = publish(meadow(), Layer(TABLE.format("meadow"), "postgres", "table"))
+    assert not again["changed"] and again["checked"] == []
+    second = publish(meadow(GRASS))
+    assert second["updated"] == ["map.qgs"]
+    # Each worker has the old project in its memory.
+    assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {GRASS}
+
+
+def test_a_large_folder_travels_in_parts(pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path) -> None:
+    _, folder = pi
+    (tmp_path / "known").mkdir()
+    # What cannot be packed: two of them are more than one part holds.
+    large = {name: os.urandom(40 * 1024 * 1024) for name in ("a.bin", "b.bin")}
+    for name, content in large.items():
+        (tmp_path / "known" / name).write_bytes(content)
+    done = publish(meadow())
+    assert done["changed"] and done["uploaded_bytes"] > 80 * 1024 * 1024
+    assert {name: (folder / "known" / name).read_bytes() for name in large} == large
+    for name in large:
+        (tmp_path / "known" / name).unlink()
+    assert publish(meadow(), prune=True)["removed"] == sorted(large)
+
+
+def test_data_that_changed_are_drawn_though_the_project_did_not(
+    pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path
+) -> None:
+    server, _ = pi
+    (tmp_path / "known").mkdir()
+    layer = projects.geopackage(tmp_path / "known")
+    publish(layer)
+    assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {POPPY}
+    east = tuple((x + 1, y) for x, y in projects.RING)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(projects, "RING", east)
+        (tmp_path / "known" / "meadow.gpkg").unlink()
+        projects.geopackage(tmp_path / "known")
+    assert publish(layer)["updated"] == ["meadow.gpkg"]
+    assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {projects.WHITE}
+
+
+def test_the_catalogue_knows_repositories_that_come_and_projects_that_go(
+    pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path
+) -> None:
+    server, _ = pi
+
+    def titles() -> set[str]:
+        return {project["title"] for project in server.get("/index.json").json()["projects"]}
+
+    publish(meadow())
+    publish(meadow(), repository="new")
+    server.wait_until_healthy()
+    (tmp_path / "new" / "other.qgs").write_text(qgs([meadow()], title="Other"))
+    publish(meadow(), repository="new")
+    assert "Other" in titles()
+    (tmp_path / "new" / "other.qgs").unlink()
+    assert publish(meadow(), repository="new", prune=True)["removed"] == ["other.qgs"]
+    assert "Other" not in titles()
+    assert publish(meadow(), repository="new", state="absent")["changed"]
+
+
+def database_table(name: str, **changes: str) -> Layer:
+    """Give a layer of a table, its source changed in places."""
+    source = TABLE.format(name)
+    for old, new in changes.items():
+        source = source.replace(old, new)
+    return Layer(source, "postgres", "Rivers")
+
+
+BAD = {
+    "missing table": (database_table("nothing"), "public.nothing is not in the Pi's database.", "Load it"),
+    "missing schema": (database_table("meadow", public="other"), "other is not in the Pi's database.", "Load it"),
+    "no right to read": (database_table("denied"), "may not read the table", "GRANT SELECT"),
+    "missing column": (database_table("meadow", geom="shape"), "its table has no column 'shape'", "same columns"),
+    "wrong service": (database_table("meadow", poppyfield="office"), "a Pi has no service 'office'", "service must be"),
+    "wrong database": (
+        database_table("meadow", key="dbname='nodb' key"),
+        'database "nodb" does not exist',
+        "lizmap_database",
+    ),
+    "filter on a missing column": (
+        Layer(TABLE.format("meadow") + ' sql="nix" = 1', "postgres", "Rivers"),
+        "no column 'nix'",
+        "same columns",
+    ),
+    "missing file": (Layer("./nothing.geojson", name="Rivers"), "cannot read nothing.geojson", "export it anew"),
+    "missing layer": (Layer("./meadow.geojson|layername=other", name="Rivers"), "no layer 'other'", "export it anew"),
+    "missing raster": (
+        Layer("./no.tif", "gdal", "Rivers", geometry=""),
+        "cannot open the file ./no.tif",
+        "export it anew",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_layer_is_named_and_the_old_project_still_drawn(
+    pi: tuple[MapServer, Path], publish: Publish, case: str
+) -> None:
+    server, folder = pi
+    layer, problem, remedy = BAD[case]
+    publish(meadow(GRASS))
+    refused = publish(meadow(), layer)
+    assert refused["failed"], refused
+    (found,) = refused["findings"]
+    assert (found["repository"], found["project"], found["layer"]) == ("known", "map.qgs", "Rivers")
+    assert problem in found["problem"]
+    assert remedy in found["remedy"]
+    assert found["problem"] in refused["msg"]
+    assert server.picture("known/map").getpixel(WEST_SIDE) == GRASS
+    assert not (folder / ".poppyfield" / "known" / "staged").exists()
+
+
+def test_a_table_that_was_dropped_is_noticed_though_it_was_good_before(
+    pi: tuple[MapServer, Path], publish: Publish
+) -> None:
+    server, _ = pi
+    table = Layer(TABLE.format("gone"), "postgres", "Rivers")
+    assert not publish(meadow(GRASS), table)["failed"]
+    drop_table(server)
+    refused = publish(meadow(), table)
+    assert "public.gone is not in the Pi's database" in refused["msg"]
+    assert publish(meadow())["changed"]
+
+
+def drop_table(server: MapServer) -> None:
+    """Drop the table gone, as the database's owner in the map server's container cannot: from the database's own."""
+    network = next(iter(server.container.attrs["NetworkSettings"]["Networks"]))
+    (name,) = [
+        container.name
+        for container in server.container.client.networks.get(network).containers
+        if container.name.endswith("postgis")
+    ]
+    code, output = server.container.client.containers.get(name).exec_run(
+        ["psql", "-U", "postgres", "-d", "postgis", "-c", "DROP TABLE gone"]
+    )
+    assert code == 0, output
+
+
+def test_several_bad_layers_are_named_each_with_its_reason(publish: Publish) -> None:
+    layers = [
+        Layer(TABLE.format("nothing"), "postgres", "one"),
+        Layer("./none.gpkg", name="two"),
+        Layer(TABLE.format("denied"), "postgres", "three"),
+    ]
+    refused = publish(meadow(), *layers)
+    told = {found["layer"]: found["problem"] for found in refused["findings"]}
+    assert told == {
+        "one": "public.nothing is not in the Pi's database.",
+        "two": "QGIS Server cannot read none.gpkg: it is damaged, or of another kind.",
+        "three": 'the map server\'s role may not read the table "public"."denied".',
+    }
+
+
+def test_a_server_that_does_not_run_is_said(pi: tuple[MapServer, Path], publish: Publish) -> None:
+    refused = publish(meadow(projects.WHITE), container="pf-no-such-container")
+    assert "pf-no-such-container does not run" in refused["msg"]
+
+
+def test_visitors_do_not_see_what_is_not_published(pi: tuple[MapServer, Path], publish: Publish) -> None:
+    server, folder = pi
+    staged = folder / ".poppyfield" / "known" / "staged"
+    publish(meadow())
+    staged.mkdir()
+    try:
+        (staged / "map.qgs").write_text(qgs([meadow()]))
+        for address in (
+            "/ows/.poppyfield/known/",
+            "/ows/.poppyfield%2Fknown%2Fstaged/map/",
+            "/ows/known/../staged/map",
+        ):
+            assert server.get(address).status_code in (400, 403, 404), address
+    finally:
+        (staged / "map.qgs").unlink()
+        staged.rmdir()
+
+
+def test_nobody_sees_half_a_project_while_it_is_swapped(pi: tuple[MapServer, Path], publish: Publish) -> None:
+    """A browser that asks all the time gets the old picture or the new one, and never an error."""
+    server, _ = pi
+    publish(meadow(POPPY))
+    seen: list[Any] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            try:
+                seen.append(server.picture("known/map").getpixel(WEST_SIDE))
+            except AssertionError as error:
+                seen.append(str(error))
+
+    readers = [threading.Thread(target=look) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for color in (GRASS, POPPY, GRASS):
+            publish(meadow(color))
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert set(seen) == {POPPY, GRASS}

@@ -1,0 +1,233 @@
+"""published_map against the real Lizmap Web Client: what works passes, and each fault is found by the right check."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.images import projects
+from tests.images.projects import Layer
+from tests.lizmap.conftest import Query
+from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, lizmap
+
+ROOT = Path(__file__).resolve().parents[2]
+# What QGIS Desktop writes about the fields of a layer, and Lizmap needs to edit it.
+WIDGET = (
+    '<field name="{}" configurationFlags="NoFlag"><editWidget type="TextEdit"><config><Option type="Map">'
+    '<Option type="bool" name="IsMultiline" value="false"/></Option></config></editWidget></field>'
+)
+OF_A_FIELD = {
+    "fieldConfiguration": WIDGET,
+    "aliases": '<alias field="{}" index="0" name=""/>',
+    "defaults": '<default field="{}" expression="" applyOnUpdate="0"/>',
+    "constraints": '<constraint field="{}" constraints="0" notnull_strength="0"/>',
+    "constraintExpressions": '<constraint field="{}" exp="" desc=""/>',
+    "editable": '<field name="{}" editable="1"/>',
+}
+FIELDS = ("id", "species", "seen")
+EVERYTHING = {"createFeature", "allow_without_geom", "modifyAttribute", "modifyGeometry", "deleteFeature"}
+TABLE = """
+    DROP TABLE IF EXISTS observations;
+    CREATE TABLE observations (id serial PRIMARY KEY, species text NOT NULL, seen date, geom geometry(Point, 4326));
+    INSERT INTO observations (species, geom)
+        SELECT 'kestrel', ST_SetSRID(ST_MakePoint(2 + n * 0.15, 46 + n * 0.08), 4326) FROM generate_series(1, 10) n;
+    ALTER TABLE observations OWNER TO gis"""
+
+
+def observations(style: str = "") -> Layer:
+    """Give the layer that can be edited."""
+    return Layer(
+        "service='poppyfield' key='id' srid=4326 type=Point checkPrimaryKeyUnicity='1' "
+        'table="public"."observations" (geom)',
+        provider="postgres",
+        name="observations",
+        geometry="Point",
+        style=style or projects.single_symbol(projects.marker()),
+    )
+
+
+def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
+    """Write a project whose observations may be edited."""
+    config = json.loads(configuration(layers))
+    capabilities = dict.fromkeys(EVERYTHING, "True") | {"allow_without_geom": "False"}
+    config["editionLayers"] = {
+        layer.name: {
+            "layerId": layer.id,
+            "geometryType": "point",
+            "capabilities": capabilities,
+            "acl": "",
+            "order": number,
+        }
+        for number, layer in enumerate(layers)
+        if layer.provider == "postgres"
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = "".join(
+        f"<{block}>{''.join(element.format(name) for name in FIELDS)}</{block}>"
+        for block, element in OF_A_FIELD.items()
+    )
+    text = projects.qgs(layers).replace("</layername>", f"</layername>{fields}")
+    (folder / f"{name}.qgs").write_text(text, "utf-8")
+    (folder / f"{name}.qgs.cfg").write_text(json.dumps(config), "utf-8")
+
+
+@contextmanager
+def running(image: str, folder: Path, network: str, **options: Any) -> Iterator[Lizmap]:
+    """Run Lizmap with a repository for everybody, in which administrators may edit, and one for nobody."""
+    folder.chmod(0o755)
+    survey = folder / "projects" / "survey"
+    write_project(survey, "points", [observations()])
+    write_project(survey, "unseen", [observations(projects.single_symbol(projects.marker(color="0,0,0,0")))])
+    write_project(survey, "empty", [])
+    write_project(folder / "projects" / "closed", "points", [observations()])
+    with lizmap(image, folder, network, **options) as server:
+        server.wait_until_healthy()
+        server.publish("survey", "__anonymous", "users", "admins")
+        server.console("acl2:add", "admins", "lizmap.tools.edition.use", "survey")
+        server.console("repository:create", "closed", "Closed", "/srv/projects/closed/")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
+    with running(lizmap_image, tmp_path_factory.mktemp("survey"), network) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _table(query: Query) -> None:
+    query(TABLE, "gis")
+
+
+def check(server: Lizmap, project: str | None = "survey/points", **arguments: Any) -> dict[str, Any]:
+    """Run the module as Ansible does."""
+    given = {"url": server.url, "web_client": "lizmap", "project": project, "timeout": 30, **arguments}
+    command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
+    command += ["--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})]
+    command += ["--module-name", "published_map", "--args", json.dumps(given), "localhost"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert " => " in done.stdout, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.partition(" => ")[2])
+    return result
+
+
+def as_admin(server: Lizmap, project: str = "survey/points", **arguments: Any) -> dict[str, Any]:
+    return check(server, project, user="admin", password=ADMIN_PASSWORD, **arguments)
+
+
+def failed(result: dict[str, Any]) -> str:
+    assert not result["verified"], result
+    return str(result["checks"][-1]["check"])
+
+
+def rows(query: Query) -> int:
+    return int(query("SELECT count(*) FROM observations", "gis"))
+
+
+def written(query: Query) -> int:
+    """Tell how many rows have ever been written."""
+    return int(query("SELECT last_value FROM observations_id_seq", "gis"))
+
+
+def test_a_map_for_everybody_works_for_everybody(server: Lizmap, query: Query) -> None:
+    result = check(server)
+    assert result["verified"], result
+    assert result["features"] == {"observations": 10}
+    assert result["drawn"] == {"observations": "drawn"}
+    assert result["checks"][-1] == {"check": "editing", "ok": True, "detail": "no layer to edit"}
+    assert written(query) == 10
+
+
+def test_who_may_edit_makes_a_feature_which_does_not_stay(server: Lizmap, query: Query) -> None:
+    result = as_admin(server, editing="required")
+    assert result["verified"], result
+    assert result["checks"][-1]["detail"] == "observations: feature 11 made, read back and removed again"
+    assert (rows(query), written(query)) == (10, 11)
+
+
+def test_the_list_of_projects(server: Lizmap) -> None:
+    result = check(server, None)
+    assert {"id": "survey/points", "title": "points"} in result["projects"]
+    assert not [entry for entry in result["projects"] if entry["id"].startswith("closed/")]
+
+
+def test_a_wrong_password(server: Lizmap) -> None:
+    result = check(server, user="admin", password="not the password")
+    assert failed(result) == "login"
+    assert "does not let admin in" in result["msg"]
+
+
+def test_rights_that_are_missing(server: Lizmap) -> None:
+    result = check(server, "closed/points")
+    assert failed(result) == "page"
+    assert "lizmap.repositories.view" in result["msg"]
+
+
+def test_a_project_that_is_missing(server: Lizmap) -> None:
+    result = check(server, "survey/nowhere")
+    assert failed(result) == "page"
+    assert ".qgs.cfg" in result["msg"]
+
+
+def test_an_empty_project(server: Lizmap) -> None:
+    result = check(server, "survey/empty")
+    assert failed(result) == "capabilities"
+    assert "no layer" in result["msg"]
+
+
+def test_a_layer_that_draws_nothing(server: Lizmap) -> None:
+    result = check(server, "survey/unseen", min_colors=1)
+    assert failed(result) == "layers"
+    assert "observations has features, but nothing is drawn" in result["msg"]
+
+
+def test_a_layer_whose_table_is_gone(server: Lizmap, query: Query) -> None:
+    query("DROP TABLE observations", "gis")
+    result = check(server)
+    assert failed(result) in {"capabilities", "picture", "features"}
+    assert "observations" in result["msg"] or "each layer" in result["msg"]
+
+
+def test_a_database_that_lets_nobody_insert(server: Lizmap, query: Query) -> None:
+    query("REVOKE INSERT ON observations FROM gis", "gis")
+    result = as_admin(server)
+    assert failed(result) == "editing"
+    assert "may insert rows" in result["msg"]
+    assert rows(query) == 10
+
+
+def test_a_database_that_lets_nobody_delete(server: Lizmap, query: Query) -> None:
+    query("REVOKE DELETE ON observations FROM gis", "gis")
+    result = as_admin(server)
+    assert failed(result) == "editing"
+    assert "ATTENTION: the feature 11 of the layer observations" in result["msg"]
+    assert rows(query) == 11
+
+
+def test_php_that_does_not_run(server: Lizmap) -> None:
+    assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/php-fpm")[0] == 0
+    try:
+        result = check(server, timeout=3)
+    finally:
+        assert server.run("s6-svc", "-wU", "-T", "10000", "-u", "/run/service/php-fpm")[0] == 0
+    assert failed(result) == "page"
+    assert "not PHP behind it" in result["msg"]
+
+
+def test_a_plugin_that_is_missing(lizmap_image: str, network: str, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    mounts = {str(nothing): "/usr/share/poppyfield/qgis-plugins/lizmap_server"}
+    with running(lizmap_image, tmp_path, network, mounts=mounts) as server:
+        result = check(server)
+    assert failed(result) == "page"
+    assert "plugin lizmap_server is missing" in result["msg"]

@@ -1,0 +1,366 @@
+"""published_map against a double of Lizmap Web Client: each check, and that no feature stays behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles.lizmap_server import LizmapServer, running_lizmap_server
+from tests.doubles.map_server import png
+
+Run = Callable[..., dict[str, Any]]
+MAP = "/index.php/view/map?repository=sample&project=france"
+
+
+@pytest.fixture
+def server() -> Iterator[LizmapServer]:
+    with running_lizmap_server() as running:
+        yield running
+
+
+@pytest.fixture
+def check(server: LizmapServer, run_module: Run, library: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(library("published_map"), "PAUSE", 0.01)
+
+    def run(check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
+        given = {"url": server.url, "web_client": "lizmap", "project": "sample/france", "timeout": 1, **arguments}
+        return run_module("published_map", check_mode=check_mode, **given)
+
+    return run
+
+
+def rows(server: LizmapServer) -> list[str]:
+    return sorted(server.rows["observations"])
+
+
+def detail(result: dict[str, Any], name: str) -> str:
+    return next(str(entry["detail"]) for entry in result["checks"] if entry["check"] == name)
+
+
+def test_a_map_that_works(server: LizmapServer, check: Run, tmp_path: Path) -> None:
+    result = check(picture=str(tmp_path / "map.png"))
+    assert result["verified"] and not result["changed"]
+    assert [entry["check"] for entry in result["checks"]] == [
+        "page",
+        "configuration",
+        "capabilities",
+        "picture",
+        "features",
+        "layers",
+        "editing",
+    ]
+    assert result["features"] == {"observations": 1, "towns": 2}
+    assert result["drawn"] == {"observations": "drawn", "towns": "drawn"}
+    assert detail(result, "editing") == "observations: feature 42 made, read back and removed again"
+    assert rows(server) == ["1"]
+    assert (tmp_path / "map.png").read_bytes() == server.canvas
+
+
+def test_the_picture_leaves_out_base_layers(server: LizmapServer, check: Run) -> None:
+    check()
+    asked = next(question for question in server.asked if "REQUEST=GetMap" in question)
+    assert "LAYERS=towns%2Cobservations&" in asked
+
+
+def test_a_project_with_only_base_layers_shows_them(server: LizmapServer, check: Run) -> None:
+    for layer in server.config["layers"].values():
+        layer.pop("geometryType", None)
+    assert check()["verified"]
+    asked = next(question for question in server.asked if "REQUEST=GetMap" in question)
+    assert "LAYERS=ground%2Ctowns%2Cobservations&" in asked
+
+
+def test_without_a_project_the_list_of_projects_is_read(server: LizmapServer, check: Run) -> None:
+    result = check(project=None)
+    assert result["verified"]
+    assert result["projects"] == [{"id": "sample/france", "title": "france"}]
+    assert server.asked == ["GET /index.php/view/"]
+
+
+def test_who_logs_in_sees_and_edits_what_others_may_not(server: LizmapServer, check: Run, tmp_path: Path) -> None:
+    server.anonymous_may_view = server.anonymous_may_edit = False
+    (tmp_path / "password").write_text("correct horse\n")
+    result = check(user="admin", password_file=str(tmp_path / "password"), editing="required")
+    assert result["verified"]
+    assert detail(result, "login") == "logged in as admin"
+    assert "feature 42 made" in detail(result, "editing")
+    assert check(user="admin", password="correct horse")["verified"]
+
+
+def test_the_password_stays_at_home_when_anybody_may_see_the_map(server: LizmapServer, check: Run) -> None:
+    login = {"user": "admin", "password": "correct horse", "login": "if_needed"}
+    assert "opens to anybody" in detail(check(**login), "page")
+    assert not [question for question in server.asked if "/auth/" in question]
+    server.anonymous_may_view = False
+    assert "opens to admin" in detail(check(**login), "page")
+    result = check(**{**login, "password": "battery"})
+    assert "Check of the page: Lizmap does not let admin in with this password." in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"password": "battery"}, "does not let admin in with this password. Check the user's name and password."),
+        ({"password_file": "/nowhere"}, "password_file cannot be read"),
+    ],
+)
+def test_a_login_that_fails(check: Run, given: dict[str, str], said: str) -> None:
+    result = check(user="admin", **given)
+    assert result["failed"] and said in result["msg"]
+    assert "battery" not in str(result)
+
+
+def test_too_many_logins_are_said_to_be_that(server: LizmapServer, check: Run) -> None:
+    server.logins_left = 0
+    assert "too many attempts to log in. Wait a minute" in check(user="admin", password="correct horse")["msg"]
+
+
+def test_a_page_without_the_form_to_log_in(
+    server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = library("published_map")
+    monkeypatch.setattr(module.lizmap_answers, "login_url", lambda url: f"{url}/index.php/view/")
+    assert "has no form to log in" in check(user="admin", password="x")["msg"]
+    monkeypatch.setattr(module.lizmap_answers, "login_url", lambda url: f"{url}/none")
+    assert "answered HTTP 404 instead of a page" in check(user="admin", password="x")["msg"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "remedy"),
+    [
+        (
+            "This map cannot be displayed. Please contact the server administrator.",
+            "its plugin lizmap_server is missing",
+        ),
+        ("You cannot access this repository.", "lizmap.repositories.view"),
+        ("The project needs an update from the GIS administrator.", "current Lizmap plugin"),
+        ("Access denied for this project.", "unset “hide project”"),
+        ("Something else.", "QGIS Server, the plugin lizmap_server or the right"),
+    ],
+)
+def test_a_map_that_lizmap_does_not_show(server: LizmapServer, check: Run, refusal: str, remedy: str) -> None:
+    server.refusal = refusal
+    result = check()
+    assert "Check of the page: Lizmap does not show the map, but sends the browser to the list of proj" in result["msg"]
+    assert f"saying: {refusal}" in result["msg"]
+    assert remedy in result["msg"]
+
+
+def test_a_map_that_anonymous_may_not_see(server: LizmapServer, check: Run) -> None:
+    server.anonymous_may_view = False
+    result = check()
+    assert "Check of the page" in result["msg"] and "to the page to log in" in result["msg"]
+    assert "lizmap.repositories.view" in result["msg"]
+
+
+def test_a_project_that_is_not_there(check: Run) -> None:
+    result = check(project="sample/none")
+    assert "The lizmap project NONE does not exist" in result["msg"]
+    assert ".qgs.cfg" in result["msg"]
+    assert "must be given as repository/project" in check(project="france")["msg"]
+
+
+def test_php_that_does_not_run_is_named(server: LizmapServer, check: Run) -> None:
+    server.php_is_down = True
+    result = check()
+    assert "Check of the page" in result["msg"] and "HTTP 502" in result["msg"]
+    assert "not PHP behind it" in result["msg"]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"layers": []}'])
+def test_a_configuration_that_is_none(server: LizmapServer, check: Run, body: bytes) -> None:
+    server.config_body = body
+    assert "Check of the configuration: The project's configuration is not JSON with layers" in check()["msg"]
+
+
+def test_an_empty_picture(server: LizmapServer, check: Run) -> None:
+    server.canvas = png(1)
+    assert "Check of the picture: The picture has 1 colours" in check()["msg"]
+
+
+def test_a_layer_that_draws_nothing_is_named_although_the_picture_has_colours(server: LizmapServer, check: Run) -> None:
+    server.invisible = {"towns"}
+    result = check()
+    assert "Check of the layers: The layer towns has features, but nothing is drawn where they are" in result["msg"]
+    assert result["drawn"] == {"observations": "drawn"}
+
+
+def test_a_layer_that_is_seen_only_close_by_is_no_failure(server: LizmapServer, check: Run) -> None:
+    server.widest_view = 1.0
+    assert check()["drawn"] == {"observations": "drawn", "towns": "drawn when zoomed in"}
+
+
+def test_a_layer_with_limits_of_scale_is_looked_at_there(server: LizmapServer, check: Run) -> None:
+    server.limits = "<MinScaleDenominator>1</MinScaleDenominator><MaxScaleDenominator>100</MaxScaleDenominator>"
+    server.invisible = {"observations"}
+    assert check()["drawn"]["observations"] == "not drawn at this scale"
+
+
+def test_a_layer_whose_features_cannot_be_read_is_named(server: LizmapServer, check: Run) -> None:
+    server.refusing_wfs = {"towns"}
+    result = check()
+    assert "Check of the features: WFS does not give the features of the layer towns: Lizmap refused" in result["msg"]
+    assert "TYPENAME 'towns' is not available" in result["msg"]
+
+
+def test_check_mode_writes_nothing(server: LizmapServer, check: Run) -> None:
+    assert check(check_mode=True)["verified"]
+    assert check(editing="never")["verified"]
+    assert not [question for question in server.asked if "edition" in question]
+
+
+def test_a_project_that_nobody_may_edit(server: LizmapServer, check: Run) -> None:
+    server.anonymous_may_edit = False
+    assert detail(check(), "editing") == "no layer to edit"
+    result = check(editing="required")
+    assert "There is no layer that anybody without logging in may edit" in result["msg"]
+    assert "lizmap.tools.edition.use" in result["msg"]
+
+
+def test_a_form_that_does_not_open(server: LizmapServer, check: Run) -> None:
+    server.opens_form = False
+    result = check()
+    assert "Check of the editing: The form for a new feature of the layer observations does not open" in result["msg"]
+    assert "You have not the right to use the edition tools." in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"capabilities": {"createFeature": "True", "deleteFeature": "False"}}, "may not be deleted again"),
+        ({"capabilities": {"createFeature": "False", "deleteFeature": "True"}}, "no layer to edit"),
+    ],
+)
+def test_nothing_is_written_that_could_not_be_removed(
+    server: LizmapServer, check: Run, change: dict[str, Any], said: str
+) -> None:
+    server.config["editionLayers"]["observations"] |= change
+    assert said in detail(check(), "editing")
+    assert not [question for question in server.asked if question.startswith("POST")]
+
+
+@pytest.mark.parametrize("place", [{"crs": "EPSG:2154"}, {"extent": []}, {"extent": [1, 1, 0, 0]}])
+def test_nothing_is_written_nowhere(server: LizmapServer, check: Run, place: dict[str, Any]) -> None:
+    server.config["layers"]["observations"] |= place
+    assert "does not say where its features are" in detail(check(), "editing")
+    assert not [question for question in server.asked if question.startswith("POST")]
+
+
+def test_nothing_is_written_where_wfs_cannot_tell_of_it(
+    server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It fails earlier without this, because the layer is one of the map's.
+    monkeypatch.setattr(library("published_map").MapCheck, "_features", lambda check: "none")
+    server.refusing_wfs = {"observations"}
+    result = check()
+    assert "can be edited, but WFS does not answer for it" in result["msg"]
+    assert "Publish the layer in WFS" in result["msg"]
+    assert not [question for question in server.asked if question.startswith("POST")]
+
+
+def test_a_form_that_wants_what_only_a_person_knows_is_no_failure(server: LizmapServer, check: Run) -> None:
+    server.form_demands = "The species must be one of the list."
+    result = check()
+    assert result["verified"]
+    assert "wants what only a person knows: The species must be one of the list." in detail(result, "editing")
+
+
+def test_a_database_that_refuses_the_row(server: LizmapServer, check: Run) -> None:
+    server.database_refuses = True
+    result = check()
+    assert "A new feature of the layer observations was not saved" in result["msg"]
+    assert "may insert rows" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"), [("answer", "was not saved"), ("key", "was not saved (HTTP 303): Data has been saved.")]
+)
+def test_a_row_that_was_written_without_saying_its_key_is_found_and_removed(
+    server: LizmapServer, check: Run, lost: str, said: str
+) -> None:
+    server.loses = lost
+    result = check()
+    assert result["failed"] and said in result["msg"]
+    assert rows(server) == ["1"]
+
+
+def test_features_of_others_at_the_same_place_stay(server: LizmapServer, check: Run) -> None:
+    server.everywhere = {"1"}
+    server.loses = "key"
+    assert check()["failed"]
+    assert rows(server) == ["1"]
+
+
+def test_a_row_that_cannot_be_read_back_is_removed(server: LizmapServer, check: Run) -> None:
+    server.hides_new = True
+    result = check()
+    assert "The new feature 42 of the layer observations was saved, but WFS does not give it" in result["msg"]
+    assert rows(server) == ["1"]
+
+
+def test_a_deletion_that_fails_once_is_tried_again(server: LizmapServer, check: Run) -> None:
+    server.refuses_to_delete = 1
+    assert check()["verified"]
+    assert rows(server) == ["1"]
+
+
+@pytest.mark.parametrize("fault", ["refuses", "dies"])
+def test_a_row_that_stays_is_said_loudly(server: LizmapServer, check: Run, fault: str) -> None:
+    server.refuses_to_delete = 1000 if fault == "refuses" else 0
+    server.dies_after_insert = fault == "dies"
+    result = check(timeout=0)
+    assert (
+        "ATTENTION: the feature 42 of the layer observations, which this check wrote, is still there" in result["msg"]
+    )
+    assert "Delete the feature 42 of observations by hand" in result["msg"]
+    assert rows(server) == ["1", "42"]
+
+
+def test_a_row_that_may_be_there_is_said(server: LizmapServer, check: Run) -> None:
+    server.loses = "answer"
+    server.dies_after_insert = True
+    result = check(timeout=0)
+    assert "It is not known whether this check wrote a feature into the layer observations" in result["msg"]
+    assert "Look for a feature at" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "begins"),
+    [("point", "POINT(1"), ("multipoint", "POINT(1"), ("line", "LINESTRING(1"), ("polygon", "POLYGON((1")],
+)
+def test_shapes(library: Any, geometry: str, begins: str) -> None:
+    editing = library("published_map").lizmap_editing
+    assert editing.shape(geometry, (1.0, 2.0)).startswith(begins)
+
+
+def test_redirects_without_end(server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = library("published_map")
+    answer = module.Answer(303, b"", "/x")
+    monkeypatch.setattr(module.Server, "answer", lambda self, url: answer)
+    assert "redirects without end" in check()["msg"]
+
+
+def test_names_of_layers_in_wms(library: Any) -> None:
+    answers = library("published_map").lizmap_answers
+    layer = (
+        b'{"a b": {"id": "a1", "geometryType": "line", "shortname": "ab"}, "c": {"id": "c1", "geometryType": "line"}}'
+    )
+    assert answers.read_config(b'{"layers": ' + layer + b"}").vector_layers == ("ab", "c")
+    by_id = b'{"options": {"useLayerIDs": "True"}, "editionLayers": {"d": {}}, "layers": ' + layer + b"}"
+    assert answers.read_config(by_id).vector_layers == ("a1", "c1")
+
+
+@pytest.mark.parametrize(
+    ("location", "key"),
+    [
+        ("/x?pkVals=%7B%22a%22%3A1%2C%22b%22%3A%22z%22%7D", "1@@z"),
+        ("/x?pkVals=%7B", ""),
+        ("/x?pkVals=true", ""),
+        ("", ""),
+    ],
+)
+def test_keys_of_saved_features(library: Any, location: str, key: str) -> None:
+    assert library("published_map").lizmap_answers.saved_key(location) == key

@@ -1,0 +1,464 @@
+"""Projects are checked on the laptop: each thing that would not work on a Pi is told, with its layer and a remedy."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.qgis_project import describe, parse_project
+from ansible.module_utils.poppyfield.qgis_source import Kind, is_absolute, read_connection, read_source
+
+from tests.images.projects import RASTERS, VECTORS, Layer, qgs
+
+Run = Callable[..., dict[str, Any]]
+Found = Callable[..., list[dict[str, Any]]]
+MEADOW = Layer("./meadow.geojson")
+PASSWORD = "poppies-in-june"
+SERVICE = (
+    "service='poppyfield' key='id' estimatedmetadata=true srid=4326 type=Polygon table=\"public\".\"meadow\" (geom)"
+)
+
+
+@pytest.fixture
+def check(run_module: Run, tmp_path: Path) -> Run:
+    """Check a folder with these files, the map page's unless told otherwise."""
+
+    def run(files: dict[str, str | bytes], web_client: str = "none", **given: Any) -> dict[str, Any]:
+        for name, content in files.items():
+            path = tmp_path / "maps" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        repository = {"repository": "fields", "folder": str(tmp_path / "maps"), **given}
+        return run_module("qgis_projects", repositories=[repository], qgis_server="3.40", web_client=web_client)
+
+    return run
+
+
+@pytest.fixture
+def check_layer(check: Run) -> Found:
+    """Check a project with one layer beside a file meadow.geojson; give what is said of it."""
+
+    def run(layer: Layer, *names: str) -> list[dict[str, Any]]:
+        result = check({"map.qgs": qgs([layer]), "meadow.geojson": "{}", **dict.fromkeys(names, "x")})
+        found: list[dict[str, Any]] = result["findings"]
+        refused = [finding for finding in found if finding["refuses"]]
+        assert bool(result.get("failed")) == bool(refused)
+        for finding in refused:
+            assert f"fields/map.qgs, layer '{layer.name}': {finding['problem']} {finding['remedy']}" in result["msg"]
+            assert finding["remedy"]
+        return found
+
+    return run
+
+
+def test_a_good_project_is_said_nothing_of(check: Run) -> None:
+    result = check({"map.qgs": qgs([MEADOW]), "meadow.geojson": "{}"})
+    assert result == {**result, "changed": False, "projects": ["fields/map.qgs"], "findings": []}
+    assert not result.get("failed")
+
+
+# Layers --------------------------------------------------------------------------------------------------------------
+
+GOOD = [
+    Layer("meadow.geojson"),
+    Layer("./data/../meadow.geojson|layername=meadow"),
+    Layer("./data/fields.gpkg|layername=a|subset=\"name\" = 'x'"),
+    Layer("GPKG:./data/fields.gpkg:relief", "gdal", geometry=""),
+    Layer("/vsizip/./data/fields.zip/meadow.shp"),
+    Layer("./data/shape.shp"),
+    Layer("./data"),
+    Layer("file:./data/points.csv?type=csv&delimiter=%3B&xField=x&yField=y&crs=EPSG:4326", "delimitedtext"),
+    Layer("dbname='./data/fields.sqlite' table=\"meadow\" (geom) sql=", "spatialite"),
+    Layer("type=mbtiles&url=./data/tiles.mbtiles", "mbtilesvectortiles"),
+    Layer(SERVICE, "postgres"),
+    Layer(SERVICE.replace("key", "password='' key") + " sql=\"host\" = 'elsewhere'", "postgres"),
+    Layer("service='poppyfield' mode=2 schema='public' column='rast' table='relief'", "postgresraster", geometry=""),
+    Layer("?query=SELECT * FROM meadow", "virtual"),
+]
+BESIDE = (
+    "fields.gpkg",
+    "fields.zip",
+    "shape.shp",
+    "shape.dbf",
+    "shape.SHX",
+    "points.csv",
+    "fields.sqlite",
+    "tiles.mbtiles",
+)
+
+
+@pytest.mark.parametrize("layer", GOOD, ids=lambda layer: layer.source)
+def test_sources_that_a_pi_has_are_good(check_layer: Found, layer: Layer) -> None:
+    assert check_layer(layer, *(f"data/{name}" for name in BESIDE)) == []
+
+
+@pytest.mark.parametrize("name", [*VECTORS, *RASTERS])
+def test_formats_that_the_map_server_draws_are_good(run_module: Run, tmp_path: Path, name: str) -> None:
+    layer = {**VECTORS, **RASTERS}[name](tmp_path)
+    (tmp_path / "map.qgs").write_text(qgs([layer]))
+    fields = {"repository": "fields", "folder": str(tmp_path)}
+    assert run_module("qgis_projects", repositories=[fields], qgis_server="3.40", web_client="none")["findings"] == []
+
+
+def test_the_demos_project_is_good(run_module: Run) -> None:
+    folder = Path(__file__).resolve().parents[2] / "demo" / "sample" / "projects" / "sample"
+    sample = {"repository": "sample", "folder": str(folder)}
+    assert run_module("qgis_projects", repositories=[sample], qgis_server="3.40", web_client="none")["findings"] == []
+
+
+BAD = [
+    ("./other.geojson", "ogr", "other.geojson is not in the project's folder", "Copy the file"),
+    ("", "ogr", "path of its file is empty", "Copy the file"),
+    (
+        "/home/ann/maps/rivers.gpkg|layername=rivers",
+        "ogr",
+        "/home/ann/maps/rivers.gpkg is a path of the laptop",
+        "Copy",
+    ),
+    (
+        "/home/ann/maps/meadow.geojson",
+        "ogr",
+        "is a path of the laptop",
+        "meadow.geojson is in the project's folder already",
+    ),
+    ("C:/Users/Ann/rivers.shp", "ogr", "C:/Users/Ann/rivers.shp is a path of the laptop", "Copy the file"),
+    ("C:\\Users\\Ann\\meadow.geojson", "ogr", "is a path of the laptop", "Save paths to Relative"),
+    ("\\\\server\\maps\\rivers.shp", "ogr", "is a path of the laptop", "Copy the file"),
+    ("file:///home/ann/points.csv?type=csv", "delimitedtext", "/home/ann/points.csv is a path of the laptop", "Copy"),
+    ("file:///C:/maps/points.csv?type=csv", "delimitedtext", "C:/maps/points.csv is a path of the laptop", "Copy"),
+    ("/vsizip//home/ann/fields.zip/a.shp", "ogr", "/home/ann/fields.zip is a path of the laptop", "Copy the file"),
+    ('NETCDF:"/home/ann/rain.nc":rain', "gdal", "/home/ann/rain.nc is a path of the laptop", "Copy the file"),
+    ("../data/rivers.gpkg", "ogr", "lies outside of the project's folder", "Copy the file"),
+    ("./data/../../rivers.gpkg", "ogr", "lies outside of the project's folder", "Copy the file"),
+    (
+        "./Meadow.GeoJSON",
+        "ogr",
+        "is called meadow.geojson, not ./Meadow.GeoJSON",
+        "Rename meadow.geojson to Meadow.GeoJSON",
+    ),
+    ("localized:world.gpkg", "ogr", "folder of localized data", "Copy the file"),
+    ("inbuilt:/data/world_map.gpkg|layername=countries", "ogr", "comes with QGIS Desktop only", "Copy the file"),
+    (
+        "./half.shp",
+        "ogr",
+        "half.shp is a shapefile, which has several parts, and .dbf and .shx are missing",
+        "Copy all",
+    ),
+    ("Point?crs=EPSG:4326&field=name:string", "memory", "temporary scratch layer", "Make Permanent"),
+    (
+        "dbname='gis' host=localhost port=5432 key='id' table=\"a\" (geom)",
+        "postgres",
+        "connects to localhost",
+        "Service",
+    ),
+    ("dbname='gis' key='id' table=\"a\" (geom)", "postgres", "connects to this laptop's own PostgreSQL", "Service"),
+    ("service='office' key='id' table=\"a\" (geom)", "postgres", "service 'office', but a Pi knows only", "Service"),
+    ("service='poppyfield' user='ann' table=\"a\" (geom)", "postgres", "it gives user of its own", "Service"),
+    ("service='poppyfield' authcfg=a1b2c3d table=\"a\" (geom)", "postgres", "stored in this laptop's QGIS", "Service"),
+    ("PG:dbname='gis' host='db.example' tables=a", "ogr", "connects to db.example", "Service"),
+    ("MYSQL:gis,host=h,tables=a", "ogr", "another kind (MYSQL)", "Export the layer"),
+    ("dbname='x' host=h user='u' table=\"a\"", "mssql", "another kind (SQL Server)", "Export the layer"),
+    ("crs=EPSG:3857&format&url=https://maps.example/wms&layers=a", "wms", "from a server (maps.example)", "Export"),
+    (" url='https://maps.example/wfs' typename='a' version='auto'", "WFS", "from a server (maps.example)", "Export"),
+    ("https://maps.example/a.geojson", "ogr", "from a server (maps.example)", "Export"),
+    ("/vsicurl/https://maps.example/a.tif", "gdal", "from a server (maps.example)", "Export"),
+]
+
+
+@pytest.mark.parametrize(("source", "provider", "problem", "remedy"), BAD, ids=[entry[0] for entry in BAD])
+def test_sources_that_a_pi_does_not_have_are_refused(
+    check_layer: Found, source: str, provider: str, problem: str, remedy: str
+) -> None:
+    (found,) = check_layer(Layer(source, provider, "Rivers"), "half.shp", "data/x")
+    assert problem in found["problem"] and remedy in found["remedy"] and found["refuses"]
+    assert found["layer"] == "Rivers"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "type=xyz&url=https://tile.example/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=19&zmin=0",
+        "type=xyz&url=https://ann:poppies@tile.example/%7Bz%7D.png",
+    ],
+)
+def test_tiles_of_the_internet_are_warned_of(check_layer: Found, source: str) -> None:
+    found = [finding for finding in check_layer(Layer(source, "wms")) if not finding["refuses"]]
+    assert [finding["problem"].split(",")[0] for finding in found] == [
+        "its tiles come from the internet (tile.example)"
+    ]
+
+
+WITH_PASSWORD = [
+    (f"service='poppyfield' password='{PASSWORD}' table=\"a\"", "postgres"),
+    (f"dbname='gis' host=localhost user='ann' password={PASSWORD} table=\"a\"", "postgres"),
+    (f"PG:dbname=gis password={PASSWORD}", "ogr"),
+    (f"type=xyz&url=https://ann:{PASSWORD}@tile.example/", "wms"),
+    (f"username=ann&password={PASSWORD}&url=https://maps.example/wms", "wms"),
+]
+
+
+@pytest.mark.parametrize(("source", "provider"), WITH_PASSWORD)
+def test_a_password_is_refused_and_never_repeated(check: Run, source: str, provider: str) -> None:
+    result = check({"map.qgs": qgs([Layer(source, provider, "Rivers")])})
+    problems = [finding["problem"] for finding in result["findings"] if finding["refuses"]]
+    assert problems[0].startswith("there is a password in it")
+    assert PASSWORD not in json.dumps(result)
+
+
+def test_a_password_outside_of_the_layers_is_found_too(check: Run) -> None:
+    project = qgs([MEADOW]).replace(
+        "<layer-tree-layer ", f"<layer-tree-layer source=\"dbname='gis' password='{PASSWORD}'\" "
+    )
+    result = check({"map.qgs": project, "meadow.geojson": "{}"})
+    (found,) = result["findings"]
+    assert "outside of its layers" in found["problem"] and found["layer"] == ""
+    assert PASSWORD not in json.dumps(result)
+
+
+def test_a_layer_that_is_embedded_needs_its_project(check_layer: Found, check: Run) -> None:
+    embedded = '<maplayer embedded="1" project="./base/roads.qgs" id="roads_1"/>'
+    project = qgs([MEADOW]).replace("<projectlayers>", f"<projectlayers>{embedded}")
+    files = {"map.qgs": project, "meadow.geojson": "{}"}
+    (found,) = check(files)["findings"]
+    assert "the project that it is embedded from ./base/roads.qgs is not in" in found["problem"]
+    assert check({**files, "base/roads.qgs": qgs([MEADOW])})["findings"] == []
+
+
+@pytest.mark.parametrize("path", ["/home/ann/tree.svg", "../tree.svg", "./no.svg", "C:/svg/tree.svg"])
+def test_pictures_that_the_pi_will_not_have_are_warned_of(
+    check: Run, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    symbol = f'<layer class="SvgMarker"><Option type="Map"><Option name="name" value="{path}"/></Option></layer>'
+    item = f'<Layouts><Layout><LayoutItem file="{path}"/></Layout></Layouts>'
+    project = qgs([Layer("./meadow.geojson", style=symbol)]).replace("<Layouts></Layouts>", item)
+    result = check({"map.qgs": project, "meadow.geojson": "{}"})
+    assert [(finding["layer"], finding["refuses"]) for finding in result["findings"]] == [
+        ("meadow", False),
+        ("", False),
+    ]
+    assert all(f"the picture {path} will not be on the Pi" in finding["problem"] for finding in result["findings"])
+    # Here the module is on the controller, and prints its warnings.
+    assert f"layer 'meadow': the picture {path}" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("path", ["./tree.svg", "trees/tree.svg", "base64:PHN2Zz4=", "https://example.org/a.svg"])
+def test_pictures_that_the_pi_has_are_good(check: Run, path: str) -> None:
+    symbol = f'<layer class="SvgMarker"><prop k="name" v="{path}"/></layer>'
+    project = qgs([Layer("./meadow.geojson", style=symbol)])
+    assert check({"map.qgs": project, "meadow.geojson": "{}", "tree.svg": "x"})["findings"] == []
+
+
+# Projects ------------------------------------------------------------------------------------------------------------
+
+
+def zipped(*projects: str) -> bytes:
+    """Give a .qgz that holds these projects."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, project in enumerate(projects):
+            archive.writestr(f"{number}.qgs", project)
+        archive.writestr("map.qgd", "styles")
+    return content.getvalue()
+
+
+def test_a_zipped_project_is_read_as_well(check: Run) -> None:
+    (found,) = check({"map.qgz": zipped(qgs([MEADOW]))})["findings"]
+    assert (found["project"], found["layer"]) == ("map.qgz", "meadow")
+
+
+NO_PROJECTS = [
+    ("map.qgs", "", "it is no XML"),
+    ("map.qgs", qgs([MEADOW])[:900], "it is no XML"),
+    ("map.qgs", "<html/>", "a file of another kind (<html>)"),
+    ("map.qgs", "<qgis/>", "it does not tell which QGIS saved it"),
+    ("map.qgs", '<!DOCTYPE q [<!ENTITY a "b">]><qgis version="3.40.0">&a;</qgis>', "it is no XML"),
+    ("map.qgz", qgs([MEADOW]), "it is no zip file"),
+    ("map.qgz", zipped(), "it holds 0 .qgs files"),
+    ("map.qgz", zipped(qgs([MEADOW]), qgs([MEADOW])), "it holds 2 .qgs files"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "problem"), NO_PROJECTS)
+def test_what_is_no_project_is_refused(check: Run, name: str, content: str | bytes, problem: str) -> None:
+    result = check({name: content})
+    assert result["failed"] and result["msg"].startswith("Nothing was changed.")
+    (found,) = result["findings"]
+    assert found["problem"].startswith("this is not a QGIS project: ") and problem in found["problem"]
+
+
+def test_a_project_that_unpacks_to_too_much_is_refused(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ansible.module_utils.poppyfield.qgis_project.LARGEST_PROJECT", 100)
+    assert "unpacks to more than" in check({"map.qgz": zipped(qgs([MEADOW]))})["msg"]
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"),
+    [("3.40.99-Bratislava", False), ("3.4.1-Madeira", False), ("2.18.0", False), ("3.42.0-M", True), ("4.0.0", True)],
+)
+def test_a_newer_qgis_is_refused_unless_accepted(check: Run, version: str, refused: bool) -> None:
+    files = {"map.qgs": qgs([MEADOW]).replace("3.40.6-Bratislava", version), "meadow.geojson": "{}"}
+    result = check(files)
+    assert bool(result.get("failed")) == refused
+    if refused:
+        assert "the Pi's QGIS Server is 3.40" in result["msg"] and "accept_newer_qgis: true" in result["msg"]
+        accepted = check(files, accept_newer_qgis=True)
+        assert not accepted.get("failed") and not accepted["findings"][0]["refuses"]
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (("map.qgs", "Map.qgs"), "but for upper and lower case both have the same address"),
+        (("map.qgs", "map.qgz"), "there is also map.qgs, and both have the same address"),
+        (("a&b.qgs",), "characters that an address cannot have"),
+        (("map.QGS",), "ends in capital letters"),
+        (("maps/a.qgs",), "has no QGIS project"),
+        (("readme.txt",), "has no QGIS project"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(check: Run, names: tuple[str, ...], problem: str) -> None:
+    project = {name: zipped(qgs([MEADOW])) if name.endswith("z") else qgs([MEADOW]) for name in names}
+    result = check({**project, "meadow.geojson": "{}"})
+    assert [finding["problem"] for finding in result["findings"]] == [result["findings"][0]["problem"]]
+    assert problem in result["msg"]
+
+
+def test_a_project_in_a_subfolder_is_pointed_to(check: Run) -> None:
+    assert "in a subfolder, maps/a.qgs: name that folder instead" in check({"maps/a.qgs": qgs([MEADOW])})["msg"]
+
+
+def test_backups_and_hidden_files_are_no_projects(check: Run) -> None:
+    files = {"map.qgs": qgs([MEADOW]), "map.qgs~": "x", ".map.qgs": "x", ".git/a.qgs": "x", "meadow.geojson": "{}"}
+    assert check(files)["projects"] == ["fields/map.qgs"]
+
+
+@pytest.mark.parametrize(("content", "refused"), [("x", True), ("", False)])
+def test_a_database_that_is_open_is_refused(check: Run, content: str, refused: bool) -> None:
+    project = qgs([Layer("./a.gpkg|layername=a")])
+    result = check({"map.qgs": project, "a.gpkg": "x", "a.gpkg-wal": content, "a.gpkg-shm": "x"})
+    assert bool(result.get("failed")) == refused
+    assert not refused or "a.gpkg is open in a program" in result["msg"]
+
+
+def test_every_problem_is_told_at_once(check: Run) -> None:
+    layers = [Layer("/home/a.shp", name="one"), Layer("./b.shp", name="two")]
+    result = check({"map.qgs": qgs(layers), "other.qgs": "<html/>"})
+    assert len(result["msg"].splitlines()) == len(result["findings"]) == 3
+
+
+def test_layers_with_the_same_trouble_are_told_of_together(check: Run) -> None:
+    layers = [Layer("dbname='gis' table=\"a\" (geom)", "postgres", name) for name in ("one", "two")]
+    result = check({"map.qgs": qgs([*layers, Layer("./c.shp", name="three")])})
+    assert [finding["layer"] for finding in result["findings"]] == ["one", "two", "three"]
+    first, second = result["msg"].removeprefix("Nothing was changed. lizmap_projects: ").splitlines()
+    assert first.startswith("fields/map.qgs, layers 'one', 'two': it connects to")
+    assert second.startswith("fields/map.qgs, layer 'three': its file ./c.shp")
+
+
+# Lizmap --------------------------------------------------------------------------------------------------------------
+
+
+def cfg(**changes: Any) -> str:
+    """Give what the Lizmap plugin writes, as far as it is read here."""
+    layers = {"meadow": {"id": "layer_id_meadow", "type": "layer"}, "Base": {"id": "Base", "type": "group"}}
+    return json.dumps({"layers": layers, "editionLayers": {}, **changes})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "refused"),
+    [
+        (cfg(), "", False),
+        (None, "has no .cfg beside it", False),
+        ("{", "not what the Lizmap plugin writes", True),
+        ("[]", "not what the Lizmap plugin writes", True),
+        (cfg(layers={"old": {"id": "old_1", "type": "layer"}}), "names layers that are gone (old)", False),
+        (cfg(editionLayers={"meadow": {"layerId": "layer_id_meadow"}}), "'meadow' is to be edited", False),
+    ],
+)
+def test_lizmap_needs_a_cfg_that_fits(check: Run, content: str | None, problem: str, refused: bool) -> None:
+    files = {"map.qgs": qgs([MEADOW]), "meadow.geojson": "{}", **({"map.qgs.cfg": content} if content else {})}
+    result = check(files, web_client="archive")
+    assert bool(result.get("failed")) == refused
+    assert [problem in finding["problem"] for finding in result["findings"]] == ([True] if problem else [])
+    # The map page has no use for it.
+    assert check(files)["findings"] == []
+
+
+def test_lizmap_shows_no_zipped_projects(check: Run) -> None:
+    result = check({"map.qgz": zipped(qgs([MEADOW])), "meadow.geojson": "{}"}, web_client="archive")
+    assert "Save As" in result["msg"] and result["failed"]
+
+
+# Folders -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"repository": "a/b"}, "cannot have such a name"),
+        ({"folder": "/no/such/folder"}, "there is no folder /no/such"),
+    ],
+)
+def test_a_repository_that_cannot_be_is_refused(check: Run, given: dict[str, str], problem: str) -> None:
+    assert problem in check({"map.qgs": qgs([MEADOW])}, **given)["msg"]
+
+
+def test_a_folder_that_many_pis_have_is_told_of_once(run_module: Run, tmp_path: Path) -> None:
+    (tmp_path / "map.qgs").write_text("<html/>")
+    one = {"repository": "fields", "folder": str(tmp_path)}
+    result = run_module("qgis_projects", repositories=[one, dict(one)], qgis_server="3.40")
+    assert len(result["findings"]) == 1
+
+
+def test_a_folder_that_cannot_be_read_is_a_sentence(run_module: Run, tmp_path: Path) -> None:
+    (tmp_path / "nowhere.gpkg").symlink_to("/no/such/file")
+    fields = {"repository": "fields", "folder": str(tmp_path)}
+    result = run_module("qgis_projects", repositories=[fields], qgis_server="3.40")
+    assert "nowhere.gpkg is a link to something that does not exist" in result["msg"]
+
+
+def test_layers_are_described_for_the_pi() -> None:
+    layers = [
+        Layer(SERVICE, "postgres", "table"),
+        Layer("service='poppyfield' table=meadow", "postgres", "plain"),
+        Layer("./data/a.gpkg|layername=b|subset=c", name="part"),
+        Layer("type=xyz&url=https://tile.example/", "wms", "tiles", geometry=""),
+    ]
+    told = describe(parse_project("map.qgs", qgs(layers).encode()))
+    assert told == {
+        "layer_id_table": {
+            **{"name": "table", "about": "the table public.meadow", "database": True},
+            "written": ['"public"."meadow"'],
+        },
+        "layer_id_plain": {"name": "plain", "about": "its table", "database": True},
+        "layer_id_part": {"name": "part", "about": "the file ./data/a.gpkg", "written": ["a.gpkg", "b"]},
+        "layer_id_tiles": {"name": "tiles", "about": "its source"},
+    }
+
+
+# Sources -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_read_as_qgis_writes_it() -> None:
+    text = 'dbname=\'it\\\'s\' host=h port=5432 sslmode=disable key=\'id\' table="s"."host=x" (geom) sql="user=y"'
+    assert read_connection(text) == {
+        **{"dbname": "it's", "host": "h", "port": "5432", "sslmode": "disable", "key": "id"},
+    }
+
+
+def test_a_server_is_named_without_its_login() -> None:
+    assert read_source("wms", "url=https://ann:secret@maps.example:8443/wms?key=secret").address == "maps.example"
+
+
+def test_kinds_of_layers_without_data() -> None:
+    assert {read_source(provider, "").kind for provider in ("", "virtual", "annotation", "group")} == {Kind.NOTHING}
+
+
+@pytest.mark.parametrize("path", ["/a", "\\\\s\\a", "C:/a", "c:\\a", "~/a"])
+def test_absolute_paths_are_known(path: str) -> None:
+    assert is_absolute(path)

@@ -1,0 +1,126 @@
+"""The verify stage of the role lizmap, and its preflight for HTTPS, run by Ansible itself with a double of Lizmap."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doubles.lizmap_server import LizmapServer, running_lizmap_server
+
+ROOT = Path(__file__).resolve().parents[2]
+Verify = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def server() -> Iterator[LizmapServer]:
+    with running_lizmap_server() as running:
+        yield running
+
+
+@pytest.fixture
+def verify(server: LizmapServer, tmp_path: Path) -> Verify:
+    (tmp_path / "sample").mkdir()
+    (tmp_path / "sample" / "france.qgs").touch()
+    (tmp_path / "password").write_text(server.password)
+    (tmp_path / "play.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        "    - ansible.builtin.include_role: {name: lizmap, tasks_from: '{{ part }}.yml'}\n"
+    )
+
+    def run(*options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        given = {
+            "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+            "part": "verify",
+            "lizmap_url": server.url,
+            "lizmap_projects": [{"repository": "sample", "folder": str(tmp_path / "sample")}],
+            "lizmap_verify_password_file": str(tmp_path / "password"),
+            "lizmap_picture_folder": str(tmp_path / "pictures"),
+            "lizmap_verify_timeout": 1,
+            **variables,
+        }
+        command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "localhost,", "--connection", "local"]
+        command += ["--extra-vars", json.dumps(given), *options, str(tmp_path / "play.yml")]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_a_private_map_is_checked_with_the_password_of_the_pi_which_nobody_sees(
+    server: LizmapServer, verify: Verify, tmp_path: Path
+) -> None:
+    server.anonymous_may_view = server.anonymous_may_edit = False
+    server.password = "unlikely-in-any-output"
+    (tmp_path / "password").write_text(f"{server.password}\n")
+    as_read = base64.b64encode(server.password.encode()).decode()[:20]
+    done = verify("-vvvv", "--diff", lizmap_verify_editing="required")
+    assert done.returncode == 0, done.stdout
+    assert server.password not in done.stdout + done.stderr
+    assert as_read not in done.stdout + done.stderr
+    assert "feature 42 made, read back and removed again" in done.stdout
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["localhost-sample-france.png"]
+
+
+@pytest.mark.parametrize(("user", "logged_in"), [("", False), ("admin", True)])
+def test_who_logs_in_is_said_by_variables(server: LizmapServer, verify: Verify, user: str, logged_in: bool) -> None:
+    done = verify(lizmap_verify_user=user, lizmap_verify_login="always", lizmap_verify_editing="never")
+    assert done.returncode == 0, done.stdout
+    assert bool([question for question in server.asked if "/auth/" in question]) == logged_in
+    assert not [question for question in server.asked if "/edition/" in question]
+
+
+def test_check_mode_needs_no_password_and_no_map(server: LizmapServer, verify: Verify, tmp_path: Path) -> None:
+    (tmp_path / "password").unlink()
+    server.php_is_down = True
+    done = verify("--check")
+    assert done.returncode == 0, done.stdout
+    assert verify().returncode != 0
+
+
+@pytest.fixture
+def secured(server: LizmapServer, run_module: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:
+    """Let the server speak HTTPS with a certificate of its own; give the variables for that."""
+    paths = {name: str(tmp_path / name) for name in ("certificate", "key")}
+    run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(paths["certificate"], paths["key"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    return {"lizmap_tls": "self_signed", "lizmap_url": url, "__lizmap_tls": paths, "lizmap_verify_editing": "never"}
+
+
+def test_a_map_by_https_shows_the_certificate_of_the_pi(verify: Verify, secured: dict[str, Any]) -> None:
+    done = verify(**secured, lizmap_server_name="maps.example.org")
+    assert done.returncode == 0, done.stdout
+    done = verify(**secured, lizmap_server_name="other.example.org")
+    assert done.returncode != 0
+    assert "not for other.example.org" in done.stdout
+
+
+def test_given_files_are_looked_at_before_anything_is_changed(verify: Verify, secured: dict[str, Any]) -> None:
+    paths = secured["__lizmap_tls"]
+    files = {
+        "part": "tls_preflight",
+        "lizmap_tls": "files",
+        "lizmap_tls_certificate": paths["certificate"],
+        "lizmap_tls_key": paths["key"],
+        "lizmap_server_name": "maps.example.org",
+    }
+    done = verify(**files)
+    assert done.returncode == 0, done.stdout
+    done = verify(**{**files, "lizmap_tls_key": paths["certificate"]})
+    assert done.returncode != 0
+    assert "Nothing was changed. lizmap_tls_certificate, lizmap_tls_key: " in done.stdout
+    assert "is not a key in PEM" in done.stdout and "or set lizmap_tls to self_signed" in done.stdout
+    done = verify(**{**files, "lizmap_tls_key": ""})
+    assert "Nothing was changed. lizmap_tls is files, so name your files" in done.stdout
