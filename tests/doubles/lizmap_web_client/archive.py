@@ -1,4 +1,8 @@
-"""Packs the stand-ins for Lizmap Web Client and its plugin lizmap_server as a release is packed: always the same bytes."""
+"""Packs the stand-ins for Lizmap Web Client and its plugin lizmap_server as releases are packed: always the same bytes.
+
+Their versions are 3.9.0-double and 2.13.1-double: new enough for every check, but with a word that no release has. The
+first sorts before each release of 3.9, so that Lizmap itself, put in its place, is an upgrade.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ def variables(folder: Path) -> dict[str, str]:
 
     With their checksums, because another one than that of the last time is no fault here.
     """
-    given = {}
+    given: dict[str, str] = {}
     for variable, top, file in (
         ("lizmap_archive", "lizmap-web-client", "lizmap-web-client-3.9.0-double.zip"),
         ("lizmap_server_plugin", "lizmap_server", "lizmap_server-2.13.1-double.zip"),

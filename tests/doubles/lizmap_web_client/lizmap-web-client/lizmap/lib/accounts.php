@@ -95,8 +95,9 @@ function visitor(): string
 function may(string $right, string $resource = '-'): bool
 {
     $login = visitor();
-    $groups = $login === '' ? ["'__anonymous'"] : ['SELECT id_aclgrp FROM jacl2_user_group WHERE login = ?'];
-    $sql = "SELECT canceled FROM jacl2_rights WHERE id_aclsbj = ? AND id_aclres IN ('-', ?) AND id_aclgrp IN ({$groups[0]})";
+    $groups = $login === '' ? "'__anonymous'" : 'SELECT id_aclgrp FROM jacl2_user_group WHERE login = ?';
+    $sql = "SELECT canceled FROM jacl2_rights
+        WHERE id_aclsbj = ? AND id_aclres IN ('-', ?) AND id_aclgrp IN ({$groups})";
     $values = $login === '' ? [$right, $resource] : [$right, $resource, $login];
     $found = array_column(rows('jacl2_profile', $sql, $values), 'canceled');
 

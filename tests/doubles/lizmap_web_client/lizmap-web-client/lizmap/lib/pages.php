@@ -41,17 +41,26 @@ function answer(string $script, string $path): void
 function html(string $body): void
 {
     header('Content-Type: text/html;charset=UTF-8');
-    echo "<!DOCTYPE html>\n<title>Stand-in for Lizmap Web Client, for tests</title>\n{$body}\n";
+    echo "<!DOCTYPE html>\n<title>Stand-in for Lizmap Web Client, for tests</title>\n";
+    foreach ($_SESSION['messages'] ?? [] as $message) {
+        echo '<ul class="jelix-msg"><li class="jelix-msg-item-error">', htmlspecialchars($message), '</li></ul>';
+    }
+    unset($_SESSION['messages']);
+    echo "{$body}\n";
 }
 
-function json(array $document): void
+function json(array|\stdClass $document): void
 {
     header('Content-Type: application/json');
     echo json_encode($document, JSON_THROW_ON_ERROR);
 }
 
-function redirect(string $address): void
+/** Sends the browser elsewhere, perhaps with a message, which is on the next page that it gets. */
+function redirect(string $address, string $message = ''): void
 {
+    if ($message !== '') {
+        $_SESSION['messages'][] = $message;
+    }
     header("Location: {$address}", true, 303);
 }
 
@@ -89,11 +98,11 @@ function show_map(): void
     $key = $_GET['repository'] ?? '';
     $list = '/index.php/view/';
     if (!qgis_server_is_right()) {
-        redirect($list);
+        redirect($list, 'The map cannot be displayed: look at QGIS Server and its plugin.');
     } elseif (!isset(repositories()[$key]) || !may('lizmap.repositories.view', $key)) {
-        redirect(visitor() === '' ? '/admin.php/auth/login' : $list);
+        redirect(visitor() === '' ? '/admin.php/auth/login' : $list, 'You cannot access this repository.');
     } elseif (project_file($key, $_GET['project'] ?? '') === null) {
-        redirect($list);
+        redirect($list, 'This project does not exist.');
     } else {
         $link = address('/index.php/view/embed', ['repository' => $key, 'project' => $_GET['project']]);
         html('<p>Here would be a map.</p><a href="'.htmlspecialchars($link).'">To embed</a>');
@@ -154,7 +163,8 @@ function refuse(int $status, string $code): void
 {
     http_response_code($status);
     header('Content-Type: text/xml;charset=UTF-8');
-    echo "<ServiceExceptionReport><ServiceException code=\"{$code}\">Refused.</ServiceException></ServiceExceptionReport>";
+    $exception = "<ServiceException code=\"{$code}\">The stand-in refuses.</ServiceException>";
+    echo "<ServiceExceptionReport>{$exception}</ServiceExceptionReport>";
 }
 
 /** Hands a request of WMS or WFS to QGIS Server. */
@@ -172,7 +182,8 @@ function serve(): void
         refuse(403, 'Forbidden');
     } else {
         $project = ['repository' => $asked['repository'], 'project' => $asked['project']];
-        [$status, $type, $body] = ask_project($file, array_diff_key($asked, $project), address('/index.php/lizmap/service', $project));
+        $public = address('/index.php/lizmap/service', $project);
+        [$status, $type, $body] = ask_project($file, array_diff_key($asked, $project), $public);
         http_response_code($status);
         header("Content-Type: {$type}");
         echo $body;
@@ -185,7 +196,7 @@ function tell_configuration(): void
     if ($file !== null) {
         $settings = project_settings($file);
         if (!may('lizmap.tools.edition.use', $_GET['repository'])) {
-            unset($settings['editionLayers']);
+            unset($settings->editionLayers);
         }
         json($settings);
     }

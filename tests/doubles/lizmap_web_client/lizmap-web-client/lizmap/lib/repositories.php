@@ -49,11 +49,13 @@ function projects(string $key): array
 {
     $files = glob(repositories()[$key]['path'].'*.qgs');
 
-    return array_filter(array_map(fn ($file) => basename($file, '.qgs'), $files), fn ($name) => project_file($key, $name));
+    $names = array_map(fn ($file) => basename($file, '.qgs'), $files);
+
+    return array_filter($names, fn ($name) => project_file($key, $name) !== null);
 }
 
 /** What Lizmap's plugin for QGIS Desktop wrote beside a project. */
-function project_settings(string $file): array
+function project_settings(string $file): \stdClass
 {
-    return json_decode(file_get_contents("{$file}.cfg"), true, 512, JSON_THROW_ON_ERROR);
+    return json_decode(file_get_contents("{$file}.cfg"), false, 512, JSON_THROW_ON_ERROR);
 }

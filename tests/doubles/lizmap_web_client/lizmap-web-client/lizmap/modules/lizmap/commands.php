@@ -4,7 +4,6 @@
 
 namespace StandIn;
 
-/** @param string[] $words */
 function command(string $name, array $words, array $flags, callable $run): Command
 {
     return new Command($name, $words, $flags, function (...$arguments) use ($run): ?int {
@@ -100,7 +99,7 @@ $application->add(command('acl2:add', ['group', 'right', 'resource?'], [], funct
     }
     give($group, $right, $resource);
 }));
-$application->add(command('acl2:remove', ['group', 'right', 'resource?'], ['--confirm'], function ($words, $flags): int {
+$application->add(command('acl2:remove', ['group', 'right', 'resource?'], ['--confirm'], function ($words, $flags) {
     $values = array_slice([...$words, '-'], 0, 3);
     check_group($values[0]);
     if (!$flags) {
@@ -121,4 +120,6 @@ $application->add(command('acl2:list', [], [], function ($words, $flags, $output
         $output->writeln('| '.implode(' | ', $row).' |');
     }
 }));
-$application->add(command('repository:create', ['key', 'label', 'path'], [], fn ($words) => create_repository(...$words)));
+$application->add(command('repository:create', ['key', 'label', 'path'], [], function ($words): void {
+    create_repository(...$words);
+}));
