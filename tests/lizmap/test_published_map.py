@@ -147,6 +147,7 @@ def test_a_map_for_everybody_works_for_everybody(server: Lizmap, query: Query) -
     assert written(query) == 10
 
 
+@pytest.mark.usefixtures("a_release")
 def test_who_may_edit_makes_a_feature_which_does_not_stay(server: Lizmap, query: Query) -> None:
     result = as_admin(server, editing="required")
     assert result["verified"], result
@@ -197,6 +198,7 @@ def test_a_layer_whose_table_is_gone(server: Lizmap, query: Query) -> None:
     assert "observations" in result["msg"] or "each layer" in result["msg"]
 
 
+@pytest.mark.usefixtures("a_release")
 def test_a_database_that_lets_nobody_insert(server: Lizmap, query: Query) -> None:
     query("REVOKE INSERT ON observations FROM gis", "gis")
     result = as_admin(server)
@@ -205,6 +207,7 @@ def test_a_database_that_lets_nobody_insert(server: Lizmap, query: Query) -> Non
     assert rows(query) == 10
 
 
+@pytest.mark.usefixtures("a_release")
 def test_a_database_that_lets_nobody_delete(server: Lizmap, query: Query) -> None:
     query("REVOKE DELETE ON observations FROM gis", "gis")
     result = as_admin(server)

@@ -1,0 +1,203 @@
+<?php
+
+// Stand-in for Lizmap Web Client, for tests: what browsers and QGIS Desktop get.
+
+namespace StandIn;
+
+require_once __DIR__.'/qgis_server.php';
+
+const PAGES = [
+    'index' => [
+        '/view/' => 'show_repositories',
+        '/view/map' => 'show_map',
+        '/view/app/metadata' => 'tell_metadata',
+        '/lizmap/service' => 'serve',
+        '/lizmap/service/getProjectConfig' => 'tell_configuration',
+    ],
+    'admin' => ['/auth/login' => 'show_login', '/auth/login/in' => 'let_in'],
+    'api' => [],
+];
+
+/** Answers a request for a script of www, with what comes after its name. */
+function answer(string $script, string $path): void
+{
+    $function = PAGES[$script][$path] ?? null;
+    if ($function === null || installed_version() === '') {
+        http_response_code($function === null ? 404 : 500);
+
+        return;
+    }
+    $cookies = settings()['sessions'];
+    session_set_cookie_params([
+        'path' => '/',
+        'httponly' => true,
+        'secure' => (bool) $cookies['cookieSecure'],
+        'samesite' => $cookies['cookieSameSite'],
+    ]);
+    session_start();
+    (__NAMESPACE__."\\{$function}")();
+}
+
+function html(string $body): void
+{
+    header('Content-Type: text/html;charset=UTF-8');
+    echo "<!DOCTYPE html>\n<title>Stand-in for Lizmap Web Client, for tests</title>\n";
+    foreach ($_SESSION['messages'] ?? [] as $message) {
+        echo '<ul class="jelix-msg"><li class="jelix-msg-item-error">', htmlspecialchars($message), '</li></ul>';
+    }
+    unset($_SESSION['messages']);
+    echo "{$body}\n";
+}
+
+function json(array|\stdClass $document): void
+{
+    header('Content-Type: application/json');
+    echo json_encode($document, JSON_THROW_ON_ERROR);
+}
+
+/** Sends the browser elsewhere, perhaps with a message, which is on the next page that it gets. */
+function redirect(string $address, string $message = ''): void
+{
+    if ($message !== '') {
+        $_SESSION['messages'][] = $message;
+    }
+    header("Location: {$address}", true, 303);
+}
+
+/** A page of this server as the browser names it: by what the web server tells of the request. */
+function address(string $path, array $parameters): string
+{
+    $scheme = ($_SERVER['HTTPS'] ?? '') ? 'https' : 'http';
+    $usual = $scheme === 'https' ? '443' : '80';
+    $port = $_SERVER['SERVER_PORT'] === $usual ? '' : ":{$_SERVER['SERVER_PORT']}";
+
+    return "{$scheme}://{$_SERVER['SERVER_NAME']}{$port}{$path}?".http_build_query($parameters);
+}
+
+function show_repositories(): void
+{
+    $body = '<h1>'.htmlspecialchars(lizmap_config()['services']['appName'] ?? 'Stand-in').'</h1>';
+    if (visitor() !== '') {
+        $body .= '<p id="info-user-login">'.htmlspecialchars(visitor()).'</p>';
+    }
+    foreach (repositories() as $key => $repository) {
+        if (may('lizmap.repositories.view', $key)) {
+            $body .= '<h2>'.htmlspecialchars($repository['label']).'</h2>';
+            foreach (projects($key) as $name) {
+                $link = '/index.php/view/map?'.http_build_query(['repository' => $key, 'project' => $name]);
+                $body .= '<a href="'.htmlspecialchars($link).'">'.htmlspecialchars($name).'</a>';
+            }
+        }
+    }
+    html($body);
+}
+
+/** Shows no map, but the page on which it would be; whoever may not see it is sent elsewhere. */
+function show_map(): void
+{
+    $key = $_GET['repository'] ?? '';
+    $list = '/index.php/view/';
+    if (!qgis_server_is_right()) {
+        redirect($list, 'The map cannot be displayed: look at QGIS Server and its plugin.');
+    } elseif (!isset(repositories()[$key]) || !may('lizmap.repositories.view', $key)) {
+        redirect(visitor() === '' ? '/admin.php/auth/login' : $list, 'You cannot access this repository.');
+    } elseif (project_file($key, $_GET['project'] ?? '') === null) {
+        redirect($list, 'This project does not exist.');
+    } else {
+        $link = address('/index.php/view/embed', ['repository' => $key, 'project' => $_GET['project']]);
+        html('<p>Here would be a map.</p><a href="'.htmlspecialchars($link).'">To embed</a>');
+    }
+}
+
+function show_login(): void
+{
+    $_SESSION['token'] ??= bin2hex(random_bytes(16));
+    html(
+        '<form method="post" action="/admin.php/auth/login/in">'
+        ."<input type=\"hidden\" name=\"__JFORMS_TOKEN__\" value=\"{$_SESSION['token']}\"/>"
+        .'<input name="auth_login"/><input type="password" name="auth_password"/><button>Log in</button></form>'
+    );
+}
+
+function let_in(): void
+{
+    $token = (string) ($_POST['__JFORMS_TOKEN__'] ?? '');
+    $is_form = isset($_SESSION['token']) && hash_equals($_SESSION['token'], $token);
+    $is_in = $is_form && log_in((string) ($_POST['auth_login'] ?? ''), (string) ($_POST['auth_password'] ?? ''));
+    redirect($is_in ? '/index.php/view/' : '/admin.php/auth/login');
+}
+
+function tell_metadata(): void
+{
+    $is_in = !isset($_SERVER['PHP_AUTH_USER']) || log_in($_SERVER['PHP_AUTH_USER'], $_SERVER['PHP_AUTH_PW']);
+    $server = qgis_server_metadata();
+    if (!may('lizmap.admin.access') && !may('lizmap.admin.server.information.view')) {
+        $server = ['error' => 'NO_ACCESS'];
+    }
+    if (!$is_in) {
+        $server = ['error' => 'WRONG_CREDENTIALS'];
+    }
+    $info = ['version' => version(), 'installation_complete' => installed_version() === version()];
+    json(['stand_in_for_tests' => true, 'info' => $info, 'qgis_server_info' => $server]);
+}
+
+/** The project that a request is for, when who asks may see it; otherwise the answer is given and this is null. */
+function asked_project(): ?string
+{
+    $key = $_GET['repository'] ?? '';
+    $file = project_file($key, $_GET['project'] ?? '');
+    if (isset($_SERVER['PHP_AUTH_USER']) && !log_in($_SERVER['PHP_AUTH_USER'], $_SERVER['PHP_AUTH_PW'])) {
+        refuse(401, 'AuthorizationRequired');
+    } elseif ($file === null) {
+        refuse(404, 'ProjectNotDefined');
+    } elseif (!may('lizmap.repositories.view', $key)) {
+        refuse(401, 'AuthorizationRequired');
+    } else {
+        return $file;
+    }
+
+    return null;
+}
+
+function refuse(int $status, string $code): void
+{
+    http_response_code($status);
+    header('Content-Type: text/xml;charset=UTF-8');
+    $exception = "<ServiceException code=\"{$code}\">The stand-in refuses.</ServiceException>";
+    echo "<ServiceExceptionReport>{$exception}</ServiceExceptionReport>";
+}
+
+/** Hands a request of WMS or WFS to QGIS Server. */
+function serve(): void
+{
+    $file = asked_project();
+    if ($file === null) {
+        return;
+    }
+    $asked = array_change_key_case($_GET);
+    $service = strtoupper($asked['service'] ?? '');
+    if (!in_array($service, ['WMS', 'WFS'], true) || !isset($asked['request'])) {
+        refuse(501, 'ServiceNotSupported');
+    } elseif ($service === 'WFS' && !may('lizmap.tools.layer.export', $asked['repository'])) {
+        refuse(403, 'Forbidden');
+    } else {
+        $project = ['repository' => $asked['repository'], 'project' => $asked['project']];
+        $public = address('/index.php/lizmap/service', $project);
+        [$status, $type, $body] = ask_project($file, array_diff_key($asked, $project), $public);
+        http_response_code($status);
+        header("Content-Type: {$type}");
+        echo $body;
+    }
+}
+
+function tell_configuration(): void
+{
+    $file = asked_project();
+    if ($file !== null) {
+        $settings = project_settings($file);
+        if (!may('lizmap.tools.edition.use', $_GET['repository'])) {
+            unset($settings->editionLayers);
+        }
+        json($settings);
+    }
+}
