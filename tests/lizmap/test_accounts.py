@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ TOLD = ("changed", "reasons", "removed", "diff")
 PASSWORD = "correct-horse-battery"
 # What a shell, PHP, SQL or an option's parser would take for something else.
 ODD_PASSWORD = '--another $horse\'s "battery"; \\x'
+# Docker's own networks, from where this machine seems to come.
+HERE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
+ADDRESSES = count(1)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgis"])
@@ -33,7 +37,8 @@ def server(
     """Return a Lizmap of each kind."""
     query("DROP SCHEMA IF EXISTS lizmap CASCADE")
     folder = tmp_path_factory.mktemp(request.param)
-    with lizmap(lizmap_image, folder, network, environment={"LIZMAP_ACCOUNTS": request.param}) as running:
+    environment = {"LIZMAP_ACCOUNTS": request.param, "TRUSTED_PROXIES": HERE}
+    with lizmap(lizmap_image, folder, network, environment=environment) as running:
         running.wait_until_healthy()
         yield running
 
@@ -83,6 +88,8 @@ class Browser:
     def __init__(self, server: Lizmap) -> None:
         self.url = server.url
         self.session = requests.Session()
+        # From an address of its own: nobody may try to log in too often.
+        self.session.headers["X-Forwarded-For"] = f"203.0.113.{next(ADDRESSES)}"
 
     def log_in(self, login: str, password: str) -> bool:
         page = self.session.get(f"{self.url}/admin.php/auth/login").text
