@@ -214,7 +214,7 @@ def drop_table(server: MapServer) -> None:
         if container.name.endswith("postgis")
     ]
     code, output = server.container.client.containers.get(name).exec_run(
-        ["psql", "-U", "postgres", "-d", "postgis", "-c", "DROP TABLE gone"]
+        ["psql", "-U", "postgres", "-d", "gis", "-c", "DROP TABLE gone"]
     )
     assert code == 0, output
 
