@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,11 +191,3 @@ def other_version(image_folder: Path, version: str, text: str) -> dict[str, str]
     project.write_text(re.sub(r"(<version[^>]*>)[^<]*", rf"\g<1>{version}", text), "utf-8")
     project.chmod(0o644)
     return {str(project): "/usr/share/lizmap/lizmap/project.xml"}
-
-
-def copied(folder: Path, target: Path) -> Path:
-    """Copy what a stopped container left, with its owners."""
-    shutil.copytree(folder, target, symlinks=True)
-    for path in (target / "state", *(target / "state").rglob("*")):
-        os.chown(path, 33, 33, follow_symlinks=False)
-    return target
