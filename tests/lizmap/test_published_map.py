@@ -19,20 +19,6 @@ from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, lizmap
 
 ROOT = Path(__file__).resolve().parents[2]
-# What QGIS Desktop writes about the fields of a layer, and Lizmap needs to edit it.
-WIDGET = (
-    '<field name="{}" configurationFlags="NoFlag"><editWidget type="TextEdit"><config><Option type="Map">'
-    '<Option type="bool" name="IsMultiline" value="false"/></Option></config></editWidget></field>'
-)
-OF_A_FIELD = {
-    "fieldConfiguration": WIDGET,
-    "aliases": '<alias field="{}" index="0" name=""/>',
-    "defaults": '<default field="{}" expression="" applyOnUpdate="0"/>',
-    "constraints": '<constraint field="{}" constraints="0" notnull_strength="0"/>',
-    "constraintExpressions": '<constraint field="{}" exp="" desc=""/>',
-    "editable": '<field name="{}" editable="1"/>',
-}
-FIELDS = ("id", "species", "seen")
 EVERYTHING = {"createFeature", "allow_without_geom", "modifyAttribute", "modifyGeometry", "deleteFeature"}
 TABLE = """
     DROP TABLE IF EXISTS observations;
@@ -51,6 +37,7 @@ def observations(style: str = "") -> Layer:
         name="observations",
         geometry="Point",
         style=style or projects.single_symbol(projects.marker()),
+        fields=("id", "species", "seen"),
     )
 
 
@@ -70,12 +57,7 @@ def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
         if layer.provider == "postgres"
     }
     folder.mkdir(parents=True, exist_ok=True)
-    fields = "".join(
-        f"<{block}>{''.join(element.format(name) for name in FIELDS)}</{block}>"
-        for block, element in OF_A_FIELD.items()
-    )
-    text = projects.qgs(layers).replace("</layername>", f"</layername>{fields}")
-    (folder / f"{name}.qgs").write_text(text, "utf-8")
+    (folder / f"{name}.qgs").write_text(projects.qgs(layers), "utf-8")
     (folder / f"{name}.qgs.cfg").write_text(json.dumps(config), "utf-8")
 
 
