@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from image_contents import sbom, updates
 from image_contents.archive import Image, Json
 from image_contents.packages import debian_packages, python_distributions
-from module_utils.poppyfield import images
+from module_utils.poppyfield import images, partial_archive
 
 # e_machine, as the ELF specification numbers it.
 ELF_NAMES = {3: "i386", 40: "arm", 62: "x86-64", 183: "aarch64"}
@@ -38,11 +39,20 @@ def identity(subject: Subject) -> Json:
 
 
 def size(subject: Subject) -> Json:
-    """Give the sizes in bytes: of the files in all layers, and of the compressed archive that a Pi gets."""
+    """Give bytes: of the layers unpacked, of the compressed archive, of what a Pi gets that lacks the last layer."""
     return {
         "unpacked": sum(layer.size for layer in subject.image.layers),
         "compressed": subject.archive.stat().st_size,
+        "last_layer": _last_layer(subject),
     }
+
+
+def _last_layer(subject: Subject) -> int:
+    lower = [layer.digest for layer in subject.image.layers[:-1]]
+    with tempfile.TemporaryDirectory() as folder:
+        partial = Path(folder) / subject.archive.name
+        sent = partial if partial_archive.write(subject.archive, [lower], partial) else subject.archive
+        return sent.stat().st_size
 
 
 def layers(subject: Subject) -> list[Json]:
@@ -123,7 +133,8 @@ def summary(found: Json) -> str:
     """Say the most important of one image in a few lines."""
     megabytes = {name: f"{number / 1_000_000:.0f} MB" for name, number in found["bytes"].items()}
     lines = [
-        f"{found['image']}: {megabytes['unpacked']}, {megabytes['compressed']} compressed, "
+        f"{found['image']}: {megabytes['unpacked']}, {megabytes['compressed']} compressed "
+        f"({found['bytes']['last_layer'] / 1_000_000:.2f} MB for the last layer alone), "
         f"{found['packages']['debian']} Debian packages",
         f"  bill of materials: {found['sbom']}",
         *_updates(found["behind"]),

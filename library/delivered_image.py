@@ -14,6 +14,9 @@ description:
   - The image counts as delivered when the host has it under its name with the digest that M(arm_image) gave it.
   - Otherwise its archive is uploaded from the controller over the connection that Ansible has already, loaded into
     the host's Docker Engine, and the upload removed again.
+  - Layers that images on the host have already are not uploaded, so that an update carries little. Where the engine
+    cannot put the image together with them, the whole archive is uploaded after all. An engine that keeps its images
+    in containerd always gets the whole archive.
   - Of the versions of an image that were delivered before, the newest stay, so that there is one to go back to.
 options:
   name:
@@ -79,7 +82,7 @@ present:
   returned: always
   type: bool
 uploaded_bytes:
-  description: How much was uploaded.
+  description: How much was uploaded, compressed.
   returned: always
   type: int
 pruned:
@@ -120,13 +123,17 @@ def converge(engine: Engine, params: dict[str, Any], *, look_only: bool) -> dict
         raise EngineError(f"The image {reference} was not made by Poppyfield, so it is left alone.")
     differs = (not has_it) if wanted else found is not None
     pruned: list[str] = []
+    known: dict[str, Any] = {}
+    if differs and wanted and look_only:
+        known = {"layers": engine.layers_for_loading()}
     if differs and not look_only:
         if wanted:
             pruned = _deliver(engine, params)
         elif not engine.remove_image(reference):
             raise EngineError(f"The image {reference} is in use by a container, so it cannot be removed.")
         found = engine.image(reference)
-    return _result(params, present=has_it, changed=differs, image_id=(found or {}).get("Id", ""), pruned=pruned)
+    result = _result(params, present=has_it, changed=differs, image_id=(found or {}).get("Id", ""), pruned=pruned)
+    return {**result, **known}
 
 
 def _deliver(engine: Engine, params: dict[str, Any]) -> list[str]:

@@ -241,6 +241,16 @@ class Engine:
             listed = self._api.images(name=repository)
         return [found for item in listed if (found := self.image(item["Id"]))]
 
+    def layers_for_loading(self) -> list[list[str]]:
+        """Give the layers of each image, lowest first, that an archive to be loaded may lack.
+
+        None where containerd keeps the images (`driver-type` of the engine's status): it wants archives whole.
+        """
+        if any(name == "driver-type" for name, _ in self.about().get("DriverStatus") or []):
+            return []
+        found = [self.image(listed["Id"]) for listed in self.all_images()]
+        return [layers for image in found if image and (layers := (image.get("RootFS") or {}).get("Layers"))]
+
     def remove_image(self, reference: str) -> bool:
         """Remove a tag, and the image with its last one; tell whether it went (not while a container uses it)."""
         with self._explained(f"remove the image {reference}"):

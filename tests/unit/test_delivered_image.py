@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield import partial_archive
 from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
 from docker import errors
 
@@ -141,3 +144,44 @@ def test_on_a_host_without_docker_check_mode_predicts(
     assert predicted["reasons"] == ["No Docker yet.", f"image {REFERENCE}: absent -> present"]
     assert not run_module("delivered_image", check_mode=True, state="absent", **options)["changed"]
     assert run_module("delivered_image", **options)["msg"] == "No Docker yet."
+
+
+# What is uploaded ---------------------------------------------------------------------------------------------------
+
+
+def test_without_the_rest_of_the_image_the_whole_archive_is_sent_after_all(
+    run_plugin: Run, docker: FakeDocker, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker.add_image("poppyfield/postgis:trixie-arm64-000000000001", "1")
+
+    def write(archive: Path, of_images: list[list[str]], target: Path) -> bool:
+        assert of_images == [["sha256:e3d2", "sha256:1b0f"]]
+        target.write_text("layers are missing")
+        return True
+
+    image = docker.images_by_reference["poppyfield/postgis:trixie-arm64-000000000001"]
+    image["RootFS"]["Layers"] = ["sha256:e3d2", "sha256:1b0f"]
+    monkeypatch.setattr(partial_archive, "write", write)
+    done = run_plugin("delivered_image", **options)
+    assert done["uploaded_bytes"] == Path(options["archive"]).stat().st_size
+    assert done["image_id"] == docker.images_by_reference[REFERENCE]["Id"]
+    assert "layers" not in done
+
+
+def test_a_laptop_that_cannot_write_sends_the_whole_archive(
+    run_plugin: Run, docker: FakeDocker, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object) -> bool:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(partial_archive, "write", write)
+    assert run_plugin("delivered_image", **options)["changed"]
+    assert REFERENCE in docker.images_by_reference
+
+
+def test_an_engine_on_containerd_gets_whole_archives(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker.add_image(REFERENCE)
+    assert Engine(docker, errors).layers_for_loading()
+    info = {**docker.info(), "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
+    monkeypatch.setattr(docker, "info", lambda: info)
+    assert Engine(docker, errors).layers_for_loading() == []

@@ -122,10 +122,15 @@ def test_layers_are_told_with_the_steps_that_made_them(subject: Subject) -> None
     first, second = report.layers(subject)
     assert (first["created_by"], second["created_by"]) == ("step 0", "step 1")
     assert second["size"] == sum(len(t) for t in ("Name: numpy\nVersion: 2.0\n", "Name: Py_Thing\nVersion: 1.0\n")) + 24
-    assert report.size(subject) == {
-        "unpacked": first["size"] + second["size"],
-        "compressed": subject.archive.stat().st_size,
-    }
+    sizes = report.size(subject)
+    whole = subject.archive.stat().st_size
+    assert (sizes["unpacked"], sizes["compressed"]) == (first["size"] + second["size"], whole)
+    assert 0 < sizes["last_layer"] < whole
+
+
+def test_of_a_single_layer_the_last_one_is_all(tmp_path: Path) -> None:
+    path = saved(tmp_path, {"usr/lib/libc.so.6": elf(ARM64)})
+    assert report.size(Subject(archive.read(path), path, tmp_path))["last_layer"] == path.stat().st_size
 
 
 def test_packages_are_those_installed_with_source_and_licences(subject: Subject) -> None:
