@@ -33,10 +33,11 @@ def main() -> int:
     )
     parser.add_argument("profiles", nargs="*", metavar="PROFILE", default=list(ARCHITECTURES))
     parser.add_argument("--only", action="append", choices=list(SUBJECTS), help="may be given several times")
+    parser.add_argument("--mirror", default="", help="of Debian: an address, or a line of sources.list")
     options = parser.parse_args()
     for profile in options.profiles:
         target = ARCHITECTURES[profile]
-        with prepared(profile) as builds:
+        with prepared(profile, options.mirror) as builds:
             tools, rows = measure(builds, ways(own_architecture(), target), options.only or list(SUBJECTS))
         record(profile, {"architecture": target, "tools_s": tools}, rows)
         print(f"\n{profile}, {target}\n\n{table(rows)}\n\nThe tools are made once: {tools:.0f} s.")

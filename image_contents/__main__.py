@@ -44,6 +44,7 @@ def main() -> int:
     comparing.add_argument("profile", nargs="?", default="trixie")
     comparing.add_argument("architecture", nargs="?", default="arm64")
     comparing.add_argument("--only", action="append", choices=list(builds.SUBJECTS), help="may be given several times")
+    comparing.add_argument("--mirror", default="", help="of Debian: an address, or a line of sources.list")
     options = parser.parse_args()
     try:
         if options.command == "sbom":
@@ -52,7 +53,8 @@ def main() -> int:
         if options.command == "lock":
             return write_locks(options.folder)
         if options.command == "compare":
-            return compare(options.profile, options.architecture, options.only or list(builds.SUBJECTS))
+            subjects = options.only or list(builds.SUBJECTS)
+            return compare(options.profile, options.architecture, subjects, options.mirror)
         return check(options.images or [str(path) for path in newest(cache().glob("*.tar.*"))])
     except ArchiveError as error:
         print(error, file=sys.stderr)
@@ -96,11 +98,11 @@ def of_earlier_runs() -> dict[str, object]:
     return given
 
 
-def compare(profile: str, architecture: str, subjects: list[str]) -> int:
+def compare(profile: str, architecture: str, subjects: list[str], mirror: str) -> int:
     """Build each image in two ways, write what differs and print a summary; return the exit status."""
     found = {}
     in_ways = builds.ways(builds.own_architecture(), architecture)
-    with builds.prepared(profile) as trial:
+    with builds.prepared(profile, mirror) as trial:
         for way in (in_ways.plain, in_ways.assisted):
             trial.make_tools(way)
         for subject in ["base", *(subject for subject in subjects if subject != "base")]:

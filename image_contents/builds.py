@@ -69,8 +69,9 @@ def own_architecture() -> str:
 class Builds:
     """What is built, in a folder of its own; `prepared` makes and removes both."""
 
-    def __init__(self, profile: str, folder: Path) -> None:
+    def __init__(self, profile: str, folder: Path, mirror: str) -> None:
         self._profile = profile
+        self._mirror = [mirror] if mirror else []
         self._versions = yaml.safe_load(PROFILES.read_text(encoding="utf-8"))["__arm_images_profiles"][profile]
         self._docker = DockerCommand.find()
         self._folder = folder
@@ -89,7 +90,7 @@ class Builds:
         """Make the build tools of a way, from nothing."""
         archive = self._folder / "tools" / "rootfs.tar"
         command = [str(IMAGES / "tools" / "bootstrap"), self._profile, way.tools, way.architecture, str(archive)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run([*command, *self._mirror], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._build(self.reference(way, "tools"), PLATFORMS[way.tools], "tools", {}, "")
 
     def build(self, way: Way, subject: str, *, name: str = "") -> str:
@@ -141,10 +142,13 @@ class Builds:
 
 
 @contextmanager
-def prepared(profile: str) -> Iterator[Builds]:
-    """Give the builds of a profile; whatever happens, neither images nor files are left."""
+def prepared(profile: str, mirror: str = "") -> Iterator[Builds]:
+    """Give the builds of a profile; whatever happens, neither images nor files are left.
+
+    The mirror is an address or a line of sources.list; without one the packages come from Debian's own.
+    """
     with tempfile.TemporaryDirectory(prefix=f"{REPOSITORY}-") as folder:
-        builds = Builds(profile, Path(folder))
+        builds = Builds(profile, Path(folder), mirror)
         try:
             yield builds
         finally:

@@ -52,7 +52,8 @@ def version(tmp_path: Path) -> Iterator[Make]:
         reference, archive = name.reference(digest), tmp_path / name.archive(digest, suffix)
         labels = images.labels(digest)
         platform = docker.engine_platform()
-        docker.build(BuildRequest(reference, platform, context, context / "Dockerfile", labels), lambda _line: None)
+        request = BuildRequest(reference, platform, context, context / "Dockerfile", labels, build_args={})
+        docker.build(request, lambda _line: None)
         made.append(reference)
         docker.save(reference, archive)
         return {"name": reference, "digest": digest, "archive": str(archive)}
@@ -67,8 +68,13 @@ def deliver(pi: Any, tmp_path: Path) -> Deliver:
     """Run the module in a playbook, on a host with the other engine."""
 
     def run(image: dict[str, str]) -> dict[str, Any]:
-        task = {"delivered_image": image, "environment": {"DOCKER_HOST": pi.base_url.replace("http+docker", "unix")}}
-        play = [{"hosts": "localhost", "gather_facts": False, "tasks": [task]}]
+        engine = {"DOCKER_HOST": f"unix://{tmp_path}/engine/docker.sock"}
+        result = tmp_path / "result.json"
+        tasks = [
+            {"delivered_image": image, "environment": engine, "register": "done"},
+            {"ansible.builtin.copy": {"content": "{{ done | to_json }}", "dest": str(result)}},
+        ]
+        play = [{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]
         (tmp_path / "play.yml").write_text(json.dumps(play))
         done = subprocess.run(
             [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml"],
@@ -76,16 +82,14 @@ def deliver(pi: Any, tmp_path: Path) -> Deliver:
             env={
                 **os.environ,
                 "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json",
-                "ANSIBLE_CALLBACKS_ENABLED": "",
+                "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             },
             capture_output=True,
             text=True,
             check=False,
         )
-        print(done.stdout, done.stderr)
-        result: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{\n") :])
-        given: dict[str, Any] = result["plays"][0]["tasks"][0]["hosts"]["localhost"]
+        assert done.returncode == 0, done.stdout + done.stderr
+        given: dict[str, Any] = json.loads(result.read_text())
         return given
 
     return run
