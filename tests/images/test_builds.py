@@ -62,3 +62,13 @@ def test_a_lock_gives_the_same_packages_again_or_says_which_it_cannot_give(trial
 def hash_of(package: str, record: str) -> str:
     """Return what the record says of a package's file."""
     return next(line.split("\t")[3] for line in record.splitlines() if line.startswith(f"{package}\t"))
+
+
+def test_a_base_of_bookworm_is_built_on_a_machine_of_its_own_architecture() -> None:
+    """Its debconf is set up before the image has Perl's modules, and there is no foreign tool that brings its own."""
+    own = own_architecture()
+    with prepared("bookworm") as builds:
+        native = ways(own, FOREIGN[own]).native
+        builds.make_tools(native)
+        record = read(builds.save(builds.build(native, "base"))).files.texts[RECORD].decode()
+    assert hash_of("debconf", record) and hash_of("perl-base", record)
