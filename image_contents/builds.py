@@ -135,6 +135,8 @@ class Builds:
 
     def _build(self, reference: str, platform: str, context: str, arguments: dict[str, str], target: str) -> None:
         folder = self._folder / context
+        # Without its name it would stay for ever.
+        self._docker.remove_image(reference)
         request = BuildRequest(
             reference, platform, folder, folder / "Dockerfile", {}, arguments, target=target, no_cache=True
         )
