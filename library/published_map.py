@@ -13,6 +13,7 @@ version_added: "0.1.0"
 description:
   - Asks a map server for the capabilities of a map, a picture of it and features, as a browser or QGIS would, and fails
     when the picture is empty, no feature comes, or a layer is not drawn where its features are.
+  - Of the map page it also asks for a feature by OGC API Features.
   - Of Lizmap Web Client it also asks for the page of the map and the project's configuration, and, where the project
     may be edited, it makes a feature, reads it back and removes it again.
   - Runs where the map is to be reached from, usually on the controller with C(delegate_to).
@@ -197,7 +198,7 @@ checks:
   contains:
     check:
       description:
-        - One of V(catalogue), V(capabilities), V(picture), V(features) and V(layers) of the map page.
+        - One of V(catalogue), V(capabilities), V(picture), V(features), V(layers) and V(ogc_api) of the map page.
         - One of V(login), V(page), V(configuration), V(capabilities), V(picture), V(features), V(layers) and V(editing)
           of Lizmap Web Client.
       type: str
@@ -252,6 +253,7 @@ PAUSE = 2.0
 LONGEST_ANSWER = 120.0
 # Lizmap speaks the language that is asked for, and some of what it says is understood here.
 HEADERS = {"Accept-Language": "en"}
+ONE_FEATURE = {"limit": 1}
 
 LOGS = "`docker logs websig-lizmap` on the Pi tells more."
 # What helps when a check fails and the answer itself does not tell.
@@ -264,6 +266,7 @@ REMEDIES = {
     "picture": f"See that the project has layers that are drawn and that QGIS Server can reach their data. {LOGS}",
     "features": f"See that the layer's table or file is there, has rows and may be read by the database's user. {LOGS}",
     "layers": "Look at the layer's style in QGIS Desktop. If it draws nothing on purpose, name the layers to check.",
+    "ogc_api": LOGS,
     "editing": LOGS,
 }
 ANOTHER_CERTIFICATE = "The server shows another certificate than expected, or one that this host does not trust."
@@ -425,7 +428,7 @@ class MapCheck:
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Give the checks by name."""
         steps: list[tuple[str, Callable[[], str]]] = [("catalogue", self._catalogue)]
-        return [*steps, *self.steps_of_a_map()] if self.params["project"] else steps
+        return [*steps, *self.steps_of_a_map(), ("ogc_api", self._ogc_api)] if self.params["project"] else steps
 
     def steps_of_a_map(self) -> list[tuple[str, Callable[[], str]]]:
         """Give those that any web client has to pass."""
@@ -526,6 +529,20 @@ class MapCheck:
             return "not drawn at this scale"
         url = map_checks.view_url(self.address, layer.name, looks[0])
         raise MapError(f"The layer {layer.name} has features, but nothing is drawn where they are. {url}")
+
+    def _ogc_api(self) -> str:
+        """Ask for one feature as a program that only knows the address of the map: by the links."""
+        body = self.server.get(map_checks.collections_url(self.address))
+        collections = map_checks.parse_collections(body, self.address)
+        name = next((name for name, features in self.features.items() if features), "")
+        if not name:
+            return "no layer has features in WFS"
+        if name not in collections:
+            raise MapError(f"OGC API Features does not give the layer {name}, which WFS gives.")
+        url = map_checks.ask(collections[name], ONE_FEATURE)
+        if not map_checks.count_features(self.server.get(url)):
+            raise MapError(f"OGC API Features gives no feature of the layer {name}. {url}")
+        return f"a feature of {name}"
 
 
 class LizmapCheck(MapCheck):

@@ -8,12 +8,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 WMS = "{http://www.opengis.net/wms}"
 MIN_HEIGHT = 100
 MAX_HEIGHT = 2000
 MAX_FEATURES = 1000
+GEOJSON = "application/geo+json"
 PLACES_OF_A_LAYER = 20
 DETAIL = 256
 LEAST_DETAIL = 64
@@ -23,6 +24,9 @@ LEAST_VIEW = 0.001
 PIXEL = 0.00028
 METERS = 111320.0
 PREFERRED_CRS = ("EPSG:3857", "EPSG:4326", "CRS:84")
+TELL_THE_ADDRESS = (
+    "Let the proxy in front pass the Host header on and say X-Forwarded-Proto, and name it in lizmap_trusted_proxies."
+)
 
 
 class MapError(Exception):
@@ -339,6 +343,28 @@ def read_features(body: bytes) -> list[dict[str, Any]]:
     if not isinstance(features, list):
         raise MapError(f"The server answered JSON without features: {excerpt(body)}")
     return features
+
+
+def collections_url(address: str) -> str:
+    """Give the address of the list of what OGC API Features gives of a map."""
+    return f"{address}wfs3/collections"
+
+
+def parse_collections(body: bytes, address: str) -> dict[str, str]:
+    """Read the addresses of features by the name that WFS has for their layer; they must lead to the same server."""
+    try:
+        collections = json.loads(body)["collections"]
+        found = {str(c["id"]).replace(" ", "_"): _items(c["links"]) for c in collections}
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        raise MapError(f"OGC API Features answered what is no list of collections: {excerpt(body)}") from error
+    for link in found.values():
+        if not unquote(link).startswith(unquote(address)):
+            raise MapError(f"OGC API Features links to {link}, which is not below {address}", remedy=TELL_THE_ADDRESS)
+    return found
+
+
+def _items(links: Sequence[dict[str, Any]]) -> str:
+    return str(next(link["href"] for link in links if link["rel"] == "items" and link["type"] == GEOJSON))
 
 
 def find_places(features: Sequence[dict[str, Any]]) -> list[Place]:

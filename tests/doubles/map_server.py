@@ -1,15 +1,19 @@
-"""A small HTTP server that answers like a map server with one map, sample/france."""
+"""A small HTTP server that answers like a map server with one map, sample/france.
+
+OGC API Features answers as QGIS Server 3.40.6 was seen to.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from PIL import Image
 
@@ -32,6 +36,21 @@ WMS = b"""<?xml version="1.0"?>
 WFS = b"""<WFS_Capabilities xmlns="http://www.opengis.net/wfs"><FeatureTypeList>
  <FeatureType><Name>big_towns</Name></FeatureType><FeatureType><Name>other</Name></FeatureType>
 </FeatureTypeList></WFS_Capabilities>"""
+
+
+COLLECTIONS_PATH = "/ows/sample/france/wfs3/collections"
+COLLECTIONS = {
+    "collections": [
+        {
+            "id": name,
+            "links": [
+                {"rel": "items", "type": kind, "href": f"@{COLLECTIONS_PATH}/{quote(name)}/items.{ending}"}
+                for ending, kind in (("html", "text/html"), ("json", "application/geo+json"))
+            ],
+        }
+        for name in ("big towns", "other")
+    ]
+}
 
 
 def png(colors: int) -> bytes:
@@ -60,6 +79,8 @@ class MapServer(ThreadingHTTPServer):
             "WMS GetMap": png(5),
             "WFS GetCapabilities": WFS,
             "WFS GetFeature": json.dumps({"features": [{}, {}]}).encode(),
+            "collections": json.dumps(COLLECTIONS).encode(),
+            "items": json.dumps({"features": [{}]}).encode(),
             "WMS GetFeatureInfo": json.dumps({"features": [{}, {}, {}]}).encode(),
         }
 
@@ -80,10 +101,18 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(self.server.starting_status, b"starting")
         elif split.path == "/index.json":
             self._answer(200, self.server.answers["catalogue"])
+        elif split.path == COLLECTIONS_PATH:
+            self._answer(200, self.server.answers["collections"].replace(b"@", self._origin()))
+        elif split.path == f"{COLLECTIONS_PATH}/big%20towns/items.json":
+            self._answer(200, self.server.answers["items"])
         elif split.path == "/ows/sample/france/":
             self._answer(200, self.server.answers[f"{query['SERVICE']} {query['REQUEST']}"])
         else:
             self._answer(404, b"no such map")
+
+    def _origin(self) -> bytes:
+        scheme = "https" if isinstance(self.connection, ssl.SSLSocket) else "http"
+        return f"{scheme}://{self.headers['Host']}".encode()
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

@@ -44,7 +44,7 @@ class MapServer:
 
     def ows(self, project: str, **parameters: str) -> requests.Response:
         """Ask one project's service; the answer is no error."""
-        answer = self.get(f"/ows/{project}/", params=parameters)
+        answer = self.get(address(project), params=parameters)
         assert answer.ok, answer.text[:1000]
         return answer
 
@@ -78,6 +78,11 @@ class MapServer:
     def wait_until_healthy(self) -> None:
         """Wait until the image's own health check is content."""
         wait_until(lambda: self.run("healthcheck")[0] == 0, "the map server is healthy", self.log)
+
+
+def address(project: str) -> str:
+    """Give the address of a project, which is named as `repository/project` or by its id in the catalogue."""
+    return f"/ows/{project}/" if "/" in project else f"/project/{project}/"
 
 
 def picture(answer: requests.Response) -> Image.Image:

@@ -6,6 +6,7 @@ The meadow is the western half of the ground that the pictures show: a picture h
 from __future__ import annotations
 
 import io
+import json
 import sqlite3
 import struct
 import zipfile
@@ -441,6 +442,16 @@ def point(folder: Path) -> str:
         encoding="utf-8",
     )
     return "./tree.geojson"
+
+
+def trees(folder: Path, places: Iterable[tuple[float, float]]) -> Layer:
+    """Write a tree at each of these places, numbered in a field `name`."""
+    features = [
+        {"type": "Feature", "properties": {"name": f"tree {n}"}, "geometry": {"type": "Point", "coordinates": place}}
+        for n, place in enumerate(places)
+    ]
+    (folder / "trees.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}), "utf-8")
+    return Layer("./trees.geojson", name="tree", geometry="Point", style=single_symbol(marker()))
 
 
 def write_zipped(path: Path, project: str) -> None:

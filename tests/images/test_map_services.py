@@ -15,15 +15,19 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import requests
 from PIL import Image, ImageChops
 
 from tests.images import projects
-from tests.images.map_server import MapServer, database, map_server, picture
+from tests.images.map_server import MapServer, address, database, map_server, picture
 from tests.images.projects import GRASS, POPPY, RASTERS, VECTORS, WHITE, Layer
 
 WEST_SIDE, EAST_SIDE = (50, 50), (150, 50)
 """A pixel in the meadow and one beside it, in a picture of the ground."""
 BLUE = 0, 0, 255
+MIDDLE_NORTH = projects.MIDDLE[0], projects.NORTH
+"""The north-eastern corner of the meadow."""
+TREES = 12
 ZIPPED = "A zipped project"
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><rect width="10" height="10" fill="#b8323f"/></svg>'
@@ -60,6 +64,8 @@ def publish(folder: Path) -> None:
     for name, value in (("categorized", projects.NAME), ("other-category", "Forest")):
         style = projects.categorized("name", value, projects.fill(POPPY))
         (folder / "geojson" / f"{name}.qgs").write_text(projects.qgs([Layer("./meadow.geojson", style=style)]), "utf-8")
+    row = projects.trees(points, [(projects.WEST + n / 10, projects.SOUTH) for n in range(TREES)])
+    (points / "row.qgs").write_text(projects.qgs([row]), "utf-8")
     projects.write_zipped(folder / "geojson" / "zipped.qgz", projects.qgs([Layer("./meadow.geojson")], title=ZIPPED))
 
 
@@ -128,10 +134,16 @@ def test_maps_are_drawn_in_other_reference_systems(
     assert (found.getpixel(inside), found.getpixel(outside)) == (POPPY, WHITE)
 
 
-def test_a_zipped_project_is_served_by_its_id(server: MapServer) -> None:
+def id_of(server: MapServer, title: str) -> str:
+    """Give the id that a project has in the catalogue."""
     catalogue = server.get("/index.json").json()["projects"]
-    (number,) = [project["id"] for project in catalogue if project["title"] == ZIPPED]
-    assert server.picture(number).getpixel(WEST_SIDE) == POPPY
+    (number,) = [str(project["id"]) for project in catalogue if project["title"] == title]
+    return number
+
+
+def test_a_zipped_project_is_served_by_its_name_and_by_its_id(server: MapServer) -> None:
+    for project in ("geojson/zipped", id_of(server, ZIPPED)):
+        assert server.picture(project).getpixel(WEST_SIDE) == POPPY
 
 
 # Symbols and fonts ---------------------------------------------------------------------------------------------------
@@ -315,3 +327,61 @@ def test_tiles_are_drawn(server: MapServer) -> None:
     found = picture(tile)
     assert (found.size, found.getpixel((230, 100))) == ((256, 256), POPPY)
     assert found.getpixel((150, 100)) != POPPY
+
+
+# OGC API Features ----------------------------------------------------------------------------------------------------
+
+
+def linked(answer: requests.Response, relation: str, kind: str) -> str:
+    """Give the address that a document links to."""
+    return next(str(link["href"]) for link in answer.json()["links"] if (link["rel"], link["type"]) == (relation, kind))
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_links_lead_from_the_landing_page_to_a_feature(server: MapServer, by_id: bool) -> None:
+    project = address(id_of(server, ZIPPED) if by_id else "geojson/zipped")
+    landing = server.get(f"{project}wfs3/")
+    data = linked(landing, "data", "application/json")
+    assert data == f"{server.url}{project}wfs3/collections"
+    collections = requests.get(data, timeout=60).json()["collections"]
+    assert [collection["id"] for collection in collections] == ["meadow"]
+    collection = requests.get(f"{data}/meadow", timeout=60)
+    assert collection.json()["extent"]["spatial"]["bbox"] == [[projects.WEST, projects.SOUTH, *MIDDLE_NORTH]]
+    features = requests.get(linked(collection, "items", "application/geo+json"), timeout=60)
+    assert features.headers["Content-Type"] == "application/geo+json"
+    (feature,) = features.json()["features"]
+    assert feature["properties"]["name"] == projects.NAME
+    alone = requests.get(f"{data}/meadow/items/{feature['id']}", timeout=60).json()
+    assert (alone["geometry"], alone["properties"]) == (feature["geometry"], feature["properties"])
+
+
+@pytest.mark.parametrize(
+    ("query", "returned", "matched"),
+    [
+        ("", 10, TREES),
+        ("limit=3", 3, TREES),
+        (f"limit=100&offset={TREES - 2}", 2, TREES),
+        ("bbox=1.95,45.95,2.15,46.05", 2, 2),
+        ("bbox=12,46,13,47", 0, 0),
+        ("name=tree 7", 1, 1),
+    ],
+)
+def test_features_are_chosen_by_number_place_and_value(
+    server: MapServer, query: str, returned: int, matched: int
+) -> None:
+    found = server.get(f"/ows/points/row/wfs3/collections/tree/items?{query}").json()
+    assert (len(found["features"]), found["numberReturned"], found["numberMatched"]) == (returned, returned, matched)
+
+
+def test_features_of_postgis_come_by_the_api_too(server: MapServer) -> None:
+    (feature,) = server.get("/ows/postgis/map/wfs3/collections/meadow/items").json()["features"]
+    assert (feature["properties"]["name"], feature["properties"]["hectares"]) == (projects.NAME, projects.HECTARES)
+
+
+def test_a_browser_gets_pages_to_read(server: MapServer) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    page = server.get("/ows/geojson/map/wfs3/", headers=browser)
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert f'href="{server.url}/ows/geojson/map/wfs3/collections"' in page.text
+    assert projects.NAME in server.get("/ows/geojson/map/wfs3/collections/meadow/items.html").text
+    assert server.get("/ows/geojson/map/wfs3/static/style.css").headers["Content-Type"].startswith("text/css")

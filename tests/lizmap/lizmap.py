@@ -6,7 +6,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,49 +90,118 @@ def image_of(answer: requests.Response) -> Image.Image:
     return Image.open(io.BytesIO(answer.content)).convert("RGB")
 
 
-def configuration(layers: list[projects.Layer]) -> str:
-    """Give what Lizmap's plugin for QGIS Desktop writes beside a project, as far as a map needs it."""
-    box = [projects.WEST, projects.SOUTH, projects.EAST, projects.NORTH]
-    flags = ("groupAsLayer", "baseLayer", "noLegendImage", "singleTile", "cached", "popup", "displayInLegend")
+EMPTY_SECTIONS = (
+    *("warnings", "attributeLayers", "editionLayers", "locateByLayer", "tooltipLayers", "loginFilteredLayers"),
+    *("timemanagerLayers", "datavizLayers", "formFilterLayers"),
+)
+GROUND = (projects.WEST, projects.SOUTH, projects.EAST, projects.NORTH)
+
+
+def configuration(
+    layers: Iterable[projects.Layer],
+    *,
+    box: tuple[float, float, float, float] = GROUND,
+    crs: int = 4326,
+    scales: tuple[int, ...] = (10_000, 100_000, 1_000_000, 10_000_000),
+    **sections: dict[str, Any],
+) -> str:
+    """Give what Lizmap's plugin for QGIS Desktop writes beside a project, for Lizmap Web Client 3.9.
+
+    The box is west, south, east, north in the reference system, of which EPSG's number is given. Sections that are
+    given take the place of empty ones.
+    """
+    options = {
+        "projection": {"proj4": projects.PROJ4[crs], "ref": f"EPSG:{crs}"},
+        "bbox": [str(value) for value in box],
+        "initialExtent": box,
+        "mapScales": scales,
+        "minScale": scales[0],
+        "maxScale": scales[-1],
+        "popupLocation": "dock",
+        "pointTolerance": 25,
+        "lineTolerance": 10,
+        "polygonTolerance": 5,
+        "use_native_zoom_levels": False,
+        "hide_numeric_scale_value": False,
+        "automatic_permalink": False,
+        "tmTimeFrameSize": 10,
+        "tmTimeFrameType": "seconds",
+        "tmAnimationFrameLength": 1000,
+        "datavizLocation": "dock",
+        "theme": "light",
+        "fixed_scale_overview_map": True,
+        "dataviz_drag_drop": [],
+    }
     return json.dumps(
         {
             "metadata": {
-                "lizmap_plugin_version": 40409,
-                "lizmap_web_client_target_version": 30900,
                 "qgis_desktop_version": 34006,
+                "lizmap_plugin_version_str": "4.5.9",
+                "lizmap_plugin_version": 40509,
+                "lizmap_web_client_target_version": 30900,
+                "lizmap_web_client_target_status": "Stable",
             },
-            "options": {
-                "projection": {"proj4": "+proj=longlat +datum=WGS84 +no_defs", "ref": "EPSG:4326"},
-                "bbox": [str(value) for value in box],
-                "initialExtent": box,
-                "mapScales": [10_000, 100_000, 1_000_000, 10_000_000],
-                "minScale": 10_000,
-                "maxScale": 10_000_000,
-                "tmTimeFrameSize": 10,
-                "tmTimeFrameType": "seconds",
-                "tmAnimationFrameLength": 1000,
+            "options": options,
+            "layers": {layer.name: of_layer(layer, box, crs) for layer in layers},
+            "atlas": {"layers": []},
+            "layouts": {"config": {"default_popup_print": False}, "list": []},
+            "filter_by_polygon": {
+                "config": {"polygon_layer_id": None, "group_field": "", "filter_by_user": False},
+                "layers": [],
             },
-            "layers": {
-                layer.name: {
-                    "id": layer.id,
-                    "name": layer.name,
-                    "type": "layer",
-                    "geometryType": layer.geometry.lower(),
-                    "extent": box,
-                    "crs": f"EPSG:{layer.crs}",
-                    "title": layer.name.title(),
-                    "abstract": "",
-                    "link": "",
-                    "minScale": 1,
-                    "maxScale": 1_000_000_000_000,
-                    "toggled": "True",
-                    "imageFormat": "image/png",
-                    **dict.fromkeys(flags, "False"),
-                }
-                for layer in layers
-            },
-        }
+            **{name: {} for name in EMPTY_SECTIONS},
+            **sections,
+        },
+        indent=1,
     )
+
+
+def of_layer(layer: projects.Layer, box: tuple[float, float, float, float], crs: int) -> dict[str, Any]:
+    """Give how a layer is shown."""
+    return {
+        "id": layer.id,
+        "name": layer.name,
+        "type": "layer",
+        "geometryType": layer.geometry.lower(),
+        "extent": box,
+        "crs": f"EPSG:{crs}",
+        "title": layer.name,
+        "abstract": "",
+        "link": "",
+        "minScale": 1,
+        "maxScale": 1_000_000_000_000,
+        "toggled": "True",
+        "popup": "True",
+        "popupSource": "auto",
+        "popupTemplate": "",
+        "popupMaxFeatures": 10,
+        "popupDisplayChildren": "False",
+        "legend_image_option": "hide_at_startup",
+        "groupAsLayer": "False",
+        "baseLayer": "False",
+        "displayInLegend": "True",
+        "group_visibility": [],
+        "singleTile": "True",
+        "imageFormat": "image/png",
+        "cached": "False",
+        "clientCacheExpiration": 300,
+    }
+
+
+def edited(layer: projects.Layer, order: int = 0) -> dict[str, Any]:
+    """Give what makes a layer of PostGIS one in which people may make, change and remove features."""
+    everything = ("createFeature", "modifyAttribute", "modifyGeometry", "deleteFeature")
+    return {
+        "layerId": layer.id,
+        "provider": "postgres",
+        "geometryType": layer.geometry.lower(),
+        "snap_vertices": "False",
+        "snap_segments": "False",
+        "snap_intersections": "False",
+        "capabilities": {**dict.fromkeys(everything, "True"), "allow_without_geom": "False"},
+        "acl": "",
+        "order": order,
+    }
 
 
 def write_projects(folder: Path) -> None:

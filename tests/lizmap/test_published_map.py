@@ -16,10 +16,9 @@ import pytest
 from tests.images import projects
 from tests.images.projects import Layer
 from tests.lizmap.conftest import Query
-from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, lizmap
+from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, edited, lizmap
 
 ROOT = Path(__file__).resolve().parents[2]
-EVERYTHING = {"createFeature", "allow_without_geom", "modifyAttribute", "modifyGeometry", "deleteFeature"}
 TABLE = """
     DROP TABLE IF EXISTS observations;
     CREATE TABLE observations (id serial PRIMARY KEY, species text NOT NULL, seen date, geom geometry(Point, 4326));
@@ -43,22 +42,11 @@ def observations(style: str = "") -> Layer:
 
 def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
     """Write a project whose observations may be edited."""
-    config = json.loads(configuration(layers))
-    capabilities = dict.fromkeys(EVERYTHING, "True") | {"allow_without_geom": "False"}
-    config["editionLayers"] = {
-        layer.name: {
-            "layerId": layer.id,
-            "geometryType": "point",
-            "capabilities": capabilities,
-            "acl": "",
-            "order": number,
-        }
-        for number, layer in enumerate(layers)
-        if layer.provider == "postgres"
-    }
+    editable = [layer for layer in layers if layer.provider == "postgres"]
+    edition = {layer.name: edited(layer, number) for number, layer in enumerate(editable)}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.qgs").write_text(projects.qgs(layers), "utf-8")
-    (folder / f"{name}.qgs.cfg").write_text(json.dumps(config), "utf-8")
+    (folder / f"{name}.qgs.cfg").write_text(configuration(layers, editionLayers=edition), "utf-8")
 
 
 @contextmanager

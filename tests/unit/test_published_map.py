@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import sys
@@ -14,9 +15,11 @@ import requests
 from ansible.module_utils.poppyfield import map_checks
 from ansible.module_utils.poppyfield.map_checks import BoundingBox, Layer, MapError
 
-from tests.doubles.map_server import MapServer, png, running_map_server
+from tests.doubles.map_server import COLLECTIONS, MapServer, png, running_map_server
 
 Run = Callable[..., dict[str, Any]]
+# As behind a proxy that asks with a host of its own.
+COLLECTIONS_ELSEWHERE = json.dumps(COLLECTIONS).replace("@", "http://10.0.0.1:8080").encode()
 
 
 @pytest.fixture
@@ -47,6 +50,8 @@ def test_a_map_that_draws(server: MapServer, check: Run, tmp_path: Path) -> None
     assert asked["LAYERS"] == "countries,big towns,observations"
     assert (asked["CRS"], asked["BBOX"]) == ("EPSG:3857", "0.0,0.0,400.0,200.0")
     assert (asked["WIDTH"], asked["HEIGHT"]) == ("800", "400")
+    assert server.asked[-1] == {"path": "/ows/sample/france/wfs3/collections/big%20towns/items.json", "limit": "1"}
+    assert result["checks"][-1] == {"check": "ogc_api", "ok": True, "detail": "a feature of big_towns"}
 
 
 def test_without_a_project_only_the_catalogue_is_asked_for(server: MapServer, check: Run) -> None:
@@ -102,6 +107,11 @@ def test_check_mode_asks_once_and_does_not_fail(server: MapServer, check: Run) -
         ("WFS GetFeature", b'{"features": []}', ("features", "The map has 0 features, but at least 1")),
         ("WFS GetFeature", b"<no/>", ("features", "not GeoJSON")),
         ("WFS GetFeature", b"[]", ("features", "JSON without features")),
+        ("collections", b"<html>", ("ogc_api", "no list of collections: '<html>'")),
+        ("collections", b'{"collections": [{"id": "x", "links": []}]}', ("ogc_api", "no list of collections")),
+        ("collections", b'{"collections": []}', ("ogc_api", "does not give the layer big_towns, which WFS gives")),
+        ("collections", COLLECTIONS_ELSEWHERE, ("ogc_api", "Let the proxy in front pass the Host header")),
+        ("items", b'{"features": []}', ("ogc_api", "gives no feature of the layer big_towns")),
     ],
 )
 def test_the_check_that_fails_says_why(
@@ -118,7 +128,8 @@ def test_the_check_that_fails_says_why(
 def test_a_map_without_wfs_is_asked_for_feature_info(server: MapServer, check: Run) -> None:
     server.answers["WFS GetCapabilities"] = b"<WFS_Capabilities/>"
     assert check()["feature_count"] == 3
-    assert server.asked[-1]["QUERY_LAYERS"] == "countries,big towns,observations"
+    asked = next(query for query in server.asked if "QUERY_LAYERS" in query)
+    assert asked["QUERY_LAYERS"] == "countries,big towns,observations"
 
 
 def test_named_layers(server: MapServer, check: Run) -> None:

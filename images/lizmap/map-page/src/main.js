@@ -28,6 +28,7 @@ import { TEXTS, chooseLanguage } from "./texts.js";
 import {
   attributions,
   capabilitiesUrl,
+  dataUrl,
   drawingOrder,
   featureInfoUrl,
   legendUrl,
@@ -237,6 +238,7 @@ function listLayers() {
     }),
   );
   $("#abstract").textContent = open.abstract;
+  $("#data").href = dataUrl(open.base);
 }
 
 /** Fetch the legends that show and are not there yet, one after the other: the map comes first. */

@@ -6,6 +6,7 @@ export const TEXTS = {
     attribution: "Sources:",
     close: "Close",
     crosshair: "Press Enter to ask what is in the middle of the map.",
+    data: "Data of this map (OGC API Features)",
     emptyText:
       "Put a QGIS project (.qgs) into a folder below /srv/poppyfield/lizmap/projects on the Raspberry Pi. " +
       "If the folder is new, restart the container websig-lizmap. " +
@@ -36,6 +37,7 @@ export const TEXTS = {
     attribution: "Sources :",
     close: "Fermer",
     crosshair: "Appuyez sur Entrée pour interroger le milieu de la carte.",
+    data: "Données de cette carte (OGC API Features)",
     emptyText:
       "Déposez un projet QGIS (.qgs) dans un dossier sous /srv/poppyfield/lizmap/projects sur le Raspberry Pi. " +
       "Si le dossier est nouveau, redémarrez le conteneur websig-lizmap. " +

@@ -8,7 +8,12 @@ const INFO_MIDDLE = (INFO_SIZE - 1) / 2;
 
 /** Where a project of the catalogue answers, relative to the page. */
 export function projectUrl(projectId) {
-  return `ows/${encodeURIComponent(projectId)}/`;
+  return `project/${encodeURIComponent(projectId)}/`;
+}
+
+/** Where its data are: the landing page of its OGC API Features. */
+export function dataUrl(base) {
+  return `${base}wfs3/`;
 }
 
 function url(base, parameters) {

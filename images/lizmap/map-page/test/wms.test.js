@@ -6,6 +6,7 @@ import {
   bbox,
   capabilitiesUrl,
   chooseProjection,
+  dataUrl,
   drawingOrder,
   featureInfoUrl,
   legendUrl,
@@ -15,12 +16,13 @@ import {
   readLegend,
 } from "../src/wms.js";
 
-const base = "ows/abc/";
+const base = "project/abc/";
 const parameters = (address) => Object.fromEntries(new URL(address, "http://pi/").searchParams);
 
 test("addresses are relative to the page", () => {
   assert.equal(projectUrl("abc"), base);
-  assert.equal(capabilitiesUrl(base), "ows/abc/?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities");
+  assert.equal(capabilitiesUrl(base), "project/abc/?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities");
+  assert.equal(dataUrl(base), "project/abc/wfs3/");
 });
 
 test("a layer's name is escaped", () => {

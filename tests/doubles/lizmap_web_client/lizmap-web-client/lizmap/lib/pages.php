@@ -28,12 +28,11 @@ function answer(string $script, string $path): void
         return;
     }
     $cookies = settings()['sessions'];
-    session_set_cookie_params([
-        'path' => '/',
-        'httponly' => true,
-        'secure' => (bool) $cookies['cookieSecure'],
-        'samesite' => $cookies['cookieSameSite'],
-    ]);
+    $options = ['path' => '/', 'secure' => (bool) $cookies['cookieSecure'], 'httponly' => $cookies['cookieHttpOnly']];
+    if ($cookies['cookieSameSite'] !== '') {
+        $options['samesite'] = $cookies['cookieSameSite'];
+    }
+    session_set_cookie_params($options);
     session_start();
     (__NAMESPACE__."\\{$function}")();
 }
@@ -64,14 +63,15 @@ function redirect(string $address, string $message = ''): void
     header("Location: {$address}", true, 303);
 }
 
-/** A page of this server as the browser names it: by what the web server tells of the request. */
+/** A page of this server as the browser names it: by what the web server tells of the request, the Host header first. */
 function address(string $path, array $parameters): string
 {
-    $scheme = ($_SERVER['HTTPS'] ?? '') ? 'https' : 'http';
+    $scheme = in_array($_SERVER['HTTPS'] ?? '', ['', 'off'], true) ? 'http' : 'https';
+    [$name, $port] = explode(':', ($_SERVER['HTTP_HOST'] ?? '' ?: $_SERVER['SERVER_NAME']).':');
+    $port = $port ?: $_SERVER['SERVER_PORT'];
     $usual = $scheme === 'https' ? '443' : '80';
-    $port = $_SERVER['SERVER_PORT'] === $usual ? '' : ":{$_SERVER['SERVER_PORT']}";
 
-    return "{$scheme}://{$_SERVER['SERVER_NAME']}{$port}{$path}?".http_build_query($parameters);
+    return "{$scheme}://{$name}".($port === $usual ? '' : ":{$port}")."{$path}?".http_build_query($parameters);
 }
 
 function show_repositories(): void
@@ -98,11 +98,11 @@ function show_map(): void
     $key = $_GET['repository'] ?? '';
     $list = '/index.php/view/';
     if (!qgis_server_is_right()) {
-        redirect($list, 'The map cannot be displayed: look at QGIS Server and its plugin.');
+        redirect($list, 'This map cannot be displayed.');
     } elseif (!isset(repositories()[$key]) || !may('lizmap.repositories.view', $key)) {
         redirect(visitor() === '' ? '/admin.php/auth/login' : $list, 'You cannot access this repository.');
     } elseif (project_file($key, $_GET['project'] ?? '') === null) {
-        redirect($list, 'This project does not exist.');
+        redirect($list, 'The lizmap project '.strtoupper($_GET['project'] ?? '').' does not exist !');
     } else {
         $link = address('/index.php/view/embed', ['repository' => $key, 'project' => $_GET['project']]);
         html('<p>Here would be a map.</p><a href="'.htmlspecialchars($link).'">To embed</a>');

@@ -10,6 +10,7 @@ allowFcgi=off
 
 [sessions]
 cookieSecure=off
+cookieHttpOnly=on
 cookieSameSite=
 
 [modules]

@@ -1,0 +1,170 @@
+"""What the role lizmap says of the inventory before anything is changed: its filters, without Ansible."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILES = yaml.safe_load((ROOT / "roles/arm_images/vars/main.yml").read_text())["__arm_images_profiles"]
+OWN = {
+    "lizmapConfig": {"global": {"hideSensitiveServicesProperties": "1"}, "services": {"wmsServerURL": "http://x"}},
+    "localconfig": {"modules": {"jcommunity.installparam": {"defaultuser": "off"}}},
+}
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Give a filter of plugins/filter by its name."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "plugins" / "filter" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    plugin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plugin)
+    given: Callable[..., Any] = plugin.FilterModule().filters()[name]
+    return given
+
+
+archive_problems = load("lizmap_archive_problems")
+front_problems = load("lizmap_front_problems")
+settings_problems = load("lizmap_settings_problems")
+settings_texts = load("lizmap_settings_texts")
+
+
+# Archives ------------------------------------------------------------------------------------------------------------
+
+
+def lizmap(version: str = "3.9.9", plugin: str = "2.13.0") -> dict[str, Any]:
+    return {"version": version, "requires": {"lizmap_server": plugin} if plugin else {}}
+
+
+def plugin(name: str = "lizmap_server", version: str = "2.15.3", qgis: str = "3.22") -> dict[str, Any]:
+    variable = "lizmap_server_plugin" if name.startswith("lizmap") else "lizmap_server_extra_plugins"
+    requires = {"qgis_server": qgis} if qgis else {}
+    return {"name": name, "version": version, "requires": requires, "item": {"variable": variable}}
+
+
+@pytest.mark.parametrize(
+    ("profile", "version", "goes"),
+    [
+        ("trixie", "3.8.20", False),
+        ("trixie", "3.7.17", False),
+        ("bookworm", "3.9.11", False),
+        ("bookworm", "3.10.0-rc.1", False),
+        ("trixie", "3.9.11", True),
+        ("trixie", "3.10.0", True),
+        ("trixie", "3.10.0-rc.1", True),
+        ("trixie", "4.0.0", True),
+        ("bookworm", "3.7.17", True),
+    ],
+)
+def test_lizmap_goes_with_the_profiles_that_have_its_qgis_server_and_php(
+    profile: str, version: str, goes: bool
+) -> None:
+    has = PROFILES[profile]
+    words = (
+        f"lizmap_archive is Lizmap Web Client {version}, which does not go with QGIS Server {has['qgis_server']} and "
+        f"PHP {has['php']} of the images"
+    )
+    problems = archive_problems([lizmap(version), plugin()], has)
+    assert [problem.startswith(words) for problem in problems] == ([] if goes else [True])
+
+
+@pytest.mark.parametrize(
+    ("plugins", "words"),
+    [
+        ([plugin(version="2.13.0"), plugin("atlasprint", "3.4.4", "3.28")], []),
+        ([plugin(version="2.15.3-beta", qgis="")], []),
+        ([plugin(version="2.12.9")], ["lizmap_server 2.12.9, but Lizmap Web Client 3.9.9 needs 2.13.0 or later"]),
+        ([plugin("lizmap", "4.4.9")], ["lizmap_server_plugin must be the plugin lizmap_server, not lizmap."]),
+        ([plugin(version="9.0", qgis="4.2")], ["lizmap_server_plugin: lizmap_server 9.0 needs QGIS Server 4.2 or"]),
+        (
+            [plugin(), plugin("atlasprint", "9.0", "4.0")],
+            ["lizmap_server_extra_plugins: atlasprint 9.0 needs QGIS Server 4.0 or later, but the images have 3.40"],
+        ),
+        ([plugin(), plugin()], ["lizmap_server_extra_plugins names a plugin twice."]),
+        ([plugin(version="1.0", qgis="4.0")], ["lizmap_server 1.0, but", "needs QGIS Server 4.0"]),
+    ],
+)
+def test_plugins_go_with_lizmap_and_with_qgis_server(plugins: list[dict[str, Any]], words: list[str]) -> None:
+    problems = archive_problems([lizmap(), *plugins], PROFILES["trixie"])
+    assert [words in problem for problem, words in zip(problems, words, strict=True)] == [True] * len(words)
+
+
+def test_a_lizmap_that_does_not_tell_which_plugin_it_needs_takes_any() -> None:
+    assert archive_problems([lizmap(plugin=""), plugin(version="0.1")], PROFILES["trixie"]) == []
+
+
+# Settings ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lizmapConfig": {"services": {"appName": "Orchard", "onlyMaps": True, "cacheExpiration": 60}}}, ""),
+        ({"localconfig": {"global": {"timeZone": "UTC"}}, "profiles": {"smtp:mailer": {"host": "a"}}}, ""),
+        ({"mainconfig": {}}, "mainconfig is none of lizmapConfig, localconfig and profiles"),
+        ({"localconfig": {"timeZone": "UTC"}}, "localconfig must hold sections"),
+        ({"lizmapConfig": {"services": {"wmsServerURL": "http://other"}}}, "wmsServerURL is kept by Poppyfield"),
+        (
+            {"lizmapConfig": {"global": {"hideSensitiveServicesProperties": 0}}},
+            "hideSensitiveServicesProperties is kept",
+        ),
+        ({"localconfig": {"modules": {"jcommunity.installparam": "x"}}}, "jcommunity.installparam is kept"),
+        ({"lizmapConfig": {"repository:fields": {"label": "x"}}}, "the section repository:fields is kept"),
+        ({"profiles": {"jdb:jauth": {"driver": "x"}}}, "the section jdb:jauth is kept"),
+        ({"localconfig": {"mailer": {"webmasterName": 'the "boss"'}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer": {"webmasterName": "a\nb"}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer": {"webmasterName": ["a"]}}}, "webmasterName must be a text of one line"),
+        ({"localconfig": {"mailer]": {"webmasterName": "a"}}}, "webmasterName must be a text of one line"),
+    ],
+)
+def test_lizmaps_settings_are_checked(settings: dict[str, Any], words: str) -> None:
+    problems = settings_problems(settings, OWN)
+    assert len(problems) == bool(words)
+    assert words in "".join(problems)
+
+
+def test_true_and_false_are_written_as_each_file_of_lizmap_wants_them() -> None:
+    settings = {
+        "lizmapConfig": {"services": {"onlyMaps": True, "debugMode": False, "cacheExpiration": 60}},
+        "localconfig": {"jcommunity": {"registrationEnabled": True, "resetPasswordEnabled": False}},
+        "profiles": {"smtp:mailer": {"auth_enabled": True, "host": "a", "ratio": 0.5}},
+    }
+    assert settings_texts(settings) == {
+        "lizmapConfig": {"services": {"onlyMaps": "1", "debugMode": "0", "cacheExpiration": "60"}},
+        "localconfig": {"jcommunity": {"registrationEnabled": "on", "resetPasswordEnabled": "off"}},
+        "profiles": {"smtp:mailer": {"auth_enabled": "on", "host": "a", "ratio": "0.5"}},
+    }
+
+
+# How people reach the map --------------------------------------------------------------------------------------------
+
+
+USUAL: dict[str, Any] = {"tls": "none", "ports": [80, 443], "files": ["", ""], "hsts_seconds": 0, "proxies": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("", {}, ""),
+        ("maps.example.org", {}, ""),
+        ("http://maps", {}, "lizmap_server_name: http://maps is no name"),
+        ("maps:8080", {}, "without a port"),
+        ("maps\n", {}, "is no name"),
+        ("", {"tls": "self_signed", "ports": [443, 443]}, "lizmap_port and lizmap_https_port are both 443"),
+        ("", {"ports": [443, 443]}, ""),
+        ("", {"tls": "files", "files": ["", "/x"]}, "in lizmap_tls_certificate and lizmap_tls_key"),
+        ("", {"tls": "files", "files": ["/x", "/y"], "hsts_seconds": 1}, ""),
+        ("", {"tls": "self_signed", "hsts_seconds": 1}, "lizmap_hsts_seconds is for a certificate"),
+        ("", {"proxies": ["10.0.0.1", "fd00::/8"]}, ""),
+        ("", {"proxies": ["10.0.0.1", "proxy"]}, "lizmap_trusted_proxies: proxy is no IP address"),
+    ],
+)
+def test_how_people_reach_the_map_is_checked(name: str, given: dict[str, Any], said: str) -> None:
+    problems = front_problems(name, **{**USUAL, **given})
+    assert len(problems) == bool(said)
+    assert said in " ".join(problems)
