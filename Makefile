@@ -1,6 +1,6 @@
 # Each target is one line of real work. `make demo` and `make test` install what they need, by sudo where they must.
 SHELL := /bin/bash
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZMAP_SERVER_PLUGIN,POPPYFIELD_SSH_PORT,POPPYFIELD_MAP_PORT)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZMAP_SERVER_PLUGIN,LIZMAP_ARCHIVE_BEFORE,LIZMAP_SERVER_PLUGIN_BEFORE,POPPYFIELD_PROFILE,POPPYFIELD_PROFILE_BEFORE,POPPYFIELD_SSH_PORT,POPPYFIELD_MAP_PORT)
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
@@ -49,7 +49,7 @@ images-compare: ## Whether the images are the same as built under emulation, and
 test-lizmap: ## Lizmap's image and all that uses it, in a browser too: make test-lizmap LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE
 	@test -n "$(LIZMAP_ARCHIVE)" || { echo 'Name the archives: LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE'; exit 1; }
 	$(SUDO) python3 bootstrap/prepare.py lizmap
-	$(SUDO) env LIZMAP_ARCHIVE="$(LIZMAP_ARCHIVE)" LIZMAP_SERVER_PLUGIN="$(LIZMAP_SERVER_PLUGIN)" build/venv-lizmap/bin/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
+	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
 
 images: ## The images for this machine's own architecture: what they can do, and how they behave
 	$(SUDO) $(TEST)/pytest tests/images --junitxml=build/reports/images-tests.xml

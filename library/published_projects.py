@@ -41,7 +41,8 @@ options:
     type: bool
     default: false
   container:
-    description: Name of the map server's container, in which the projects are checked. It must run.
+    description:
+      - Name of the map server's container, in which the projects are checked. It must run, unless O(state=absent).
     type: str
     default: websig-lizmap
   check_timeout:
@@ -163,6 +164,7 @@ from ansible.module_utils.poppyfield.project_folder import (
 )
 from ansible.module_utils.poppyfield.published_folder import PublishedFolder
 from ansible.module_utils.poppyfield.server_checks import ProjectServer, check_projects
+from ansible.module_utils.poppyfield.withdrawal import withdraw
 
 Json = dict[str, Any]
 
@@ -198,7 +200,7 @@ def converge(params: Json, *, check_mode: bool) -> Json:
     """Do one step of publishing, or withdraw the repository."""
     folder = PublishedFolder(Path(params["projects_folder"]), params["repository"], params["owner"], params["group"])
     if params["state"] == "absent":
-        return _withdraw(folder, check_mode=check_mode)
+        return _withdraw(folder, params, check_mode=check_mode)
     wanted = {name: File(*file) for name, file in params["_files"].items()}
     if params["_step"] == "receive":
         with folder.locked():
@@ -236,14 +238,13 @@ def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json) -> 
     return checked
 
 
-def _withdraw(folder: PublishedFolder, *, check_mode: bool) -> Json:
+def _withdraw(folder: PublishedFolder, params: Json, *, check_mode: bool) -> Json:
     found = folder.found()
     there = folder.path.is_dir()
     difference = compare({}, found, prune=True)
     before, after = before_and_after({}, found, difference)
     if there and not check_mode:
-        with folder.locked():
-            folder.withdraw()
+        withdraw([folder], params["container"], params["check_timeout"], remove=True)
     result = _result(difference, before, after)
     return result | {
         "changed": there,

@@ -43,6 +43,7 @@ from .project_folder import (
 WORKSHOP = ".poppyfield"
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
+CLOSED_MODE = 0o700
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 CHUNK = 1024 * 1024
@@ -236,8 +237,18 @@ class PublishedFolder:
             if path.name in ("incoming", "staged", ".known"):
                 _remove(path)
 
-    def withdraw(self) -> None:
-        """Take the repository away from visitors at once, then remove it."""
+    def is_open(self) -> bool:
+        """Tell whether others than the owner can read it."""
+        return stat.S_IMODE(self.path.stat().st_mode) != CLOSED_MODE
+
+    def close(self) -> None:
+        """Keep the files, and let nobody but their new owner read them: whoever runs this, so never the container."""
+        os.chown(self.path, os.geteuid(), os.getegid())
+        self.path.chmod(CLOSED_MODE)
+        _fsync(self.path)
+
+    def remove(self) -> None:
+        """Take the repository away at once, then remove its files."""
         _remove(self.staged)
         self.path.rename(self.staged)
         _fsync(self.projects_folder)
@@ -253,6 +264,11 @@ class PublishedFolder:
         folder.mkdir(exist_ok=True)
         os.chown(folder, self.owner, self.group)
         folder.chmod(FOLDER_MODE)
+
+
+def published_repositories(projects_folder: Path) -> list[str]:
+    """Name the repositories that were published here; a folder that somebody made by hand is none of them."""
+    return [path.name for path in _entries(projects_folder / WORKSHOP) if (projects_folder / path.name).is_dir()]
 
 
 def _make_newer(path: Path, old: Path) -> None:

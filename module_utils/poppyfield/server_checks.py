@@ -109,6 +109,10 @@ class Asks(Protocol):
         """Ask a server that is started for this one question, and tells everything."""
 
 
+class NotRunningError(EngineError):
+    """The map server's container does not run."""
+
+
 class ProjectServer:
     """QGIS Server in the map server's container."""
 
@@ -119,7 +123,7 @@ class ProjectServer:
         found = engine.container(container) or {}
         self.has_catalogue = (found.get("Config", {}).get("Labels") or {}).get(WEB_CLIENT_LABEL) == "none"
         if not found.get("State", {}).get("Running"):
-            raise EngineError(
+            raise NotRunningError(
                 f"The container {container} does not run, and projects are checked in it before they are published."
             )
 

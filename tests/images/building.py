@@ -12,14 +12,21 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTES = ROOT / "build" / "tests"
 
 
+PROFILE = os.environ.get("POPPYFIELD_PROFILE", "trixie")
+"""The profile whose images are tested."""
+
+
 def images(note: str, **variables: str) -> dict[str, str]:
     """Return the references of the images by name (postgis, lizmap), built with these variables.
 
     POPPYFIELD_POSTGIS_IMAGE and POPPYFIELD_LIZMAP_IMAGE, given together, name others to test.
     """
     named = {name: os.environ.get(f"POPPYFIELD_{name.upper()}_IMAGE", "") for name in ("postgis", "lizmap")}
-    if any(named.values()):
-        return named
+    return named if any(named.values()) else build(note, **variables)
+
+
+def build(note: str, profile: str = PROFILE, **variables: str) -> dict[str, str]:
+    """Build the images of a profile with these variables; return their references by name."""
     architecture = subprocess.run(
         ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -27,6 +34,7 @@ def images(note: str, **variables: str) -> dict[str, str]:
     path = NOTES / note
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "tests/images/build.yml"]
     command += ["--inventory", "tests/images/inventory.yml"]
-    command += ["--extra-vars", json.dumps({"architecture": architecture, "note": str(path), **variables})]
+    given = {"architecture": architecture, "note": str(path), "arm_images_profile": profile, **variables}
+    command += ["--extra-vars", json.dumps(given)]
     subprocess.run(command, check=True, cwd=ROOT)
     return {name: built["image"] for name, built in json.loads(path.read_text()).items()}

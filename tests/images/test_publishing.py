@@ -55,19 +55,21 @@ def publish(pi: tuple[MapServer, Path], tmp_path: Path) -> Publish:
         maps.mkdir(exist_ok=True)
         projects.geojson(maps)
         (maps / "map.qgs").write_text(qgs(layers), encoding="utf-8")
-        arguments = {
-            **{"repository": repository, "folder": str(maps), "projects_folder": str(folder)},
-            **{"container": server.container.name, **given},
-        }
-        command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
-        command += ["--module-name", "published_projects", "--args", json.dumps(arguments), "localhost"]
-        environment = {**os.environ, **ANSIBLE}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert " => " in done.stdout, done.stdout + done.stderr
-        result: dict[str, Any] = json.loads(done.stdout.partition(" => ")[2])
-        return {"failed": done.returncode != 0, **result}
+        whose = {"projects_folder": str(folder), "container": server.container.name}
+        return ansible("published_projects", repository=repository, folder=str(maps), **{**whose, **given})
 
     return run
+
+
+def ansible(module: str, **arguments: Any) -> dict[str, Any]:
+    """Run a module as Ansible does."""
+    command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
+    command += ["--module-name", module, "--args", json.dumps(arguments), "localhost"]
+    environment = {**os.environ, **ANSIBLE}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert " => " in done.stdout, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.partition(" => ")[2])
+    return {"failed": done.returncode != 0, **result}
 
 
 def meadow(color: tuple[int, int, int] = POPPY) -> Layer:
@@ -139,6 +141,35 @@ def test_the_catalogue_knows_repositories_that_come_and_projects_that_go(
     assert publish(meadow(), repository="new", prune=True)["removed"] == ["other.qgs"]
     assert "Other" not in titles()
     assert publish(meadow(), repository="new", state="absent")["changed"]
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_nobody_is_served_a_repository_that_is_published_no_more(
+    pi: tuple[MapServer, Path], publish: Publish, prune: bool
+) -> None:
+    server, folder = pi
+
+    def catalogue() -> set[str]:
+        return {project["id"] for project in server.get("/index.json").json()["projects"]}
+
+    def served(address: str) -> bool:
+        return server.get(f"/ows/{address}/?SERVICE=WMS&REQUEST=GetCapabilities").ok
+
+    publish(meadow())
+    publish(meadow(), repository="past")
+    server.wait_until_healthy()
+    before = catalogue()
+    assert served("past/map") and all(map(served, before))
+    whose = {"projects_folder": str(folder), "container": server.container.name}
+    done = ansible("withdrawn_repositories", published=["known"], prune=prune, **whose)
+    assert done["withdrawn"] == ["past"], done
+    (gone,) = before - catalogue()
+    # Each worker had it in its memory.
+    assert not any(served(address) for address in (gone, "past/map") for _ in range(8))
+    assert served("known/map")
+    assert (folder / "past" / "map.qgs").exists() is not prune
+    assert publish(meadow(), repository="past")["changed"]
+    assert served("past/map") and served(gone)
 
 
 def database_table(name: str, **changes: str) -> Layer:

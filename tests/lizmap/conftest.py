@@ -18,6 +18,8 @@ from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, Lizmap, lizmap
 
 Start = Callable[..., AbstractContextManager[Lizmap]]
 Query = Callable[..., str]
+ARCHIVES = ("lizmap_archive", "lizmap_server_plugin")
+RELEASE = {name: value for name in ARCHIVES if (value := os.environ.get(name.upper(), ""))}
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +27,31 @@ def built_images() -> dict[str, str]:
     """Return the references of the images.
 
     LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN name what one is built with; without them it is built with stand-ins.
+    POPPYFIELD_PROFILE is the profile, trixie unless it is given.
     """
-    client, plugin = (os.environ.get(name, "") for name in ("LIZMAP_ARCHIVE", "LIZMAP_SERVER_PLUGIN"))
-    if client or plugin:
-        return building.images("images-with-lizmap.json", lizmap_archive=client, lizmap_server_plugin=plugin)
-    return building.images("images-with-stand-in.json", **archive.variables(building.NOTES))
+    if RELEASE:
+        return building.images("images-with-lizmap.json", **RELEASE)
+    return building.images("images-with-stand-in.json", **archive.variables(building.NOTES, building.PROFILE))
+
+
+@pytest.fixture(scope="session")
+def image_before() -> str:
+    """Return the reference of an image with an older Lizmap, for an upgrade.
+
+    LIZMAP_ARCHIVE_BEFORE names what it is built with. LIZMAP_SERVER_PLUGIN_BEFORE and POPPYFIELD_PROFILE_BEFORE are as
+    without _BEFORE unless they are given. POPPYFIELD_LIZMAP_IMAGE_BEFORE names an image instead.
+    """
+    if named := os.environ.get("POPPYFIELD_LIZMAP_IMAGE_BEFORE"):
+        return named
+    profile = os.environ.get("POPPYFIELD_PROFILE_BEFORE", building.PROFILE)
+    before = {name: os.environ.get(f"{name.upper()}_BEFORE", "") for name in ARCHIVES}
+    if before["lizmap_archive"]:
+        given = {name: value or RELEASE[name] for name, value in before.items()}
+    elif RELEASE or os.environ.get("POPPYFIELD_LIZMAP_IMAGE"):
+        pytest.skip("no older release is named: LIZMAP_ARCHIVE_BEFORE=FILE")
+    else:
+        given = archive.variables(building.NOTES, profile, number=1)
+    return building.build("images-before.json", profile=profile, **given)["lizmap"]
 
 
 @pytest.fixture(scope="session")
@@ -82,5 +104,5 @@ def project_xml(lizmap_image: str) -> str:
 @pytest.fixture(scope="session")
 def a_release(project_xml: str) -> None:
     """Leave the test out where Lizmap is the stand-in, which cannot do everything."""
-    if "-double<" in project_xml:
+    if "-double." in project_xml:
         pytest.skip("the stand-in for Lizmap cannot edit features")

@@ -218,16 +218,8 @@ def write_projects(folder: Path) -> None:
         (place / f"{name}.qgs.cfg").write_text(configuration(layers), "utf-8")
 
 
-@contextmanager
-def lizmap(
-    image: str,
-    folder: Path,
-    network: str = "",
-    settings: Settings | None = None,
-    mounts: dict[str, str] | None = None,
-    **options: Any,
-) -> Iterator[Lizmap]:
-    """Run Lizmap on what is in the folder: projects, and the state that an earlier container left there."""
+def prepare(folder: Path, settings: Settings | None = None) -> dict[str, str]:
+    """Make the folders projects and state unless they are there, and the secrets; give the files of these."""
     if not (folder / "projects").exists():
         folder.chmod(0o755)
         write_projects(folder / "projects")
@@ -243,10 +235,24 @@ def lizmap(
     for name, content in secrets.items():
         (folder / "secrets" / name).write_text(content, "utf-8")
         os.chown(folder / "secrets" / name, 33, 33)
+    return {name: f"{folder}/secrets/{name}" for name in secrets}
+
+
+@contextmanager
+def lizmap(
+    image: str,
+    folder: Path,
+    network: str = "",
+    settings: Settings | None = None,
+    mounts: dict[str, str] | None = None,
+    **options: Any,
+) -> Iterator[Lizmap]:
+    """Run Lizmap on what is in the folder: projects, and the state that an earlier container left there."""
+    secrets = prepare(folder, settings)
     volumes = [
         f"{folder}/projects:/srv/projects:ro",
         f"{folder}/state:{STATE}",
-        *(f"{folder}/secrets/{name}:/run/secrets/{name}:ro" for name in secrets),
+        *(f"{path}:/run/secrets/{name}:ro" for name, path in secrets.items()),
         *(f"{source}:{target}:ro" for source, target in (mounts or {}).items()),
     ]
     environment = {"QGIS_SERVER_WORKERS": "1", **options.pop("environment", {})}

@@ -78,12 +78,16 @@ def test_the_builder_builds_what_the_pis_say_and_not_its_own_default(render: Ren
     assert render("arm_images", "{{ __arm_images_profile.php }}", **given) == PROFILES[profile]["php"]
 
 
+NEEDED = dict.fromkeys(("3.8", "3.9", "3.1", "4.0"), "2.13.0") | {"3.7": "2.12.0"}
+"""The least version of the plugin lizmap_server by that of Lizmap, of which the first three characters are enough."""
+
+
 def with_lizmap(folder: Path, version: str, **given: Any) -> dict[str, Any]:
     """Give the variables of a Pi with this Lizmap and a plugin that goes with it."""
     folder = folder / version
     folder.mkdir(exist_ok=True)
     return {
-        "lizmap_archive": str(archive(folder / "lizmap.zip", lizmap_files(version))),
+        "lizmap_archive": str(archive(folder / "lizmap.zip", lizmap_files(version, plugin=NEEDED[version[:3]]))),
         "lizmap_server_plugin": str(archive(folder / "plugin.zip", plugin_files("lizmap_server", "2.15.3"))),
         "lizmap_archive_record": str(folder / "record"),
         "arm_images_cache_folder": str(folder),
@@ -102,13 +106,36 @@ def test_lizmap_goes_with_the_profile(play: Play, tmp_path: Path, version: str, 
     else:
         assert f"lizmap_archive is Lizmap Web Client {version}, which does not go with" in said["pi"]
         assert "The profile bookworm is for arm64 and armhf with PostgreSQL 15, PostGIS 3.3," in said["pi"]
-        assert "PHP 8.4 and Lizmap Web Client 3.9 or later." in said["pi"]
+        assert "PHP 8.4 and Lizmap Web Client 3.9 or later with lizmap_server 2.13 or later." in said["pi"]
 
 
 def test_a_plugin_that_does_not_go_with_qgis_server_is_named_with_its_variable(play: Play, tmp_path: Path) -> None:
     plugin = {"source": str(archive(tmp_path / "x.zip", plugin_files("atlasprint", "9.0", "4.0")))}
     said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, "3.9.9", lizmap_server_extra_plugins=[plugin])})
     assert "lizmap_server_extra_plugins: atlasprint 9.0 needs QGIS Server 4.0 or later" in said["pi"]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        (("lizmap_server", "2.12.0", "3.22"), ""),
+        (
+            ("lizmap_server", "2.11.2", "3.16"),
+            "lizmap_server 2.11.2, but Lizmap Web Client 3.7.17 needs 2.12.0 or later",
+        ),
+        (("lizmap_server", "2.13.3", "3.28"), "lizmap_server 2.13.3 needs QGIS Server 3.28 or later"),
+    ],
+)
+def test_the_old_lizmap_of_bookworm_has_one_series_of_the_plugin(
+    play: Play, tmp_path: Path, plugin: tuple[str, str, str], words: str
+) -> None:
+    path = str(archive(tmp_path / "plugin.zip", plugin_files(*plugin)))
+    given = {"lizmap_server_plugin": path, "arm_images_profile": "bookworm"}
+    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, "3.7.17", **given)})
+    assert bool(said) is bool(words)
+    assert words in said.get("pi", "")
+    if words:
+        assert "Lizmap Web Client 3.7 with lizmap_server 2.12." in said["pi"]
 
 
 def test_an_archive_that_holds_something_else_is_named_with_its_variable(play: Play, tmp_path: Path) -> None:

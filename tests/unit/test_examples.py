@@ -326,6 +326,16 @@ def around_published_projects(
 
 
 @pytest.fixture
+def around_withdrawn_repositories(engine: Json, tmp_path: Path) -> Json:
+    """Two repositories were published, and no map server runs."""
+    projects = tmp_path / "srv" / "poppyfield" / "lizmap" / "projects"
+    for name in ("fields", "woods"):
+        write(projects / name / "map.qgs", qgs([]))
+        (projects / ".poppyfield" / name).mkdir(parents=True)
+    return {}
+
+
+@pytest.fixture
 def around_qgis_projects(example_projects: None) -> Json:
     return {}
 

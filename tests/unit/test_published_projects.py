@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import published_folder
+from ansible.module_utils.poppyfield import published_folder, withdrawal
 from ansible.module_utils.poppyfield.project_folder import FolderError
 from ansible.module_utils.poppyfield.published_folder import PublishedFolder, exchange
 
@@ -364,9 +364,12 @@ def test_what_arrived_in_vain_is_removed_when_it_is_not_wanted_any_more(
 
 
 @pytest.mark.field_changed_once
-def test_a_repository_is_withdrawn_once(predict_and_run: Run, options: Json, maps: Path, projects: Path) -> None:
+def test_a_repository_is_withdrawn_once(
+    predict_and_run: Run, options: Json, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     predict_and_run("published_projects", **options)
     (projects / "other").mkdir()
+    monkeypatch.setattr(withdrawal, "_running_server", lambda *_: None)
     absent = {**options, "state": "absent"}
     done = predict_and_run("published_projects", **absent)
     assert done["reasons"] == ["repository fields: present -> absent"] and len(done["removed"]) == 4

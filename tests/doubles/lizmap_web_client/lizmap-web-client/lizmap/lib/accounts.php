@@ -80,9 +80,19 @@ function log_in(string $login, string $password): bool
     if ($user === null || $user['status'] < 1 || !password_verify($password, $user['usr_password'])) {
         return false;
     }
+    log_visit($user['usr_login']);
     $_SESSION['JELIX_USER'] = (object) ['login' => $user['usr_login'], 'email' => $user['usr_email']];
 
     return true;
+}
+
+/** Logs that somebody came, and since the second version from where. */
+function log_visit(string $login): void
+{
+    $values = ['log_user' => $login] + (is_first(version()) ? [] : ['log_ip' => $_SERVER['REMOTE_ADDR']]);
+    $columns = implode(', ', array_keys($values));
+    $marks = implode(', ', array_fill(0, count($values), '?'));
+    rows('lizlog', "INSERT INTO log_detail ({$columns}) VALUES ({$marks})", array_values($values));
 }
 
 /** The login of who asks; empty for an unknown visitor. An account is not looked at again. */

@@ -4,6 +4,8 @@
 
 namespace StandIn;
 
+use Jelix\IniFile\IniModifier;
+
 const TABLES = [
     'jauth' => [
         'jlx_user (usr_login varchar(255) PRIMARY KEY, usr_email varchar(255) NOT NULL, usr_password varchar(120),
@@ -17,7 +19,7 @@ const TABLES = [
         "jacl2_rights (id_aclsbj varchar(100), id_aclgrp varchar(60), id_aclres varchar(100) DEFAULT '-',
             canceled integer NOT NULL DEFAULT 0, PRIMARY KEY (id_aclsbj, id_aclgrp, id_aclres))",
     ],
-    'lizlog' => ['log_detail (id integer PRIMARY KEY, log_user varchar(100))'],
+    'lizlog' => ['log_detail (id NUMBERED PRIMARY KEY, log_user varchar(100))'],
 ];
 const ADMIN_RIGHTS = [
     'acl.group.create', 'acl.group.delete', 'acl.group.modify', 'acl.group.view', 'acl.user.modify', 'acl.user.view',
@@ -73,11 +75,16 @@ function install(): void
     }
     foreach (TABLES as $profile => $tables) {
         foreach ($tables as $table) {
-            database($profile)->exec("CREATE TABLE IF NOT EXISTS {$table}");
+            $numbered = profile($profile)['driver'] === 'sqlite3' ? 'integer' : 'serial';
+            database($profile)->exec('CREATE TABLE IF NOT EXISTS '.str_replace('NUMBERED', $numbered, $table));
         }
     }
     if (!rows('jacl2_profile', 'SELECT 1 FROM jacl2_group')) {
         install_groups();
+    }
+    $before = installed_version();
+    if (!is_first(version()) && ($before === '' || is_first($before))) {
+        upgrade_to_the_second();
     }
     $parameters = settings()['modules'];
     if ($parameters['jcommunity.installparam']['defaultuser'] && !rows('jauth', 'SELECT 1 FROM jlx_user')) {
@@ -90,6 +97,15 @@ function install(): void
     if (!is_file(CONFIG.'/liveconfig.ini.php')) {
         write(CONFIG.'/liveconfig.ini.php', '');
     }
+}
+
+/** What the second version brought, in a table and in the settings. It cannot be done twice, as in some releases. */
+function upgrade_to_the_second(): void
+{
+    database('lizlog')->exec('ALTER TABLE log_detail ADD COLUMN log_ip varchar(40)');
+    $profiles = new IniModifier(CONFIG.'/profiles.ini.php');
+    $profiles->setValue('driver', 'file', 'jcache:requests');
+    $profiles->saveAs(CONFIG.'/profiles.ini.php');
 }
 
 function install_groups(): void

@@ -22,7 +22,7 @@ const PAGES = [
 function answer(string $script, string $path): void
 {
     $function = PAGES[$script][$path] ?? null;
-    if ($function === null || installed_version() === '') {
+    if ($function === null || !is_set_up()) {
         http_response_code($function === null ? 404 : 500);
 
         return;

@@ -20,6 +20,18 @@ function installed_version(): string
     return is_file($file) ? parse_ini_file($file, true)['modules']['lizmap.version'] : '';
 }
 
+/** Whether this is the first version, which lacks what the second one brought; all that come later have it. */
+function is_first(string $version): bool
+{
+    return str_ends_with($version, '-double.1');
+}
+
+/** Whether the installer has made what this version needs in its settings. */
+function is_set_up(): bool
+{
+    return installed_version() !== '' && (is_first(version()) || isset(profiles()['jcache:requests']));
+}
+
 /** The settings of all sections; of the same setting that in the last file holds. */
 function settings(): array
 {
@@ -39,8 +51,16 @@ function lizmap_config(): array
     return parse_ini_file(CONFIG.'/lizmapConfig.ini.php', true);
 }
 
-/** A profile of a database. What was read is read again only when the file is newer, as Jelix does. */
+/** A profile of a database. */
 function profile(string $name): array
+{
+    $profiles = profiles();
+
+    return $profiles["jdb:{$name}"] ?? $profiles['jdb:'.$profiles['jdb'][$name]];
+}
+
+/** All profiles. What was read is read again only when the file is newer, as Jelix does. */
+function profiles(): array
 {
     $file = CONFIG.'/profiles.ini.php';
     $read = \jApp::tempPath().'profiles.json';
@@ -48,7 +68,6 @@ function profile(string $name): array
         $profiles = parse_ini_file($file, true, INI_SCANNER_TYPED);
         file_put_contents($read, json_encode($profiles, JSON_THROW_ON_ERROR), LOCK_EX);
     }
-    $profiles = json_decode(file_get_contents($read), true, 512, JSON_THROW_ON_ERROR);
 
-    return $profiles["jdb:{$name}"] ?? $profiles['jdb:'.$profiles['jdb'][$name]];
+    return json_decode(file_get_contents($read), true, 512, JSON_THROW_ON_ERROR);
 }
