@@ -46,7 +46,7 @@ images-check: ## What the images hold, and which of their packages have a securi
 images-compare: ## Whether the images are the same as built under emulation, and when built again
 	$(SUDO) $(TEST)/python -m image_contents compare
 
-test-lizmap: ## Lizmap's image and all that uses it, in a browser too: make test-lizmap LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE
+test-lizmap: ## Lizmap's image and all that uses it, in a browser too: make test-lizmap LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE [LIZMAP_ARCHIVE_BEFORE=FILE] [POPPYFIELD_PROFILE=bookworm]
 	@test -n "$(LIZMAP_ARCHIVE)" || { echo 'Name the archives: LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE'; exit 1; }
 	$(SUDO) python3 bootstrap/prepare.py lizmap
 	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
