@@ -14,6 +14,7 @@ import docker
 import requests
 from PIL import Image
 
+from module_utils.poppyfield.spec import network_body
 from tests.images import projects
 
 PREFIX = f"pf-images-test-{os.getpid()}-"
@@ -135,7 +136,8 @@ def database(image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]]
     data = folder / "data"
     data.mkdir(mode=0o700)
     os.chown(data, 5432, 5432)
-    network = client.networks.create(f"{PREFIX}network")
+    # As lizmap_container wants it.
+    network = client.networks.create(f"{PREFIX}network", labels=network_body("")["Labels"])
     container = client.containers.run(
         image,
         **HARDENED,
