@@ -11,10 +11,12 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from tests.images.map_server import PREFIX, wait_until
 from tests.lizmap.conftest import Query
@@ -36,16 +38,24 @@ def pi(lizmap_image: str, network: str, query: Query, tmp_path_factory: pytest.T
     folder = tmp_path_factory.mktemp("pi")
     pi = Pi(folder, lizmap_image, network, lambda sql: query(sql, "gis"))
     pi.write_secret("postgis_reader", "not a secret")
-    # A disk that can be filled.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={STATE_MEGABYTES}m", "tmpfs", pi.config], check=True)
+    with small_disk(pi.config):
+        try:
+            done = pi.deploy("good")
+            assert done.succeeded, done.output
+            assert pi.draws()
+            yield pi
+        finally:
+            pi.remove()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Let a folder be on a disk of its own, which can be filled."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={STATE_MEGABYTES}m", "tmpfs", folder], check=True)
     try:
-        done = pi.deploy("good")
-        assert done.succeeded, done.output
-        assert pi.draws()
-        yield pi
+        yield
     finally:
-        pi.remove()
-        subprocess.run(["umount", pi.config], check=True)
+        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +110,8 @@ def stalls(pi: Pi) -> Iterator[None]:
     database = pi.client.containers.get(f"{PREFIX}postgis")
 
     def stall(container: Any) -> None:
-        wait_until(lambda: is_running(container), "the container runs")
         for stalled in (container, database):
-            stalled.pause()
+            wait_until(partial(pause, stalled), "it stands still")
         threading.Event().wait(STALL_SECONDS)
         for stalled in (container, database):
             stalled.unpause()
@@ -111,10 +120,13 @@ def stalls(pi: Pi) -> Iterator[None]:
         yield
 
 
-def is_running(container: Any) -> bool:
-    """Tell whether its process runs."""
-    container.reload()
-    return bool(container.status == "running")
+def pause(container: Any) -> bool:
+    """Let a container stand still; Docker refuses as long as it is not quite there."""
+    try:
+        container.pause()
+    except APIError:
+        return False
+    return True
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def newer_state(pi: Pi) -> Iterator[Variables]:
 @contextmanager
 def little_memory(_: Pi) -> Iterator[Variables]:
     """Leave too little memory for one worker."""
-    share = 110 * 1024 * 1024 / total_memory(read_meminfo())
+    share = 48 * 1024 * 1024 / total_memory(read_meminfo())
     yield {"lizmap_memory_limit_share": share, "lizmap_healthy_timeout": 30}
 
 
@@ -205,7 +205,7 @@ BROKEN = (
     Broken("port taken", "Another program has this port", PUT_BACK, fault=taken_port),
     Broken("disk full", "A disk of this host is full", PUT_BACK, "upgrade", fault=full_disk),
     Broken("state of a newer Lizmap", "Deploy 99.0.0 again", PUT_BACK, fault=newer_state),
-    Broken("too little memory", "It ran out of memory", "The old container was", fault=little_memory),
+    Broken("too little memory", "ran out of memory", "The old container was", fault=little_memory),
     # The database
     Broken(
         "wrong service password", 'password authentication failed for user "gis"', NOT_TOUCHED, fault=wrong_password
@@ -214,7 +214,7 @@ BROKEN = (
         "database missing", 'database "nowhere" does not exist', NOT_TOUCHED, variables={"lizmap_database": "nowhere"}
     ),
     Broken("role without rights", "trees", PUT_BACK, variables={"lizmap_database_user": "reader"}),
-    Broken("layer's table dropped", "trees", AS_IT_WAS, "good", fault=no_table),
+    Broken("layer's table dropped", "public.trees is not in the Pi's database", AS_IT_WAS, "good", fault=no_table),
     # Projects
     Broken("empty project", "it has no layer that can be shown", PUT_BACK, fault=project()),
     Broken("wrong data path", "cannot read nothing.geojson", PUT_BACK, fault=project(Layer("./nothing.geojson"))),
