@@ -16,6 +16,8 @@ description:
   - The container is replaced when something that was asked for changed, was removed, or differs from what runs. A new
     one is tried beside the old one first (O(prove_beside)). The old one is then stopped and kept until the new one is
     healthy, and serves again if the new one is not.
+  - Whether it is healthy a container finds out by itself. For what only somebody outside can tell, the old one can be
+    kept for longer (O(keep_previous)), and M(previous_container) goes back to it.
   - A container or network of the same name that Poppyfield did not make is never touched.
 options:
   image:
@@ -180,6 +182,12 @@ options:
     type: str
     choices: [auto, always, never]
     default: auto
+  keep_previous:
+    description:
+      - Whether the old container stays when the new one is healthy, stopped, and named O(name) with C(-previous) added,
+        until M(previous_container) removes it or puts it back.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -249,6 +257,10 @@ container:
     health:
       description: What its health check says.
       type: str
+previous:
+  description: Name of the old container where it was kept, otherwise empty.
+  returned: always
+  type: str
 steps:
   description: What was done, or would be done in check mode, in order.
   returned: always
@@ -312,6 +324,7 @@ ARGUMENTS: dict[str, Any] = {
     "server_name": {"type": "str", "default": ""},
     "stop_timeout": {"type": "int", "default": 30},
     "prove_beside": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+    "keep_previous": {"type": "bool", "default": False},
 }
 
 

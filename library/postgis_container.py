@@ -436,6 +436,7 @@ def main() -> None:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")
     result["settings"] = settings_of(module.params)
     result["database_changes"] = result.pop("content_changes")
+    result.pop("previous")
     module.exit_json(**result)
 
 

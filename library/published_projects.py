@@ -74,7 +74,7 @@ attributes:
     description: Shows each file that is added, changed or removed, with its size and digest.
   idempotent:
     support: full
-    description: A repository that is as it should be is only looked at.
+    description: A repository that is as it should be is only looked at, and its projects are opened and drawn.
   action:
     support: full
     description: The action plugin of the same name reads the folder on the controller and sends what is missing.
@@ -131,7 +131,7 @@ uploaded_bytes:
   returned: always
   type: int
 checked:
-  description: Projects that QGIS Server opened and drew before they were published.
+  description: Projects that QGIS Server opened and drew, before they were published or, unchanged, where they are.
   returned: always
   type: list
   elements: str
@@ -217,6 +217,9 @@ def converge(params: Json, *, check_mode: bool) -> Json:
     if not difference and not check_mode:
         with folder.locked():
             folder.settle()
+        # They are as they were, but what they show may have gone from the database.
+        server = ProjectServer(Engine.connect(), params["container"], params["check_timeout"])
+        result["checked"] = _check(server, folder, folder.path, params)
     return result | {"_missing": needed}
 
 
@@ -225,17 +228,22 @@ def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json) -> 
     server = ProjectServer(Engine.connect(), params["container"], params["check_timeout"])
 
     def check(staged: Path) -> None:
-        inside = f"/srv/projects/{staged.relative_to(folder.projects_folder).as_posix()}"
-        names, findings = check_projects(server, params["repository"], inside, params["_projects"])
-        checked.extend(names)
-        if findings:
-            raise RefusedError(findings)
+        checked.extend(_check(server, folder, staged, params))
         server.wait_until_refreshable()
 
     with folder.locked():
         folder.publish(wanted, prune=params["prune"], check=check, swapped=server.refresh)
     server.know(params["repository"])
     return checked
+
+
+def _check(server: ProjectServer, folder: PublishedFolder, place: Path, params: Json) -> list[str]:
+    """Have QGIS Server open and draw the projects in a place; name them."""
+    inside = f"/srv/projects/{place.relative_to(folder.projects_folder).as_posix()}"
+    names, findings = check_projects(server, params["repository"], inside, params["_projects"])
+    if findings:
+        raise RefusedError(findings)
+    return list(names)
 
 
 def _withdraw(folder: PublishedFolder, params: Json, *, check_mode: bool) -> Json:

@@ -84,11 +84,16 @@ class Applier:
                     said = self._restore(plan)
                 else:
                     said = f"There is no other container to go back to; {self.spec.name} is left to look at."
-                raise ApplyError(
-                    f"{'The run was interrupted.' if interrupted else error}\n{said}".replace("\n\n", "\n")
-                ) from error
+                why = "The run was interrupted." if interrupted else str(error).rstrip("\n")
+                raise ApplyError("\n".join(filter(None, (why, health.remedy(why), said)))) from error
             finally:
                 self.outage.end()
+
+    def go_back(self, container: str) -> str:
+        """Put a container that was kept in the place of the one that followed it; say what became of it."""
+        with Signals() as signals:
+            signals.ignore()
+            return self._restore(Plan(way_back=container, way_back_runs=True))
 
     def wait_until_healthy(self, container: str) -> None:
         """Wait for a container that is not to be changed."""
@@ -140,7 +145,7 @@ class Applier:
         if found.verdict is not health.Verdict.HEALTHY:
             lines = self.engine.last_log_lines(container)
             said = f" Its last log lines:\n{lines}" if lines else " It wrote no log."
-            raise ApplyError(f"The container {name} did not become healthy: {found.why}.{said}")
+            raise ApplyError(f"The container {name} did not become healthy: {found.why.rstrip('.')}.{said}")
 
     def _restore(self, plan: Plan) -> str:
         """Make the old container serve under the right name again, from whichever step was reached."""

@@ -48,6 +48,8 @@ class Outcome:
     container: Json | None = None
     outage: float = 0.0
     content_changes: list[str] = field(default_factory=list)
+    previous: str = ""
+    """Name of the old container, where it was kept."""
 
     def result(self) -> Json:
         """Give the module's return values."""
@@ -58,6 +60,7 @@ class Outcome:
             "reasons": [*self.plan.reasons, *self.content_changes],
             "seconds_without_service": round(self.outage, 1),
             "container": describe(self.container),
+            "previous": self.previous,
             "diff": {
                 "before": {**self.plan.before},
                 "after": {**self.plan.after, **({"content": self.content_changes} if self.content_changes else {})},
@@ -147,7 +150,12 @@ def missing_sources(spec: ContainerSpec) -> list[str]:
 
 def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Json:
     """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
-    wish = Wish(State(module.params["state"]), Recreate(module.params["recreate"]), module.params["restart"])
+    wish = Wish(
+        State(module.params["state"]),
+        Recreate(module.params["recreate"]),
+        module.params["restart"],
+        keep_previous=module.params.get("keep_previous", False),
+    )
     timeout = module.params["healthy_timeout"]
     try:
         engine = Engine.connect()
@@ -213,6 +221,8 @@ def converge(
         if content:
             outcome.content_changes = content.apply(engine, spec.name)
     outcome.container = engine.container(spec.name)
+    if wish.keep_previous and engine.container(spec.previous_name):
+        outcome.previous = spec.previous_name
     outcome.outage = applier.outage.seconds
     return outcome
 

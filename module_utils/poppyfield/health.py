@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from .spec import Json
 
 POLL_SECONDS = 1.0
+HOPELESS = 3
+"""The exit code of a health check that found what no waiting mends."""
+REMEDIES = {
+    "exec format error": "The image is for another kind of processor than this host has: build it for this one.",
+    "no space left on device": "A disk of this host is full: free some space on it.",
+    "port is already allocated": "Another container has this port: stop it, or choose another port.",
+    "address already in use": "Another program has this port: stop it, or choose another port.",
+}
+"""What the kernel and Docker say of a host on which nothing can start, and what helps."""
 
 
 class Verdict(StrEnum):
@@ -41,18 +51,36 @@ def judge(container: Json | None) -> Health:
     if not state.get("Running"):
         reason = state.get("Error") or ended
         return Health(Verdict.DEAD, "it ran out of memory" if state.get("OOMKilled") else reason)
-    health = state.get("Health") or {}
-    status = health.get("Status", "none")
+    status = (state.get("Health") or {}).get("Status", "none")
     if status in ("healthy", "none"):
         return Health(Verdict.HEALTHY)
     said = last_words(state)
-    return Health(Verdict.WAITING, f"its health check says {status}" + (f": {said}" if said else ""))
+    why = f"its health check says {status}" + (f": {said}" if said else "")
+    return Health(Verdict.DEAD if _is_hopeless(state) else Verdict.WAITING, why)
+
+
+def _is_hopeless(state: Json) -> bool:
+    """Tell whether the last health check said so. Docker keeps those from before the last start."""
+    probe = _last_probe(state)
+    return probe.get("ExitCode") == HOPELESS and _moment(probe["Start"]) >= _moment(state["StartedAt"])
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def last_words(state: Json) -> str:
     """Give the end of what the last health check of a container's state printed."""
-    probes = (state.get("Health") or {}).get("Log") or []
-    return str(probes[-1].get("Output", "")).strip()[-500:] if probes else ""
+    return str(_last_probe(state).get("Output", "")).strip()[-500:]
+
+
+def _last_probe(state: Json) -> Json:
+    return dict(((state.get("Health") or {}).get("Log") or [{}])[-1])
+
+
+def remedy(said: str) -> str:
+    """Give what helps against what is said, where that is known; otherwise nothing."""
+    return next((remedy for words, remedy in REMEDIES.items() if words in said.lower()), "")
 
 
 def wait(

@@ -4,7 +4,8 @@
 
 Replacing a container never leaves the host without the old one. Where two at once are allowed, a candidate is first
 tried beside it. Then the old one is stopped and renamed to `<name>-previous`, and removed only when the new one is
-healthy. A run that is cut off leaves these names behind, and the next plan begins by mending: see `_mend`.
+healthy, or kept there until somebody has looked at what the new one serves (`Wish.keep_previous`). A run that is cut
+off leaves these names behind, and the next plan begins by mending: see `_mend`.
 
 After a power cut Docker starts what has the policy `always`. That is the old container until the new one exists, then
 the new one: at no moment both, and nothing only for the moment in which the policy is handed over.
@@ -89,6 +90,8 @@ class Wish:
     state: State = State.STARTED
     recreate: Recreate = Recreate.AUTO
     restart: bool = False
+    keep_previous: bool = False
+    """Whether the old container stays set aside, stopped, when the new one is healthy."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def is_healthy(container: Json) -> bool:
 
 def plan(spec: ContainerSpec, snapshot: Snapshot, wish: Wish) -> Plan:
     """Give the steps from what exists to what is wanted."""
-    _refuse_clashes(spec, snapshot, wish.state)
+    refuse_clashes(spec, snapshot, wish.state)
     if wish.restart and wish.state is not State.STARTED:
         raise PlanError(f"restart needs the state started, not {wish.state}.")
     if wish.state is State.ABSENT:
@@ -154,7 +157,8 @@ def plan(spec: ContainerSpec, snapshot: Snapshot, wish: Wish) -> Plan:
     return _Planner(spec, snapshot, snapshot.image, wish).plan()
 
 
-def _refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> None:
+def refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> None:
+    """Raise PlanError where something of another owner has one of our names, or writes to our folders."""
     for container in snapshot.own:
         if not is_ours(container, spec.resource):
             raise PlanError(
@@ -259,7 +263,7 @@ class _Planner:
         healthy; otherwise it goes, and the one set aside is the one to go on from.
         """
         current, previous = self.snapshot.current, self.snapshot.previous
-        if previous is None:
+        if previous is None or self._is_kept(current, previous):
             return current, False
         self.reasons.append(f"{self.spec.previous_name}: left by a run that was cut off")
         if current is None:
@@ -280,6 +284,11 @@ class _Planner:
         self.handed_over = True
         self.fallback = previous
         return previous, True
+
+    def _is_kept(self, current: Json | None, previous: Json) -> bool:
+        """Tell whether an earlier run did all that is wanted, and has set the old one aside to be kept."""
+        settled = self.wish == Wish(keep_previous=True) and _policy(previous) == NEVER and not is_running(previous)
+        return settled and current is not None and is_healthy(current) and not self._differences(current)
 
     def _must_replace(self, found: Sequence[Difference]) -> bool:
         lasting = [d.words for d in found if d.field != RESTART_POLICY]
@@ -328,7 +337,7 @@ class _Planner:
             self.steps.append(Step(Action.RESTART_POLICY, name, argument=ALWAYS))
             self.steps.append(Step(Action.START, name))
             self.steps.append(Step(Action.WAIT, name))
-        if old is not None:
+        if old is not None and not self.wish.keep_previous:
             self.steps.append(Step(Action.REMOVE, self.spec.previous_name, old["Id"]))
 
     def _prove_beside(self) -> None:
@@ -361,7 +370,7 @@ class _Planner:
         unproven = self.fallback is not None and self.fallback is not old
         if starting or (self.started and (unproven or is_aside)):
             self.steps.append(Step(Action.WAIT, target, old["Id"]))
-        if unproven and self.fallback is not None:
+        if unproven and self.fallback is not None and not self.wish.keep_previous:
             self.steps.append(_step(Action.REMOVE, self.fallback))
 
 

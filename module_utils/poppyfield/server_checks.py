@@ -241,7 +241,10 @@ class Ground(NamedTuple):
 def read_ground(capabilities: str) -> Ground:
     """Read the capabilities of a project."""
     root = ElementTree.fromstring(capabilities)  # noqa: S314 - our own QGIS Server wrote it
-    drawn = [layer for layer in root.iter(f"{WMS}Layer") if layer.find(f"{WMS}Layer") is None]
+    # The uppermost is the project itself, also of one without layers.
+    top = root.find(f"{WMS}Capability/{WMS}Layer")
+    inner = [] if top is None else [layer for child in top for layer in child.iter(f"{WMS}Layer")]
+    drawn = [layer for layer in inner if layer.find(f"{WMS}Layer") is None]
     names = tuple(name for layer in drawn if (name := layer.findtext(f"{WMS}Name")) and "," not in name)
     box = root.find(f".//{WMS}EX_GeographicBoundingBox")
     sides = ("westBoundLongitude", "southBoundLatitude", "eastBoundLongitude", "northBoundLatitude")

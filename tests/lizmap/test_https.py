@@ -54,27 +54,28 @@ def ready(server: Lizmap) -> Lizmap:
 
 
 @pytest.fixture(scope="module")
-def secured(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+def secured(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("https")
     mounts = make_certificate(folder / "tls")
     ports = {f"{port}/tcp": ("127.0.0.1", None) for port in (8080, 8443)}
     environment = {"HTTPS_PORT": "443", "HSTS_SECONDS": "600"}
-    with lizmap(lizmap_image, folder, settings=SECURE, mounts=mounts, ports=ports, environment=environment) as server:
+    options: Any = {"settings": SECURE, "mounts": mounts, "ports": ports, "environment": environment}
+    with lizmap(lizmap_image, folder, network, **options) as server:
         ready(server).publish("fields", "__anonymous")
         yield Secured(server, folder / "tls" / "tls_certificate")
 
 
 @pytest.fixture(scope="module")
-def proxied(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
+def proxied(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
     folder = tmp_path_factory.mktemp("proxied")
-    with lizmap(lizmap_image, folder, environment={"TRUSTED_PROXIES": HERE}) as server:
+    with lizmap(lizmap_image, folder, network, environment={"TRUSTED_PROXIES": HERE}) as server:
         ready(server).publish("fields", "__anonymous")
         yield server
 
 
 @pytest.fixture(scope="module")
-def plain(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
-    with lizmap(lizmap_image, tmp_path_factory.mktemp("plain")) as server:
+def plain(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
+    with lizmap(lizmap_image, tmp_path_factory.mktemp("plain"), network) as server:
         ready(server).publish("fields", "__anonymous")
         yield server
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import projects
+from tests.images.map_server import wait_until
 from tests.images.projects import POPPY, WHITE
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, ADMIN_PASSWORD, STATE, Lizmap, image_of, lizmap
@@ -150,9 +151,33 @@ def test_projects_have_no_way_to_the_accounts(server: Lizmap) -> None:
     assert "PGSERVICEFILE=/run/poppyfield/pg_service.conf" in environment.splitlines()
 
 
-def test_a_php_that_does_not_answer_makes_the_container_unhealthy(lizmap_image: str, tmp_path: Path) -> None:
-    with lizmap(lizmap_image, tmp_path) as server:
+def test_what_does_not_work_is_named_by_the_health_check(lizmap_image: str, network: str, tmp_path: Path) -> None:
+    with lizmap(lizmap_image, tmp_path, network) as server:
         server.wait_until_healthy()
         assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/php-fpm")[0] == 0
         code, said = server.run("healthcheck")
         assert (code, "PHP did not answer" in said) == (1, True)
+        assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/nginx")[0] == 0
+        assert server.run("healthcheck") == (1, "healthcheck: nginx did not answer.\n")
+
+
+def test_a_database_that_does_not_answer_is_waited_for_but_one_that_refuses_is_not(
+    lizmap_image: str, network: str, tmp_path: Path
+) -> None:
+    for environment, code, part in (
+        ({"POSTGIS_PORT": "1"}, 1, "The database did not answer: "),
+        (
+            {"POSTGIS_DATABASE": "nowhere"},
+            3,
+            'The database refuses the map server: FATAL:  database "nowhere" does not',
+        ),
+    ):
+        with lizmap(lizmap_image, tmp_path, network, environment=environment) as server:
+            said = wait_until(lambda: "database" in (told := server.run("healthcheck"))[1] and told, "it is asked")
+            assert (said[0], part in said[1]) == (code, True), said
+
+
+def test_a_page_of_lizmap_is_asked_for_once_after_each_start(server: Lizmap) -> None:
+    _, sessions = server.run("sh", "-c", "ls /tmp/php | wc -l")
+    assert server.run("healthcheck") == (0, "")
+    assert server.run("sh", "-c", "ls /tmp/php | wc -l") == (0, sessions)

@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from module_utils.poppyfield.health import HOPELESS
 from tests.images import projects
+from tests.images.map_server import wait_until
 from tests.images.projects import Layer
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, edited, lizmap
@@ -50,7 +52,9 @@ def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
 
 
 @contextmanager
-def running(image: str, folder: Path, network: str, **options: Any) -> Iterator[Lizmap]:
+def running(
+    image: str, folder: Path, network: str, ready: Callable[[Lizmap], Any] = Lizmap.wait_until_healthy, **options: Any
+) -> Iterator[Lizmap]:
     """Run Lizmap with a repository for everybody, in which administrators may edit, and one for nobody."""
     folder.chmod(0o755)
     survey = folder / "projects" / "survey"
@@ -59,7 +63,7 @@ def running(image: str, folder: Path, network: str, **options: Any) -> Iterator[
     write_project(survey, "empty", [])
     write_project(folder / "projects" / "closed", "points", [observations()])
     with lizmap(image, folder, network, **options) as server:
-        server.wait_until_healthy()
+        ready(server)
         server.publish("survey", "__anonymous", "users", "admins")
         server.console("acl2:add", "admins", "lizmap.tools.edition.use", "survey")
         server.console("repository:create", "closed", "Closed", "/srv/projects/closed/")
@@ -200,7 +204,12 @@ def test_a_plugin_that_is_missing(lizmap_image: str, network: str, tmp_path: Pat
     nothing = tmp_path / "nothing"
     nothing.mkdir()
     mounts = {str(nothing): "/usr/share/poppyfield/qgis-plugins/lizmap_server"}
-    with running(lizmap_image, tmp_path, network, mounts=mounts) as server:
+
+    def is_noticed(server: Lizmap) -> None:
+        wait_until(lambda: server.run("healthcheck")[0] == HOPELESS, "the health check misses it", server.log)
+        assert "did not load its plugin lizmap_server" in server.run("healthcheck")[1]
+
+    with running(lizmap_image, tmp_path, network, is_noticed, mounts=mounts) as server:
         result = check(server)
     assert failed(result) == "page"
     assert "plugin lizmap_server is missing" in result["msg"]

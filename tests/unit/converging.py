@@ -69,6 +69,8 @@ def converge(
     state: State = State.STARTED,
     recreate: Recreate = Recreate.AUTO,
     restart: bool = False,
+    *,
+    keep_previous: bool = False,
 ) -> Any:
     """Predict in check mode, then do it; both must say the same."""
     now = [0.0]
@@ -76,7 +78,7 @@ def converge(
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    wish = Wish(state, recreate, restart)
+    wish = Wish(state, recreate, restart, keep_previous)
     engine = Engine(docker, errors, docker.execute)
     predicted = predict(docker, wanted, wish)
     outcome = containers.converge(engine, wanted, wish, healthy_timeout=30, clock=lambda: now[0], sleep=sleep)
@@ -110,6 +112,12 @@ def deployed(host: FakeDocker) -> None:
 def deployed_beside(host: FakeDocker) -> None:
     """Make the one that may be tried beside another."""
     converge(host, BESIDE)
+
+
+def kept(host: FakeDocker) -> None:
+    """Make the one that may be tried beside another, and replace it so that it is kept."""
+    converge(host, BESIDE)
+    converge(host, BESIDE_NEW, keep_previous=True)
 
 
 def stopped(host: FakeDocker) -> None:

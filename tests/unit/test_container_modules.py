@@ -157,7 +157,10 @@ def test_each_option_is_named_and_applied_once(
 
 @pytest.mark.parametrize(
     ("name", "changes", "elsewhere"),
-    [("lizmap", LIZMAP_CHANGES, {"prove_beside"}), ("postgis", POSTGIS_CHANGES, {"roles", "databases"})],
+    [
+        ("lizmap", LIZMAP_CHANGES, {"prove_beside", "keep_previous"}),
+        ("postgis", POSTGIS_CHANGES, {"roles", "databases"}),
+    ],
 )
 def test_no_option_is_left_out(
     library: Library, name: str, changes: list[tuple[Json, str]], elsewhere: set[str]

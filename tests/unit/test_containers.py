@@ -751,6 +751,56 @@ def test_how_a_container_is_replaced_is_no_reason_to_replace_it(host: FakeDocker
     assert not converge(host, dataclasses.replace(BESIDE, proof=None)).plan.changed
 
 
+# Kept until somebody has looked ------------------------------------------------------------------------------------
+
+
+def test_the_old_one_is_kept_stopped_over_reboots_and_further_runs(host: FakeDocker) -> None:
+    converge(host)
+    outcome = converge(host, WANT_NEW, keep_previous=True)
+    assert outcome.previous == PREVIOUS
+    assert host.names() == {NAME: True, PREVIOUS: False}
+    host.boot()
+    host.inspect_container(NAME)
+    again = converge(host, WANT_NEW, keep_previous=True)
+    assert (again.plan.changed, again.previous) == (False, PREVIOUS)
+    assert host.names() == {NAME: True, PREVIOUS: False}
+
+
+def test_where_nothing_is_replaced_nothing_is_kept(host: FakeDocker) -> None:
+    assert converge(host, keep_previous=True).previous == ""
+    assert converge(host, keep_previous=True).previous == ""
+    assert host.names() == {NAME: True}
+
+
+def test_one_that_is_kept_comes_back_when_the_one_in_place_is_ill_and_its_successor_bad(host: FakeDocker) -> None:
+    converge(host)
+    converge(host, WANT_NEW, keep_previous=True)
+    host.named(NAME)["State"]["Health"]["Status"] = "unhealthy"
+    host.add_image(THIRD, "3", Behaviour(ends_with=1))
+    with pytest.raises(ApplyError, match="put back and serves again"):
+        converge(host, changed(image=THIRD), keep_previous=True)
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Config"]["Image"] == OLD
+
+
+@pytest.mark.parametrize("wish", [{"restart": True}, {"recreate": Recreate.ALWAYS}, {"state": State.ABSENT}])
+def test_what_else_is_wanted_is_done_although_one_is_kept(host: FakeDocker, wish: dict[str, Any]) -> None:
+    converge(host)
+    converge(host, WANT_NEW, keep_previous=True)
+    assert converge(host, WANT_NEW, keep_previous=True, **wish).plan.changed
+    assert [name for name, runs in host.names().items() if runs] == ([] if "state" in wish else [NAME])
+
+
+def test_a_cause_that_has_a_known_remedy_is_told_with_it(host: FakeDocker) -> None:
+    converge(host)
+    host.behaviours[NEW] = Behaviour(ends_with=1, log="cp: error writing: No space left on device")
+    with pytest.raises(ApplyError, match=r"free some space on it\.\nThe old container was put back and serves again"):
+        converge(host, WANT_NEW)
+    host.taken_ports.add("81")
+    with pytest.raises(ApplyError, match="Another program has this port"):
+        converge(host, changed(ports=(Port("0.0.0.0", 81, 8080),)))
+
+
 # Restart and memory -------------------------------------------------------------------------------------------------
 
 

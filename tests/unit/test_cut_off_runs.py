@@ -29,12 +29,14 @@ from tests.unit.converging import (
     deployed,
     deployed_beside,
     fresh,
+    kept,
     stopped,
 )
 
 WANT_THIRD = changed(image=THIRD)
 START, STOPPED, ABSENT, RESTART = Wish(), Wish(State.STOPPED), Wish(State.ABSENT), Wish(restart=True)
 RECREATE, KEEP = Wish(recreate=Recreate.ALWAYS), Wish(recreate=Recreate.NEVER)
+KEEP_PREVIOUS = Wish(keep_previous=True)
 
 Before = Callable[[FakeDocker], object]
 
@@ -116,7 +118,7 @@ class Case:
         return copy.deepcopy(self._host)
 
     def run(self, host: FakeDocker) -> Any:
-        return converge(host, self.wanted, self.wish.state, self.wish.recreate, self.wish.restart)
+        return converge(host, self.wanted, **dataclasses.asdict(self.wish))
 
 
 def state_of(host: FakeDocker) -> dict[str, Any]:
@@ -168,6 +170,8 @@ PLAIN = [
     Case("recreate always", deployed, wish=RECREATE),
     Case("recreate always with a trial", deployed_beside, BESIDE, RECREATE),
     Case("network made anew", network_made_anew),
+    Case("replacement, the old one kept", deployed, WANT_NEW, KEEP_PREVIOUS),
+    Case("replacement with a trial, the old one kept", deployed_beside, BESIDE_NEW, KEEP_PREVIOUS),
 ]
 # What a replacement leaves after each of its seven changes but the last.
 MENDING = [
@@ -198,8 +202,13 @@ MENDING_A_TRIAL = [
     )
     for before in [cut_off(changes, deployed_beside, BESIDE_NEW)]
 ]
+# What was kept goes first, and is not missed: the one in place is healthy.
+WHILE_ONE_IS_KEPT = [
+    Case("replacement while one is kept", kept, BESIDE, KEEP_PREVIOUS),
+    Case("one is kept, but no longer wanted", kept, BESIDE_NEW),
+]
 # Where there is no network the old one cannot be put back either.
-CASES = [*PLAIN, *MENDING, *MENDING_A_TRIAL, Case("network gone", network_gone)]
+CASES = [*PLAIN, *MENDING, *MENDING_A_TRIAL, *WHILE_ONE_IS_KEPT, Case("network gone", network_gone)]
 POINTS = [
     pytest.param(case, number, id=f"{case.name}: {number} {change}")
     for case in CASES

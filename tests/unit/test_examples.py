@@ -294,6 +294,23 @@ def around_postgis_container(
 
 
 @pytest.fixture
+def around_previous_container(around_lizmap_container: Json, run_module: Run, tmp_path: Path) -> Json:
+    """A Pi on which a map server was replaced, and the one of before kept."""
+    folder = tmp_path / "srv" / "poppyfield" / "lizmap"
+    for port in (80, 81):
+        run_module(
+            "lizmap_container",
+            image=around_lizmap_container["lizmap"]["image"],
+            projects_folder=str(folder / "projects"),
+            config_folder=str(folder / "config"),
+            database={"name": "gis", "user": "lizmap"},
+            port=port,
+            keep_previous=True,
+        )
+    return {}
+
+
+@pytest.fixture
 def around_published_map(tmp_path: Path) -> Iterator[Json]:
     with running_map_server() as server, running_lizmap_server() as lizmap:
         write(tmp_path / "passwords" / "admin", lizmap.password)

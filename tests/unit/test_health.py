@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield import health
-from ansible.module_utils.poppyfield.health import Verdict
+from ansible.module_utils.poppyfield.health import HOPELESS, Verdict
 
 RUNNING = {"Running": True, "Restarting": False, "ExitCode": 0}
 
 
 def container(restarts: int = 0, **state: Any) -> dict[str, Any]:
     return {"RestartCount": restarts, "State": {**RUNNING, **state}}
+
+
+def probed(exit_code: int, after: int) -> dict[str, Any]:
+    """Give a container whose health was checked so many seconds after it was started."""
+    started = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+    here = timezone(timedelta(hours=1))
+    probe = {
+        "Start": (started + timedelta(seconds=after)).astimezone(here).isoformat(),
+        "ExitCode": exit_code,
+        "Output": "no plugin\n",
+    }
+    return container(Health={"Status": "starting", "Log": [probe]}, StartedAt="2026-11-24T12:00:00.000000001Z")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +45,10 @@ def container(restarts: int = 0, **state: Any) -> dict[str, Any]:
         (container(Restarting=True, ExitCode=1), Verdict.DEAD, "its process ended with code 1 and Docker restarts it"),
         (container(restarts=1, Health={"Status": "healthy"}), Verdict.DEAD, "its process ended and Docker restarts it"),
         (None, Verdict.DEAD, "it no longer exists"),
+        (probed(HOPELESS, after=1), Verdict.DEAD, "its health check says starting: no plugin"),
+        # Docker still has those from before the container was started.
+        (probed(HOPELESS, after=-1), Verdict.WAITING, "its health check says starting: no plugin"),
+        (probed(1, after=1), Verdict.WAITING, "its health check says starting: no plugin"),
     ],
 )
 def test_one_look(seen: dict[str, Any] | None, verdict: Verdict, why: str) -> None:

@@ -353,11 +353,31 @@ def test_what_arrived_in_vain_is_removed_when_it_is_not_wanted_any_more(
 ) -> None:
     publish()
     module = library("published_projects")
+    good = module.check_projects
     monkeypatch.setattr(module, "check_projects", lambda *_: ([], [module.Finding("fields", "map.qgs", "bad.")]))
     write(maps, {"map.qgs": SECOND})
     assert publish()["failed"] and beside(projects) == ["incoming"]
+    monkeypatch.setattr(module, "check_projects", good)
     write(maps, {"map.qgs": FIRST})
     assert not publish()["changed"] and beside(projects) == []
+
+
+def test_a_project_that_did_not_change_but_is_bad_by_now_is_told_of(
+    publish: Run, projects: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    module = library("published_projects")
+    asked: list[str] = []
+
+    def check(_server: object, _repository: str, inside: str, _projects: object) -> tuple[list[str], list[Any]]:
+        asked.append(inside)
+        return [], [module.Finding("fields", "map.qgs", "public.trees is not in the Pi's database.")]
+
+    monkeypatch.setattr(module, "check_projects", check)
+    refused = publish()
+    assert refused["failed"] and "public.trees is not in the Pi's database." in refused["msg"]
+    assert asked == ["/srv/projects/fields"]
+    assert (projects / "fields" / "map.qgs").exists() and beside(projects) == []
 
 
 # Withdrawn -----------------------------------------------------------------------------------------------------------

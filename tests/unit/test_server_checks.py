@@ -29,7 +29,8 @@ CAPABILITIES = """<?xml version="1.0" encoding="utf-8"?>
   <Layer><Name>meadow</Name></Layer><Layer><Name>Group</Name><Layer><Name>rivers</Name></Layer></Layer>
   <Layer><Title>without a name</Title></Layer>
 </Layer></Capability></WMS_Capabilities>"""
-NO_LAYER = CAPABILITIES.replace("<Name>", "<Nothing>").replace("</Name>", "</Nothing>")
+# The project itself has a name even so.
+NO_LAYER = CAPABILITIES.partition("  <Layer>")[0] + "</Layer></Capability></WMS_Capabilities>"
 NOT_VALID = '<?xml version="1.0" encoding="UTF-8"?>\n<ServerException>Layer(s) not valid</ServerException>\n'
 OPENED = Answer(200, "text/xml", CAPABILITIES)
 DRAWN = Answer(200, "image/png", "\ufffdPNG")

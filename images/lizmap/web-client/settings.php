@@ -75,7 +75,16 @@ function put(string $written, string $file): void
 
 function record(array $before): void
 {
-    file_put_contents(RECORD.'.partial', json_encode($before, JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES));
+    $text = json_encode($before, JSON_PRETTY_PRINT | JSON_UNESCAPED_SLASHES);
+    if (is_file(RECORD) && file_get_contents(RECORD) === $text) {
+        return;
+    }
+    // A disk that is full takes a part of it, or nothing.
+    if (file_put_contents(RECORD.'.partial', $text) !== strlen($text)) {
+        fwrite(STDERR, 'configure: '.RECORD." cannot be written.\n");
+
+        exit(1);
+    }
     put(RECORD.'.partial', RECORD);
 }
 

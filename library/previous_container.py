@@ -1,0 +1,135 @@
+#!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: the container of before, that a replacement kept."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: previous_container
+short_description: The map server container of before, to go back to
+version_added: "0.1.0"
+description:
+  - M(lizmap_container) with its option C(keep_previous) leaves the old container, stopped, beside the new one. This
+    module removes it when the new one has shown that it is good, or puts it back when the new one has not.
+  - Where no container was kept, or there is no Docker, nothing is done.
+  - The folders that both work on are not touched.
+options:
+  name:
+    description: Name of the container that is in place.
+    type: str
+    default: websig-lizmap
+  state:
+    description:
+      - With V(absent) the container of before is removed.
+      - With V(restored) the container in place is removed and the one of before started under its name. The module
+        waits until it is healthy.
+    type: str
+    choices: [absent, restored]
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Works on a bare host too.
+  diff_mode:
+    support: none
+    description: The container of before goes, or takes the place of the new one.
+  idempotent:
+    support: full
+    description: Once it is done there is no container of before any more.
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Remove the container of before, because the map draws
+  previous_container:
+    state: absent
+
+- name: Go back to the container of before, because the map does not draw
+  previous_container:
+    state: restored
+"""
+
+RETURN = r"""
+msg:
+  description: What was done, in a sentence.
+  returned: success
+  type: str
+  sample: The old container was put back and serves again.
+log:
+  description: What the health check of the container that was removed said, and its last lines, with O(state=restored).
+  returned: success
+  type: str
+container:
+  description: The container in place after the run, with the keys that M(lizmap_container) returns.
+  returned: success
+  type: dict
+"""
+
+from contextlib import nullcontext
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import containers, health
+from ansible.module_utils.poppyfield.apply import Applier, ApplyError, alone
+from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.plan import PlanError, Snapshot, State, refuse_clashes
+from ansible.module_utils.poppyfield.spec import ContainerSpec, Json
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "default": "websig-lizmap"},
+    "state": {"type": "str", "choices": ["absent", "restored"], "required": True},
+}
+LOCK_SECONDS = 300
+NONE_KEPT = "No container of before was kept."
+
+
+def last_words(engine: Engine, container: Json) -> str:
+    """Give what a container's health check says where it is not content, and the container's last lines."""
+    why = health.judge(container).why
+    return "\n".join(filter(None, (why, engine.last_log_lines(container["Id"]))))
+
+
+def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict[str, Any]:
+    """Remove the container of before, or put it back; give the module's return values."""
+    spec = ContainerSpec(name=name, resource="lizmap", image="", network="")
+    snapshot = Snapshot(current=engine.container(name), previous=engine.container(spec.previous_name))
+    refuse_clashes(spec, snapshot, State.ABSENT)
+    log = ""
+    if snapshot.previous is None:
+        said = NONE_KEPT
+    elif check_mode:
+        said = "The container of before would be removed, or put back."
+    elif state == "absent":
+        engine.remove_container(snapshot.previous["Id"])
+        said = "The container of before was removed."
+    else:
+        log = last_words(engine, snapshot.current) if snapshot.current else ""
+        said = Applier(engine, spec, healthy_timeout=0).go_back(snapshot.previous["Id"])
+    return {
+        "changed": snapshot.previous is not None,
+        "msg": said,
+        "log": log,
+        "container": containers.describe(engine.container(name)),
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    name, state = module.params["name"], module.params["state"]
+    try:
+        engine = Engine.connect()
+        with nullcontext() if module.check_mode else alone(name, LOCK_SECONDS):
+            result = converge(engine, name, state, check_mode=module.check_mode)
+    except EngineMissingError:
+        result = {"changed": False, "msg": NONE_KEPT, "log": "", "container": {}}
+    except (EngineError, PlanError, ApplyError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
