@@ -1,4 +1,7 @@
-"""Builds the images for this machine's own architecture, as the product builds them."""
+"""Builds the images as the product builds them, for this machine's own architecture.
+
+POPPYFIELD_ARCHITECTURE names another one, by Debian's name, for whose programs the kernel has an interpreter.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTES = ROOT / "build" / "tests"
 
 
+def own_architecture() -> str:
+    """Return this machine's architecture, by Debian's name."""
+    command = ["dpkg", "--print-architecture"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def architecture() -> str:
+    """Return the architecture of the images."""
+    return os.environ.get("POPPYFIELD_ARCHITECTURE") or own_architecture()
+
+
 def images(note: str, **variables: str) -> dict[str, str]:
     """Return the references of the images by name (postgis, lizmap), built with these variables.
 
@@ -20,13 +34,10 @@ def images(note: str, **variables: str) -> dict[str, str]:
     named = {name: os.environ.get(f"POPPYFIELD_{name.upper()}_IMAGE", "") for name in ("postgis", "lizmap")}
     if any(named.values()):
         return named
-    architecture = subprocess.run(
-        ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
-    ).stdout.strip()
     NOTES.mkdir(parents=True, exist_ok=True)
     path = NOTES / note
     command = [str(Path(sys.executable).parent / "ansible-playbook"), "tests/images/build.yml"]
     command += ["--inventory", "tests/images/inventory.yml"]
-    command += ["--extra-vars", json.dumps({"architecture": architecture, "note": str(path), **variables})]
+    command += ["--extra-vars", json.dumps({"architecture": architecture(), "note": str(path), **variables})]
     subprocess.run(command, check=True, cwd=ROOT)
     return {name: built["image"] for name, built in json.loads(path.read_text()).items()}
