@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
+from tests.lizmap import browser
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ADMIN_PASSWORD, STATE, Lizmap, lizmap
 from tests.unit.conftest import run_module  # noqa: F401 - a fixture
@@ -82,34 +81,16 @@ def anna(tmp_path: Path) -> Json:
     return {"login": "anna", "email": "anna@example.org", "password_file": str(tmp_path / "anna")}
 
 
-class Browser:
+class Browser(browser.Browser):
     """Somebody who has opened the login page."""
 
     def __init__(self, server: Lizmap) -> None:
-        self.url = server.url
-        self.session = requests.Session()
+        super().__init__(server.url)
         # From an address of its own: nobody may try to log in too often.
         self.session.headers["X-Forwarded-For"] = f"203.0.113.{next(ADDRESSES)}"
 
-    def log_in(self, login: str, password: str) -> bool:
-        page = self.session.get(f"{self.url}/admin.php/auth/login").text
-        token = re.search(r'name="__JFORMS_TOKEN__" value="(\w+)"', page)
-        assert token, page
-        form = {"__JFORMS_TOKEN__": token[1], "auth_login": login, "auth_password": password}
-        self.session.post(f"{self.url}/admin.php/auth/login/in", data=form, allow_redirects=False)
-        return self.is_logged_in()
-
-    def is_logged_in(self) -> bool:
-        page = self.session.get(f"{self.url}/index.php/view/")
-        assert page.ok
-        return "info-user-login" in page.text
-
-    def sees(self, repository: str) -> bool:
-        """Tell whether the map of a repository opens; a refusal is a redirection."""
-        address = f"{self.url}/index.php/view/map?repository={repository}&project=meadow"
-        code = self.session.get(address, allow_redirects=False).status_code
-        assert code in (200, 303)
-        return code == 200
+    def sees(self, repository: str, project: str = "meadow") -> bool:
+        return super().sees(repository, project)
 
 
 def log_in(server: Lizmap, login: str, password: str) -> bool:

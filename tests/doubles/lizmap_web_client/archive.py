@@ -1,5 +1,7 @@
 """Packs the stand-ins for Lizmap Web Client and its plugin lizmap_server as releases are packed: always the same bytes.
 
+`python -m tests.doubles.lizmap_web_client.archive FOLDER` prints the variables of the roles that name them.
+
 Their versions are 3.9.0-double and 2.13.1-double: new enough for every check, but with a word that no release has. The
 first sorts before each release of 3.9, so that Lizmap itself, put in its place, is an upgrade.
 """
@@ -7,6 +9,8 @@ first sorts before each release of 3.9, so that Lizmap itself, put in its place,
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -37,3 +41,7 @@ def _packed(top: str, path: Path) -> Path:
             if file.is_file() and "__pycache__" not in file.parts:
                 archive.writestr(zipfile.ZipInfo(str(file.relative_to(HERE)), EARLIEST), file.read_bytes())
     return path
+
+
+if __name__ == "__main__":
+    print(json.dumps(variables(Path(sys.argv[1])), indent=2))
