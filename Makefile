@@ -1,6 +1,6 @@
 # Each target is one line of real work. `make demo` and `make test` install what they need, by sudo where they must.
 SHELL := /bin/bash
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZMAP_SERVER_PLUGIN,LIZMAP_ARCHIVE_BEFORE,LIZMAP_SERVER_PLUGIN_BEFORE,POPPYFIELD_PROFILE,POPPYFIELD_PROFILE_BEFORE,POPPYFIELD_SSH_PORT,POPPYFIELD_MAP_PORT)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZMAP_SERVER_PLUGIN,LIZMAP_ARCHIVE_BEFORE,LIZMAP_SERVER_PLUGIN_BEFORE,POPPYFIELD_ARCHITECTURE,POPPYFIELD_PROFILE,POPPYFIELD_PROFILE_BEFORE,POPPYFIELD_SSH_PORT,POPPYFIELD_MAP_PORT)
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
@@ -9,7 +9,7 @@ TEST := build/venv-test/bin
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: ## From this bare machine to a map that draws, on an emulated Pi
+demo: ## From this bare machine to a map that draws, on an emulated Pi; with Lizmap where LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN name its archives
 	$(SUDO) python3 bootstrap/prepare.py demo
 	$(DEMO) run
 
@@ -60,8 +60,9 @@ lizmap: ## Lizmap's image and the modules for it, with a stand-in for the releas
 docs: ## Write docs/modules.md anew, from the modules' own documentation
 	$(TEST)/python docs/modules.py
 
-molecule: ## The production playbook on an emulated Pi, looked at from outside
+molecule: ## The production playbook on an emulated Pi, without and with Lizmap, looked at from outside
 	$(SUDO) bash tests/molecule default
+	$(SUDO) bash tests/molecule lizmap
 
 bench-build: ## How long the images take to build: plain emulation, native tools, native (PROFILES="trixie bookworm")
 	$(SUDO) python3 bootstrap/prepare.py bench

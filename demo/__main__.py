@@ -51,9 +51,11 @@ def run(display: Display) -> None:
     second = provision(display, "Provision it again: nothing may change", "second")
     if second["changed"]:
         raise StepError(f"The second run changed {second['changed']} things; read {display.log_folder}/second.log")
+    images = describe_images(ssh_command())
+    web_client = "map_page" if images["lizmap_web_client"] == "none" else "lizmap"
     report = {
-        **describe_map(ROOT, STATE, f"http://127.0.0.1:{MAP_PORT}"),
-        **describe_images(ssh_command()),
+        **describe_map(ROOT, STATE, f"http://127.0.0.1:{MAP_PORT}", web_client),
+        **images,
         "first_run": first,
         "second_run": second,
     }
@@ -134,12 +136,16 @@ def farewell(report: dict[str, Any]) -> str:
     """Return what a person wants to know once the map draws."""
     without_lizmap = (
         "Lizmap Web Client is not in this demo, because its release archive was not given: what you see is the\n"
-        "container's own small page. For Lizmap: LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE make demo\n"
+        "container's own small page. For Lizmap: make demo LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE\n"
+    )
+    with_lizmap = (
+        "Lizmap's administrator is admin; to see the password, log in to the Pi and type\n"
+        "sudo cat /etc/poppyfield/secrets/lizmap_admin_password\n"
     )
     return (
         f"\nThe map: {report['map_url']}\n"
         f"Its picture: {report['getmap']['path']}\n"
-        + (without_lizmap if report["lizmap_web_client"] == "none" else "")
+        + (without_lizmap if report["lizmap_web_client"] == "none" else with_lizmap)
         + f"Log in to the Pi: {' '.join(ssh_command())}\n"
         "The credentials are on the Pi, readable by root only: /etc/poppyfield/secrets\n"
         "Stop it: make demo-stop    Remove it all: make demo-clean"

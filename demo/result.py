@@ -25,9 +25,9 @@ def read_run(path: Path) -> dict[str, Any]:
     return run
 
 
-def describe_map(root: Path, state: Path, url: str) -> dict[str, Any]:
+def describe_map(root: Path, state: Path, url: str, web_client: str) -> dict[str, Any]:
     """Ask the published map for capabilities, a picture and a feature, with the module that verify.yml uses."""
-    arguments = {"url": url, "project": PROJECT, "picture": str(state / "map.png")}
+    arguments = {"url": url, "web_client": web_client, "project": PROJECT, "picture": str(state / "map.png")}
     command = [
         str(Path(sys.executable).parent / "ansible"),
         "localhost",

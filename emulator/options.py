@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ STATE_LABEL = f"{LABEL}.state-dir"
 IMAGE_LABEL = f"{LABEL}.image"
 IMAGE_REPOSITORY = "poppyfield/emulated-pi"
 ADDRESS = "127.0.0.1"
+PORT_OPTIONS = {"22/tcp": "--ssh-port", "80/tcp": "--map-port", "443/tcp": "--https-port"}
 
 # Overlay on overlay is refused, so the engine's layers need volumes; the data gets the machine's own file system, too.
 VOLUMES = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd", "srv": "/srv"}
@@ -61,6 +63,14 @@ class Pi:
     map_port: int
     state_dir: str
     memory: str
+    # The map by HTTPS; not published without it.
+    https_port: int | None = None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """What is published: port in the Pi -> port on this machine."""
+        given = {"22/tcp": self.ssh_port, "80/tcp": self.map_port, "443/tcp": self.https_port}
+        return {inside: outside for inside, outside in given.items() if outside is not None}
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,7 @@ def container_options(pi: Pi, image: str, bounding_set: int) -> dict[str, Any]:
         "cgroupns": "private",
         "tmpfs": {"/run": "exec,mode=755,size=25%", "/tmp": "exec,mode=1777,size=25%"},  # noqa: S108
         "volumes": {volume: {"bind": path, "mode": "rw"} for volume, path in volume_names(pi.name).items()},
-        "ports": {"22/tcp": (ADDRESS, pi.ssh_port), "80/tcp": (ADDRESS, pi.map_port)},
+        "ports": {inside: (ADDRESS, outside) for inside, outside in pi.ports.items()},
         "mem_limit": pi.memory,
         "log_config": {"Type": "json-file", "Config": {"max-size": "1m"}},
     }
@@ -121,19 +131,19 @@ def check_ownership(name: str, found: dict[str, str], what: str = "container") -
 
 def check_reuse(pi: Pi, existing: Existing) -> None:
     """Refuse to start an existing Pi with other options than it was made with: Docker can't change them."""
-    asked = {**port_options(pi.ssh_port, pi.map_port), "--state-dir": pi.state_dir}
-    ports = port_options(existing.ports["22/tcp"], existing.ports["80/tcp"])
-    for option, made_with in {**ports, "--state-dir": existing.state_dir}.items():
-        if made_with != asked[option]:
+    asked = {**by_option(pi.ports), "--state-dir": pi.state_dir}
+    made = {**by_option(existing.ports), "--state-dir": existing.state_dir}
+    for option in {**made, **asked}:
+        if made.get(option) != asked.get(option):
             raise EmulatorError(
-                f"The emulated Pi {pi.name} was made with {option} {made_with}, not {asked[option]}. "
-                f"Use that, or remove the Pi first: destroy --name {pi.name}"
+                f"The emulated Pi {pi.name} was made with {option} {made.get(option, 'absent')}, not "
+                f"{asked.get(option, 'absent')}. Use that, or remove the Pi first: destroy --name {pi.name}"
             )
 
 
-def port_options(ssh_port: int, map_port: int) -> dict[str, int]:
+def by_option(ports: Mapping[str, int]) -> dict[str, int]:
     """Return the ports by the options that choose them."""
-    return {"--ssh-port": ssh_port, "--map-port": map_port}
+    return {PORT_OPTIONS[inside]: outside for inside, outside in ports.items()}
 
 
 def known_hosts_line(port: int, public_key: str) -> str:

@@ -141,7 +141,7 @@ class Emulator:
 
     def _create(self, pi: options.Pi) -> Container:
         image = self.build()
-        check_ports(options.port_options(pi.ssh_port, pi.map_port))
+        check_ports(options.by_option(pi.ports))
         existing_volumes = {volume.name for volume in self._volumes(pi.name)}
         for volume_name in options.volume_names(pi.name):
             if volume_name not in existing_volumes:
@@ -158,7 +158,7 @@ class Emulator:
         container.put_archive("/", login.archive(authorized))
         if not pi.running:
             binfmt_ready()
-            check_ports(options.port_options(pi.ports["22/tcp"], pi.ports["80/tcp"]))
+            check_ports(options.by_option(pi.ports))
             give_host_key(container)
             container.start()
         port = pi.ports["22/tcp"]
@@ -330,6 +330,7 @@ def parse_arguments() -> argparse.Namespace:
         if name == "start":
             command.add_argument("--ssh-port", type=int, default=2222, help="on 127.0.0.1 (%(default)s)")
             command.add_argument("--map-port", type=int, default=8081, help="on 127.0.0.1 (%(default)s)")
+            command.add_argument("--https-port", type=int, help="on 127.0.0.1 (not published unless given)")
             command.add_argument("--state-dir", type=Path, required=True, help="for the key and known_hosts")
             command.add_argument("--memory", default=MEMORY, help="at most (%(default)s)")
     return parser.parse_args()
@@ -350,6 +351,7 @@ def run(arguments: argparse.Namespace) -> None:
                 map_port=arguments.map_port,
                 state_dir=str(arguments.state_dir.resolve()),
                 memory=arguments.memory,
+                https_port=arguments.https_port,
             )
             emulator.start(pi, arguments.timeout)
         case "power-on":

@@ -15,10 +15,13 @@ import requests
 from PIL import Image
 
 from module_utils.poppyfield.spec import network_body
-from tests.images import projects
+from tests.images import building, projects
 
 PREFIX = f"pf-images-test-{os.getpid()}-"
-START_SECONDS = 60
+EMULATED = building.architecture() != building.own_architecture()
+START_SECONDS = 900 if EMULATED else 60
+# The Pi 4's processor is much faster to emulate than what QEMU would choose.
+ENVIRONMENT = {"QEMU_CPU": "cortex-a72"} if EMULATED else {}
 REQUEST_SECONDS = 120
 HARDENED: dict[str, Any] = {
     "read_only": True,
@@ -122,6 +125,7 @@ def map_server(image: str, folder: Path, network: str = "", **options: Any) -> I
             f"{secret}:/run/secrets/postgis_password:ro",
         ],
         **options,
+        "environment": {**ENVIRONMENT, **options.get("environment", {})},
     }
     container = docker.from_env().containers.run(image, **arguments)
     try:
@@ -148,6 +152,7 @@ def database(image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]]
         image,
         **HARDENED,
         name=f"{PREFIX}postgis",
+        environment=ENVIRONMENT,
         network=network.name,
         tmpfs={"/tmp": "mode=1777", "/run/postgresql": "uid=5432,mode=0755"},
         shm_size="128m",

@@ -17,6 +17,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.images import projects
+from tests.images.map_server import START_SECONDS
 from tests.lizmap import fieldwork
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import Lizmap, lizmap
@@ -50,8 +51,8 @@ def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_context(**TABLET).new_page()
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
+        page.set_default_timeout(1000 * START_SECONDS)
+        expect.set_options(timeout=1000 * START_SECONDS)
         yield page
         browser.close()
 

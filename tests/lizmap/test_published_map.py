@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from module_utils.poppyfield.health import HOPELESS
 from tests.images import projects
-from tests.images.map_server import wait_until
+from tests.images.map_server import PREFIX, REQUEST_SECONDS, wait_until
 from tests.images.projects import Layer
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, configuration, edited, lizmap
@@ -83,7 +84,7 @@ def _table(query: Query) -> None:
 
 def check(server: Lizmap, project: str | None = "survey/points", **arguments: Any) -> dict[str, Any]:
     """Run the module as Ansible does."""
-    given = {"url": server.url, "web_client": "lizmap", "project": project, "timeout": 30, **arguments}
+    given = {"url": server.url, "web_client": "lizmap", "project": project, "timeout": REQUEST_SECONDS, **arguments}
     command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
     command += ["--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})]
     command += ["--module-name", "published_map", "--args", json.dumps(given), "localhost"]
@@ -170,6 +171,23 @@ def test_a_layer_whose_table_is_gone(server: Lizmap, query: Query) -> None:
     result = check(server)
     assert failed(result) in {"capabilities", "picture", "features"}
     assert "observations" in result["msg"] or "each layer" in result["msg"]
+
+
+@pytest.mark.usefixtures("a_release")
+def test_the_map_of_the_demo(lizmap_image: str, network: str, tmp_path: Path) -> None:
+    command = ["docker", "exec", "-i", f"{PREFIX}postgis", "psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres"]
+    sql = (ROOT / "demo" / "sample" / "sample.sql").read_text("utf-8")
+    subprocess.run([*command, "-d", "gis"], input=f"SET ROLE gis; {sql}", text=True, check=True)
+    tmp_path.chmod(0o755)
+    shutil.copytree(ROOT / "demo" / "sample" / "projects", tmp_path / "projects")
+    with lizmap(lizmap_image, tmp_path, network) as server:
+        server.wait_until_healthy()
+        server.publish("sample", "__anonymous", "users")
+        server.console("acl2:add", "__anonymous", "lizmap.tools.edition.use", "sample")
+        result = check(server, "sample/france", editing="required")
+    assert result["verified"], result
+    assert result["features"]["departments"] == 96
+    assert "made, read back and removed again" in result["checks"][-1]["detail"]
 
 
 @pytest.mark.usefixtures("a_release")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.map_server import wait_until
+from tests.images.map_server import START_SECONDS, wait_until
 from tests.lizmap.conftest import Query, Start
 from tests.lizmap.lizmap import ADMIN_PASSWORD, SETTINGS, STATE, Lizmap, other_version
 
@@ -53,7 +53,7 @@ def is_filled(server: Lizmap) -> bool:
 
 def ended(server: Lizmap) -> str:
     """Wait until the container has ended because it could not be set up; give its log."""
-    assert server.container.wait(timeout=120)["StatusCode"] == 1
+    assert server.container.wait(timeout=2 * START_SECONDS)["StatusCode"] == 1
     return server.log()
 
 

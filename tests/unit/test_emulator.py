@@ -22,6 +22,8 @@ ENTRY = (
 def test_only_ssh_and_the_map_are_published_and_only_on_this_machine() -> None:
     ports = options.container_options(PI, "image", ALL_CAPABILITIES)["ports"]
     assert ports == {"22/tcp": ("127.0.0.1", 2222), "80/tcp": ("127.0.0.1", 8081)}
+    with_https = options.container_options(replace(PI, https_port=8443), "image", ALL_CAPABILITIES)["ports"]
+    assert with_https == {**ports, "443/tcp": ("127.0.0.1", 8443)}
 
 
 def test_a_capability_that_the_machine_lacks_is_not_asked_for() -> None:
@@ -41,13 +43,25 @@ def test_the_container_cannot_reach_the_machines_kernel_or_cgroups() -> None:
 
 @pytest.mark.parametrize(
     ("change", "option"),
-    [({"ssh_port": 2223}, "--ssh-port"), ({"map_port": 8082}, "--map-port"), ({"state_dir": "/else"}, "--state-dir")],
+    [
+        ({"ssh_port": 2223}, "--ssh-port"),
+        ({"map_port": 8082}, "--map-port"),
+        ({"https_port": 8443}, "--https-port"),
+        ({"state_dir": "/else"}, "--state-dir"),
+    ],
 )
 def test_an_existing_pi_is_not_started_with_other_options(change: dict[str, Any], option: str) -> None:
     existing = Existing(running=False, ports={"22/tcp": 2222, "80/tcp": 8081}, state_dir="/state")
     options.check_reuse(PI, existing)
     with pytest.raises(EmulatorError, match=option):
         options.check_reuse(replace(PI, **change), existing)
+
+
+def test_a_pi_with_https_is_not_started_without() -> None:
+    with_https = Existing(running=False, ports={**PI.ports, "443/tcp": 8443}, state_dir="/state")
+    options.check_reuse(replace(PI, https_port=8443), with_https)
+    with pytest.raises(EmulatorError, match="--https-port 8443, not absent"):
+        options.check_reuse(PI, with_https)
 
 
 @pytest.mark.parametrize("labels", [{}, {options.LABEL: "another"}])

@@ -13,6 +13,7 @@ import pytest
 from ansible.module_utils.poppyfield.qgis_project import describe, parse_project
 from ansible.module_utils.poppyfield.qgis_source import Kind, is_absolute, read_connection, read_source
 
+from demo.sample import make_lizmap_settings
 from tests.images.projects import RASTERS, VECTORS, Layer, qgs
 
 Run = Callable[..., dict[str, Any]]
@@ -105,10 +106,15 @@ def test_formats_that_the_map_server_draws_are_good(run_module: Run, tmp_path: P
     assert run_module("qgis_projects", repositories=[fields], qgis_server="3.40", web_client="none")["findings"] == []
 
 
-def test_the_demos_project_is_good(run_module: Run) -> None:
-    folder = Path(__file__).resolve().parents[2] / "demo" / "sample" / "projects" / "sample"
-    sample = {"repository": "sample", "folder": str(folder)}
-    assert run_module("qgis_projects", repositories=[sample], qgis_server="3.40", web_client="none")["findings"] == []
+@pytest.mark.parametrize("web_client", ["none", "archive"])
+def test_the_demos_project_is_good(run_module: Run, web_client: str) -> None:
+    sample = {"repository": "sample", "folder": str(make_lizmap_settings.PROJECT.parent)}
+    done = run_module("qgis_projects", repositories=[sample], qgis_server="3.40", web_client=web_client)
+    assert done["findings"] == []
+
+
+def test_the_demos_settings_for_lizmap_are_those_of_its_project() -> None:
+    assert make_lizmap_settings.SETTINGS.read_text("utf-8") == make_lizmap_settings.text()
 
 
 BAD = [

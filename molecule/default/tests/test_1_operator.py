@@ -10,13 +10,12 @@ import requests
 from PIL import Image
 from testinfra.host import Host
 
-from .conftest import MAP_URL, inspect, log_in, power_cut, sql
+from emulated_pi import MAP_URL, REQUEST_SECONDS, inspect, log_in, open_ports, power_cut, sql
 
 PROJECT_URL = f"{MAP_URL}/ows/sample/france/"
 FRANCE = "-680000,5020000,1150000,6680000"
 LAYERS = "countries,departments,rivers,towns,observations"
 CONTAINERS = ["websig-postgis", "websig-lizmap"]
-REQUEST_SECONDS = 120
 POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
 NOTE = "written before the power cut"
 
@@ -100,10 +99,7 @@ def test_the_database_lies_in_its_host_folder(pi: Host) -> None:
 
 
 def test_from_outside_only_ssh_and_the_map_can_be_reached(pi: Host) -> None:
-    listening = pi.check_output("ss -Hltn").splitlines()
-    addresses = [line.split()[3].rpartition(":") for line in listening]
-    open_ports = {port for address, _, port in addresses if not address.startswith(("127.", "[::1]"))}
-    assert open_ports == {"22", "80"}
+    assert open_ports(pi) == {"22", "80"}
     assert inspect(pi, "websig-postgis")["HostConfig"]["PortBindings"] in ({}, None)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from .conftest import ROOT, STATE, ansible_playbook
+from emulated_pi import ROOT, STATE, ansible_playbook
 
 SECRETS = "/etc/poppyfield/secrets"
 

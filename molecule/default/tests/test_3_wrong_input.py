@@ -9,7 +9,7 @@ from pathlib import Path
 
 from testinfra.host import Host
 
-from .conftest import ansible_playbook
+from emulated_pi import ansible_playbook
 
 
 def refuse(pi: Host, *arguments: str) -> str:
@@ -131,8 +131,9 @@ def test_a_port_that_another_program_has(pi: Host) -> None:
     listens = "timeout 60 sh -c 'until ss -Hltn | grep -q :8099; do sleep 1; done'"
     with undone(pi, f"{server} && {listens}", "systemctl stop poppyfield-test-port"):
         said = refuse(pi, "-e", extra(lizmap_port=8099))
-    assert "lizmap_port" in said
-    assert "8099" in said
+        said_of_https = refuse(pi, "-e", extra(lizmap_tls="self_signed", lizmap_https_port=8099))
+    assert "TCP port 8099 (lizmap_port) is taken" in said
+    assert "TCP port 8099 (lizmap_https_port) is taken" in said_of_https
 
 
 def test_a_folder_of_projects_that_is_not_there(pi: Host) -> None:

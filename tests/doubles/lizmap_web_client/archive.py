@@ -1,5 +1,7 @@
 """Packs the stand-ins for Lizmap Web Client and its plugin lizmap_server as releases are packed: always the same bytes.
 
+`python -m tests.doubles.lizmap_web_client.archive FOLDER` prints the variables of the roles that name them.
+
 Their versions are such as 3.9.0-double.2 and 2.13.1-double: new enough for every check, but with a word that no release
 has. They sort before each release of 3.9, so that Lizmap itself, put in their place, is an upgrade. Of Lizmap there are
 two, 1 and 2; the second has another table and another setting, which it needs, and makes when it is an upgrade.
@@ -8,7 +10,9 @@ two, 1 and 2; the second has another table and another setting, which it needs, 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -63,3 +67,7 @@ def _with_versions(file: Path, versions: dict[str, str]) -> str | bytes:
         text, found = re.subn(rf"(?m)^(\s*){pattern}", rf"\g<1>\g<2>{versions[version]}", text)
         assert found == 1, (file, pattern)
     return text
+
+
+if __name__ == "__main__":
+    print(json.dumps(variables(Path(sys.argv[1])), indent=2))

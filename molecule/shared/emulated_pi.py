@@ -1,0 +1,92 @@
+"""The emulated Pi as an operator reaches it: over SSH, through the map's address, and by its power plug."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = Path(os.environ.get("POPPYFIELD_STATE_FOLDER", ROOT / "build" / "demo"))
+PI_NAME = os.environ.get("POPPYFIELD_PI_NAME", "poppyfield-demo")
+SSH_PORT = os.environ.get("POPPYFIELD_SSH_PORT", "2222")
+MAP_PORT = os.environ.get("POPPYFIELD_MAP_PORT", "8081")
+HTTPS_PORT = os.environ.get("POPPYFIELD_HTTPS_PORT", "")
+MAP_URL = f"http://127.0.0.1:{MAP_PORT}"
+INVENTORY = ROOT / "inventory" / "demo"
+REQUEST_SECONDS = 120
+
+
+def emulator(*arguments: str) -> None:
+    """Run a command of the emulator."""
+    subprocess.run([sys.executable, str(ROOT / "emulator" / "pi.py"), *arguments], check=True)
+
+
+def power_cut() -> None:
+    """Cut the Pi's power, and give it back."""
+    emulator("kill", "--name", PI_NAME)
+    emulator("power-on", "--name", PI_NAME)
+
+
+def log_in() -> Host:
+    """Return the Pi, reached over SSH with the key and the host key that the emulator made."""
+    options = (
+        f"-o UserKnownHostsFile={STATE}/known_hosts -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes "
+        f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={STATE}/ssh-%p"
+    )
+    return testinfra.get_host(
+        f"ssh://pi@127.0.0.1:{SSH_PORT}", ssh_identity_file=f"{STATE}/id_ed25519", ssh_extra_args=options, sudo=True
+    )
+
+
+@pytest.fixture(scope="session")
+def pi() -> Host:
+    """Return the Pi."""
+    return log_in()
+
+
+def sql(pi: Host, statement: str, database: str = "gis") -> str:
+    """Run SQL as the superuser inside the database container; return the bare result."""
+    command = "docker exec -i websig-postgis psql -XAtq -v ON_ERROR_STOP=1 -d %s -c %s"
+    return str(pi.check_output(command, database, statement))
+
+
+def inspect(pi: Host, container: str) -> dict[str, Any]:
+    """Return what Docker says of a container."""
+    found: dict[str, Any] = json.loads(pi.check_output("docker inspect %s", container))[0]
+    return found
+
+
+def open_ports(pi: Host) -> set[str]:
+    """Return the TCP ports on which something listens that can be reached from outside."""
+    addresses = [line.split()[3].rpartition(":") for line in pi.check_output("ss -Hltn").splitlines()]
+    return {port for address, _, port in addresses if not address.startswith(("127.", "[::1]"))}
+
+
+def ansible_playbook(
+    *arguments: str,
+    playbook: str = "site.yml",
+    inventories: Sequence[Path] = (INVENTORY,),
+    environment: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on the Pi with more arguments, as an operator would."""
+    command = [str(Path(sys.executable).parent / "ansible-playbook")]
+    for inventory in inventories:
+        command += ["--inventory", str(inventory)]
+    ours = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_LOG_PATH": ""}
+    return subprocess.run(
+        [*command, str(ROOT / playbook), *arguments],
+        env={**os.environ, **ours, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
