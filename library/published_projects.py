@@ -210,7 +210,7 @@ def converge(params: Json, *, check_mode: bool) -> Json:
     before, after = before_and_after(wanted, found, difference)
     result = _result(difference, before, after)
     if params["_step"] == "publish":
-        return result | {"checked": _publish(folder, wanted, params)}
+        return result | {"checked": _publish(folder, wanted, params, is_new=not found)}
     needed = missing(wanted, difference, folder.arrived())
     if problem := too_little_room(needed, folder.free_bytes()):
         raise FolderError(problem)
@@ -223,7 +223,7 @@ def converge(params: Json, *, check_mode: bool) -> Json:
     return result | {"_missing": needed}
 
 
-def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json) -> list[str]:
+def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json, *, is_new: bool) -> list[str]:
     checked: list[str] = []
     server = ProjectServer(Engine.connect(), params["container"], params["check_timeout"])
 
@@ -233,7 +233,8 @@ def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json) -> 
 
     with folder.locked():
         folder.publish(wanted, prune=params["prune"], check=check, swapped=server.refresh)
-    server.know(params["repository"])
+    if is_new:
+        server.know(params["repository"])
     return checked
 
 

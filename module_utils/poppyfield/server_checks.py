@@ -76,13 +76,17 @@ for ((look = 0; look < 300; look++)); do
 done
 """
 )
-# QGIS Server learns the folders of its catalogue when it starts.
+# QGIS Server learns the folders of its catalogue when it starts, and a worker watches those that were there then.
 KNOW_REPOSITORY = (
     FIND_WORKER
     + r"""
 folders=$(tr '\0' '\n' < "$WORKER/environ" | sed -n 's/^QGIS_SERVER_LANDING_PAGE_PROJECTS_DIRECTORIES=//p')
-[[ "||$folders||" == *"||/srv/projects/$1||"* ]] || s6-svc -r /run/service/qgis-server
+if [[ "||$folders||" != *"||/srv/projects/$1||"* ]]; then
+    s6-svc -r /run/service/qgis-server
+    exit
+fi
 """
+    + REFRESH
 )
 WMS = "{http://www.opengis.net/wms}"
 PART_OF_EXTENT = 0.001
