@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ import requests
 from PIL import Image
 from testinfra.host import Host
 
-from emulated_pi import MAP_URL, REQUEST_SECONDS, inspect, log_in, open_ports, power_cut, sql
+from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, inspect, log_in, open_ports, power_cut, sql
 
 PROJECT_URL = f"{MAP_URL}/ows/sample/france/"
 FRANCE = "-680000,5020000,1150000,6680000"
@@ -162,3 +163,9 @@ def test_a_page_for_the_browser_lists_the_project(pi: Host) -> None:
 def test_nobody_can_choose_another_project_file(pi: Host, name: str) -> None:
     parameters = {"SERVICE": "WMS", "REQUEST": "GetCapabilities", name: "/srv/projects/sample/france.qgs"}
     assert requests.get(PROJECT_URL, params=parameters, timeout=REQUEST_SECONDS).status_code == 403
+
+
+def test_the_second_image_came_without_the_layers_of_the_first() -> None:
+    said = (STATE / "ansible.log").read_text("utf-8")
+    assert re.search(r"Uploading poppyfield-postgis\S+ \(\d+ MB\) to demo-pi", said)
+    assert re.search(r"Uploading poppyfield-lizmap\S+ \(\d+ MB of \d+ MB; it has the rest already\) to demo-pi", said)
