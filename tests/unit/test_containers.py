@@ -775,7 +775,9 @@ def test_where_nothing_is_replaced_nothing_is_kept(host: FakeDocker) -> None:
 def test_one_that_is_kept_comes_back_when_the_one_in_place_is_ill_and_its_successor_bad(host: FakeDocker) -> None:
     converge(host)
     converge(host, WANT_NEW, keep_previous=True)
-    host.named(NAME)["State"]["Health"]["Status"] = "unhealthy"
+    host.behaviours[NEW] = Behaviour(looks_until_healthy=-1)
+    while host.inspect_container(NAME)["State"]["Health"]["Status"] != "unhealthy":
+        pass
     host.add_image(THIRD, "3", Behaviour(ends_with=1))
     with pytest.raises(ApplyError, match="put back and serves again"):
         converge(host, changed(image=THIRD), keep_previous=True)
