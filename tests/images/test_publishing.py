@@ -150,26 +150,26 @@ def test_nobody_is_served_a_repository_that_is_published_no_more(
     server, folder = pi
 
     def catalogue() -> set[str]:
-        return {project["id"] for project in server.get("/index.json").json()["projects"]}
+        return {f"/project/{project['id']}/" for project in server.get("/index.json").json()["projects"]}
 
     def served(address: str) -> bool:
-        return server.get(f"/ows/{address}/?SERVICE=WMS&REQUEST=GetCapabilities").ok
+        return server.get(f"{address}?SERVICE=WMS&REQUEST=GetCapabilities").ok
 
     publish(meadow())
     publish(meadow(), repository="past")
     server.wait_until_healthy()
     before = catalogue()
-    assert served("past/map") and all(map(served, before))
+    assert served("/ows/past/map/") and all(map(served, before))
     whose = {"projects_folder": str(folder), "container": server.container.name}
     done = ansible("withdrawn_repositories", published=["known"], prune=prune, **whose)
     assert done["withdrawn"] == ["past"], done
     (gone,) = before - catalogue()
     # Each worker had it in its memory.
-    assert not any(served(address) for address in (gone, "past/map") for _ in range(8))
-    assert served("known/map")
+    assert not any(served(address) for address in (gone, "/ows/past/map/") for _ in range(8))
+    assert served("/ows/known/map/")
     assert (folder / "past" / "map.qgs").exists() is not prune
     assert publish(meadow(), repository="past")["changed"]
-    assert served("past/map") and served(gone)
+    assert served("/ows/past/map/") and served(gone)
 
 
 def database_table(name: str, **changes: str) -> Layer:
