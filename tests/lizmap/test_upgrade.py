@@ -247,11 +247,11 @@ def version_of(image: str) -> str:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Give a digest of every file below a folder."""
+    """Give a digest of every file of a state, its logs apart: the version before goes on writing them."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.suffix != ".log"
     }
 
 
