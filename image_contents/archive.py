@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from module_utils.poppyfield.partial_archive import content
+
 Json = dict[str, Any]
 
 UNPACKERS = {".zst": "zstd", ".gz": "gzip"}
@@ -122,14 +124,6 @@ def unpacked(archive: Path) -> Iterator[IO[bytes]]:
             raise OSError(done.stderr.decode("utf-8", "replace").strip())
         plain.seek(0)
         yield plain
-
-
-def content(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    """Give a member's content; raise KeyError when it has none."""
-    found = tar.extractfile(name)
-    if found is None:
-        raise KeyError(name)
-    return found
 
 
 def _add_layer(stream: IO[bytes], files: Files) -> int:

@@ -14,8 +14,9 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from image_contents.archive import OPAQUE, WHITEOUT, Json, content, unpacked
+from image_contents.archive import OPAQUE, WHITEOUT, Json, unpacked
 from image_contents.builds import Builds, Ways
+from module_utils.poppyfield.partial_archive import content
 
 EXPECTED: Mapping[str, str] = {}
 """Pattern of paths -> why they may differ."""

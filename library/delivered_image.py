@@ -123,9 +123,6 @@ def converge(engine: Engine, params: dict[str, Any], *, look_only: bool) -> dict
         raise EngineError(f"The image {reference} was not made by Poppyfield, so it is left alone.")
     differs = (not has_it) if wanted else found is not None
     pruned: list[str] = []
-    known: dict[str, Any] = {}
-    if differs and wanted and look_only:
-        known = {"layers": engine.layers_for_loading()}
     if differs and not look_only:
         if wanted:
             pruned = _deliver(engine, params)
@@ -133,7 +130,9 @@ def converge(engine: Engine, params: dict[str, Any], *, look_only: bool) -> dict
             raise EngineError(f"The image {reference} is in use by a container, so it cannot be removed.")
         found = engine.image(reference)
     result = _result(params, present=has_it, changed=differs, image_id=(found or {}).get("Id", ""), pruned=pruned)
-    return {**result, **known}
+    if differs and wanted and look_only:
+        result["layers"] = engine.layers_for_loading()
+    return result
 
 
 def _deliver(engine: Engine, params: dict[str, Any]) -> list[str]:

@@ -75,7 +75,7 @@ def _read(archive: Path) -> Contents:
             if member.issym():
                 linked.add(os.path.normpath(f"{os.path.dirname(member.name)}/{member.linkname}"))  # noqa: PTH120
             elif member.isreg() and member.size <= LARGEST_DOCUMENT:
-                documents[member.name] = _content(tar, member).read()
+                documents[member.name] = content(tar, member).read()
     manifest = json.loads(documents["manifest.json"])[0]
     layers = json.loads(documents[manifest["Config"]])["rootfs"]["diff_ids"]
     return Contents(tuple(layers), tuple(manifest["Layers"]), frozenset(linked))
@@ -85,7 +85,7 @@ def _copy(archive: Path, target: Path, left_out: frozenset[str]) -> None:
     with _members(archive) as tar, _packed(target) as stream, tarfile.open(fileobj=stream, mode="w|") as partial:
         for member in tar:
             if member.name not in left_out:
-                partial.addfile(member, _content(tar, member) if member.isreg() else None)
+                partial.addfile(member, content(tar, member) if member.isreg() else None)
 
 
 @contextmanager
@@ -98,10 +98,11 @@ def _members(archive: Path) -> Iterator[tarfile.TarFile]:
             pass
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+def content(tar: tarfile.TarFile, member: tarfile.TarInfo | str) -> IO[bytes]:
+    """Give a member's content; raise KeyError when it has none."""
     found = tar.extractfile(member)
     if found is None:
-        raise KeyError(member.name)
+        raise KeyError(str(member))
     return found
 
 
