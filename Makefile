@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-memory
+.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,9 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint unit engine page images lizmap molecule ## Everything that CI runs
+test: prepare-test lint unit engine page ## Everything that CI runs
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line images molecule-default
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
 
 prepare-test:
 	$(SUDO) python3 bootstrap/prepare.py test
@@ -60,8 +62,12 @@ lizmap: ## Lizmap's image and the modules for it, with a stand-in for the releas
 docs: ## Write docs/modules.md anew, from the modules' own documentation
 	$(TEST)/python docs/modules.py
 
-molecule: ## The production playbook on an emulated Pi, without and with Lizmap, looked at from outside
+molecule: molecule-default molecule-lizmap ## The production playbook on an emulated Pi, without and with Lizmap, looked at from outside
+
+molecule-default:
 	$(SUDO) bash tests/molecule default
+
+molecule-lizmap:
 	$(SUDO) bash tests/molecule lizmap
 
 bench-build: ## How long the images take to build: plain emulation, native tools, native (PROFILES="trixie bookworm")

@@ -90,7 +90,9 @@ class Builds:
         """Make the build tools of a way, from nothing."""
         archive = self._folder / "tools" / "rootfs.tar"
         command = [str(IMAGES / "tools" / "bootstrap"), self._profile, way.tools, way.architecture, str(archive)]
-        subprocess.run([*command, *self._mirror], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        made = subprocess.run([*command, *self._mirror], check=False, capture_output=True, text=True)
+        if made.returncode:
+            raise SystemExit(f"The tools for {way.architecture} can't be made. What was said last:\n{made.stderr[-1000:]}")
         self._build(self.reference(way, "tools"), PLATFORMS[way.tools], "tools", {}, "")
 
     def build(self, way: Way, subject: str, *, name: str = "") -> str:
