@@ -92,7 +92,8 @@ class Builds:
         command = [str(IMAGES / "tools" / "bootstrap"), self._profile, way.tools, way.architecture, str(archive)]
         made = subprocess.run([*command, *self._mirror], check=False, capture_output=True, text=True)
         if made.returncode:
-            raise SystemExit(f"The tools for {way.architecture} can't be made. What was said last:\n{made.stderr[-1000:]}")
+            said = made.stderr[-1000:]
+            raise SystemExit(f"The tools for {way.architecture} can't be made. What was said last:\n{said}")
         self._build(self.reference(way, "tools"), PLATFORMS[way.tools], "tools", {}, "")
 
     def build(self, way: Way, subject: str, *, name: str = "") -> str:

@@ -1,0 +1,27 @@
+"""The stages of the playbook, as Ansible itself lists them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tasks(*arguments: str) -> list[str]:
+    """Return the names of the tasks that a run would play, but for the checks of variables, which are always played."""
+    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi1,", "--list-tasks", *arguments]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    listed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    names = [line.partition("TAGS:")[0].strip() for line in listed.splitlines() if line.startswith(" " * 6)]
+    return [name for name in names if "Validating arguments" not in name]
+
+
+@pytest.mark.parametrize("stage", ["preflight", "build", "provision", "deliver", "deploy", "verify"])
+def test_a_stage_named_by_its_tag_plays_what_its_playbook_plays(stage: str) -> None:
+    played = tasks("site.yml", "--tags", stage)
+    assert played == tasks(f"playbooks/{stage}.yml")
