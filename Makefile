@@ -20,6 +20,7 @@ demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
 test: prepare-test lint unit engine page ## Everything that CI runs
+	@echo 'Two at a time from here, some ten minutes each; what they print comes when they end.'
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line images molecule-default
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
 

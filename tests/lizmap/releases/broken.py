@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from module_utils.poppyfield.containers import read_meminfo, total_memory
+from tests.images.map_server import EMULATED
 from tests.images.projects import Layer
 from tests.lizmap.releases.pi import Pi, free_port, trees, write_certificate, write_project
 
@@ -127,7 +128,7 @@ def newer_state(pi: Pi) -> Iterator[Variables]:
 def little_memory(_: Pi) -> Iterator[Variables]:
     """Leave too little memory for one worker."""
     share = 48 * 1024 * 1024 / total_memory(read_meminfo())
-    yield {"lizmap_memory_limit_share": share, "lizmap_healthy_timeout": 30}
+    yield {"lizmap_memory_limit_share": share, "lizmap_healthy_timeout": 180 if EMULATED else 30}
 
 
 @contextmanager
@@ -170,7 +171,7 @@ def project(*layers: Layer) -> Fault:
 # All of them ---------------------------------------------------------------------------------------------------------
 
 NO_PLUGIN = "QGIS Server did not load its plugin lizmap_server"
-FEW_SECONDS: Variables = {"lizmap_healthy_timeout": 20}
+FEW_SECONDS: Variables = {"lizmap_healthy_timeout": 120 if EMULATED else 20}
 """For what Poppyfield waits for, as it might still become healthy."""
 BROKEN = (
     # Images

@@ -28,8 +28,9 @@ from cryptography.x509.oid import NameOID
 from PIL import Image
 
 from module_utils.poppyfield.engine import BuildRequest, DockerCommand
-from tests.images import projects
-from tests.images.map_server import PASSWORD, PREFIX, wait_until
+from module_utils.poppyfield.requirements import PLATFORMS
+from tests.images import building, projects
+from tests.images.map_server import ENVIRONMENT, PASSWORD, PREFIX, wait_until
 from tests.images.projects import GRASS, POPPY, Layer
 from tests.lizmap.lizmap import configuration
 
@@ -189,7 +190,7 @@ class Pi:
         reference = f"{NAME}:{target}"
         command = DockerCommand.find()
         if command.image(reference) is None:
-            platform, arguments = command.engine_platform(), {"IMAGE": self.base}
+            platform, arguments = PLATFORMS[building.architecture()], {"IMAGE": self.base, **ENVIRONMENT}
             command.build(
                 BuildRequest(reference, platform, HERE, HERE / "Dockerfile", {}, arguments, target), lambda _: None
             )
