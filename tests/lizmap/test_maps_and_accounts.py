@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.images import projects
-from tests.images.map_server import wait_until
+from tests.images.map_server import map_server, wait_until
 from tests.images.projects import POPPY, WHITE
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, ADMIN_PASSWORD, STATE, Lizmap, image_of, lizmap
 
+DOUBLES = Path(__file__).resolve().parents[1] / "doubles"
 WWW = "/usr/share/lizmap/lizmap/www"
 IN_THE_MEADOW, BESIDE_IT = (50, 50), (150, 50)
 
@@ -175,6 +176,13 @@ def test_a_database_that_does_not_answer_is_waited_for_but_one_that_refuses_is_n
         with lizmap(lizmap_image, tmp_path, network, environment=environment) as server:
             said = wait_until(lambda: "database" in (told := server.run("healthcheck"))[1] and told, "it is asked")
             assert (said[0], part in said[1]) == (code, True), said
+
+
+def test_a_status_without_a_reason_is_as_good(lizmap_image: str, tmp_path: Path) -> None:
+    volumes = [f"{DOUBLES}/terse_front.py:/double.py:ro"]
+    with map_server(lizmap_image, tmp_path, entrypoint=["python3", "/double.py"], volumes=volumes) as server:
+        wait_until(lambda: "did not answer" not in server.run("healthcheck")[1], "the double answers", server.log)
+        assert server.run("healthcheck") == (0, "")
 
 
 def test_a_page_of_lizmap_is_asked_for_once_after_each_start(server: Lizmap) -> None:
