@@ -22,11 +22,11 @@ import yaml
 
 from module_utils.poppyfield.engine import BuildRequest, DockerCommand
 from module_utils.poppyfield.images import EMULATED_CPUS
+from module_utils.poppyfield.requirements import PLATFORMS
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 REPOSITORY = f"poppyfield-trial-{os.getpid()}"
 """Of this process: another one may build at the same time."""
-PLATFORMS = {"arm64": "linux/arm64", "armhf": "linux/arm/v7", "amd64": "linux/amd64"}
 PROFILES = IMAGES.parent / "roles" / "arm_images" / "vars" / "main.yml"
 # Image -> its context and target. The last has what Lizmap needs; Lizmap's own archive is no part of it.
 SUBJECTS = {

@@ -22,6 +22,7 @@ PUT_BACK = "The old container was put back and serves again."
 AS_IT_WAS = "The map server was not replaced by this run, so it is as it was."
 
 Variables = dict[str, Any]
+SLOWER = 6 if EMULATED else 1
 Fault = Callable[[Pi], AbstractContextManager[Variables]]
 
 
@@ -128,7 +129,7 @@ def newer_state(pi: Pi) -> Iterator[Variables]:
 def little_memory(_: Pi) -> Iterator[Variables]:
     """Leave too little memory for one worker."""
     share = 48 * 1024 * 1024 / total_memory(read_meminfo())
-    yield {"lizmap_memory_limit_share": share, "lizmap_healthy_timeout": 180 if EMULATED else 30}
+    yield {"lizmap_memory_limit_share": share, "lizmap_healthy_timeout": 30 * SLOWER}
 
 
 @contextmanager
@@ -171,7 +172,7 @@ def project(*layers: Layer) -> Fault:
 # All of them ---------------------------------------------------------------------------------------------------------
 
 NO_PLUGIN = "QGIS Server did not load its plugin lizmap_server"
-FEW_SECONDS: Variables = {"lizmap_healthy_timeout": 120 if EMULATED else 20}
+FEW_SECONDS: Variables = {"lizmap_healthy_timeout": 20 * SLOWER}
 """For what Poppyfield waits for, as it might still become healthy."""
 BROKEN = (
     # Images
