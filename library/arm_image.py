@@ -112,7 +112,7 @@ options:
   keep:
     description:
       - How many versions and archives of this image to keep, the present one included.
-      - Older ones that this module made are removed after a build.
+      - After a build the others that this module made are removed, those first that were asked for longest ago.
     type: int
     default: 2
   log_file:
@@ -355,6 +355,9 @@ class ArmImage:
                 self.reasons.append(f"force: {reference}" if before else f"image {reference}: absent -> present")
                 if not self.check_mode:
                     self._build(reference, inputs)
+            elif not self.check_mode:
+                # Whichever version was used last is the newest to _prune_old, for another fleet of this builder, too.
+                self.docker.tag_again(reference)
         archive = self._archive(reference, inputs.digest, fresh=must_build)
         stands_in = base_missing or bool(inputs.missing)
         if must_build and not stands_in:
@@ -524,6 +527,8 @@ class ArmImage:
         paths: list[Path] = [self.folder / self.name.archive(digest, suffix) for suffix in suffixes]
         existing: Path | None = next((path for path in paths if path.exists()), None)
         if existing and not fresh:
+            if not self.check_mode and os.access(existing, os.W_OK):
+                existing.touch()
             return existing
         path = paths[0] if chosen != "auto" or shutil.which("zstd") else paths[-1]
         self.reasons.append(f"archive {path.name}: {'old' if existing else 'absent'} -> present")

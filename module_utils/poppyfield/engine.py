@@ -446,6 +446,10 @@ class DockerCommand:
         finally:
             partial.unlink(missing_ok=True)
 
+    def tag_again(self, reference: str) -> None:
+        """Give an image the tag that it has, so that the engine notes the time."""
+        self._do(f"tag {reference}", ["tag", reference, reference])
+
     def is_in_use(self, reference: str) -> bool:
         """Tell whether a container, running or not, keeps an image from being removed with its last tag."""
         image = self.image(reference)

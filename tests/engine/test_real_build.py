@@ -123,9 +123,11 @@ def test_content_decides_whether_it_is_built(
     third = build(**given)
     assert third["changed"]
     assert tags(docker) == {first["image"], third["image"]}
+    (context / "words").write_text("one\n")
+    assert not build(**given)["changed"]
     (context / "words").write_text("three\n")
     fourth = build(**given)
-    assert fourth["pruned"] == [first["image"], first["archive"]]
+    assert fourth["pruned"] == [third["image"], third["archive"]]  # the one that was asked for longest ago
 
 
 def test_a_step_that_fails_is_named_with_its_last_lines(build: Build, context: Path, tmp_path: Path) -> None:
