@@ -4,7 +4,8 @@
 - assisted: as the product builds, with the machine's own tools;
 - native: the same Dockerfiles for the machine's own architecture.
 
-Each is built from its first step, without Docker's cache of layers, upon the base of its own way.
+Each is built from its first step, without Docker's cache of layers but with that of the packages, upon the base of its
+own way.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import yaml
 
@@ -105,6 +107,8 @@ class Builds:
             "TOOLS_IMAGE": self.reference(way, "tools"),
             "TOOLS_PLATFORM": PLATFORMS[way.tools],
             "BASE_IMAGE": self.reference(way, "base"),
+            # Each build is another one to Docker's cache of layers, which --no-cache would leave without the packages.
+            "PACKAGES_AS_OF": uuid4().hex,
         }
         if cpu := EMULATED_CPUS.get(PLATFORMS[way.architecture]):
             arguments["QEMU_CPU"] = cpu
@@ -140,9 +144,7 @@ class Builds:
         folder = self._folder / context
         # Without its name it would stay for ever.
         self._docker.remove_image(reference)
-        request = BuildRequest(
-            reference, platform, folder, folder / "Dockerfile", {}, arguments, target=target, no_cache=True
-        )
+        request = BuildRequest(reference, platform, folder, folder / "Dockerfile", {}, arguments, target=target)
         self._docker.build(request, lambda _: None)
 
 
