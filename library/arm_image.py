@@ -527,8 +527,9 @@ class ArmImage:
         paths: list[Path] = [self.folder / self.name.archive(digest, suffix) for suffix in suffixes]
         existing: Path | None = next((path for path in paths if path.exists()), None)
         if existing and not fresh:
-            if not self.check_mode and os.access(existing, os.W_OK):
-                existing.touch()
+            if not self.check_mode:
+                with contextlib.suppress(OSError):  # somebody else's, or just removed by another run
+                    os.utime(existing)
             return existing
         path = paths[0] if chosen != "auto" or shutil.which("zstd") else paths[-1]
         self.reasons.append(f"archive {path.name}: {'old' if existing else 'absent'} -> present")
