@@ -107,9 +107,13 @@ def open_map(page: Page, address: str) -> None:
 
 
 def choose(page: Page, tool: str) -> None:
-    """Choose one of the map's tools, from the menu that is folded on a tablet."""
+    """Choose one of the map's tools, from the menu that is folded on a tablet, and wait until it is folded again.
+
+    While it moves it covers what is beside it; Playwright would scroll the map to get at that, as no person does.
+    """
     page.locator("#menuToggle").click()
     page.locator(f"#button-{tool}").click()
+    expect(page.locator("#mapmenu")).not_to_be_in_viewport()
 
 
 def draw_tree(page: Page) -> None:
