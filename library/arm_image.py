@@ -112,7 +112,7 @@ options:
   keep:
     description:
       - How many versions and archives of this image to keep, the present one included.
-      - After a build the others that this module made are removed, those first that were asked for longest ago.
+      - After a build the others that this module made are removed. Those stay that were asked for last.
     type: int
     default: 2
   log_file:

@@ -129,8 +129,8 @@ def is_platform(image: Json, platform: str) -> bool:
 def to_prune(name: ImageName, images: Iterable[Json], keep: int, current: str = "") -> list[str]:
     """Give the references of our own old versions, all but the newest; the current one always stays.
 
-    A version is as new as the time it was last tagged, which arm_image does anew whenever one is asked for: the
-    creation time of a fully cached build is an old one.
+    A version is as new as the time it was last tagged: the creation time of a fully cached build is an old one. On the
+    builder, arm_image tags it anew whenever it is asked for.
     """
     tagged = [
         ((image.get("Metadata") or {}).get("LastTagTime") or image.get("Created", ""), reference)
