@@ -29,6 +29,8 @@ ARCHITECTURES = (
 
 PLATFORMS = {architecture.debian: architecture.platform for architecture in ARCHITECTURES}
 """Docker's platform by Debian's name."""
+ENGINE_NAMES = {architecture.debian: architecture.engine for architecture in ARCHITECTURES}
+"""Docker Engine's name by Debian's."""
 DEBIAN_NAMES = {architecture.engine: architecture.debian for architecture in ARCHITECTURES}
 """Debian's name by that of Docker Engine."""
 

@@ -45,6 +45,8 @@ class Service:
     """The part of the host's memory that the container may use."""
     memory_share: float = 0.0
     """The part of the container's memory that its program is set up for, for one that is to be told."""
+    has_application: bool = False
+    """Whether its image holds an application that the inventory chooses, which its role hands over to the build."""
     keeps_previous: bool = False
     """Whether a container that was replaced may stay, stopped, until somebody outside has looked at the new one."""
 
@@ -90,6 +92,7 @@ LIZMAP = Service(
         PublishedPort("lizmap_https_port", 443, unless=("lizmap_tls", "none")),
     ),
     data_folders={"lizmap_folder": "/srv/poppyfield/lizmap"},
+    has_application=True,
     keeps_previous=True,
 )
 

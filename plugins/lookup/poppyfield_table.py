@@ -28,8 +28,8 @@ options:
       - V(services) has by name what there is to know of each container. V(container), V(image) (without a tag),
         V(context) (the folder of its build context in the project), V(role), V(network_alias), V(title),
         V(build_arguments) (by build argument the field of the profile), V(ports) (with V(variable), V(default) and
-        V(unless)), V(data_folders) (by variable the folder), V(memory_limit_share), V(memory_share) and
-        V(keeps_previous).
+        V(unless)), V(data_folders) (by variable the folder), V(memory_limit_share), V(memory_share),
+        V(has_application) and V(keeps_previous).
       - V(profiles) has by name V(architectures), V(postgresql), V(postgis), V(qgis_server), V(php), V(lizmap_from),
         V(lizmap_before) and V(lizmap_server).
       - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
