@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from module_utils.poppyfield.services import LIZMAP, SERVICES
+
 PROJECT = "sample/france"
-CONTAINERS = ("websig-postgis", "websig-lizmap")
 
 
 class ResultError(Exception):
@@ -52,11 +53,11 @@ def describe_map(root: Path, state: Path, url: str, web_client: str) -> dict[str
 def describe_images(ssh: Sequence[str]) -> dict[str, Any]:
     """Ask the Pi for its containers' architecture and images."""
     web_client = on_pi(
-        ssh, ["docker", "inspect", "--format", '{{index .Config.Labels "fr.poppyfield.web-client"}}', CONTAINERS[1]]
+        ssh, ["docker", "inspect", "--format", '{{index .Config.Labels "fr.poppyfield.web-client"}}', LIZMAP.container]
     )
     return {
-        "container_architecture": on_pi(ssh, ["docker", "exec", CONTAINERS[1], "uname", "-m"]),
-        "images": [image_of(ssh, name) for name in CONTAINERS],
+        "container_architecture": on_pi(ssh, ["docker", "exec", LIZMAP.container, "uname", "-m"]),
+        "images": [image_of(ssh, service.container) for service in SERVICES],
         "lizmap_web_client": web_client,
     }
 

@@ -20,20 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import yaml
-
+from module_utils.poppyfield import profiles
+from module_utils.poppyfield.architectures import PLATFORMS
 from module_utils.poppyfield.engine import BuildRequest, DockerCommand
 from module_utils.poppyfield.images import EMULATED_CPUS
-from module_utils.poppyfield.requirements import PLATFORMS
+from module_utils.poppyfield.services import SERVICES
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 REPOSITORY = f"poppyfield-trial-{os.getpid()}"
 """Of this process: another one may build at the same time."""
-PROFILES = IMAGES.parent / "roles" / "arm_images" / "vars" / "main.yml"
 # Image -> its context and target. The last has what Lizmap needs; Lizmap's own archive is no part of it.
 SUBJECTS = {
     "base": ("base", ""),
-    "postgis": ("postgis", ""),
+    **{service.name: (service.name, "") for service in SERVICES if not service.has_application},
     "lizmap, map page": ("lizmap", "map-page"),
     "lizmap, packages of Lizmap": ("lizmap", "packages-of-lizmap"),
 }
@@ -74,10 +73,10 @@ class Builds:
     def __init__(self, profile: str, folder: Path, mirror: str) -> None:
         self._profile = profile
         self._mirror = [mirror] if mirror else []
-        self._versions = yaml.safe_load(PROFILES.read_text(encoding="utf-8"))["__arm_images_profiles"][profile]
+        self._versions = profiles.table()[profile]
         self._docker = DockerCommand.find()
         self._folder = folder
-        for name in ("base", "postgis", "lizmap", "tools"):
+        for name in ("base", *(service.name for service in SERVICES), "tools"):
             ignore = shutil.ignore_patterns("dist", "node_modules", "rootfs.tar")
             shutil.copytree(IMAGES / name, folder / name, ignore=ignore)
         command = [str(IMAGES / "lizmap" / "bundle-map-page"), str(folder)]
@@ -102,8 +101,11 @@ class Builds:
         """Build an image, under another name if one is given; give its reference."""
         context, target = SUBJECTS[subject]
         arguments = {
-            "POSTGRESQL_VERSION": self._versions["postgresql"],
-            "PHP_VERSION": self._versions["php"],
+            **{
+                argument: self._versions[version]
+                for service in SERVICES
+                for argument, version in service.build_arguments.items()
+            },
             "TOOLS_IMAGE": self.reference(way, "tools"),
             "TOOLS_PLATFORM": PLATFORMS[way.tools],
             "BASE_IMAGE": self.reference(way, "base"),

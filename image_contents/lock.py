@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from image_contents.archive import RECORD, ArchiveError, read
+from module_utils.poppyfield.services import SERVICES
 
-ARCHIVE = re.compile(r"poppyfield-(?:postgis|lizmap)-(?P<prefix>.+)-[0-9a-f]+\.tar\..+")
+NAMES = "|".join(service.name for service in SERVICES)
+ARCHIVE = re.compile(rf"poppyfield-(?:{NAMES})-(?P<prefix>.+)-[0-9a-f]+\.tar\..+")
 
 
 def locks(archives: Iterable[Path]) -> dict[str, str]:

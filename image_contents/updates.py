@@ -16,9 +16,8 @@ from pathlib import Path
 
 from image_contents.archive import Image
 from image_contents.packages import Package, debian_packages
+from module_utils.poppyfield.architectures import DEBIAN_NAMES
 
-DEBIAN_ARCHITECTURES = {"arm": "armhf"}
-"""Debian's name, where it is not Docker's."""
 SECURITY = "-security"
 """How the suites of security updates end."""
 # A line of apt list: name/suite,suite version architecture [upgradable from: version]
@@ -60,7 +59,7 @@ def ask(image: Image) -> Answer:
     with tempfile.TemporaryDirectory(prefix="poppyfield-apt-") as folder:
         root = Path(folder)
         _lay_out(image, root)
-        options = _options(root, DEBIAN_ARCHITECTURES.get(image.architecture, image.architecture))
+        options = _options(root, DEBIAN_NAMES.get(image.architecture, image.architecture))
         _apt(["apt-get", *options, "--error-on=any", "update", "--quiet"])
         suites = _apt(["apt-get", *options, "indextargets", "--format", "$(SUITE)", "Created-By: Packages"])
         listing = _apt(["apt", *options, "list", "--upgradable"])

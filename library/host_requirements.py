@@ -68,10 +68,9 @@ options:
         type: str
         default: ""
   containers:
-    description: Containers that must be Poppyfield's own if they exist.
+    description: Containers that must be Poppyfield's own if they exist; unless it is given, those of all its services.
     type: list
     elements: str
-    default: [websig-postgis, websig-lizmap]
   networks:
     description: Docker networks that must be Poppyfield's own if they exist.
     type: list
@@ -180,9 +179,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import services
+from ansible.module_utils.poppyfield.architectures import PLATFORMS
+from ansible.module_utils.poppyfield.profiles import DEFAULT, NAMES, RELEASES
 from ansible.module_utils.poppyfield.requirements import (
-    PLATFORMS,
-    RELEASES,
     Disk,
     Facts,
     Listener,
@@ -200,8 +200,8 @@ from ansible.module_utils.poppyfield.spec import DIGEST, MANAGED
 MB = 1024 * 1024
 
 ARGUMENTS: dict[str, Any] = {
-    "profile": {"type": "str", "choices": ["trixie", "bookworm"], "default": "trixie"},
-    "architecture": {"type": "str", "choices": ["arm64", "armhf", "amd64"]},
+    "profile": {"type": "str", "choices": list(NAMES), "default": DEFAULT},
+    "architecture": {"type": "str", "choices": list(PLATFORMS)},
     "memory_mb": {"type": "int", "default": 900},
     "disk": {
         "type": "list",
@@ -223,8 +223,8 @@ ARGUMENTS: dict[str, Any] = {
             "variable": {"type": "str", "default": ""},
         },
     },
-    "containers": {"type": "list", "elements": "str", "default": ["websig-postgis", "websig-lizmap"]},
-    "networks": {"type": "list", "elements": "str", "default": ["poppyfield"]},
+    "containers": {"type": "list", "elements": "str"},
+    "networks": {"type": "list", "elements": "str", "default": [services.NETWORK]},
     "files": {
         "type": "list",
         "elements": "path",
@@ -348,6 +348,7 @@ def gather(params: dict[str, Any]) -> Facts:
     busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
     owners = published_ports(said_by(["docker", "ps", "--format", "{{.Names}}\t{{.Ports}}"])) if docker else {}
     ports = [need["port"] for need in params["ports"]]
+    containers = services.containers() if params["containers"] is None else params["containers"]
     return Facts(
         os_id=release.get("ID", ""),
         os_version_id=release.get("VERSION_ID", ""),
@@ -359,7 +360,7 @@ def gather(params: dict[str, Any]) -> Facts:
         clock_year=time.gmtime().tm_year,
         disks=tuple(Disk(need["path"], free_mb(need["path"])) for need in params["disk"]),
         listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
-        foreign_containers=foreign("container", params["containers"]) if docker else (),
+        foreign_containers=foreign("container", containers) if docker else (),
         foreign_networks=foreign("network", params["networks"]) if docker else (),
         memory_cgroup=memory_cgroup_enabled(text_of("/proc/cgroups"), text_of("/sys/fs/cgroup/cgroup.controllers")),
         model=text_of("/proc/device-tree/model"),

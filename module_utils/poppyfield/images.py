@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from . import architectures
 from .spec import DIGEST, MANAGED, RESOURCE, Json
 
 OCI = "org.opencontainers.image."
@@ -15,14 +16,11 @@ SBOM_SUFFIX = ".cdx.json"
 """CycloneDX's ending for a software bill of materials."""
 
 TAG_DIGITS = 12
-ARCHITECTURES = {"linux/arm64": "aarch64", "linux/arm/v7": "armv7l", "linux/amd64": "x86_64"}
+ARCHITECTURES = {known.platform: known.machine for known in architectures.ARCHITECTURES}
 """What `uname -m` says in a container of each platform."""
-ENGINE_ARCHITECTURES = {"linux/arm64": "arm64", "linux/arm/v7": "arm", "linux/amd64": "amd64"}
-
-
-EMULATED_CPUS = {"linux/arm64": "cortex-a72"}
-"""What QEMU should emulate: a Pi 4's processor, on which Debian runs faster than on QEMU's default."""
-
+ENGINE_ARCHITECTURES = {known.platform: known.engine for known in architectures.ARCHITECTURES}
+EMULATED_CPUS = {known.platform: known.emulated_cpu for known in architectures.ARCHITECTURES if known.emulated_cpu}
+"""What QEMU should emulate where its default is slow."""
 
 # What a base image hands on to an image that is built on it.
 _HANDED_ON = (

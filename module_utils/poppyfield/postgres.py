@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .architectures import ENGINE_NAMES
+
 MIB = 1024 * 1024
 LOADING_SUFFIX = "__loading"
 MAX_IDENTIFIER = 63
@@ -78,8 +80,6 @@ def server_command(settings: Mapping[str, str]) -> tuple[str, ...]:
 
 VERSION_LABEL = "fr.poppyfield.postgresql"
 """Label of an image that tells the major version of PostgreSQL in it."""
-DEBIAN_ARCHITECTURES = {"armhf": "arm"}
-"""Debian's names of architectures where Docker has another one."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def data_problem(folder: DataFolder, image: Mapping[str, Any]) -> str:
             f"{wanted}, which cannot read it. Nothing was changed. Use an image of PostgreSQL {folder.version} again "
             f"(another arm_images_profile), or dump the databases with it and load them into another data folder."
         )
-    made_on = DEBIAN_ARCHITECTURES.get(folder.architecture, folder.architecture)
+    made_on = ENGINE_NAMES.get(folder.architecture, folder.architecture)
     if made_on and image.get("Architecture") and made_on != image["Architecture"]:
         return (
             f"The data folder {folder.path} was made on {made_on}, but the image is for {image['Architecture']}: "

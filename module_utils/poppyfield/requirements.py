@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-PLATFORMS = {"arm64": "linux/arm64", "armhf": "linux/arm/v7", "amd64": "linux/amd64"}
+from .architectures import PLATFORMS
+from .profiles import PI_ARCHITECTURES, RELEASES
 
 DEBIAN_LIKE = ("debian", "raspbian")
-RELEASES = {"12": "bookworm", "13": "trixie"}
-PROFILE_ARCHITECTURES = {"trixie": ("arm64",), "bookworm": ("arm64", "armhf")}
 SUPPORTED = (
     "Supported are Raspberry Pi OS and Debian: trixie (13) 64-bit, bookworm (12) 64-bit, and bookworm 32-bit "
     "on a Raspberry Pi 2 or later."
@@ -96,8 +95,8 @@ def _operating_system(facts: Facts, wanted: Requirements) -> Iterable[str]:
     if facts.os_id not in DEBIAN_LIKE or facts.os_version_id not in RELEASES:
         name = facts.os_name or "an unknown system (no /etc/os-release)"
         yield f"The operating system is {name}. {SUPPORTED}"
-    if wanted.profile not in PROFILE_ARCHITECTURES:
-        known = ", ".join(PROFILE_ARCHITECTURES)
+    if wanted.profile not in PI_ARCHITECTURES:
+        known = ", ".join(PI_ARCHITECTURES)
         yield f"The image profile {wanted.profile!r} does not exist. There are: {known}."
 
 
@@ -116,7 +115,7 @@ def _architecture(facts: Facts, wanted: Requirements) -> Iterable[str]:
             "This is a 32-bit system of trixie, for which Debian has no PostGIS. Flash the 64-bit Raspberry Pi OS "
             "(trixie), or stay on 32-bit bookworm with the image profile bookworm."
         )
-    elif facts.architecture not in PROFILE_ARCHITECTURES.get(wanted.profile, (facts.architecture,)):
+    elif facts.architecture not in PI_ARCHITECTURES.get(wanted.profile, (facts.architecture,)):
         yield (
             f"The image profile {wanted.profile} has no images for {facts.architecture}. Set arm_images_profile to "
             f"bookworm, which then holds for the whole fleet, or flash the 64-bit Raspberry Pi OS."

@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from . import health, images
+from .architectures import PLATFORMS
 from .postgres import VERSION_LABEL
-from .requirements import PLATFORMS, parse_os_release
+from .requirements import parse_os_release
+from .services import SERVICES
 from .spec import IMAGE_DIGEST, RESOURCE, Json, is_ours
 
 MB = 1024 * 1024
 NANOSECOND = 1e-9
-RESOURCES = ("postgis", "lizmap")
 INACTIVE_CACHE = ("total_inactive_file", "inactive_file")
 """Cached files that the kernel gives up first: the names in cgroup v1 and v2. v1 has the second one too, without what
 the container's own cgroups hold."""
@@ -139,7 +140,7 @@ def decode_voltage_alarm(alarm: str) -> dict[str, bool | None] | None:
 
 def is_own_container(container: Json) -> bool:
     """Tell whether a container is one of ours. One that somebody else made of our image inherits the image's labels."""
-    return any(is_ours(container, resource) for resource in RESOURCES)
+    return any(is_ours(container, service.name) for service in SERVICES)
 
 
 def is_own_image(image: Json) -> bool:
@@ -312,7 +313,7 @@ def _system_words(host: Json, docker: Json) -> list[str]:
 
 def _containers_words(containers: Sequence[Json], docker: Json) -> list[str]:
     if docker["running"] and not containers:
-        return ["Neither the database nor the map server is installed."]
+        return [f"Neither {' nor '.join(service.title for service in SERVICES)} is installed."]
     return [_container_words(container) for container in containers]
 
 

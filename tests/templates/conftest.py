@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
+lookup_loader.add_directory(str(ROOT / "plugins" / "lookup"))
 
 
 def trusted(value: Any) -> Any:

@@ -7,19 +7,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from module_utils.poppyfield.requirements import PROFILE_ARCHITECTURES
+from module_utils.poppyfield import profiles
+from module_utils.poppyfield.services import SERVICES
 from tests.doubles.archives import archive, lizmap_files, plugin_files
 
 ROOT = Path(__file__).resolve().parents[2]
 Render = Callable[..., Any]
 Play = Callable[..., dict[str, str]]
-PROFILES = yaml.safe_load((ROOT / "roles/arm_images/vars/main.yml").read_text())["__arm_images_profiles"]
+PROFILES = profiles.table()
 ROLE = {"role_path": str(ROOT / "roles" / "arm_images")}
 
 
@@ -29,12 +30,8 @@ def play(tmp_path: Path) -> Play:
 
     def run(tasks: list[dict[str, Any]], hosts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-        inventory = {
-            "pis": {"hosts": {name: {**local, **given} for name, given in hosts.items()}},
-            "builders": {"hosts": {"builder": local}},
-        }
-        variables = [f"{ROOT}/roles/arm_images/vars/main.yml"]
-        plays = [{"hosts": "pis", "gather_facts": False, "vars_files": variables, "tasks": tasks}]
+        inventory = {"pis": {"hosts": {name: {**local, **given} for name, given in hosts.items()}}}
+        plays = [{"hosts": "pis", "gather_facts": False, "tasks": tasks}]
         (tmp_path / "hosts.yml").write_text(json.dumps(inventory))
         (tmp_path / "play.yml").write_text(json.dumps(plays))
         command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "hosts.yml")]
@@ -50,32 +47,35 @@ def play(tmp_path: Path) -> Play:
     return run
 
 
+# The facts of the first look, as far as the role reads them.
+LOOK: dict[str, Any] = {
+    "ansible.builtin.set_fact": {
+        "poppyfield_pi": {"architecture": "{{ architecture }}", "images": "{{ images_there | default({}) }}"},
+        "cacheable": True,
+    }
+}
+BUILD = [LOOK, {"ansible.builtin.include_role": {"name": "arm_images"}}]
+
+
 def preflight(role: str) -> list[dict[str, Any]]:
     return [{"ansible.builtin.include_role": {"name": role, "tasks_from": "preflight.yml"}}]
 
 
-def test_the_profiles_are_for_the_architectures_that_hosts_are_admitted_with() -> None:
-    for_pis = {name: tuple(sorted({*has["architectures"]} - {"amd64"})) for name, has in PROFILES.items()}
-    assert for_pis == PROFILE_ARCHITECTURES
-    options = yaml.safe_load((ROOT / "roles/arm_images/meta/argument_specs.yml").read_text())
-    assert options["argument_specs"]["main"]["options"]["arm_images_profile"]["choices"] == list(PROFILES)
-
-
-def test_a_build_by_hand_has_the_versions_of_the_default_profile() -> None:
-    for image, argument, version in (("postgis", "POSTGRESQL_VERSION", "postgresql"), ("lizmap", "PHP_VERSION", "php")):
-        dockerfile = (ROOT / "images" / image / "Dockerfile").read_text()
-        assert f"ARG {argument}={PROFILES['trixie'][version]}\n" in dockerfile
+@pytest.mark.parametrize("profile", ["trixie", "bookworm"])
+def test_the_build_follows_the_variables_of_the_fleet(render: Render, profile: str) -> None:
+    chosen = {"arm_images_profile": profile, "arm_images_base_image": "example/base:1"}
+    given = {**ROLE, **chosen, "arm_images_cache_folder": "/own", "__arm_images_architecture": "arm64"}
+    said = render("arm_images", "{{ __arm_images_tag_prefix }} {{ __arm_images_base_reference }}", **given)
+    assert said == f"{profile}-arm64 example/base:1"
+    assert render("arm_images", "{{ __arm_images_log }}", **given) == "/own/build.log"
 
 
 @pytest.mark.parametrize("profile", ["trixie", "bookworm"])
-def test_the_builder_builds_what_the_pis_say_and_not_its_own_default(render: Render, profile: str) -> None:
-    chosen = {"profile": profile, "base_image": "example/base:1", "pull": True, "cache_folder": "/theirs"}
-    fleet = {"groups": {"pis": ["pi"]}, "hostvars": {"pi": {"__arm_images_chosen": chosen}}}
-    given = {**ROLE, **fleet, "arm_images_cache_folder": "/own", "__arm_images_architecture": "arm64"}
-    said = render("arm_images", "{{ __arm_images_tag_prefix }} {{ __arm_images_base_reference }}", **given)
-    assert said == f"{profile}-arm64 example/base:1"
-    assert render("arm_images", "{{ __arm_images_log }}", **given) == "/theirs/build.log"
-    assert render("arm_images", "{{ __arm_images_profile.php }}", **given) == PROFILES[profile]["php"]
+def test_each_service_is_built_with_its_versions_of_the_profile(render: Render, profile: str) -> None:
+    for service in SERVICES:
+        given = {**ROLE, "arm_images_profile": profile, "__arm_images_service": asdict(service)}
+        arguments = render("arm_images", "{{ __arm_images_versions }}", **given)
+        assert arguments == {name: PROFILES[profile][version] for name, version in service.build_arguments.items()}
 
 
 NEEDED = dict.fromkeys(("3.8", "3.9", "3.1", "4.0"), "2.13.0") | {"3.7": "2.12.0"}
@@ -145,16 +145,136 @@ def test_an_archive_that_holds_something_else_is_named_with_its_variable(play: P
     assert message.startswith(f'"Nothing was changed. lizmap_server_extra_plugins: {tmp_path}/x.zip is not what')
 
 
-def test_one_fleet_has_one_profile(play: Play) -> None:
-    same = {"old": {"arm_images_profile": "bookworm"}, "new": {"arm_images_profile": "bookworm"}}
-    assert play(preflight("arm_images"), same) == {}
-    said = play(preflight("arm_images"), {**same, "new": {}})
-    assert set(said) == {"old", "new"}
-    assert "must be the same for every Pi" in said["new"]
-    assert "the profile bookworm serves all" in said["new"]
-
-
 def test_an_architecture_that_the_profile_has_no_packages_for_is_not_built(play: Play) -> None:
-    wanted = {"arm_images_architectures": ["armhf"], "arm_images_profile": "trixie"}
-    said = play([{"ansible.builtin.include_role": {"name": "arm_images"}}], {"pi": wanted})
+    said = play(BUILD, {"pi": {"architecture": "armhf", "arm_images_profile": "trixie"}})
     assert "the profile trixie has no images for armhf" in said["pi"]
+
+
+def test_an_image_without_its_application_is_not_built(play: Play) -> None:
+    said = play(BUILD, {"pi": {"architecture": "arm64"}})
+    assert "arm_images_applications has none for lizmap: the playbook must hand it over" in said["pi"]
+
+
+# The images of a run -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs tasks on Pis in check mode, and gives a fact of each by its name."""
+
+    def run(
+        tasks: list[dict[str, Any]], pis: Mapping[str, Mapping[str, Any]], *options: str, fact: str = "arm_images_built"
+    ) -> dict[str, Any]:
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        # As an inventory may name the laptop: what it says of it is nothing that Ansible could use.
+        laptop = {"ansible_connection": "ssh", "ansible_python_interpreter": "/none", "ansible_host": "192.0.2.1"}
+        shared = {
+            "arm_images_cache_folder": str(tmp_path / "cache"),
+            "told": str(tmp_path / "told-{{ inventory_hostname }}"),
+        }
+        inventory = {
+            "pis": {"hosts": {name: {**local, **given} for name, given in pis.items()}, "vars": shared},
+            "ungrouped": {"hosts": {"localhost": laptop}},
+        }
+        tell = {
+            "ansible.builtin.copy": {"content": f"{{{{ {fact} | default({{}}) | to_json }}}}", "dest": "{{ told }}"},
+            "check_mode": False,
+        }
+        plays = [{"hosts": "pis", "gather_facts": False, "tasks": [LOOK, *tasks, tell]}]
+        (tmp_path / "hosts.yml").write_text(json.dumps(inventory))
+        (tmp_path / "play.yml").write_text(json.dumps(plays))
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "hosts.yml")]
+        command += ["--check", str(tmp_path / "play.yml"), *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {
+            "output": done.stdout,
+            **{path.name.removeprefix("told-"): json.loads(path.read_text()) for path in tmp_path.glob("told-*")},
+        }
+
+    return run
+
+
+APPLICATION = {"target": "map-page", "additions": {}, "labels": {"fr.poppyfield.version.x": "1"}}
+BUILD_ALL: list[dict[str, Any]] = [
+    {
+        "ansible.builtin.include_role": {"name": "arm_images"},
+        "vars": {"arm_images_applications": {"lizmap": APPLICATION}},
+    }
+]
+TWO_PIS = {
+    "old": {"architecture": "armhf", "arm_images_profile": "bookworm"},
+    "new": {"architecture": "arm64", "arm_images_profile": "bookworm"},
+}
+
+
+def test_every_pi_is_told_the_images_of_its_architecture_and_each_is_built_once(
+    fleet: Callable[..., dict[str, Any]],
+) -> None:
+    said = fleet(BUILD_ALL, {**TWO_PIS, "third": TWO_PIS["new"]})
+    for name, pi in {**TWO_PIS, "third": TWO_PIS["new"]}.items():
+        assert list(said[name]) == [service.name for service in SERVICES]
+        for service, built in said[name].items():
+            assert built["image"].startswith(
+                f"poppyfield/{service}:bookworm-{pi['architecture']}-{built['digest'][:12]}"
+            )
+            assert f"poppyfield-{service}-bookworm-{pi['architecture']}-" in built["archive"]
+    assert said["new"] == said["third"]
+    # Once for each architecture.
+    for service in SERVICES:
+        assert len(re.findall(rf"-> localhost[^\]]*\] => \(item={service.image}\)", said["output"])) == 2
+
+
+def test_a_limit_builds_only_what_the_pis_in_it_need(fleet: Callable[..., dict[str, Any]]) -> None:
+    said = fleet(BUILD_ALL, TWO_PIS, "--limit", "new")
+    assert set(said) == {"output", "new"}
+    assert "bookworm-arm64" in said["new"]["postgis"]["image"]
+    assert "armhf" not in said["output"]
+
+
+def test_only_what_the_first_look_did_not_find_is_delivered(render: Render) -> None:
+    built = {name: {"image": f"x/{name}:1", "digest": name, "archive": f"/{name}"} for name in ("a", "b", "c")}
+    there = {"x/a:1": "a", "x/b:1": "another"}
+    missing = "{{ __arm_images_missing | map(attribute='digest') }}"
+    for look, expected in (({"images": there}, ["b", "c"]), ({}, ["a", "b", "c"]), (None, ["a", "b", "c"])):
+        facts = {"ansible_facts": {} if look is None else {"poppyfield_pi": look}}
+        assert render("arm_images", missing, arm_images_built=built, **facts) == expected
+
+
+def test_a_stage_without_the_build_says_what_to_do(play: Play) -> None:
+    deliver = {"ansible.builtin.include_role": {"name": "arm_images", "tasks_from": "deliver.yml"}}
+    said = play([deliver], {"pi": {}})
+    assert "Nothing was delivered. Which images this Pi needs" in said["pi"]
+    assert "run ansible-playbook playbooks/deliver.yml" in said["pi"]
+
+
+# What the map server's image holds -----------------------------------------------------------------------------------
+
+APPLICATION_TASKS: list[dict[str, Any]] = [
+    {"ansible.builtin.include_role": {"name": "lizmap", "tasks_from": "application.yml"}}
+]
+
+
+def test_the_role_lizmap_tells_what_its_image_holds(fleet: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    plugin = {"source": str(archive(tmp_path / "x.zip", plugin_files("atlasprint", "3.4.4")))}
+    pi = {**with_lizmap(tmp_path, "3.9.9", lizmap_server_extra_plugins=[plugin]), "architecture": "arm64"}
+    said = fleet(APPLICATION_TASKS, {"one": pi, "two": pi}, fact="lizmap_application")
+    assert said["one"] == said["two"]
+    assert said["one"]["target"] == "lizmap"
+    assert said["one"]["labels"] == {
+        "fr.poppyfield.version.lizmap-web-client": "3.9.9",
+        "fr.poppyfield.version.lizmap_server": "2.15.3",
+        "fr.poppyfield.version.atlasprint": "3.4.4",
+    }
+    assert said["one"]["additions"] == {
+        "dist/lizmap-web-client.zip": pi["lizmap_archive"],
+        "dist/plugins/lizmap_server.zip": pi["lizmap_server_plugin"],
+        "dist/plugins/atlasprint.zip": plugin["source"],
+    }
+
+
+def test_without_lizmap_the_image_holds_the_map_page(fleet: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    pi = {"architecture": "arm64", "lizmap_web_client": "none"}
+    told = fleet(APPLICATION_TASKS, {"pi": pi}, fact="lizmap_application")["pi"]
+    assert (told["target"], told["labels"], list(told["additions"])) == ("map-page", {}, ["dist/map-page"])
+    assert told["additions"]["dist/map-page"].startswith(f"{tmp_path}/cache/map-page/")

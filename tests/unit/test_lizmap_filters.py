@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from module_utils.poppyfield import profiles
 
 ROOT = Path(__file__).resolve().parents[2]
-PROFILES = yaml.safe_load((ROOT / "roles/arm_images/vars/main.yml").read_text())["__arm_images_profiles"]
+PROFILES = profiles.table()
 OWN = {
     "lizmapConfig": {"global": {"hideSensitiveServicesProperties": "1"}, "services": {"wmsServerURL": "http://x"}},
     "localconfig": {"modules": {"jcommunity.installparam": {"defaultuser": "off"}}},

@@ -12,11 +12,12 @@ from PIL import Image
 from testinfra.host import Host
 
 from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, inspect, log_in, open_ports, power_cut, sql
+from module_utils.poppyfield import services
 
 PROJECT_URL = f"{MAP_URL}/ows/sample/france/"
 FRANCE = "-680000,5020000,1150000,6680000"
 LAYERS = "countries,departments,rivers,towns,observations"
-CONTAINERS = ["websig-postgis", "websig-lizmap"]
+CONTAINERS = services.containers()
 POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
 NOTE = "written before the power cut"
 

@@ -12,10 +12,11 @@ import pytest
 from testinfra.host import Host
 
 from emulated_pi import INVENTORY, ROOT, STATE, ansible_playbook, inspect
+from module_utils.poppyfield import services
 from tests.lizmap.browser import Browser
 
 Json = dict[str, Any]
-CONTAINERS = ["websig-postgis", "websig-lizmap"]
+CONTAINERS = services.containers()
 SCENARIO = ROOT / "molecule" / "lizmap" / "inventory"
 EDITED = STATE / "edited"
 FOLDER = "{{ demo_project_folder }}"

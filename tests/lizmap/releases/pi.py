@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from PIL import Image
 
+from module_utils.poppyfield.architectures import PLATFORMS
 from module_utils.poppyfield.engine import BuildRequest, DockerCommand
-from module_utils.poppyfield.requirements import PLATFORMS
 from tests.images import building, projects
 from tests.images.map_server import ENVIRONMENT, PASSWORD, PREFIX, wait_until
 from tests.images.projects import GRASS, POPPY, Layer

@@ -1,0 +1,96 @@
+"""Lookup plugin: the tables of services, profiles and architectures, for playbooks and roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+# On the controller, Ansible finds a project's own module_utils for modules only.
+ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+
+from ansible.module_utils.poppyfield import architectures, profiles, services  # noqa: E402
+
+DOCUMENTATION = r"""
+name: poppyfield_table
+short_description: What Poppyfield consists of, one table each
+version_added: "0.1.0"
+description:
+  - Gives the tables that modules use themselves, as plain dictionaries and in order, so that no playbook or role names
+    a container, an architecture or a version of its own.
+options:
+  _terms:
+    description:
+      - V(services) has by name what there is to know of each container. V(container), V(image) (without a tag),
+        V(context) (the folder of its build context in the project), V(role), V(network_alias), V(title),
+        V(build_arguments) (by build argument the field of the profile), V(ports) (with V(variable), V(default) and
+        V(unless)), V(data_folders) (by variable the folder), V(memory_limit_share), V(memory_share),
+        V(has_application) and V(keeps_previous).
+      - V(profiles) has by name V(architectures), V(postgresql), V(postgis), V(qgis_server), V(php), V(lizmap_from),
+        V(lizmap_before) and V(lizmap_server).
+      - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
+        it) and V(machine) (as the kernel says it).
+      - V(network) is the name of the containers' network, V(secrets_folder) the folder of a host for passwords and
+        keys, V(default_profile) the name of a profile, and V(what_fits) says in sentences what each profile is for.
+      - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
+        V(variable), as M(host_requirements) takes it.
+    type: list
+    elements: str
+    choices: [services, profiles, architectures, network, secrets_folder, default_profile, what_fits, ports]
+    required: true
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Deploy each service by its role
+  ansible.builtin.include_role:
+    name: "{{ item.role }}"
+  loop: "{{ lookup('poppyfield_table', 'services').values() }}"
+
+- name: Tell which PostgreSQL the images have
+  ansible.builtin.debug:
+    msg: "{{ lookup('poppyfield_table', 'profiles').trixie.postgresql }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: What was asked for, one for each term.
+  type: list
+  elements: raw
+"""
+
+TABLES: Mapping[str, Callable[[], Any]] = {
+    "services": services.table,
+    "profiles": profiles.table,
+    "architectures": architectures.table,
+    "network": lambda: services.NETWORK,
+    "secrets_folder": lambda: services.SECRETS_FOLDER,
+    "default_profile": lambda: profiles.DEFAULT,
+    "what_fits": profiles.what_fits,
+}
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core has no types
+    """Give what was asked for."""
+
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
+        """Return one value for each term."""
+        return [self._ports(variables or {}) if term == "ports" else _table(term) for term in terms]
+
+    def _ports(self, variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+        known = services.variables_of_ports() & set(variables)
+        found: list[dict[str, Any]] = services.published_ports(
+            {name: self._templar.template(variables[name]) for name in known}
+        )
+        return found
+
+
+def _table(term: str) -> Any:
+    if term not in TABLES:
+        raise AnsibleError(f"There is no table {term!r}. There are: {', '.join([*TABLES, 'ports'])}.")
+    return TABLES[term]()
