@@ -13,7 +13,7 @@ version_added: "0.1.0"
 description:
   - Adds options that are missing to the first line of the file, the only one that the firmware reads.
   - The new file is written beside the old one, flushed to the card and then takes its name, so that a loss of power
-    leaves one of both, whole. A Pi does not start without this file. No copy is left behind: the boot partition is
+    leaves one of both, whole. A Pi does not start without this file. No copy is left behind, as the boot partition is
     small and FAT, which refuses the names that Ansible gives to copies.
   - The options count from the next start of the host.
 options:

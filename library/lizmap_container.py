@@ -198,6 +198,7 @@ attributes:
   idempotent:
     support: full
     description: With O(recreate=always) it replaces the container every time.
+extends_documentation_fragment: [host_files]
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -278,11 +279,12 @@ seconds_without_service:
   type: float
 """
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers
+from ansible.module_utils.poppyfield import containers, host_files
 from ansible.module_utils.poppyfield.plan import PlanError
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port, Proof
 
@@ -328,18 +330,20 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def stamps_of(secrets: dict[str, str]) -> dict[str, str]:
+def stamps_of(secrets: dict[str, str], renewed: Container[Path] = ()) -> dict[str, str]:
     """Give for each secret the time at which its file was written, which says nothing about its content.
 
-    A file that does not exist yet (check mode) gets a stamp that no file has.
+    A file that does not exist yet, or that would be renewed (check mode), gets a stamp that no file has.
     """
-    found = {}
-    for name, path in secrets.items():
-        try:
-            found[name] = str(Path(path).stat().st_mtime_ns)
-        except OSError:
-            found[name] = "missing"
-    return found
+    return {name: "missing" if Path(path) in renewed else stamp_of(Path(path)) for name, path in secrets.items()}
+
+
+def stamp_of(path: Path) -> str:
+    """Give the time at which a file was written, in nanoseconds."""
+    try:
+        return str(path.stat().st_mtime_ns)
+    except OSError:
+        return "missing"
 
 
 def environment_of(params: dict[str, Any]) -> dict[str, str]:
@@ -421,11 +425,14 @@ def main() -> None:
     try:
         check_tls(module.params)
         memory = containers.total_memory(containers.read_meminfo())
-        result = containers.run(module, spec_of(module.params, stamps_of(module.params["secrets"]), memory))
+        files = containers.bring_about(module)
+        predicted = {change.path for change in files if change.is_new} if module.check_mode else set()
+        stamps = stamps_of(module.params["secrets"], predicted)
+        result = containers.run(module, spec_of(module.params, stamps, memory))
     except PlanError as error:
         module.fail_json(msg=str(error))
     result.pop("content_changes")
-    module.exit_json(**result)
+    module.exit_json(**host_files.with_changes(result, files))
 
 
 if __name__ == "__main__":

@@ -164,6 +164,7 @@ attributes:
   idempotent:
     support: full
     description: With O(recreate=always) it replaces the container every time.
+extends_documentation_fragment: [host_files]
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -240,7 +241,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, postgres
+from ansible.module_utils.poppyfield import containers, host_files, postgres
 from ansible.module_utils.poppyfield.engine import Engine, EngineError, last_lines
 from ansible.module_utils.poppyfield.plan import PlanError
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Json, Mount
@@ -427,6 +428,7 @@ def main() -> None:
     try:
         memory = containers.total_memory(containers.read_meminfo())
         spec = spec_of(module.params, memory)
+        files = containers.bring_about(module)
         # Only what is started needs its passwords.
         lenient = module.check_mode or module.params["state"] != "started"
         result = containers.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))
@@ -437,7 +439,7 @@ def main() -> None:
     result["settings"] = settings_of(module.params)
     result["database_changes"] = result.pop("content_changes")
     result.pop("previous")
-    module.exit_json(**result)
+    module.exit_json(**host_files.with_changes(result, files))
 
 
 if __name__ == "__main__":

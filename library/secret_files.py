@@ -125,7 +125,7 @@ del ARGUMENTS["secrets"]["default"]
 
 def converge(params: dict[str, Any], *, check_mode: bool) -> list[host_files.Change]:
     """Make every secret as it should be; say what was done."""
-    wanted = {"secrets": params["secrets"], "purge": [params["purge"]] if params["purge"] else []}
+    wanted = {"secrets": params["secrets"], "purge": [{"pattern": params["purge"]}] if params["purge"] else []}
     changes: list[host_files.Change] = host_files.converge(
         wanted, check_mode=check_mode, length=params["length"], minimum=params["minimum_length"]
     )

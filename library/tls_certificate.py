@@ -23,8 +23,8 @@ options:
     required: true
   key:
     description:
-      - File of its key, in PEM and without a passphrase. Its folder is made where it is missing and O(state=self_signed),
-        for root only.
+      - File of its key, in PEM and without a passphrase. With O(state=self_signed) its folder is made where it is
+        missing, for root only.
     type: path
     required: true
   names:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from . import host_files
 from .apply import Applier, ApplyError, alone
 from .engine import Engine, EngineError, EngineMissingError
 from .plan import Action, Plan, PlanError, Recreate, Snapshot, State, Wish, is_healthy, plan
@@ -32,6 +33,7 @@ CONTAINER_OPTIONS: Json = {
     "recreate": {"type": "str", "choices": [r.value for r in Recreate], "default": "auto"},
     "restart": {"type": "bool", "default": False},
     "memory_limit_share": {"type": "float", "default": 0.75},
+    "host_files": host_files.OPTION,
 }
 """The options that are the same in both modules."""
 
@@ -141,6 +143,19 @@ def take_snapshot(engine: Engine, spec: ContainerSpec) -> Snapshot:
         candidate=engine.container(spec.candidate_name) if spec.proof else None,
         neighbours=engine.running_containers() if spec.exclusive_folders else (),
     )
+
+
+def bring_about(module: Any) -> list[host_files.Change]:
+    """Bring about what a started container needs on the host. Ends through fail_json when it cannot."""
+    if module.params["state"] != State.STARTED:
+        return []
+    try:
+        return host_files.converge(module.params["host_files"], check_mode=module.check_mode)
+    except host_files.HostFileError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+    return []
 
 
 def missing_sources(spec: ContainerSpec) -> list[str]:

@@ -57,7 +57,12 @@ OPTION: dict[str, Any] = {
             },
         },
         "secrets": SECRETS_OPTION,
-        "purge": {"type": "list", "elements": "path", "default": []},
+        "purge": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"pattern": PATH, "keep": {"type": "list", "elements": "str", "default": []}},
+        },
     },
 }
 """The option of the modules that bring about what they need on the host."""
@@ -195,7 +200,7 @@ def converge(
     """Make folders, files and secrets as they should be; say what was done, or would be done in check mode."""
     planned = [(want, action_for(want)) for want in wanted_of(params, minimum, missing_allowed=check_mode)]
     kept = {want.path for want, _ in planned}
-    unwanted = [path for pattern in params.get("purge") or [] for path in _others(Path(pattern), kept)]
+    unwanted = [path for purge in params.get("purge") or [] for path in _others(purge, kept)]
     if not check_mode:
         for want, action in planned:
             _do(want, action, length)
@@ -207,10 +212,11 @@ def converge(
     return [*done, *(Change(path, Action.REMOVE, "secret") for path in unwanted)]
 
 
-def _others(pattern: Path, wanted: Iterable[Path]) -> list[Path]:
+def _others(purge: Mapping[str, Any], wanted: Iterable[Path]) -> list[Path]:
     """Give the files that are like a pattern and not wanted, and what a loss of power left of writing one."""
+    pattern, keep = Path(purge["pattern"]), purge.get("keep") or []
     found = sorted({*pattern.parent.glob(pattern.name), *pattern.parent.glob(f".{pattern.name}.*")})
-    return [path for path in found if path not in wanted and not path.is_dir()]
+    return [path for path in found if path not in wanted and path.name not in keep and not path.is_dir()]
 
 
 def _do(wanted: Wanted, action: Action, length: int) -> None:

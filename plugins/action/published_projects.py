@@ -43,26 +43,29 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         arguments = dict(self._task.args)
         entries = arguments.pop("repositories", None)
         if entries is not None:
-            return result | self._publish_all([{**arguments, **entry} for entry in entries], task_vars)
+            return result | self._publish_all(entries, arguments, task_vars)
         if arguments.get("state", "present") == "absent":
             return result | self._module(arguments, task_vars)
         wanted = self._read(arguments)
         looked = self._module({**wanted.arguments, "_step": "look"}, task_vars)
         return result | self._publish(wanted, looked, task_vars)
 
-    def _publish_all(self, entries: list[dict[str, Any]], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _publish_all(
+        self, entries: list[dict[str, Any]], shared: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
         """Look at all repositories in one execution, and publish those that differ."""
         wanted = [self._read(entry) for entry in entries]
         if not wanted:
             return combined({})
-        everything = {"repositories": [want.arguments for want in wanted], "_step": "look"}
+        everything = {**shared, "repositories": [want.arguments for want in wanted], "_step": "look"}
         looked = self._module(everything, task_vars)
         if looked.get("failed"):
             return looked
         results: dict[str, dict[str, Any]] = {}
         for want, found in zip(wanted, looked["results"], strict=True):
             name = want.arguments["repository"]
-            results[name] = self._publish(want, found, task_vars)
+            own = want._replace(arguments={**shared, **want.arguments})
+            results[name] = self._publish(own, found, task_vars)
             if results[name].get("failed"):
                 return {**results[name], "msg": f"{name}: {results[name].get('msg')}"}
         return combined(results)

@@ -1,4 +1,4 @@
-"""Documentation that modules share which bring about what they need on the host: module_utils/poppyfield/host_files.py."""
+"""Documentation of the option host_files, which modules share that bring about what they need on the host."""
 
 from __future__ import annotations
 
@@ -83,8 +83,18 @@ options:
             description: The secret, when it is not to be random. One line of printable ASCII characters.
             type: str
       purge:
-        description: Patterns of paths. Files like these that are not named above are removed.
+        description: Files to remove unless they are named above.
         type: list
-        elements: path
+        elements: dict
         default: []
+        suboptions:
+          pattern:
+            description: A pattern of paths, such as C(/etc/poppyfield/secrets/lizmap_user_*).
+            type: path
+            required: true
+          keep:
+            description: Names of files that stay.
+            type: list
+            elements: str
+            default: []
 """

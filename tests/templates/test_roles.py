@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -57,14 +58,35 @@ def test_a_databases_initial_sql_is_read_where_it_was_brought_on_the_pi(render: 
     assert databases[1] == {"name": "b", "owner": "gis", "extensions": ["postgis"], "initial_sql": None}
 
 
-def test_files_of_the_first_start_keep_their_names_on_the_pi(render: Render) -> None:
-    copies = render(
-        "postgis",
-        "{{ __postgis_first_start_copies }}",
-        postgis_first_start_files=["/laptop/10-gis.dump", "maps/20-gis.sql"],
-        postgis_data_folder="/data/postgis/data",
-    )
-    assert copies == ["/data/postgis/first-start/10-gis.dump", "/data/postgis/first-start/20-gis.sql"]
+def files_to_bring(render: Render, files: dict[str, Any], **given: Any) -> list[tuple[str, str]]:
+    """Give source and target of each file that is brought to a Pi where the first look found these files."""
+    pi = {"ansible_facts": {"poppyfield_pi": {"files": files}}, "postgis_data_folder": "/data/postgis/data"}
+    found = render("postgis", "{{ __postgis_files_to_bring }}", **pi, **given)
+    return [(file["source"], file["target"]) for file in found]
+
+
+def test_files_of_the_first_start_are_brought_by_their_names_until_there_is_a_cluster(render: Render) -> None:
+    wanted: dict[str, Any] = {"postgis_first_start_files": ["/laptop/10-gis.dump", "maps/20-gis.sql"]}
+    brought = files_to_bring(render, {}, **wanted)
+    assert brought == [
+        ("/laptop/10-gis.dump", "/data/postgis/first-start/10-gis.dump"),
+        ("maps/20-gis.sql", "/data/postgis/first-start/20-gis.sql"),
+    ]
+    marker = "/data/postgis/data/cluster/PG_VERSION"
+    assert files_to_bring(render, {marker: {}}, **wanted) == brought
+    assert files_to_bring(render, {marker: {"sha256": "1"}}, **wanted) == []
+
+
+def test_initial_sql_is_brought_once_and_again_when_it_changed(render: Render, tmp_path: Path) -> None:
+    sql = tmp_path / "a file's name.sql"
+    sql.write_text("SELECT 1;\n")
+    wanted = {"postgis_databases": [{"name": "gis", "owner": "gis", "initial_sql": str(sql)}]}
+    target = "/data/postgis/initial/gis.sql"
+    assert files_to_bring(render, {}, **wanted) == [(str(sql), target)]
+    there = {target: {"sha256": hashlib.sha256(sql.read_bytes()).hexdigest(), "owner": "root"}}
+    assert files_to_bring(render, there, **wanted) == []
+    sql.write_text("SELECT 2;\n")
+    assert files_to_bring(render, there, **wanted) == [(str(sql), target)]
 
 
 @pytest.mark.parametrize(
@@ -330,21 +352,27 @@ def test_the_cookie_of_the_session_goes_by_https_only_where_there_is_https(
     assert sessions == {"cookieSecure": "on", "cookieSameSite": "Lax"}
 
 
+def of_pi(address: str = "") -> dict[str, Any]:
+    """Give what Ansible says of a Pi within a task that is delegated to the laptop."""
+    own = {"ansible_host": address} if address else {}
+    return {"inventory_hostname": "pi-marsh", "ansible_host": "localhost", "hostvars": {"pi-marsh": own}}
+
+
 @pytest.mark.parametrize(
     ("tls", "url", "secrets"),
     [("none", "http://10.0.0.5:80", set()), ("self_signed", "https://10.0.0.5:443", {"tls_certificate", "tls_key"})],
 )
 def test_where_the_map_is_asked_for(render: Render, tls: str, url: str, secrets: set[str]) -> None:
-    given = {"lizmap_tls": tls, "ansible_host": "10.0.0.5", "lizmap_web_client": "none"}
+    given = {"lizmap_tls": tls, **of_pi("10.0.0.5"), "lizmap_web_client": "none"}
     assert render("lizmap", "{{ lizmap_url }}", **given) == url
     assert set(render("lizmap", "{{ __lizmap_secrets }}", **given)) == {"postgis_password", *secrets}
 
 
 def test_a_certificate_of_the_pi_is_for_all_that_people_may_type(render: Render) -> None:
-    given = {"lizmap_server_name": "maps.example.org", "inventory_hostname": "pi-marsh"}
+    given = {"lizmap_server_name": "maps.example.org"}
     names = "{{ __lizmap_tls_names }}"
-    assert render("lizmap", names, **given) == ["maps.example.org", "pi-marsh"]
-    assert render("lizmap", names, **given, ansible_host="10.0.0.5") == ["maps.example.org", "pi-marsh", "10.0.0.5"]
+    assert render("lizmap", names, **given, **of_pi()) == ["maps.example.org", "pi-marsh"]
+    assert render("lizmap", names, **given, **of_pi("10.0.0.5")) == ["maps.example.org", "pi-marsh", "10.0.0.5"]
 
 
 def test_how_people_reach_the_map_is_checked(render: Render) -> None:

@@ -14,7 +14,7 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
 
 OWN_MODULES = {path.stem for path in (ROOT / "library").glob("*.py")}
-TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")])
+TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/**/*.yml")])
 
 
 def tasks_of(path: Path) -> list[dict[str, Any]]:
@@ -25,8 +25,17 @@ def tasks_of(path: Path) -> list[dict[str, Any]]:
 
 def documented_options(module: str) -> set[str]:
     source = (ROOT / "library" / f"{module}.py").read_text(encoding="utf-8")
-    documentation = source.partition('DOCUMENTATION = r"""')[2].partition('"""')[0]
-    return set(yaml.safe_load(documentation)["options"])
+    documentation = yaml.safe_load(source.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])
+    shared = {
+        name for fragment in documentation.get("extends_documentation_fragment", []) for name in options_in(fragment)
+    }
+    return {*documentation["options"], *shared}
+
+
+def options_in(fragment: str) -> set[str]:
+    """Give the options that modules share."""
+    source = (ROOT / "plugins" / "doc_fragments" / f"{fragment}.py").read_text(encoding="utf-8")
+    return set(yaml.safe_load(source.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"])
 
 
 def options_of(role: str) -> dict[str, Any]:
@@ -54,6 +63,11 @@ def test_the_example_inventory_shows_every_variable_a_person_would_set() -> None
     for path in (ROOT / "inventory" / "example").rglob("*.yml"):
         shown.update(re.findall(r"^(?:# )?([a-z0-9_]+):", path.read_text(encoding="utf-8"), re.MULTILINE))
     internal = {"arm_images_applications", "arm_images_architectures", "arm_images_cache_folder", "lizmap_cache_folder"}
+    internal |= {
+        f"{role}_{what}"
+        for role in ("postgis", "lizmap")
+        for what in ("image", "container_name", "network", "secrets_folder")
+    }
     missing = {name for role in ROLES for name in options_of(role)} - shown - internal
     assert missing == set()
 

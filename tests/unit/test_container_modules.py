@@ -158,8 +158,8 @@ def test_each_option_is_named_and_applied_once(
 @pytest.mark.parametrize(
     ("name", "changes", "elsewhere"),
     [
-        ("lizmap", LIZMAP_CHANGES, {"prove_beside", "keep_previous"}),
-        ("postgis", POSTGIS_CHANGES, {"roles", "databases"}),
+        ("lizmap", LIZMAP_CHANGES, {"prove_beside", "keep_previous", "host_files"}),
+        ("postgis", POSTGIS_CHANGES, {"roles", "databases", "host_files"}),
     ],
 )
 def test_no_option_is_left_out(

@@ -233,6 +233,12 @@ def around_host_requirements(library: Library, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
+def around_kernel_options(tmp_path: Path) -> Json:
+    write(tmp_path / "boot" / "firmware" / "cmdline.txt", "console=tty1 root=PARTUUID=1 rootwait\n")
+    return {}
+
+
+@pytest.fixture
 def around_lizmap_container(engine: Json, tmp_path: Path) -> Json:
     for folder in ("projects", "config"):
         (tmp_path / "srv" / "poppyfield" / "lizmap" / folder).mkdir(parents=True)
@@ -379,7 +385,7 @@ def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.Mo
     """The secrets belong to whoever runs the tests, who need not be root."""
     (tmp_path / "etc" / "poppyfield" / "secrets").mkdir(parents=True)
     whoever = {"user": os.getuid(), "group": os.getgid()}
-    monkeypatch.setattr(library("secret_files"), "number_of", lambda name, lookup, kind, **_: whoever[kind])
+    monkeypatch.setattr(library("secret_files").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
     return {"lizmap_admin_password": SECRET}
 
 

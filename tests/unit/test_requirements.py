@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import grp
+import hashlib
+import json
+import os
+import pwd
 from typing import Any
 
 import pytest
@@ -168,7 +173,7 @@ def test_the_module_reports_facts_and_every_problem(run_module: Any) -> None:
     assert any("of memory" in s for s in result["problems"])
     assert any("/no/such/folder has" in s for s in result["problems"])
     assert all(sentence in result["msg"] for sentence in result["problems"])
-    assert result["facts"]["clock_year"] >= 2025
+    assert result["ansible_facts"]["poppyfield_pi"]["clock_year"] >= 2025
 
 
 def test_what_cannot_be_read_is_told_as_unknown(library: Any, tmp_path: Any) -> None:
@@ -213,6 +218,48 @@ def test_a_host_that_passes_is_described(run_module: Any, library: Any, monkeypa
     said["docker ps --all"] = "websig-lizmap\ttrue\n"
     result = run_module("host_requirements", **{**wanted, "ports": ports[:1]})
     assert not result.get("failed")
-    facts = result["facts"]
+    facts = result["ansible_facts"]["poppyfield_pi"]
     assert (facts["os_codename"], facts["platform"]) == ("bookworm", "linux/arm/v7")
     assert (facts["model"], facts["memory_mb"], facts["docker"]) == ("Raspberry Pi 4", 925, True)
+
+
+def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
+    run_module: Any, library: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    (tmp_path / "daemon.json").write_text("{}\n")
+    (tmp_path / "daemon.json").chmod(0o640)
+    (tmp_path / "link").symlink_to(tmp_path / "daemon.json")
+    image = {
+        "RepoTags": ["poppyfield/postgis:trixie-arm64-1", "other:1"],
+        "Config": {"Labels": {"fr.poppyfield.digest": "v1:1"}},
+    }
+    said = {
+        "docker version": "26.1.5\n",
+        "docker image ls": "sha256:1\nsha256:1\n",
+        "docker image inspect --format {{json .}} sha256:1": json.dumps(image) + "\n",
+        "systemctl is-active docker": "active\n",
+        "systemctl is-enabled docker": "disabled\n",
+    }
+    module = library("host_requirements")
+    answer = lambda argv: next((text for words, text in said.items() if " ".join(argv).startswith(words)), "")  # noqa: E731
+    monkeypatch.setattr(module, "said_by", answer)
+    # As dpkg-query answers when it knows one of the names, never heard of another, and removed a third.
+    monkeypatch.setattr(module, "printed_by", lambda argv: "docker.io\tinstalled\nold\tconfig-files\n")
+    facts = run_module(
+        "host_requirements",
+        files=[str(tmp_path / name) for name in ("daemon.json", "link", "none")],
+        packages=["docker.io", "old", "never-heard-of"],
+    )["ansible_facts"]["poppyfield_pi"]
+    assert facts["files"] == {
+        str(tmp_path / "daemon.json"): {
+            "sha256": hashlib.sha256(b"{}\n").hexdigest(),
+            "owner": pwd.getpwuid(os.getuid()).pw_name,
+            "group": grp.getgrgid(os.getgid()).gr_name,
+            "mode": "0640",
+        },
+        str(tmp_path / "link"): {},
+        str(tmp_path / "none"): {},
+    }
+    assert facts["packages"] == ["docker.io"]
+    assert facts["services"] == {"docker": {"active": True, "enabled": False}}
+    assert facts["images"] == {"poppyfield/postgis:trixie-arm64-1": "v1:1", "other:1": "v1:1"}

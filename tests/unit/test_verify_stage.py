@@ -48,7 +48,8 @@ def verify(server: LizmapServer, tmp_path: Path) -> Verify:
             "lizmap_verify_timeout": 1,
             **variables,
         }
-        command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "localhost,", "--connection", "local"]
+        host = given.pop("host", "localhost")
+        command = [sys.executable, "-m", "ansible", "playbook", "--inventory", f"{host},", "--connection", "local"]
         command += ["--extra-vars", json.dumps(given), *options, str(tmp_path / "play.yml")]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -79,6 +80,14 @@ def test_who_logs_in_is_said_by_variables(server: LizmapServer, verify: Verify, 
     assert not [question for question in server.asked if "/edition/" in question]
 
 
+def test_a_pi_that_is_written_by_its_name_only_is_asked_by_that_name(verify: Verify) -> None:
+    url = "{{ 'http' }}://{{ lizmap_address }}:1"
+    done = verify(host="pi-marsh", lizmap_url=url, lizmap_verify_user="")
+    assert done.returncode != 0
+    assert "http://pi-marsh:1/" in done.stdout
+    assert "http://localhost" not in done.stdout
+
+
 def test_check_mode_needs_no_password_and_no_map(server: LizmapServer, verify: Verify, tmp_path: Path) -> None:
     (tmp_path / "password").unlink()
     server.php_is_down = True
@@ -90,13 +99,14 @@ def test_check_mode_needs_no_password_and_no_map(server: LizmapServer, verify: V
 @pytest.fixture
 def secured(server: LizmapServer, run_module: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:
     """Let the server speak HTTPS with a certificate of its own; give the variables for that."""
-    paths = {name: str(tmp_path / name) for name in ("certificate", "key")}
+    paths = {name: str(tmp_path / f"lizmap_tls_{name}") for name in ("certificate", "key")}
     run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(paths["certificate"], paths["key"])
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = server.url.replace("http:", "https:")
-    return {"lizmap_tls": "self_signed", "lizmap_url": url, "__lizmap_tls": paths, "lizmap_verify_editing": "never"}
+    where = {"lizmap_secrets_folder": str(tmp_path), "lizmap_verify_password_file": str(tmp_path / "password")}
+    return {"lizmap_tls": "self_signed", "lizmap_url": url, "lizmap_verify_editing": "never", **where}
 
 
 def test_a_map_by_https_shows_the_certificate_of_the_pi(verify: Verify, secured: dict[str, Any]) -> None:
@@ -108,7 +118,7 @@ def test_a_map_by_https_shows_the_certificate_of_the_pi(verify: Verify, secured:
 
 
 def test_given_files_are_looked_at_before_anything_is_changed(verify: Verify, secured: dict[str, Any]) -> None:
-    paths = secured["__lizmap_tls"]
+    paths = {name: f"{secured['lizmap_secrets_folder']}/lizmap_tls_{name}" for name in ("certificate", "key")}
     files = {
         "part": "tls_preflight",
         "lizmap_tls": "files",

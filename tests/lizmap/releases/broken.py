@@ -194,7 +194,7 @@ BROKEN = (
     ),
     Broken("QGIS Server without PostGIS", "trees", PUT_BACK, "qgis-server-without-postgis"),
     Broken("image of another processor", "for another kind of processor", NOT_TOUCHED, "other-processor"),
-    Broken("image not delivered", "deliver it first", "", variables={"__lizmap_image": "poppyfield/lizmap:nowhere"}),
+    Broken("image not delivered", "deliver it first", "", variables={"lizmap_image": "poppyfield/lizmap:nowhere"}),
     # The Pi
     Broken("secret missing", "cannot be mounted", "", fault=missing_secret),
     Broken("secret unreadable", "postgis_password is missing or not readable", NOT_TOUCHED, fault=unreadable_secret),

@@ -153,9 +153,9 @@ class Pi:
         self.variables: dict[str, Any] = {
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
-            "__lizmap_container": NAME,
-            "__lizmap_network": network,
-            "__lizmap_secrets_folder": str(self.secrets),
+            "lizmap_container_name": NAME,
+            "lizmap_network": network,
+            "lizmap_secrets_folder": str(self.secrets),
             "lizmap_folder": str(folder / "lizmap"),
             "lizmap_bind_address": "127.0.0.1",
             "lizmap_port": free_port(),
@@ -198,7 +198,7 @@ class Pi:
 
     def deploy(self, target: str, **variables: Any) -> Run:
         """Deploy a release by the role."""
-        given = {"__lizmap_image": self.image(target), **self.variables, **variables}
+        given = {"lizmap_image": self.image(target), **self.variables, **variables}
         command = [sys.executable, "-m", "ansible", "playbook", "--inventory", str(self.folder / "hosts")]
         command += ["--extra-vars", json.dumps(given), str(HERE / "deploy.yml")]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
