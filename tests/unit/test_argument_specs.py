@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documentation import documentation
+
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
@@ -24,9 +26,7 @@ def tasks_of(path: Path) -> list[dict[str, Any]]:
 
 
 def documented_options(module: str) -> set[str]:
-    source = (ROOT / "library" / f"{module}.py").read_text(encoding="utf-8")
-    documentation = source.partition('DOCUMENTATION = r"""')[2].partition('"""')[0]
-    return set(yaml.safe_load(documentation)["options"])
+    return set(documentation(module)["options"])
 
 
 def options_of(role: str) -> dict[str, Any]:
