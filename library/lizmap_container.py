@@ -19,22 +19,11 @@ description:
   - Whether it is healthy a container finds out by itself. For what only somebody outside can tell, the old one can be
     kept for longer (O(keep_previous)), and M(previous_container) goes back to it.
   - A container or network of the same name that Poppyfield did not make is never touched.
+extends_documentation_fragment: poppyfield_container
 options:
-  image:
-    description: Full reference of the image. It must be on the host, see M(delivered_image).
-    type: str
-    required: true
   name:
-    description: Name of the container.
-    type: str
     default: websig-lizmap
-  network:
-    description: Docker network of the containers. It is made when missing and never removed.
-    type: str
-    default: poppyfield
   network_alias:
-    description: Name of the host by which other containers in O(network) reach it.
-    type: str
     default: lizmap
   projects_folder:
     description: Folder on the host with one folder for each repository and the QGIS projects in it. It must exist.
@@ -123,57 +112,6 @@ options:
     description: Name of the server in a browser's address, if it has one.
     type: str
     default: ""
-  health:
-    description: When the image's health check runs. Values that are not given are the image's own.
-    type: dict
-    suboptions:
-      interval:
-        description: Seconds between two checks.
-        type: int
-      timeout:
-        description: Seconds after which a check counts as failed.
-        type: int
-      retries:
-        description: Failed checks in a row that make the container unhealthy.
-        type: int
-      start_period:
-        description: Seconds after the start in which failed checks do not count.
-        type: int
-  healthy_timeout:
-    description: Seconds that a started container has to become healthy.
-    type: int
-    default: 300
-  stop_timeout:
-    description: Seconds that the container has to end by itself.
-    type: int
-    default: 30
-  state:
-    description:
-      - With V(started) the container runs and is healthy.
-      - With V(stopped) it exists and does not run, and does not start with the host either.
-      - With V(absent) it does not exist. The folders and the network stay.
-    type: str
-    choices: [started, stopped, absent]
-    default: started
-  recreate:
-    description:
-      - With V(auto) the container is replaced when that is needed.
-      - With V(always) it is replaced in any case.
-      - With V(never) what would need a new container is reported as a warning and not done.
-    type: str
-    choices: [auto, always, never]
-    default: auto
-  restart:
-    description: Stop the container and start it again, also when nothing else is to be done. Needs O(state=started).
-    type: bool
-    default: false
-  memory_limit_share:
-    description:
-      - Part of the host's memory that the container may use at most, so that the host itself stays reachable.
-        V(0) sets no limit.
-      - Where the kernel cannot keep a limit, as on a Pi whose memory cgroup is off, none is set, with a warning.
-    type: float
-    default: 0.75
   prove_beside:
     description:
       - Whether a new container is first tried beside the old one, without its port and with an empty configuration,
@@ -188,17 +126,8 @@ options:
         until M(previous_container) removes it or puts it back.
     type: bool
     default: false
-attributes:
-  check_mode:
-    support: full
-    description: Works on a bare host too.
-  diff_mode:
-    support: full
-    description: Shows the settings of the container before and after, never the content of a secret.
-  idempotent:
-    support: full
-    description: With O(recreate=always) it replaces the container every time.
-extends_documentation_fragment: [host_files]
+  stop_timeout:
+    default: 30
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -284,10 +213,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, host_files
+from ansible.module_utils.poppyfield import containers, host_files, services
 from ansible.module_utils.poppyfield.plan import PlanError
+from ansible.module_utils.poppyfield.services import LIZMAP, POSTGIS
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port, Proof
 
+FOLDER = LIZMAP.data_folders["lizmap_folder"]
 HTTP_PORT = 8080
 HTTPS_PORT = 8443
 TLS_SECRETS = ("tls_certificate", "tls_key")
@@ -300,12 +231,11 @@ LEAST_MEMORY_FOR_TWO = 1792 * 1024 * 1024
 
 ARGUMENTS: dict[str, Any] = {
     **containers.CONTAINER_OPTIONS,
-    "name": {"type": "str", "default": "websig-lizmap"},
-    "network_alias": {"type": "str", "default": "lizmap"},
-    "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
-    "config_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/config"},
+    **services.options_of(LIZMAP),
+    "projects_folder": {"type": "path", "default": f"{FOLDER}/projects"},
+    "config_folder": {"type": "path", "default": f"{FOLDER}/config"},
     "secrets": {"type": "dict", "default": {}, "no_log": False},
-    "port": {"type": "int", "default": 80},
+    "port": {"type": "int", "default": LIZMAP.ports[0].default},
     "https_port": {"type": "int", "default": 0},
     "hsts_seconds": {"type": "int", "default": 0},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
@@ -314,7 +244,7 @@ ARGUMENTS: dict[str, Any] = {
         "type": "dict",
         "required": True,
         "options": {
-            "host": {"type": "str", "default": "postgis"},
+            "host": {"type": "str", "default": POSTGIS.network_alias},
             "port": {"type": "int", "default": 5432},
             "name": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
@@ -399,7 +329,7 @@ def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> Cont
     """Give the canonical specification of what the parameters ask for."""
     return ContainerSpec(
         name=params["name"],
-        resource="lizmap",
+        resource=LIZMAP.name,
         image=params["image"],
         network=params["network"],
         network_aliases=(params["network_alias"],),

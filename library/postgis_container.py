@@ -20,22 +20,11 @@ description:
   - A data folder of another major version of PostgreSQL or another architecture, or one that another container writes
     to, is refused before anything is stopped.
   - PostgreSQL's port is not published. Other containers reach it inside O(network).
+extends_documentation_fragment: poppyfield_container
 options:
-  image:
-    description: Full reference of the image. It must be on the host, see M(delivered_image).
-    type: str
-    required: true
   name:
-    description: Name of the container.
-    type: str
     default: websig-postgis
-  network:
-    description: Docker network of the containers. It is made when missing and never removed.
-    type: str
-    default: poppyfield
   network_alias:
-    description: Name of the host by which other containers in O(network) reach the server.
-    type: str
     default: postgis
   data_folder:
     description: Folder on the host that holds the data. It must exist and belong to the user 5432.
@@ -46,7 +35,7 @@ options:
       - Part of the container's memory that PostgreSQL may count on; the image makes its memory settings from it.
       - The container's memory is its limit, or all that the host has where there is none.
     type: float
-    default: 0.4
+    default: 0.25
   settings:
     description:
       - PostgreSQL settings that take precedence over the image's own and over those that follow from O(memory_share).
@@ -102,69 +91,15 @@ options:
             database that O(first_start_folder) made.
           - The database appears under its name only when all of it was loaded.
         type: path
-  health:
-    description: When the image's health check runs. Values that are not given are the image's own.
-    type: dict
-    suboptions:
-      interval:
-        description: Seconds between two checks.
-        type: int
-      timeout:
-        description: Seconds after which a check counts as failed.
-        type: int
-      retries:
-        description: Failed checks in a row that make the container unhealthy.
-        type: int
-      start_period:
-        description: Seconds after the start in which failed checks do not count.
-        type: int
-  healthy_timeout:
-    description: Seconds that a started container has to become healthy.
-    type: int
-    default: 300
   stop_timeout:
     description: Seconds that PostgreSQL has for a clean shutdown.
-    type: int
     default: 120
-  state:
-    description:
-      - With V(started) the container runs and is healthy.
-      - With V(stopped) it exists and does not run, and does not start with the host either.
-      - With V(absent) it does not exist. The data folder and the network stay.
-    type: str
-    choices: [started, stopped, absent]
-    default: started
-  recreate:
-    description:
-      - With V(auto) the container is replaced when that is needed.
-      - With V(always) it is replaced in any case.
-      - With V(never) what would need a new container is reported as a warning and not done.
-    type: str
-    choices: [auto, always, never]
-    default: auto
-  restart:
-    description: Stop the container and start it again, also when nothing else is to be done. Needs O(state=started).
-    type: bool
-    default: false
-  memory_limit_share:
-    description:
-      - Part of the host's memory that the container may use at most, so that the host itself stays reachable.
-        V(0) sets no limit.
-      - Where the kernel cannot keep a limit, as on a Pi whose memory cgroup is off, none is set, with a warning.
-    type: float
-    default: 0.75
 attributes:
   check_mode:
-    support: full
     description: >-
       Works on a bare host too. What changes in the server is told when it runs, and for an empty data folder.
   diff_mode:
-    support: full
     description: Shows the settings of the container before and after, and what changes in the server, never a password.
-  idempotent:
-    support: full
-    description: With O(recreate=always) it replaces the container every time.
-extends_documentation_fragment: [host_files]
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -241,9 +176,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, host_files, postgres
+from ansible.module_utils.poppyfield import containers, host_files, postgres, services
 from ansible.module_utils.poppyfield.engine import Engine, EngineError, last_lines
 from ansible.module_utils.poppyfield.plan import PlanError
+from ansible.module_utils.poppyfield.services import POSTGIS
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Json, Mount
 
 DATA_TARGET = "/var/lib/postgresql/data"
@@ -255,10 +191,9 @@ MOST_SHARE = 0.9
 
 ARGUMENTS: dict[str, Any] = {
     **containers.CONTAINER_OPTIONS,
-    "name": {"type": "str", "default": "websig-postgis"},
-    "network_alias": {"type": "str", "default": "postgis"},
-    "data_folder": {"type": "path", "default": "/srv/poppyfield/postgis/data"},
-    "memory_share": {"type": "float", "default": 0.4},
+    **services.options_of(POSTGIS),
+    "data_folder": {"type": "path", "default": POSTGIS.data_folders["postgis_data_folder"]},
+    "memory_share": {"type": "float", "default": POSTGIS.memory_share},
     "settings": {"type": "dict", "default": {}},
     "first_start_folder": {"type": "path"},
     "roles": {
@@ -384,7 +319,7 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
         mounts.append(Mount(params["first_start_folder"], FIRST_START_TARGET, read_only=True))
     return ContainerSpec(
         name=params["name"],
-        resource="postgis",
+        resource=POSTGIS.name,
         image=params["image"],
         network=params["network"],
         network_aliases=(params["network_alias"],),

@@ -76,10 +76,11 @@ from ansible.module_utils.poppyfield import containers, health
 from ansible.module_utils.poppyfield.apply import Applier, ApplyError, alone
 from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.plan import PlanError, Snapshot, State, refuse_clashes
+from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Json
 
 ARGUMENTS: dict[str, Any] = {
-    "name": {"type": "str", "default": "websig-lizmap"},
+    "name": {"type": "str", "default": LIZMAP.container},
     "state": {"type": "str", "choices": ["absent", "restored"], "required": True},
 }
 LOCK_SECONDS = 300

@@ -255,7 +255,7 @@ LONGEST_ANSWER = 120.0
 HEADERS = {"Accept-Language": "en"}
 ONE_FEATURE = {"limit": 1}
 
-LOGS = "`docker logs websig-lizmap` on the Pi tells more."
+LOGS = lizmap_answers.LOGS
 # What helps when a check fails and the answer itself does not tell.
 REMEDIES = {
     "catalogue": f"See whether both containers run: `docker ps` on the Pi. {LOGS}",

@@ -192,6 +192,7 @@ from ansible.module_utils.poppyfield.project_folder import (
 )
 from ansible.module_utils.poppyfield.published_folder import PublishedFolder
 from ansible.module_utils.poppyfield.server_checks import ProjectServer, check_projects
+from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.withdrawal import withdraw
 
 Json = dict[str, Any]
@@ -210,7 +211,7 @@ ARGUMENTS: Json = {
     "folder": {"type": "path"},
     "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
     "prune": {"type": "bool", "default": False},
-    "container": {"type": "str", "default": "websig-lizmap"},
+    "container": {"type": "str", "default": LIZMAP.container},
     "check_timeout": {"type": "int", "default": 300},
     "owner": {"type": "int", "default": 0},
     "group": {"type": "int", "default": 0},

@@ -96,6 +96,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.engine import EngineError
 from ansible.module_utils.poppyfield.project_folder import FolderError
 from ansible.module_utils.poppyfield.published_folder import PublishedFolder, published_repositories
+from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.withdrawal import withdraw
 
 Json = dict[str, Any]
@@ -107,7 +108,7 @@ ARGUMENTS: Json = {
     "published": {"type": "list", "elements": "str", "required": True},
     "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
     "prune": {"type": "bool", "default": False},
-    "container": {"type": "str", "default": "websig-lizmap"},
+    "container": {"type": "str", "default": LIZMAP.container},
     "timeout": {"type": "int", "default": 300},
 }
 

@@ -13,6 +13,7 @@ from .apply import Applier, ApplyError, alone
 from .engine import Engine, EngineError, EngineMissingError
 from .plan import Action, Plan, PlanError, Recreate, Snapshot, State, Wish, is_healthy, plan
 from .requirements import memory_bytes
+from .services import NETWORK
 from .spec import ContainerSpec, HealthTiming, Json, within_kernel
 
 NOT_DELIVERED = "not delivered yet"
@@ -26,7 +27,7 @@ HEALTH_OPTIONS: Json = {
 
 CONTAINER_OPTIONS: Json = {
     "image": {"type": "str", "required": True},
-    "network": {"type": "str", "default": "poppyfield"},
+    "network": {"type": "str", "default": NETWORK},
     "health": {"type": "dict", "options": HEALTH_OPTIONS},
     "healthy_timeout": {"type": "int", "default": 300},
     "state": {"type": "str", "choices": [s.value for s in State], "default": "started"},

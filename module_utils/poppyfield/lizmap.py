@@ -11,6 +11,7 @@ from .apply import ApplyError, alone
 from .engine import Engine, EngineError, EngineMissingError, last_lines
 from .lizmap_accounts import Edit, LizmapError, Plan, State
 from .plan import is_running
+from .services import LIZMAP
 from .spec import Json
 
 SCRIPT = ("php", "/usr/local/lib/poppyfield/web-client/accounts.php")
@@ -19,7 +20,7 @@ WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
 WAIT_SECONDS = 600
 """How long another run, which may be replacing the container, is waited for."""
 
-CONTAINER_OPTION: Json = {"type": "str", "default": "websig-lizmap"}
+CONTAINER_OPTION: Json = {"type": "str", "default": LIZMAP.container}
 
 Planner = Callable[[State], Plan]
 

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ansible.module_utils.poppyfield.map_checks import MapError, excerpt
+from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.web_page import Page
 
-LOGS = "`docker logs websig-lizmap` on the Pi tells more."
+LOGS = f"`docker logs {LIZMAP.container}` on the Pi tells more."
 # Which remedy goes with what Lizmap says to a person, in English, when it sends them from the map to another page.
 PAGE_REMEDIES = (
     (

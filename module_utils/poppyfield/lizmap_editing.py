@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 from ansible.module_utils.poppyfield import lizmap_answers, map_checks
 from ansible.module_utils.poppyfield.lizmap_answers import EditableLayer
 from ansible.module_utils.poppyfield.map_checks import MapError
+from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.web_page import Form, Page, read_page
 
 TRIES_TO_REMOVE = 3
@@ -23,7 +24,7 @@ NOT_PUBLISHED = "Publish the layer in WFS (QGIS Desktop: Project properties, QGI
 RIGHTS = "Give the right lizmap.tools.edition.use on the repository to who asks."
 NOT_WRITTEN = (
     "Check that the database's user, which the layer's service names, may insert rows into its table and use its "
-    "sequences. `docker logs websig-lizmap` on the Pi tells more."
+    f"sequences. `docker logs {LIZMAP.container}` on the Pi tells more."
 )
 
 

@@ -118,9 +118,23 @@ def containers() -> list[str]:
     return [service.container for service in SERVICES]
 
 
+def named(name: str) -> Service:
+    """Give a service by its name."""
+    return next(service for service in SERVICES if service.name == name)
+
+
 def of_container(name: str) -> Service | None:
     """Give the service that has this container; None for a container of another name."""
     return next((service for service in SERVICES if service.container == name), None)
+
+
+def options_of(service: Service) -> dict[str, Any]:
+    """Give the options of its module that follow from its entry, as an argument specification."""
+    return {
+        "name": {"type": "str", "default": service.container},
+        "network_alias": {"type": "str", "default": service.network_alias},
+        "memory_limit_share": {"type": "float", "default": service.memory_limit_share},
+    }
 
 
 def variables_of_ports() -> set[str]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.documentation import documentation
+
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 
@@ -24,18 +26,7 @@ def tasks_of(path: Path) -> list[dict[str, Any]]:
 
 
 def documented_options(module: str) -> set[str]:
-    source = (ROOT / "library" / f"{module}.py").read_text(encoding="utf-8")
-    documentation = yaml.safe_load(source.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])
-    shared = {
-        name for fragment in documentation.get("extends_documentation_fragment", []) for name in options_in(fragment)
-    }
-    return {*documentation["options"], *shared}
-
-
-def options_in(fragment: str) -> set[str]:
-    """Give the options that modules share."""
-    source = (ROOT / "plugins" / "doc_fragments" / f"{fragment}.py").read_text(encoding="utf-8")
-    return set(yaml.safe_load(source.partition('DOCUMENTATION = r"""')[2].partition('"""')[0])["options"])
+    return set(documentation(module)["options"])
 
 
 def options_of(role: str) -> dict[str, Any]:

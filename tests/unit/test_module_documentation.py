@@ -9,6 +9,9 @@ from types import ModuleType
 import pytest
 import yaml
 
+from module_utils.poppyfield.services import SERVICES, Service
+from tests.documentation import documentation as documented
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py") if path.stem != "__init__")
 Library = Callable[[str], ModuleType]
@@ -17,7 +20,7 @@ Library = Callable[[str], ModuleType]
 @pytest.mark.parametrize("name", MODULES)
 def test_the_documentation_is_complete(library: Library, name: str) -> None:
     module = library(name)
-    documentation = yaml.safe_load(module.DOCUMENTATION)
+    documentation = documented(name)
     assert documentation["module"] == name
     assert {"check_mode", "diff_mode", "idempotent"} <= set(documentation["attributes"])
     assert yaml.safe_load(module.RETURN)
@@ -27,8 +30,14 @@ def test_the_documentation_is_complete(library: Library, name: str) -> None:
         assert set(task[name]) <= options
 
 
-def test_both_containers_share_what_they_have_in_common(library: Library) -> None:
-    names = ("postgis_container", "lizmap_container")
-    first, second = (yaml.safe_load(library(name).DOCUMENTATION)["options"] for name in names)
-    for option in ("network", "health", "recreate", "restart", "memory_limit_share", "healthy_timeout", "image"):
-        assert first[option] == second[option]
+SHARED = {"network", "health", "recreate", "restart", "memory_limit_share", "healthy_timeout", "image", "state"}
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_a_container_documents_only_what_is_its_own(library: Library, service: Service) -> None:
+    name = f"{service.name}_container"
+    own = yaml.safe_load(library(name).DOCUMENTATION)["options"]
+    options = documented(name)["options"]
+    assert set(options) - set(own) >= SHARED
+    assert options["name"]["default"] == service.container
+    assert options["name"]["description"]

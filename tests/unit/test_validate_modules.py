@@ -24,6 +24,7 @@ FOLDERS = {
     "module_utils/poppyfield": "module_utils",
     "plugins/action": "action",
     "plugins/callback": "callback",
+    "plugins/doc_fragments": "doc_fragments",
 }
 # What a rule that makes no sense here says, and why it makes none.
 ACCEPTED = [
@@ -42,6 +43,7 @@ def lay_out(folder: Path) -> Path:
             text = path.read_text(encoding="utf-8")
             text = text.replace("ansible.module_utils.poppyfield", MODULE_UTILS)
             text = re.sub(rf"\bM\(({modules})\)", r"M(poppyfield.shadow.\1)", text)
+            text = text.replace("_fragment: poppyfield_", "_fragment: poppyfield.shadow.poppyfield_")
             copy = collection / "plugins" / target / path.name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(text, encoding="utf-8")
