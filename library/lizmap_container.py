@@ -19,7 +19,9 @@ description:
   - Whether it is healthy a container finds out by itself. For what only somebody outside can tell, the old one can be
     kept for longer (O(keep_previous)), and M(previous_container) goes back to it.
   - A container or network of the same name that Poppyfield did not make is never touched.
-extends_documentation_fragment: poppyfield_container
+extends_documentation_fragment:
+  - poppyfield_container
+  - poppyfield_host_files
 options:
   name:
     default: websig-lizmap

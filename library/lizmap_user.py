@@ -118,7 +118,8 @@ attributes:
   idempotent:
     support: full
     description: A password is compared with the hash that Lizmap keeps.
-extends_documentation_fragment: [host_files]
+extends_documentation_fragment:
+  - poppyfield_host_files
 author:
   - Poppyfield contributors (!UNKNOWN)
 """

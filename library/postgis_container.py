@@ -20,7 +20,9 @@ description:
   - A data folder of another major version of PostgreSQL or another architecture, or one that another container writes
     to, is refused before anything is stopped.
   - PostgreSQL's port is not published. Other containers reach it inside O(network).
-extends_documentation_fragment: poppyfield_container
+extends_documentation_fragment:
+  - poppyfield_container
+  - poppyfield_host_files
 options:
   name:
     default: websig-postgis

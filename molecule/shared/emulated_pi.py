@@ -90,3 +90,31 @@ def ansible_playbook(
         check=False,
         text=True,
     )
+
+
+def count_of_a_run(folder: Path, **given: Any) -> dict[str, Any]:
+    """Run site.yml; give what changed, the modules that it executed on the Pi by name, and its number of tasks."""
+    count = folder / "count.jsonl"
+    count.touch()
+    ours = {
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "callbacks"),
+        "ANSIBLE_CALLBACKS_ENABLED": "module_count",
+        "POPPYFIELD_MODULE_COUNT": str(count),
+    }
+    run = ansible_playbook(environment=ours, **given)
+    assert run.returncode == 0, run.stdout + run.stderr
+    lines = [json.loads(line) for line in count.read_text("utf-8").splitlines()]
+    return {
+        "changed": run.stdout.count("\nchanged: "),
+        "modules": [line["module"] for line in lines if line.get("on") == "host"],
+        "tasks": sum("task" in line for line in lines),
+        "output": run.stdout + run.stderr,
+    }
+
+
+def report_of_the_house(**figures: int) -> None:
+    """Add figures to build/reports/house.json, which several tests write."""
+    path = ROOT / "build" / "reports" / "house.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**before, **figures}, indent=2, sort_keys=True) + "\n", "utf-8")

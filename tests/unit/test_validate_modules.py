@@ -43,7 +43,7 @@ def lay_out(folder: Path) -> Path:
             text = path.read_text(encoding="utf-8")
             text = text.replace("ansible.module_utils.poppyfield", MODULE_UTILS)
             text = re.sub(rf"\bM\(({modules})\)", r"M(poppyfield.shadow.\1)", text)
-            text = text.replace("_fragment: poppyfield_", "_fragment: poppyfield.shadow.poppyfield_")
+            text = text.replace("\n  - poppyfield_", "\n  - poppyfield.shadow.poppyfield_")
             copy = collection / "plugins" / target / path.name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(text, encoding="utf-8")
@@ -84,7 +84,11 @@ def test_nothing_is_wrong_in_the_documentation_of_a_callback(tmp_path: Path) -> 
 
 BROKEN = {
     "arm_image": ('"keep": {"type": "int"', '"keep": {"type": "str"', "'keep' in argument_spec defines type as 'str'"),
-    "secret_files": ('"length": {"type": "int", "default": 32}', '"length": {"type": "int"}', "'length'"),
+    "secret_files": (
+        '"purge": {"type": "path"}',
+        '"purge": {"type": "int"}',
+        "'purge' in argument_spec defines type as 'int'",
+    ),
     "delivered_image": ("  state:\n", "  status:\n", "'state' is listed in the argument_spec, but not documented"),
     "published_map": ("O(project)", "O(projects)", 'non-existing option "projects"'),
     "role_variables": ("GNU General Public License", "Some Licence", "missing-gplv3-license"),
