@@ -9,8 +9,8 @@ name: module_count
 type: aggregate
 short_description: Count executed modules and tasks
 description:
-  - Appends a line of JSON to the file that the environment variable E(POPPYFIELD_MODULE_COUNT) names, for each module that
-    is executed, wherever from (an action plugin may execute several), and for each task of a host, skipped ones too.
+  - Appends a line of JSON to the file that the environment variable E(POPPYFIELD_MODULE_COUNT) names, for each module
+    that is executed (an action plugin may execute several), and for each task of a host, skipped ones too.
 requirements:
   - enable in configuration
 """

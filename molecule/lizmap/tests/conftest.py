@@ -26,7 +26,7 @@ def certificate(pi: Host, tmp_path_factory: pytest.TempPathFactory) -> Path:  # 
 
 @pytest.fixture(scope="session")
 def browser(certificate: Path) -> Callable[[], Browser]:
-    """Return what opens Lizmap anew, as somebody who is not logged in."""
+    """Return what opens Lizmap as somebody who is not logged in."""
     return lambda: Browser(f"https://127.0.0.1:{HTTPS_PORT}", certificate)
 
 

@@ -52,13 +52,6 @@ NEW: Json = {
     ],
 }
 CHANGES: dict[str, Json] = {
-    "Make the passwords of Lizmap's users": {
-        "before": {f"{SECRETS}/lizmap_user_chris": "absent", f"{SECRETS}/lizmap_user_bruno": "present"},
-        "after": {
-            f"{SECRETS}/lizmap_user_chris": "created (content hidden)",
-            f"{SECRETS}/lizmap_user_bruno": "absent",
-        },
-    },
     "Keep the groups of Lizmap's users": {
         "before": {"group mappers": {"label": "Mappers"}},
         "after": {
@@ -68,6 +61,7 @@ CHANGES: dict[str, Json] = {
     },
     "Keep Lizmap's users": {
         "before": {
+            "files": {f"{SECRETS}/lizmap_user_chris": "absent", f"{SECRETS}/lizmap_user_bruno": "present"},
             "user anna": {"email": "anna@localhost.localdomain", "groups": ["mappers", "users"]},
             "user bruno": {
                 "email": "bruno@localhost.localdomain",
@@ -77,6 +71,10 @@ CHANGES: dict[str, Json] = {
             },
         },
         "after": {
+            "files": {
+                f"{SECRETS}/lizmap_user_chris": "created (content hidden)",
+                f"{SECRETS}/lizmap_user_bruno": "absent",
+            },
             "user anna": {"email": "anna@example.org", "groups": ["mappers", "surveyors", "users"]},
             "user chris": {
                 "email": "chris@localhost.localdomain",
