@@ -14,6 +14,8 @@ description:
   - Looks at the operating system, architecture, memory, disk space, clock, TCP ports and existing containers, and
     changes nothing.
   - Fails with all problems in one message. Each names the variable or file to correct and the remedy.
+  - Tells also what stands in files, which packages are installed, how services are and which images were delivered, so
+    that a role runs only the tasks that have something to do. All of it is the fact C(poppyfield_pi).
   - Needs only Python itself, so that it runs on a freshly flashed Raspberry Pi.
 options:
   profile:
@@ -74,6 +76,21 @@ options:
     type: list
     elements: str
     default: [poppyfield]
+  files:
+    description: Files to tell the content (as a digest), owner, group and mode of.
+    type: list
+    elements: path
+    default: [/etc/docker/daemon.json, /etc/systemd/journald.conf.d/poppyfield.conf]
+  packages:
+    description: Packages to tell whether they are installed.
+    type: list
+    elements: str
+    default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker]
+  services:
+    description: Services of systemd to tell whether they run and start with the host.
+    type: list
+    elements: str
+    default: [docker]
   earliest_year:
     description: A clock that says an earlier year is wrong.
     type: int
@@ -111,10 +128,34 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-facts:
-  description: What was found, also when the module fails.
+ansible_facts:
+  description: What was found, also when the module fails, as the fact C(poppyfield_pi).
   returned: always
   type: dict
+  contains:
+    poppyfield_pi:
+      description: What was found.
+      type: dict
+      contains:
+        architecture:
+          description: Debian's name of it.
+          type: str
+        docker:
+          description: Whether Docker Engine answers.
+          type: bool
+        files:
+          description: For each of O(files) its C(sha256), C(owner), C(group) and C(mode), or nothing.
+          type: dict
+        images:
+          description: The digest of each of Poppyfield's images, by its reference.
+          type: dict
+        packages:
+          description: Those of O(packages) that are installed.
+          type: list
+          elements: str
+        services:
+          description: What systemd says of each of O(services), C(active) and C(enabled).
+          type: dict
 problems:
   description: Every problem in a sentence.
   returned: always
@@ -122,11 +163,17 @@ problems:
   elements: str
 """
 
+import grp
+import hashlib
+import json
 import os
 import platform
+import pwd
 import shutil
+import stat
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -148,7 +195,7 @@ from ansible.module_utils.poppyfield.requirements import (
     published_ports,
     warnings,
 )
-from ansible.module_utils.poppyfield.spec import MANAGED
+from ansible.module_utils.poppyfield.spec import DIGEST, MANAGED
 
 MB = 1024 * 1024
 
@@ -178,6 +225,17 @@ ARGUMENTS: dict[str, Any] = {
     },
     "containers": {"type": "list", "elements": "str"},
     "networks": {"type": "list", "elements": "str", "default": [services.NETWORK]},
+    "files": {
+        "type": "list",
+        "elements": "path",
+        "default": ["/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf"],
+    },
+    "packages": {
+        "type": "list",
+        "elements": "str",
+        "default": ["docker.io", "docker-cli", "docker-ce", "docker-ce-cli", "containerd.io", "python3-docker"],
+    },
+    "services": {"type": "list", "elements": "str", "default": ["docker"]},
     "earliest_year": {"type": "int", "default": 2025},
     "allow_amd64": {"type": "bool", "default": False},
 }
@@ -191,13 +249,18 @@ def text_of(path: str) -> str:
         return ""
 
 
-def said_by(argv: list[str]) -> str:
-    """Give what a command prints, empty when it cannot be run or fails."""
+def printed_by(argv: list[str], *, failing_allowed: bool = True) -> str:
+    """Give what a command prints, empty when it cannot be run."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout if done.returncode == 0 else ""
+    return done.stdout if failing_allowed or done.returncode == 0 else ""
+
+
+def said_by(argv: list[str]) -> str:
+    """Give what a command prints, empty when it cannot be run or fails."""
+    return printed_by(argv, failing_allowed=False)
 
 
 def memory_mb(meminfo: str) -> int:
@@ -214,6 +277,59 @@ def free_mb(path: str) -> int | None:
         return shutil.disk_usage(nearest).free // MB
     except OSError:
         return None
+
+
+def file_at(path: str) -> dict[str, str]:
+    """Give the content's digest, the owner, group and mode of a file; nothing where there is no file."""
+    try:
+        state = os.lstat(path)
+        if not stat.S_ISREG(state.st_mode):
+            return {}
+        with Path(path).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return {}
+    return {
+        "sha256": digest,
+        "owner": name_of(state.st_uid, pwd.getpwuid),
+        "group": name_of(state.st_gid, grp.getgrgid),
+        "mode": f"{stat.S_IMODE(state.st_mode):04o}",
+    }
+
+
+def name_of(number: int, lookup: Callable[[int], Any]) -> str:
+    """Give the name of a user or group, or its number where it has none."""
+    try:
+        return str(lookup(number)[0])
+    except KeyError:
+        return str(number)
+
+
+def installed(names: list[str]) -> tuple[str, ...]:
+    """Give those of the named packages that are installed."""
+    # dpkg-query fails as a whole for a name that it never heard of, but tells of the others.
+    listing = printed_by(["dpkg-query", "--show", "--showformat", "${Package}\t${db:Status-Status}\n", *names])
+    states = dict(line.partition("\t")[::2] for line in listing.splitlines())
+    return tuple(name for name in names if states.get(name) == "installed")
+
+
+def service_states(names: list[str]) -> dict[str, dict[str, bool]]:
+    """Give for each named service whether it runs, and whether it starts with the host."""
+    return {
+        name: {
+            "active": said_by(["systemctl", "is-active", name]).strip() == "active",
+            "enabled": said_by(["systemctl", "is-enabled", name]).strip() == "enabled",
+        }
+        for name in names
+    }
+
+
+def own_images() -> dict[str, str]:
+    """Give the digest of each image of ours by its reference."""
+    ids = said_by(["docker", "image", "ls", "--quiet", "--no-trunc", "--filter", f"label={DIGEST}"]).split()
+    listing = said_by(["docker", "image", "inspect", "--format", "{{json .}}", *sorted(set(ids))]) if ids else ""
+    images = [json.loads(line) for line in listing.splitlines()]
+    return {reference: image["Config"]["Labels"][DIGEST] for image in images for reference in image["RepoTags"] or []}
 
 
 def foreign(kind: str, names: list[str]) -> tuple[str, ...]:
@@ -249,6 +365,10 @@ def gather(params: dict[str, Any]) -> Facts:
         memory_cgroup=memory_cgroup_enabled(text_of("/proc/cgroups"), text_of("/sys/fs/cgroup/cgroup.controllers")),
         model=text_of("/proc/device-tree/model"),
         docker=docker,
+        files={path: file_at(path) for path in params["files"]},
+        packages=installed(params["packages"]),
+        services=service_states(params["services"]),
+        images=own_images() if docker else {},
     )
 
 
@@ -270,10 +390,12 @@ def main() -> None:
     )
     result = {
         "changed": False,
-        "facts": {
-            **asdict(facts),
-            "os_codename": RELEASES.get(facts.os_version_id, ""),
-            "platform": PLATFORMS.get(facts.architecture, ""),
+        "ansible_facts": {
+            "poppyfield_pi": {
+                **asdict(facts),
+                "os_codename": RELEASES.get(facts.os_version_id, ""),
+                "platform": PLATFORMS.get(facts.architecture, ""),
+            },
         },
         "problems": found,
     }

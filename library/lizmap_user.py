@@ -118,6 +118,7 @@ attributes:
   idempotent:
     support: full
     description: A password is compared with the hash that Lizmap keeps.
+extends_documentation_fragment: [host_files]
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -165,7 +166,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import lizmap
+from ansible.module_utils.poppyfield import host_files, lizmap
+from ansible.module_utils.poppyfield.host_files import HostFileError
 from ansible.module_utils.poppyfield.lizmap_accounts import LizmapError, Plan, State, User, check_password, plan_users
 
 FIELDS: dict[str, Any] = {
@@ -184,6 +186,7 @@ ARGUMENTS: dict[str, Any] = {
     "users": {"type": "list", "elements": "dict", "options": {"login": {"type": "str", "required": True}, **FIELDS}},
     "protected": {"type": "list", "elements": "str", "default": []},
     "purge": {"type": "bool", "default": False},
+    "host_files": host_files.OPTION,
 }
 
 
@@ -206,9 +209,10 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap.one_or_many("login", "users"))
     try:
+        files = host_files.converge(module.params["host_files"], check_mode=module.check_mode)
         entries = lizmap.entries(module.params, "users")
         users = [user_of(entry, file_may_be_missing=module.check_mode) for entry in entries]
-    except LizmapError as error:
+    except (HostFileError, LizmapError) as error:
         module.fail_json(msg=str(error))
     except (OSError, UnicodeDecodeError) as error:
         module.fail_json(msg=f"A password file cannot be read: {error}.")
@@ -218,7 +222,7 @@ def main() -> None:
     def planner(state: State) -> Plan:
         return plan_users(users, state, purge=purge, protected=protected, lenient=module.check_mode)
 
-    module.exit_json(**lizmap.run(module, planner, passwords))
+    module.exit_json(**host_files.with_changes(lizmap.run(module, planner, passwords), files))
 
 
 if __name__ == "__main__":

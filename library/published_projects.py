@@ -25,9 +25,27 @@ description:
   - What can be seen without the map server, M(qgis_projects) checks before anything is changed.
 options:
   repository:
-    description: Name of the repository (letters, digits, hyphen, underscore).
+    description: Name of the repository (letters, digits, hyphen, underscore). Needed unless O(repositories) is given.
     type: str
-    required: true
+  repositories:
+    description:
+      - Several repositories in place of O(repository), O(folder) and O(prune). All are looked at in one execution on
+        the host, and those that differ are published one after the other.
+    type: list
+    elements: dict
+    suboptions:
+      repository:
+        description: Name of the repository.
+        type: str
+        required: true
+      folder:
+        description: The folder on the controller.
+        type: path
+        required: true
+      prune:
+        description: Whether files that are on the host only are removed.
+        type: bool
+        default: false
   folder:
     description: The folder on the controller. Needed unless O(state=absent).
     type: path
@@ -94,6 +112,12 @@ EXAMPLES = r"""
     folder: ~/maps/fields
     prune: true
 
+- name: Publish two repositories
+  published_projects:
+    repositories:
+      - {repository: fields, folder: ~/maps/fields}
+      - {repository: nests, folder: ~/maps/nests, prune: true}
+
 - name: Publish a repository no more
   published_projects:
     repository: fields
@@ -101,43 +125,47 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+results:
+  description: What the other keys tell, for each of O(repositories) by name.
+  returned: with O(repositories)
+  type: dict
 added:
   description: Files that were added.
-  returned: always
+  returned: with O(repository)
   type: list
   elements: str
 updated:
   description: Files whose content was replaced.
-  returned: always
+  returned: with O(repository)
   type: list
   elements: str
 corrected:
   description: Files whose owner or mode was put right.
-  returned: always
+  returned: with O(repository)
   type: list
   elements: str
 removed:
   description: Files that were removed.
-  returned: always
+  returned: with O(repository)
   type: list
   elements: str
 left:
   description: Files that are on the host only and stayed, because O(prune) is false.
-  returned: always
+  returned: with O(repository)
   type: list
   elements: str
 uploaded_bytes:
   description: How much was sent, packed.
-  returned: always
+  returned: with O(repository)
   type: int
 checked:
   description: Projects that QGIS Server opened and drew, before they were published or, unchanged, where they are.
-  returned: always
+  returned: with O(repository)
   type: list
   elements: str
 findings:
   description: What QGIS Server found wrong, with the keys of the findings of M(qgis_projects).
-  returned: always
+  returned: with O(repository)
   type: list
   elements: dict
 reasons:
@@ -170,7 +198,16 @@ from ansible.module_utils.poppyfield.withdrawal import withdraw
 Json = dict[str, Any]
 
 ARGUMENTS: Json = {
-    "repository": {"type": "str", "required": True},
+    "repository": {"type": "str"},
+    "repositories": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "repository": {"type": "str", "required": True},
+            "folder": {"type": "path", "required": True},
+            "prune": {"type": "bool", "default": False},
+        },
+    },
     "folder": {"type": "path"},
     "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
     "prune": {"type": "bool", "default": False},
@@ -180,13 +217,9 @@ ARGUMENTS: Json = {
     "group": {"type": "int", "default": 0},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
-# What the action plugin gives.
-INTERNAL: Json = {
-    "_step": {"type": "str"},
-    "_files": {"type": "dict", "default": {}},
-    "_projects": {"type": "dict", "default": {}},
-    "_archive": {"type": "path"},
-}
+# What the action plugin gives, of each repository and of all.
+CONTENT: Json = {"_files": {"type": "dict", "default": {}}, "_projects": {"type": "dict", "default": {}}}
+INTERNAL: Json = {**CONTENT, "_step": {"type": "str"}, "_archive": {"type": "path"}}
 
 
 class RefusedError(Exception):
@@ -195,6 +228,12 @@ class RefusedError(Exception):
     def __init__(self, findings: list[Finding]) -> None:
         super().__init__(as_message(findings))
         self.findings = findings
+
+
+def look_at_all(params: Json, *, check_mode: bool) -> Json:
+    """Look at several repositories; give what is said of each."""
+    results = [converge({**params, **entry}, check_mode=check_mode) for entry in params["repositories"]]
+    return {"changed": any(result["changed"] for result in results), "results": results}
 
 
 def converge(params: Json, *, check_mode: bool) -> Json:
@@ -278,13 +317,26 @@ def _result(difference: Difference, before: dict[str, str], after: dict[str, str
     }
 
 
+def arguments_with_content() -> Json:
+    """Give the module's arguments with what the action plugin adds."""
+    many = ARGUMENTS["repositories"]
+    each = {**many, "options": {**many["options"], **CONTENT}}
+    return {**ARGUMENTS, **INTERNAL, "repositories": each}
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={**ARGUMENTS, **INTERNAL}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=arguments_with_content(),
+        supports_check_mode=True,
+        required_one_of=[("repository", "repositories")],
+        mutually_exclusive=[("repository", "repositories"), ("folder", "repositories")],
+    )
     if module.params["state"] == "present" and not module.params["_step"]:
         module.fail_json(msg="It is the action plugin of the same name that reads the folder on the controller.")
     try:
-        result = converge(module.params, check_mode=module.check_mode)
+        do = converge if module.params["repositories"] is None else look_at_all
+        result = do(module.params, check_mode=module.check_mode)
     except RefusedError as error:
         module.fail_json(msg=str(error), findings=[finding.as_dict() for finding in error.findings])
     except (FolderError, EngineError) as error:

@@ -22,7 +22,9 @@ options:
     type: path
     required: true
   key:
-    description: File of its key, in PEM and without a passphrase.
+    description:
+      - File of its key, in PEM and without a passphrase. Its folder is made where it is missing and O(state=self_signed),
+        for root only.
     type: path
     required: true
   names:
@@ -93,6 +95,10 @@ valid_until:
   returned: success
   type: str
   sample: "2028-11-24"
+content:
+  description: The certificate in PEM, which is no secret; empty when it is not made yet.
+  returned: success
+  type: str
 reasons:
   description: Why it was made anew.
   returned: success
@@ -100,14 +106,13 @@ reasons:
   elements: str
 """
 
-import os
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import certificates
+from ansible.module_utils.poppyfield import atomic_file, certificates
 from ansible.module_utils.poppyfield.certificates import Certificate, CertificateError
 
 ARGUMENTS: dict[str, Any] = {
@@ -122,6 +127,7 @@ ARGUMENTS: dict[str, Any] = {
 READ = "-noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey"
 CERTIFICATE_MODE = 0o444
 KEY_MODE = 0o400
+FOLDER_MODE = 0o700
 
 
 class OpenSsl:
@@ -173,22 +179,6 @@ def reason_to_make(ssl: OpenSsl, params: dict[str, Any], names: list[str], now: 
     return str(certificates.reason_to_renew(found, key, names, now, params["renew_before"]))
 
 
-def write(path: Path, content: bytes, mode: int, owner: int) -> None:
-    """Write a file that is there whole or not at all, and at no moment readable to others."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            os.fchown(stream.fileno(), owner, owner)
-            os.fchmod(stream.fileno(), mode)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def ensure(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, Any]:
     """Make the certificate where that is needed."""
     params = module.params
@@ -197,14 +187,34 @@ def ensure(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, A
     reason = reason_to_make(ssl, params, names, datetime.now(UTC))
     if reason and not module.check_mode:
         certificate, key = Path(params["certificate"]), Path(params["key"])
-        if not certificate.parent.is_dir() or not key.parent.is_dir():
-            raise CertificateError(f"The folder {certificate.parent} or {key.parent} does not exist.")
+        for folder in (certificate.parent, key.parent):
+            make_folder(folder)
         made = ssl.make(key.parent, names, params["days"])
-        # If the power fails in between, the two do not belong together, and the next run makes them anew.
-        write(key, made[0], KEY_MODE, params["owner"])
-        write(certificate, made[1], CERTIFICATE_MODE, params["owner"])
-    ends = f"{ssl.certificate(params['certificate']).ends:%Y-%m-%d}" if not (reason and module.check_mode) else ""
-    return {"changed": bool(reason), "names": names, "valid_until": ends, "reasons": [reason] if reason else []}
+        whose = {"owner": params["owner"], "group": params["owner"]}
+        # If the power fails in between, the two do not belong together, and the next run makes them again.
+        atomic_file.write(key, made[0], mode=KEY_MODE, **whose)
+        atomic_file.write(certificate, made[1], mode=CERTIFICATE_MODE, **whose)
+    there = not (reason and module.check_mode)
+    return {
+        "changed": bool(reason),
+        "names": names,
+        "valid_until": f"{ssl.certificate(params['certificate']).ends:%Y-%m-%d}" if there else "",
+        "content": text_of(params["certificate"]) if there else "",
+        "reasons": [reason] if reason else [],
+    }
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for keys where there is none; the one above it must be there."""
+    try:
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    except OSError as error:
+        raise CertificateError(f"The folder {folder} does not exist and cannot be made: {error.strerror}.") from error
+
+
+def text_of(path: str) -> str:
+    """Give a certificate as it stands in its file."""
+    return Path(path).read_text("ascii", "replace")
 
 
 def check(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, Any]:
@@ -220,6 +230,7 @@ def check(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, An
         "changed": False,
         "names": list(found.names),
         "valid_until": f"{found.ends:%Y-%m-%d}",
+        "content": text_of(params["certificate"]),
         "reasons": [],
     }
 

@@ -54,6 +54,15 @@ class Facts:
     memory_cgroup: bool = True
     model: str = ""
     docker: bool = False
+    """Whether Docker Engine answers."""
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By path the digest, owner, group and mode of a file; nothing of one that is not there."""
+    packages: tuple[str, ...] = ()
+    """Which of the packages that were asked for are installed."""
+    services: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    """By name of a service whether it is active and enabled."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """By reference the digest of each image of ours."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ansible.module_utils
 from ansible.errors import AnsibleActionFail
@@ -24,6 +24,13 @@ from ansible.module_utils.poppyfield.qgis_project import ENDINGS, ProjectError, 
 display = Display()
 
 
+class Wanted(NamedTuple):
+    """A repository as it should be: the module's arguments, and where each file lies by its digest."""
+
+    arguments: dict[str, Any]
+    sources: dict[str, Path]
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     """Look, send what is missing a batch at a time, publish."""
 
@@ -31,11 +38,37 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the module to look and, only if something is to be done, to receive and to publish."""
+        """Run the module once to look and, only where something is to be done, to receive and to publish."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        entries = arguments.pop("repositories", None)
+        if entries is not None:
+            return result | self._publish_all([{**arguments, **entry} for entry in entries], task_vars)
         if arguments.get("state", "present") == "absent":
             return result | self._module(arguments, task_vars)
+        wanted = self._read(arguments)
+        looked = self._module({**wanted.arguments, "_step": "look"}, task_vars)
+        return result | self._publish(wanted, looked, task_vars)
+
+    def _publish_all(self, entries: list[dict[str, Any]], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Look at all repositories in one execution, and publish those that differ."""
+        wanted = [self._read(entry) for entry in entries]
+        if not wanted:
+            return combined({})
+        everything = {"repositories": [want.arguments for want in wanted], "_step": "look"}
+        looked = self._module(everything, task_vars)
+        if looked.get("failed"):
+            return looked
+        results: dict[str, dict[str, Any]] = {}
+        for want, found in zip(wanted, looked["results"], strict=True):
+            name = want.arguments["repository"]
+            results[name] = self._publish(want, found, task_vars)
+            if results[name].get("failed"):
+                return {**results[name], "msg": f"{name}: {results[name].get('msg')}"}
+        return combined(results)
+
+    def _read(self, arguments: dict[str, Any]) -> Wanted:
+        """Read what a folder on the controller holds."""
         folder = self._folder(arguments)
         try:
             files = wanted_files(folder)
@@ -43,24 +76,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
             raise AnsibleActionFail(f"{error.strerror}: {error.filename}.") from error
-        arguments["_files"] = {name: list(file) for name, file in files.items()}
-        arguments["_projects"] = {name: describe_file(folder / name) for name in files if is_project(name)}
-        looked = self._module({**arguments, "_step": "look"}, task_vars)
+        described = {name: describe_file(folder / name) for name in files if is_project(name)}
+        own = {"_files": {name: list(file) for name, file in files.items()}, "_projects": described}
+        return Wanted({**arguments, **own}, {file.sha256: folder / name for name, file in files.items()})
+
+    def _publish(self, wanted: Wanted, looked: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Send what the host lacks, a batch at a time, and publish it."""
         needed = looked.pop("_missing", {})
         if looked.get("failed") or not looked.get("changed") or self._task.check_mode:
-            return result | _with_warning(looked, task_vars)
+            return _with_warning(looked, task_vars)
         sent = 0
-        sources = {file.sha256: folder / name for name, file in files.items()}
         for number, batch in enumerate(batches(needed), start=1):
             size = sum(needed[sha256] for sha256 in batch)
             display.display(f"Sending {len(batch)} files ({size / 1e6:.1f} MB) to {_host(task_vars)}, part {number}")
-            received, packed = self._send({sha256: sources[sha256] for sha256 in batch}, arguments, task_vars)
+            chosen = {sha256: wanted.sources[sha256] for sha256 in batch}
+            received, packed = self._send(chosen, wanted.arguments, task_vars)
             if received.get("failed"):
-                return result | received
+                return received
             sent += packed
-        published = self._module({**arguments, "_step": "publish"}, task_vars)
+        published = self._module({**wanted.arguments, "_step": "publish"}, task_vars)
         published["uploaded_bytes"] = sent
-        return result | _with_warning(published, task_vars)
+        return _with_warning(published, task_vars)
 
     def _folder(self, arguments: Mapping[str, Any]) -> Path:
         if not arguments.get("folder"):
@@ -93,6 +129,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             module_name="published_projects", module_args=arguments, task_vars=task_vars
         )
         return done
+
+
+def combined(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Give the results of several repositories as one."""
+    sides = {
+        side: {name: result["diff"][side] for name, result in results.items() if result.get("changed")}
+        for side in ("before", "after")
+    }
+    return {
+        "changed": any(result.get("changed") for result in results.values()),
+        "reasons": [f"{name}: {reason}" for name, result in results.items() for reason in result.get("reasons", [])],
+        "warnings": [words for result in results.values() for words in result.pop("warnings", [])],
+        "results": results,
+        "diff": sides,
+    }
 
 
 def is_project(name: str) -> bool:

@@ -321,9 +321,10 @@ def around_published_map(tmp_path: Path) -> Iterator[Json]:
 def example_projects(tmp_path: Path) -> None:
     """The folder of a project."""
     layer = Layer("./meadow.geojson")
-    write(tmp_path / "maps" / "fields" / "map.qgs", qgs([layer]))
-    write(tmp_path / "maps" / "fields" / "map.qgs.cfg", json.dumps({"layers": {}}))
-    write(tmp_path / "maps" / "fields" / "meadow.geojson", "{}")
+    for repository in ("fields", "nests"):
+        write(tmp_path / "maps" / repository / "map.qgs", qgs([layer]))
+        write(tmp_path / "maps" / repository / "map.qgs.cfg", json.dumps({"layers": {}}))
+        write(tmp_path / "maps" / repository / "meadow.geojson", "{}")
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_a_key_with_a_passphrase_is_refused(ensure: Run, tmp_path: Path) -> None
         ({"names": []}, "names has no name"),
         ({"names": ["maps.example.org,IP:1.2.3.4"]}, "cannot be the name of a server"),
         ({"names": ["a b"]}, "a b cannot be the name of a server"),
-        ({"key": "/nowhere/key"}, "does not exist"),
+        ({"key": "/nowhere/at/all/key"}, "does not exist"),
         ({"certificate": "/nowhere/certificate", "state": "checked"}, "or cannot be read"),
     ],
 )
@@ -198,10 +198,9 @@ def test_a_full_disk_leaves_the_old_certificate(
 
     ensure()
     before = made(tmp_path)
-    module = library("tls_certificate")
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(module.os, "fsync", full)
-        module.write(tmp_path / "certificate", b"new", 0o444, os.getuid())
+        patch.setattr(library("tls_certificate").atomic_file.os, "fsync", full)
+        ensure(names=["another.example.org"])
     assert made(tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate", "key"]
 
