@@ -7,19 +7,23 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: role_variables
-short_description: Check a host's variables against roles' argument specifications
+short_description: Check the variables of all hosts of a run before anything is changed
 description:
-  - Checks, on the controller and without connecting to the host, every variable that the inventory gives the host.
-  - Types, choices and required options are checked by Ansible's own validation of argument specifications.
-  - A variable that begins with a role's name, or is nearly the name of a role's variable, and is not one of them, is
-    taken for a misspelling.
-  - Reports all problems together.
+  - Judges, on the controller and without connecting to a host, what applies to each host of the run, that is the
+    inventory's values over the defaults of the roles. One task with C(run_once) judges all of them.
+  - Names, types, choices and required options are checked by the roles' argument specifications. A variable that begins
+    with a role's name, or is nearly the name of a role's variable, and is not one of them, is taken for a misspelling.
+  - Values are judged by what the modules would refuse, and by what the roles would fail at. Files and folders of the
+    controller are looked for, and a given certificate is read.
+  - What the hosts of one run must share, such as the profile of the images, is compared.
+  - Reports all problems together, each once, with its hosts, its variable, the value unless it is secret, and a remedy.
 options:
   roles:
-    description: The roles whose variables the host may have.
+    description:
+      - The roles whose variables the hosts may have. Other variables that begin like a role of the folder are named.
+        All roles of the folder unless it is given.
     type: list
     elements: str
-    required: true
   roles_folder:
     description: The folder on the controller that holds the roles.
     type: path
@@ -42,16 +46,59 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Check the variables
+- name: Check the inventory
+  role_variables:
+    roles_folder: "{{ playbook_dir }}/../roles"
+  register: inventory_check
+  run_once: true
+
+- name: Check it where only two of the roles have variables
   role_variables:
     roles: [postgis, lizmap]
     roles_folder: "{{ playbook_dir }}/../roles"
+  run_once: true
 """
 
 RETURN = r"""
 problems:
-  description: What is wrong, one sentence each.
+  description: What is wrong, one line each.
   returned: always
   type: list
   elements: str
+requirements:
+  description: By host the options for M(host_requirements), which follow from its variables.
+  returned: success
+  type: dict
+  contains:
+    profile:
+      description: The profile of the images.
+      type: str
+    memory_mb:
+      description: The least memory.
+      type: int
+    disk:
+      description: The least free disk by path.
+      type: list
+      elements: dict
+    ports:
+      description: The ports that the host publishes, each with its container and its variable.
+      type: list
+      elements: dict
+    files:
+      description: The files that the roles manage.
+      type: list
+      elements: str
+repositories:
+  description: What all hosts together publish, as M(qgis_projects) takes it.
+  returned: success
+  type: list
+  elements: dict
+web_client:
+  description: Which web client all hosts have.
+  returned: success
+  type: str
+profile:
+  description: The profile of the images of all hosts.
+  returned: success
+  type: str
 """

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,13 @@ from .architectures import ENGINE_NAMES
 MIB = 1024 * 1024
 LOADING_SUFFIX = "__loading"
 MAX_IDENTIFIER = 63
+OWN_NAMES = {"role": ("postgres",), "database": ("postgres", "template0", "template1")}
+"""What the cluster has of itself, by kind; a role's name may not begin with pg_, either."""
+FIRST_START_NAME = r"^([0-9]+-)?([A-Za-z_][A-Za-z0-9_-]*)(\..*)?\.(sql|sql\.gz|dump)$"
+"""The name of a file of the first start, [NUMBER-]DATABASE[.NOTE].KIND: the image's entrypoint has the same rule."""
+DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
+"""Settings that must stay on, since a loss of power could cost data."""
+LEAST_PASSWORD = 16
 SCRAM_ITERATIONS = 4096
 PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
 # A failed statement must not put a verifier into the container's log.
@@ -244,17 +251,27 @@ class Change:
 
 def check_wanted(roles: Sequence[Role], databases: Sequence[Database]) -> None:
     """Refuse names that cannot be, and names given twice."""
-    for kind, names in (("role", [r.name for r in roles]), ("database", [d.name for d in databases])):
-        for name in names:
+    for problem in wrong_names("role", [role.name for role in roles]):
+        raise PostgresError(problem)
+    for problem in wrong_names("database", [database.name for database in databases]):
+        raise PostgresError(problem)
+
+
+def wrong_names(kind: str, names: Sequence[str]) -> Iterator[str]:
+    """Give a sentence for each name of a role or database that cannot be, is PostgreSQL's own, or is given twice."""
+    for name in dict.fromkeys(names):
+        try:
             identifier(name if kind == "role" else name + LOADING_SUFFIX)
-            if names.count(name) > 1:
-                raise PostgresError(f"The {kind} {name} is given twice.")
-    for role in roles:
-        if role.name == "postgres" or role.name.startswith("pg_"):
-            raise PostgresError(f"The role {role.name} belongs to PostgreSQL itself: choose another name.")
-    for db in databases:
-        if db.name in ("postgres", "template0", "template1"):
-            raise PostgresError(f"The database {db.name} belongs to PostgreSQL itself: choose another name.")
+        except PostgresError:
+            yield f"{name!r} cannot be a name in PostgreSQL: a {kind} has 1 to {_longest(kind)} bytes, one line."
+        if names.count(name) > 1:
+            yield f"The {kind} {name} is given twice."
+        if name in OWN_NAMES[kind] or (kind == "role" and name.startswith("pg_")):
+            yield f"The {kind} {name} belongs to PostgreSQL itself: choose another name."
+
+
+def _longest(kind: str) -> int:
+    return MAX_IDENTIFIER if kind == "role" else MAX_IDENTIFIER - len(LOADING_SUFFIX)
 
 
 def plan_changes(

@@ -1,22 +1,39 @@
-"""Check a host's variables against the argument specifications of roles, on the controller."""
+"""Check the variables of all hosts of a run, on the controller, before anything is changed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import ansible.module_utils
-import yaml
 from ansible.errors import AnsibleError
+from ansible.parsing.vault import VaultHelper
 from ansible.plugins.action import ActionBase
+from ansible.template import Templar
 
 # On the controller, Ansible finds a project's own module_utils for modules only.
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
-from ansible.module_utils.poppyfield.role_variables import argument_problems, unknown_variables  # noqa: E402
+from ansible.module_utils.poppyfield.inventory import check, first_look, names_and_types, projects  # noqa: E402
+from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop  # noqa: E402
+from ansible.module_utils.poppyfield.inventory.problems import Finding, message  # noqa: E402
 
 # Names that Ansible itself adds to a host's variables and that are no person's choice.
 ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventory_", "omit", "play", "role_", "vars")
+MADE_BY_ROLES = ("arm_images_built", "lizmap_application")
+"""Facts that begin as variables of a role do."""
+LATER = ("arm_images_architectures", "arm_images_applications", "lizmap_image", "postgis_image")
+"""What the roles find out or playbooks hand over: judged only where a person gives it."""
+UNRESOLVED = "Define what it names, or correct it; of an encrypted value, give the vault's password"
+SPECIFICATION = "meta/argument_specs.yml"
+DEFAULTS = "defaults/main.yml"
+OUR_ROLES = frozenset({"arm_images", "docker_engine", "lizmap", "postgis", "raspberry_pi"})
+"""Whose variables the checkers judge."""
+ABSENT = object()
+OWN_SETTINGS = Path(__file__).resolve().parents[2] / "images" / "lizmap" / "web-client" / "own-settings.json"
+
+Json = dict[str, Any]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -25,32 +42,144 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     _requires_connection = False
     _VALID_ARGS = frozenset({"roles", "roles_folder"})
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return `failed` with every problem in one message, or that there is none."""
-        result: dict[str, Any] = super().run(tmp, task_vars)
+    def run(self, tmp: str | None = None, task_vars: Json | None = None) -> Json:
+        """Return `failed` with every problem in one message; else what later tasks need to know of the hosts."""
+        result: Json = super().run(tmp, task_vars)
         variables = task_vars or {}
         _, arguments = self.validate_argument_spec(
-            {
-                "roles": {"type": "list", "elements": "str", "required": True},
-                "roles_folder": {"type": "path", "required": True},
-            }
+            {"roles": {"type": "list", "elements": "str"}, "roles_folder": {"type": "path", "required": True}}
         )
-        options = self._options(Path(arguments["roles_folder"]), arguments["roles"])
-        mine = [name for name in variables if not name.startswith(ANSIBLE_NAMES)]
-        values = {name: self._templar.template(variables[name]) for name in mine if name in options}
-        found = unknown_variables(mine, options, arguments["roles"]) + argument_problems(options, values)
-        result.update(changed=False, problems=found)
+        roles = _Roles(self._loader, Path(arguments["roles_folder"]))
+        names = arguments["roles"] or roles.names
+        hosts: dict[str, Json] = {}
+        before: dict[str, list[Finding]] = {}
+        secrets: list[str] = []
+        for host, given in _given(variables).items():
+            values = _Values(given, roles, self._loader)
+            hosts[host] = values.effective
+            unknown = names_and_types.unknown_variables(_of_people(given), roles.options, names)
+            before[host] = [*unknown, *values.unresolved]
+            secrets += values.secrets
+        found = check.check(
+            hosts,
+            roles.options,
+            ThisLaptop(OWN_SETTINGS),
+            defaults=roles.plain_defaults,
+            before=before,
+            secrets=secrets,
+        )
+        result.update(changed=False, problems=[problem.sentence for problem in found])
         if found:
-            result.update(failed=True, msg="Nothing was changed. In the inventory: " + "; ".join(found))
-        return result
+            return {**result, "failed": True, "msg": message(found)}
+        kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
+        return {
+            **result,
+            "requirements": {host.name: first_look.requirements(host) for host in kept},
+            "repositories": projects.repositories_of_all(kept),
+            "web_client": kept[0].values["lizmap_web_client"],
+            "profile": kept[0].values["arm_images_profile"],
+        }
 
-    def _options(self, folder: Path, roles: list[str]) -> dict[str, Any]:
-        options: dict[str, Any] = {}
-        for role in roles:
-            path = folder / role / "meta" / "argument_specs.yml"
-            try:
-                specs = yaml.safe_load(path.read_text(encoding="utf-8"))
-            except OSError as error:
-                raise AnsibleError(f"can't read the argument specification {path}: {error}") from error
-            options.update(specs["argument_specs"]["main"]["options"])
-        return options
+
+class _Roles:
+    """What the roles of a folder document."""
+
+    def __init__(self, loader: Any, folder: Path) -> None:
+        self.names = sorted(path.parent.parent.name for path in folder.glob(f"*/{SPECIFICATION}"))
+        self.options: Json = {}
+        self.defaults: Json = {}
+        for name in self.names:
+            self.options.update(_read(loader, folder / name / SPECIFICATION)["argument_specs"]["main"]["options"])
+            self.defaults.update(_read(loader, folder / name / DEFAULTS) or {})
+        missing = sorted(OUR_ROLES - set(self.names))
+        if missing:
+            raise AnsibleError(
+                f"roles_folder: {folder} has no roles {', '.join(missing)}. Name Poppyfield's folder roles."
+            )
+        templar = Templar(loader=loader)
+        self.plain_defaults = {
+            name: _plain(value) for name, value in self.defaults.items() if not templar.is_template(value)
+        }
+
+
+class _Values:
+    """What applies to a host, templated, and what of it is secret."""
+
+    def __init__(self, given: Mapping[str, Any], roles: _Roles, loader: Any) -> None:
+        self.effective: Json = {}
+        self.unresolved: list[Finding] = []
+        self.secrets: list[str] = []
+        self._templar = Templar(loader=loader, variables={**roles.defaults, **given})
+        chosen = {name: given[name] for name in roles.options if name in given}
+        for name, value in chosen.items():
+            self._resolve(name, value)
+        whole = not self.unresolved
+        for name in set(roles.defaults) - set(chosen) - set(LATER):
+            if name in roles.plain_defaults:
+                self.effective[name] = roles.plain_defaults[name]
+            else:
+                self._resolve(name, roles.defaults[name], tell=whole)
+
+    def _resolve(self, name: str, value: Any, *, tell: bool = True) -> None:
+        try:
+            self.effective[name] = _plain(self._templar.template(value), self.secrets)
+        except Exception as error:
+            # A template can fail in any way.
+            # A default that fails is mostly one that names a variable which is told already.
+            if tell:
+                self.unresolved.append(
+                    Finding(name, f"it can't be resolved: {' '.join(str(error).split())}", UNRESOLVED)
+                )
+
+
+def _read(loader: Any, path: Path) -> Any:
+    try:
+        return loader.load_from_file(str(path), trusted_as_template=path.match(f"*/{DEFAULTS}"))
+    except (AnsibleError, OSError) as error:
+        raise AnsibleError(f"can't read {path}: {error}") from error
+
+
+def _given(variables: Mapping[str, Any]) -> dict[str, Json]:
+    """Give the variables of each host of the run as they stand, templates and all.
+
+    What the task at hand has beyond its own host's variables is the play's, and so every host's.
+    """
+    hostvars = variables["hostvars"]
+    own = hostvars.raw_get(variables["inventory_hostname"])
+    of_play = {name: value for name, value in variables.items() if not _same(own.get(name, ABSENT), value)}
+    found = {}
+    for host in variables.get("ansible_play_hosts_all") or [variables["inventory_hostname"]]:
+        raw = hostvars.raw_get(host)
+        kept = {name: value for name, value in of_play.items() if not name.startswith(ANSIBLE_NAMES)}
+        magic = {name: value for name, value in of_play.items() if name not in raw and name != "vars"}
+        found[host] = {**magic, **raw, **kept, "hostvars": hostvars}
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return one is other or bool(one == other)
+    except Exception:
+        # An encrypted value that can't be decrypted can't be compared.
+        return True
+
+
+def _of_people(given: Mapping[str, Any]) -> list[str]:
+    return [name for name in given if not name.startswith(ANSIBLE_NAMES) and name not in MADE_BY_ROLES]
+
+
+def _plain(value: Any, secrets: list[str] | None = None) -> Any:
+    """Give a value as what it is in Python; what was encrypted is a text, and is kept apart as a secret."""
+    if isinstance(value, Mapping):
+        return {_plain(name, secrets): _plain(item, secrets) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, secrets) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    text = str(value)
+    if secrets is not None and VaultHelper.get_ciphertext(value, with_tags=False) is not None:
+        secrets.append(text)
+    return text

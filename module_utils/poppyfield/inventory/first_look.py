@@ -1,0 +1,33 @@
+"""What the first look at a Pi is to ask, from its variables. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any
+
+from .. import services
+from .problems import Host
+
+DOCKER_FOLDER = "/var/lib/docker"
+MANAGED_FILES = ("/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf")
+"""Files that roles keep, whatever the variables are."""
+
+
+def requirements(host: Host) -> dict[str, Any]:
+    """Give what the module host_requirements takes."""
+    values = host.values
+    data = values["postgis_data_folder"]
+    enough = {"free_mb": values["raspberry_pi_min_free_disk_mb"], "variable": "raspberry_pi_min_free_disk_mb"}
+    # The paths as the roles write them, since they look their answers up by these.
+    initial = posixpath.join(posixpath.dirname(data), "initial")
+    return {
+        "profile": values["arm_images_profile"],
+        "memory_mb": values["raspberry_pi_min_memory_mb"],
+        "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data)],
+        "ports": services.published_ports(values),
+        "files": [
+            *MANAGED_FILES,
+            f"{data}/cluster/PG_VERSION",
+            *(f"{initial}/{entry['name']}.sql" for entry in values["postgis_databases"] if entry.get("initial_sql")),
+        ],
+    }

@@ -1,0 +1,62 @@
+"""The images: what the profile makes possible, and what all Pis of a run must share. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .. import profiles
+from .problems import Finding, Host, shown
+
+SHARED_PREFIX = "arm_images_"
+OF_LIZMAP = (
+    "lizmap_archive",
+    "lizmap_archive_sha256",
+    "lizmap_server_plugin",
+    "lizmap_server_plugin_sha256",
+    "lizmap_server_extra_plugins",
+)
+"""What is built into the image of the map server, if it has Lizmap."""
+
+
+def findings(host: Host) -> Iterator[Finding]:
+    """Give the architectures that the profile has no packages for."""
+    profile = profiles.table().get(host.values["arm_images_profile"])
+    wanted = host.values["arm_images_architectures"]
+    impossible = sorted(set(wanted) - set(profile["architectures"])) if profile else []
+    if impossible:
+        yield Finding(
+            "arm_images_architectures",
+            f"the profile {host.values['arm_images_profile']} has no images for {', '.join(impossible)}",
+            profiles.what_fits(),
+            shown(wanted),
+        )
+
+
+def shared(hosts: Sequence[Host]) -> Iterator[tuple[str, Finding]]:
+    """Give what the hosts do not agree on, since images are built once for all of them."""
+    names = [name for name in hosts[0].values if name.startswith(SHARED_PREFIX)] if hosts else []
+    names += ["lizmap_web_client"]
+    if any(host.values["lizmap_web_client"] == "archive" for host in hosts):
+        names += OF_LIZMAP
+    for name in names:
+        by_value: dict[str, list[Host]] = {}
+        for host in hosts:
+            by_value.setdefault(_exactly(host.values[name]), []).append(host)
+        if len(by_value) > 1:
+            said = ", but ".join(_said(some, name) for some in by_value.values())
+            finding = Finding(
+                name,
+                f"the images are built once for all Pis of a run, so these must agree, but do not ({said})",
+                "Write it once, in the group_vars of all Pis, or run each kind by itself with --limit",
+            )
+            yield from ((host.name, finding) for host in hosts)
+
+
+def _exactly(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _said(hosts: Sequence[Host], name: str) -> str:
+    return f"{', '.join(host.name for host in hosts)}: {shown(hosts[0].values[name])}"

@@ -1,0 +1,88 @@
+"""What the check of an inventory asks this laptop: files, folders and certificates. The only effect of the check."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..certificates import CertificateError, parse_certificate, problems, public_key
+
+READ_CERTIFICATE = "x509 -noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey -in"
+READ_KEY = "pkey -passin pass: -pubout -in"
+
+
+class Laptop(Protocol):
+    """Where the check runs."""
+
+    own_settings: Mapping[str, Any]
+    """The settings of Lizmap that the image keeps for itself."""
+
+    def is_file(self, path: str) -> bool:
+        """Tell whether it is a file."""
+
+    def is_folder(self, path: str) -> bool:
+        """Tell whether it is a folder."""
+
+    def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
+        """Say why a certificate and its key will not do; empty when they will, or when nobody can tell here."""
+
+
+class ThisLaptop:
+    """The laptop that runs Ansible."""
+
+    def __init__(self, own_settings: Path) -> None:
+        self.own_settings: Mapping[str, Any] = json.loads(own_settings.read_text("utf-8"))
+
+    def is_file(self, path: str) -> bool:
+        """Tell whether it is a file."""
+        return _is(Path.is_file, path)
+
+    def is_folder(self, path: str) -> bool:
+        """Tell whether it is a folder."""
+        return _is(Path.is_dir, path)
+
+    def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
+        """Say why a certificate and its key will not do; empty when they will, or when there is no openssl here."""
+        try:
+            read = _openssl(READ_CERTIFICATE, certificate, "is not a certificate in PEM, or cannot be read")
+            public = _openssl(READ_KEY, key, "is not a key in PEM, has a passphrase, or cannot be read")
+            return "; ".join(problems(parse_certificate(read), public_key(public), names, datetime.now(UTC)))
+        except FileNotFoundError:
+            return ""
+        except CertificateError as error:
+            return str(error)
+        except (KeyError, ValueError):
+            return f"openssl tells no dates of {certificate}"
+
+
+def local_path(path: str) -> Path:
+    """Give a path of this laptop as a person writes it, with ~ for a home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def _is(kind: Callable[[Path], bool], path: str) -> bool:
+    try:
+        return kind(local_path(path))
+    except OSError:
+        return False
+
+
+def _openssl(arguments: str, path: str, otherwise: str) -> str:
+    done = subprocess.run(
+        ["openssl", *arguments.split(), str(local_path(path))],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode:
+        raise CertificateError(f"{path} {otherwise}")
+    return done.stdout
