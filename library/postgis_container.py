@@ -46,7 +46,7 @@ options:
       - Part of the container's memory that PostgreSQL may count on; the image makes its memory settings from it.
       - The container's memory is its limit, or all that the host has where there is none.
     type: float
-    default: 0.4
+    default: 0.25
   settings:
     description:
       - PostgreSQL settings that take precedence over the image's own and over those that follow from O(memory_share).
@@ -257,7 +257,7 @@ ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "default": "websig-postgis"},
     "network_alias": {"type": "str", "default": "postgis"},
     "data_folder": {"type": "path", "default": "/srv/poppyfield/postgis/data"},
-    "memory_share": {"type": "float", "default": 0.4},
+    "memory_share": {"type": "float", "default": 0.25},
     "settings": {"type": "dict", "default": {}},
     "first_start_folder": {"type": "path"},
     "roles": {
