@@ -63,7 +63,7 @@ class Host:
         for found in self.client.images.list(name=REPOSITORY):
             for reference in found.tags:
                 self.client.images.remove(reference, force=True)
-        for lock in Path("/run/lock").glob(f"*{PREFIX}*"):
+        for lock in Path("/run/poppyfield").glob(f"*{PREFIX}*"):
             lock.unlink()
 
     def remove_containers(self, subject: str = "") -> None:

@@ -22,9 +22,10 @@ options:
     default: websig-lizmap
   state:
     description:
-      - With V(absent) the container of before is removed.
+      - With V(absent) the container of before is removed. It is kept, and the module fails, where no container runs
+        under O(name), since it is the only one then.
       - With V(restored) the container in place is removed and the one of before started under its name. The module
-        waits until it is healthy.
+        waits until it is healthy, and fails when it does not become so.
     type: str
     choices: [absent, restored]
     required: true
@@ -75,7 +76,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield import containers, health
 from ansible.module_utils.poppyfield.apply import Applier, ApplyError, alone
 from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
-from ansible.module_utils.poppyfield.plan import PlanError, Snapshot, State, refuse_clashes
+from ansible.module_utils.poppyfield.plan import PlanError, Snapshot, State, is_running, refuse_clashes
 from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Json
 
@@ -94,13 +95,18 @@ def last_words(engine: Engine, container: Json) -> str:
 
 
 def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict[str, Any]:
-    """Remove the container of before, or put it back; give the module's return values."""
+    """Remove the container of before, or put it back; give the module's return values, also where that failed."""
     spec = ContainerSpec(name=name, resource="lizmap", image="", network="")
     snapshot = Snapshot(current=engine.container(name), previous=engine.container(spec.previous_name))
     refuse_clashes(spec, snapshot, State.ABSENT)
-    log = ""
+    log, failed = "", False
     if snapshot.previous is None:
         said = NONE_KEPT
+    elif state == "absent" and not (snapshot.current and is_running(snapshot.current)):
+        raise PlanError(
+            f"No container {name} runs, so {spec.previous_name}, which is the only other one, was kept. Run the play "
+            f"again to mend this, or put the container of before back with the state restored."
+        )
     elif check_mode:
         said = "The container of before would be removed, or put back."
     elif state == "absent":
@@ -108,8 +114,10 @@ def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict
         said = "The container of before was removed."
     else:
         log = last_words(engine, snapshot.current) if snapshot.current else ""
-        said = Applier(engine, spec, healthy_timeout=0).go_back(snapshot.previous["Id"])
+        restored = Applier(engine, spec, healthy_timeout=0).go_back(snapshot.previous["Id"])
+        said, failed = restored.said, not restored.serves
     return {
+        "failed": failed,
         "changed": snapshot.previous is not None,
         "msg": said,
         "log": log,
@@ -129,6 +137,8 @@ def main() -> None:
         result = {"changed": False, "msg": NONE_KEPT, "log": "", "container": {}}
     except (EngineError, PlanError, ApplyError) as error:
         module.fail_json(msg=str(error))
+    if result.pop("failed", False):
+        module.fail_json(**result)
     module.exit_json(**result)
 
 

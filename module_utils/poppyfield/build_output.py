@@ -19,13 +19,6 @@ _WRITTEN = re.compile(r"\d+\.\d+ (.*)")
 # A step's name holds the command already.
 _COMMAND_FAILED = re.compile(r"(?:executor failed running \[.*\]|process \".*\" did not complete successfully): ")
 _NEEDED_IMAGE = re.compile(r"(?:\[internal\] load metadata for|resolve image config for) (\S+)")
-_TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-
-
-def printable(line: str) -> str:
-    """Give a line without its end and without what would colour a terminal or move about in it."""
-    shown = _TERMINAL_SEQUENCE.sub("", line.rstrip())
-    return "".join(char for char in shown if char.isprintable() or char == "\t")
 
 
 class StepLines:

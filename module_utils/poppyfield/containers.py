@@ -51,16 +51,19 @@ class Outcome:
     container: Json | None = None
     outage: float = 0.0
     content_changes: list[str] = field(default_factory=list)
+    further: tuple[Plan, ...] = ()
+    """What else was done, because the container was still not healthy."""
     previous: str = ""
     """Name of the old container, where it was kept."""
 
     def result(self) -> Json:
         """Give the module's return values."""
+        plans = (self.plan, *self.further)
         return {
             "changed": self.plan.changed or bool(self.content_changes),
-            "steps": [str(step) for step in self.plan.steps],
+            "steps": [str(step) for plan in plans for step in plan.steps],
             "content_changes": self.content_changes,
-            "reasons": [*self.plan.reasons, *self.content_changes],
+            "reasons": [*(reason for plan in plans for reason in plan.reasons), *self.content_changes],
             "seconds_without_service": round(self.outage, 1),
             "container": describe(self.container),
             "previous": self.previous,
@@ -141,7 +144,7 @@ def take_snapshot(engine: Engine, spec: ContainerSpec) -> Snapshot:
         current_image=engine.image(current["Image"]) if current else None,
         previous=previous,
         previous_image=engine.image(previous["Image"]) if previous else None,
-        candidate=engine.container(spec.candidate_name) if spec.proof else None,
+        candidate=engine.container(spec.candidate_name),
         neighbours=engine.running_containers() if spec.exclusive_folders else (),
     )
 
@@ -230,7 +233,7 @@ def converge(
     if wish.state is not State.ABSENT and (missing := missing_sources(spec)):
         raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
     applier = Applier(engine, spec, healthy_timeout=healthy_timeout, **timing)
-    applier.apply(planned)
+    outcome.further = tuple(applier.apply(planned)[1:])
     if wish.state is State.STARTED:
         if not any(step.action is Action.WAIT for step in planned.steps):
             applier.wait_until_healthy(spec.name)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from .build_output import explain_failure
+from .printable import printable
 from .spec import Json
 
 REQUEST_TIMEOUT = 600
@@ -83,8 +84,8 @@ def run_with_input(argv: Sequence[str], chunks: Iterable[bytes] = ()) -> Result:
 
 
 def last_lines(text: str, count: int = LAST_LINES) -> str:
-    """Give the last lines of a text that say something."""
-    return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-count:])
+    """Give the last lines of a text that say something, fit to be shown."""
+    return "\n".join([line.rstrip() for line in printable(text).splitlines() if line.strip()][-count:])
 
 
 # The Engine API -----------------------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ class Engine:
         try:
             yield
         except self._errors.APIError as error:
-            raise EngineError(f"Docker could not {doing}: {error.explanation or error}") from error
+            raise EngineError(f"Docker could not {doing}: {printable(str(error.explanation or error))}") from error
         except self._errors.DockerException as error:
             raise EngineError(f"Docker could not {doing}: {error}") from error
         except OSError as error:  # requests' exceptions are OSErrors: the engine went away
@@ -183,6 +184,11 @@ class Engine:
         with self._explained(f"stop the container {container}"):
             self._api.stop(container, timeout=timeout)
 
+    def unpause(self, container: str) -> None:
+        """Let the processes of a container go on that somebody had frozen."""
+        with self._explained(f"unpause the container {container}"):
+            self._api.unpause(container)
+
     def rename(self, container: str, name: str) -> None:
         """Rename a container."""
         with self._explained(f"rename the container {container} to {name}"):
@@ -215,11 +221,12 @@ class Engine:
                 raw = self._api.logs(container, stdout=True, stderr=True, since=since)
         except EngineError:
             return ""
-        return bytes(raw).decode("utf-8", "replace")
+        return printable(bytes(raw).decode("utf-8", "replace"))
 
     def execute(self, container: str, user: str, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
-        """Run a command inside a container, its standard input fed from `chunks`."""
-        return self._run(["docker", "exec", "-i", "--user", user, container, *argv], chunks)
+        """Run a command inside a container, its standard input fed from `chunks`; its errors are fit to be shown."""
+        result = self._run(["docker", "exec", "-i", "--user", user, container, *argv], chunks)
+        return Result(result.code, result.output, printable(result.errors))
 
     def load_image(self, archive: Path) -> None:
         """Load an image archive, plain or compressed with gzip or zstd."""

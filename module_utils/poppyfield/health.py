@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from .printable import printable
 from .spec import Json
 
 POLL_SECONDS = 1.0
@@ -49,8 +50,10 @@ def judge(container: Json | None) -> Health:
     if container.get("RestartCount") or state.get("Restarting"):
         return Health(Verdict.DEAD, f"{ended} and Docker restarts it")
     if not state.get("Running"):
-        reason = state.get("Error") or ended
+        reason = printable(str(state.get("Error") or ended))
         return Health(Verdict.DEAD, "it ran out of memory" if state.get("OOMKilled") else reason)
+    if state.get("Paused"):
+        return Health(Verdict.DEAD, "it is paused")
     status = (state.get("Health") or {}).get("Status", "none")
     if status in ("healthy", "none"):
         return Health(Verdict.HEALTHY)
@@ -70,8 +73,8 @@ def _moment(text: str) -> datetime:
 
 
 def last_words(state: Json) -> str:
-    """Give the end of what the last health check of a container's state printed."""
-    return str(_last_probe(state).get("Output", "")).strip()[-500:]
+    """Give the end of what the last health check of a container's state printed, fit to be shown."""
+    return printable(str(_last_probe(state).get("Output", ""))).strip()[-500:]
 
 
 def _last_probe(state: Json) -> Json:

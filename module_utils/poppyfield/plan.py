@@ -59,6 +59,7 @@ class Action(StrEnum):
     CREATE_NETWORK = "create network"
     RESTART_POLICY = "set restart policy"
     STOP = "stop"
+    UNPAUSE = "unpause"
     RENAME = "rename"
     CREATE = "create"
     START = "start"
@@ -126,6 +127,10 @@ class Plan:
     way_back: str = ""
     """Id of the container that must serve again when a step fails; empty when there is none."""
     way_back_runs: bool = False
+    way_back_is_ill: bool = False
+    """Whether that container was tried in vain already."""
+    otherwise: Plan | None = None
+    """What is done next when the container is not healthy after these steps; None when the old one is put back then."""
 
     @property
     def changed(self) -> bool:
@@ -138,11 +143,17 @@ def is_running(container: Json) -> bool:
     return bool(container["State"]["Running"])
 
 
+def is_paused(container: Json) -> bool:
+    """Tell whether somebody froze the container's processes, which Docker calls running all the same."""
+    return bool(container["State"].get("Paused"))
+
+
 def is_healthy(container: Json) -> bool:
     """Tell whether the container runs and its health check, if any, passes."""
     state = container["State"]
     health = (state.get("Health") or {}).get("Status", "healthy")
-    return bool(state.get("Running") and not state.get("Restarting") and health in ("healthy", "none"))
+    works = state.get("Running") and not state.get("Restarting") and not is_paused(container)
+    return bool(works and health in ("healthy", "none"))
 
 
 def plan(spec: ContainerSpec, snapshot: Snapshot, wish: Wish) -> Plan:
@@ -152,6 +163,9 @@ def plan(spec: ContainerSpec, snapshot: Snapshot, wish: Wish) -> Plan:
         raise PlanError(f"restart needs the state started, not {wish.state}.")
     if wish.state is State.ABSENT:
         return _absent(snapshot)
+    for mount in spec.mounts:
+        if not mount.source.startswith("/"):
+            raise PlanError(f'"{mount.source}" cannot be mounted at {mount.target}: it must be an absolute path.')
     if snapshot.image is None:
         raise PlanError(f"The image {spec.image} is not on this host: deliver it first.")
     return _Planner(spec, snapshot, snapshot.image, wish).plan()
@@ -216,6 +230,7 @@ class _Planner:
         self.warnings: list[str] = []
         self.fallback: Json | None = None
         self.handed_over = False
+        self.otherwise: Plan | None = None
 
     def plan(self) -> Plan:
         self._network()
@@ -243,6 +258,7 @@ class _Planner:
             way_back=fallback["Id"] if fallback else "",
             # One that does not run was most likely stopped by a run that was cut off, and the user wants one that runs.
             way_back_runs=fallback is not None and (self.started or is_running(fallback)),
+            otherwise=self.otherwise,
         )
 
     def _network(self) -> None:
@@ -265,7 +281,7 @@ class _Planner:
         current, previous = self.snapshot.current, self.snapshot.previous
         if previous is None or self._is_kept(current, previous):
             return current, False
-        self.reasons.append(f"{self.spec.previous_name}: left by a run that was cut off")
+        self.reasons.append(f"{self.spec.previous_name}: {_why_aside(current, previous)}")
         if current is None:
             self.fallback = previous
             return previous, True
@@ -347,31 +363,82 @@ class _Planner:
 
     def _keep(self, old: Json, *, is_aside: bool, found: Sequence[Difference]) -> None:
         target = self.spec.name
-        restarting = bool(old["State"].get("Restarting"))
         runs = is_running(old)
-        stopping = runs and (restarting or not self.started or self.wish.restart)
+        unpausing = self.started and not self.wish.restart and is_paused(old)
+        illness = "" if unpausing else _illness(old)
+        stopping = runs and (bool(illness) or not self.started or self.wish.restart)
         if stopping:
             self.steps += _stop(old)
         if is_aside:
             self.steps.append(_step(Action.RENAME, old, target))
         if not self.handed_over and any(d.field == RESTART_POLICY for d in found):
             self.steps.append(Step(Action.RESTART_POLICY, target, old["Id"], self.restart_policy))
-        starting = self.started and (stopping or not runs)
-        if starting:
-            before = "restarting again and again" if restarting else "stopped"
-            asked = runs and not restarting
-            self.reasons.append("restart: asked for" if asked else f"container {target}: {before} -> started")
-            self.steps.append(Step(Action.START, target, old["Id"]))
-            if stopping:
-                self.fallback = self.fallback or old
-        elif stopping:
-            self.reasons.append(f"container {target}: started -> stopped")
         # The one in place may have been made by a run that was cut off before it had proved itself.
         unproven = self.fallback is not None and self.fallback is not old
-        if starting or (self.started and (unproven or is_aside)):
+        starting = self.started and (stopping or not runs)
+        if unpausing or (starting and illness):
+            done = "unpaused" if unpausing else "restarted"
+            # Where there is another one to go back to, that is better than going on with this one.
+            further = () if unproven or is_aside else self._further(done)
+            self.otherwise = self._otherwise(old, further)
+            self.reasons.append(f"container {target}: {illness or 'paused'} -> {done}{_announced(further)}")
+        elif starting:
+            self.reasons.append("restart: asked for" if runs else f"container {target}: stopped -> started")
+        elif stopping:
+            self.reasons.append(f"container {target}: started -> stopped")
+        if starting or unpausing:
+            self.steps.append(Step(Action.UNPAUSE if unpausing else Action.START, target, old["Id"]))
+            if runs:
+                self.fallback = self.fallback or old
+        if starting or unpausing or (self.started and (unproven or is_aside)):
             self.steps.append(Step(Action.WAIT, target, old["Id"]))
         if unproven and self.fallback is not None and not self.wish.keep_previous:
             self.steps.append(_step(Action.REMOVE, self.fallback))
+
+    def _further(self, done: str) -> tuple[str, ...]:
+        """Name what is left to do with a container that is as wanted, but still not healthy when this was done."""
+        restarted = ("restarted",) if done == "unpaused" else ()
+        return restarted if self.wish.recreate is Recreate.NEVER else (*restarted, "replaced")
+
+    def _otherwise(self, old: Json, further: Sequence[str]) -> Plan | None:
+        """Give the plans for that, each for when the one before did not help."""
+        if not further:
+            return None
+        mending = _Planner(self.spec, self.snapshot, self.image, self.wish)
+        if further[0] == "restarted":
+            mending.steps = [_step(action, old) for action in (Action.STOP, Action.START, Action.WAIT)]
+        else:
+            mending._replace(old, is_aside=False)
+        return Plan(
+            tuple(mending.steps),
+            (f"container {self.spec.name}: still not healthy -> {further[0]}",),
+            way_back=old["Id"],
+            way_back_runs=True,
+            way_back_is_ill=True,
+            otherwise=self._otherwise(old, further[1:]),
+        )
+
+
+def _announced(further: Sequence[str]) -> str:
+    """Say what follows if what is done first does not help, which only the run itself can find out."""
+    return f"; if that does not help, {', then '.join(further)}" if further else ""
+
+
+def _illness(container: Json) -> str:
+    """Say what a restart may mend, of a container that runs; empty when there is nothing."""
+    state = container["State"]
+    if state.get("Restarting"):
+        return "restarting again and again"
+    unhealthy = (state.get("Health") or {}).get("Status") == "unhealthy"
+    return "unhealthy" if unhealthy and is_running(container) else ""
+
+
+def _why_aside(current: Json | None, previous: Json) -> str:
+    """Say why a container is set aside: one that is kept on purpose looks like one left just before it was to go."""
+    at_rest = _policy(previous) == NEVER and not is_running(previous)
+    if at_rest and current is not None and _policy(current) == ALWAYS:
+        return "kept by an earlier run, or left by one that was cut off"
+    return "left by a run that was cut off"
 
 
 def _name(container: Json) -> str:

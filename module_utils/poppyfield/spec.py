@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -30,13 +31,24 @@ NEVER = "no"
 Json = dict[str, Any]
 
 
+def clean_path(path: str) -> str:
+    """Give an absolute path as Docker tells it, so that texts can be compared; a relative one stays as it is."""
+    # POSIX lets two slashes at the beginning mean something else, and normpath keeps them.
+    return f"/{posixpath.normpath(path).lstrip('/')}" if path.startswith("/") else path
+
+
 @dataclass(frozen=True)
 class Mount:
-    """A folder or file of the host inside the container."""
+    """A folder or file of the host inside the container; the paths are clean, however they were written."""
 
     source: str
     target: str
     read_only: bool
+
+    def __post_init__(self) -> None:
+        """Clean the paths."""
+        object.__setattr__(self, "source", clean_path(self.source))
+        object.__setattr__(self, "target", clean_path(self.target))
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,10 @@ class ContainerSpec:
     """Folders of the host that no other running container may write to."""
     proof: Proof | None = None
     """How it is tried beside the old one before that is stopped; None where two at once are not allowed."""
+
+    def __post_init__(self) -> None:
+        """Clean the paths that are compared with those of mounts."""
+        object.__setattr__(self, "exclusive_folders", tuple(map(clean_path, self.exclusive_folders)))
 
     @property
     def previous_name(self) -> str:

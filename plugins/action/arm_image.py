@@ -16,7 +16,8 @@ from ansible.utils.display import Display
 # On the controller, Ansible finds a project's own module_utils for modules only.
 ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
 
-from ansible.module_utils.poppyfield.build_output import StepLines, printable  # noqa: E402
+from ansible.module_utils.poppyfield.build_output import StepLines  # noqa: E402
+from ansible.module_utils.poppyfield.printable import printable  # noqa: E402
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -47,7 +48,7 @@ def show_lines() -> Callable[[str], None]:
     def show(line: str) -> None:
         # A worker process hands it to Ansible's main process through a queue that threads may share.
         if steps.tells(line) or display.verbosity > 0:
-            display.display(printable(line))
+            display.display(printable(line).rstrip())
 
     return show
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import posixpath
 
 from tests.doubles.recording import Json
 
@@ -49,6 +50,11 @@ def apply(request: Json, container: Json, image: Json) -> None:
         container["NetworkSettings"]["Networks"][name]["Aliases"] = endpoint.get("Aliases")
 
 
+def cleaned(path: str) -> str:
+    """Give a path as Docker cleans it: for what is mounted, not in the request that it repeats."""
+    return posixpath.normpath(path).replace("//", "/", 1)
+
+
 def _apply_host(request: Json, container: Json) -> None:
     host = container["HostConfig"]
     host |= copy.deepcopy({key: value for key, value in request.items() if value or key in host})
@@ -60,8 +66,8 @@ def _apply_host(request: Json, container: Json) -> None:
         (
             {
                 "Type": mount["Type"],
-                "Source": mount["Source"],
-                "Destination": mount["Target"],
+                "Source": cleaned(mount["Source"]),
+                "Destination": cleaned(mount["Target"]),
                 "Mode": "",
                 "RW": not mount.get("ReadOnly"),
                 "Propagation": "rprivate",

@@ -69,6 +69,8 @@ class FakeDocker:
     unanswered: int = 3
     """So many questions a restarting engine leaves unanswered."""
     executed: list[tuple[str, str]] = field(default_factory=list)
+    ill: dict[str, str] = field(default_factory=dict)
+    """By a container's id what it takes until its health check passes again: restart or replacement."""
     stats_by_name: dict[str, Json] = field(default_factory=dict)
     """By a container's name what measuring it answers; a container that has no entry is gone by then."""
 
@@ -110,6 +112,12 @@ class FakeDocker:
 
     def named(self, name: str) -> Json:
         return next(c for c in self.containers_by_id.values() if _name(c) == name)
+
+    def fall_ill(self, name: str, until: str) -> None:
+        """From now on the health check fails: until a restart, or a replacement."""
+        container = self.named(name)
+        self.ill[container["Id"]] = until
+        container["State"]["Health"] = self._probed(container, "unhealthy")
 
     def come_back(self) -> None:
         """Only the run was killed: the engine went on without it."""
@@ -227,6 +235,8 @@ class FakeDocker:
 
     def start(self, name: str) -> None:
         container = self._find(name)
+        if container["State"]["Paused"]:
+            raise _api_error(409, "cannot start a paused container, try unpause instead")
         if container["State"]["Running"]:
             return
         self._change(f"start {_name(container)}")
@@ -240,6 +250,25 @@ class FakeDocker:
         self._change(f"stop {_name(container)}")
         if container["State"]["Running"]:
             self._enter(container, "stopped", exit_code=container["State"]["ExitCode"])
+        self._changed()
+
+    def pause(self, name: str) -> None:
+        container = self._find(name)
+        self._change(f"pause {_name(container)}")
+        if not container["State"]["Running"]:
+            raise _api_error(409, f"Container {container['Id']} is not running")
+        container["State"] |= {"Status": "paused", "Paused": True}
+        if "Health" in container["State"]:
+            # Often a probe was on its way, which is taken for one that failed.
+            container["State"]["Health"]["Status"] = "unhealthy"
+        self._changed()
+
+    def unpause(self, name: str) -> None:
+        container = self._find(name)
+        self._change(f"unpause {_name(container)}")
+        if not container["State"]["Paused"]:
+            raise _api_error(500, f"Container {container['Id']} is not paused")
+        container["State"] |= {"Status": "running", "Paused": False}
         self._changed()
 
     def kill(self, name: str) -> None:
@@ -407,6 +436,8 @@ class FakeDocker:
                 shared = folders & {m["Source"] for m in other["Mounts"] if m["RW"]}
                 assert not shared, f"two servers on {shared}"
         container["RestartCount"] = 0
+        if self.ill.get(container["Id"]) == "restart":
+            del self.ill[container["Id"]]
         self._looks[container["Id"]] = 0
         code = self.behaviours[container["Config"]["Image"]].ends_with
         if code is None:
@@ -417,7 +448,10 @@ class FakeDocker:
     def _grow(self, container: Json) -> None:
         """Let a container that is looked at be probed once, as time would."""
         state = container["State"]
-        if not state["Running"] or state["Restarting"] or "Health" not in state:
+        if not state["Running"] or state["Restarting"] or state["Paused"] or "Health" not in state:
+            return
+        if container["Id"] in self.ill:
+            state["Health"] = self._probed(container, "unhealthy")
             return
         # By the first look nothing was probed yet.
         probes = self._looks.get(container["Id"], 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -88,6 +89,48 @@ def test_changed_by_hand(both: Both) -> None:
     both.by_hand(lambda api: api.remove_container(NAME, v=False, force=True))
     both.converge()
     both.by_hand(lambda api: api.rename(NAME, OTHER))
+    assert "in use by the running container" in both.converge().error
+
+
+def test_paused_by_hand(both: Both) -> None:
+    both.converge()
+    both.by_hand(lambda api: api.pause(NAME))
+    assert both.converge().steps == (f"unpause {NAME}", f"wait until {NAME} is healthy")
+    assert not both.converge().steps
+    both.by_hand(lambda api: api.pause(NAME))
+    assert both.converge(Wish(State.STOPPED)).running == []
+    both.converge()
+    both.by_hand(lambda api: api.pause(NAME))
+    assert both.converge(image=NEW).running == [NAME]
+    both.by_hand(lambda api: api.pause(NAME))
+    assert both.converge(Wish(State.ABSENT)).containers == {}
+
+
+def wait_for(status: str, api: Any) -> None:
+    """Wait until the health check says so."""
+    while api.inspect_container(NAME)["State"]["Health"]["Status"] != status:
+        time.sleep(0.02)
+
+
+def test_unhealthy_whatever_is_tried(both: Both) -> None:
+    both.converge()
+    both.behave(OLD, **NEVER_HEALTHY)
+    both.by_hand(lambda api: wait_for("unhealthy", api))
+    failed = both.converge(timeout=SOON)
+    assert "unhealthy -> restarted; if that does not help, replaced" in failed.error
+    assert failed.running == list(failed.containers) == [NAME]
+    both.behave(OLD)
+    both.by_hand(lambda api: wait_for("healthy", api))
+    assert not both.converge().steps
+
+
+@pytest.mark.parametrize("written", ["{}/", "/{}", "{}//.", "{}/../data"])
+def test_a_folder_however_somebody_writes_it(both: Both, written: str) -> None:
+    both.converge(Wish(State.STOPPED))
+    source = written.format(both.wanted.exclusive_folders[0])
+    both.by_hand(theirs(OTHER, Mounts=[{"Type": "bind", "Source": source, "Target": "/x/../data/"}]))
+    both.by_hand(lambda api: api.start(OTHER))
+    assert both.look().containers[OTHER]["fields"]["mounts"].keys() == {"/data"}
     assert "in use by the running container" in both.converge().error
 
 

@@ -44,6 +44,7 @@ CHANGES = {
     "rename",
     "start",
     "stop",
+    "unpause",
     "update_container",
 }
 

@@ -383,3 +383,13 @@ def test_how_people_reach_the_map_is_checked(render: Render) -> None:
     assert [problem.startswith(words) for problem, words in zip(problems, begin, strict=True)] == [True] * 4
     (problem,) = render("lizmap", "{{ __lizmap_front_problems }}", lizmap_hsts_seconds=1)
     assert problem.startswith("lizmap_hsts_seconds")
+
+
+@pytest.mark.parametrize("written", ["/srv/p/data", "/srv/p/data/", "/srv/p//data/.", "/srv/p/x/../data//"])
+@pytest.mark.parametrize(
+    ("variable", "folder"), [("__postgis_initial_folder", "initial"), ("__postgis_first_start_folder", "first-start")]
+)
+def test_what_lies_beside_the_data_folder_is_never_in_it(
+    render: Render, written: str, variable: str, folder: str
+) -> None:
+    assert render("postgis", f"{{{{ {variable} }}}}", postgis_data_folder=written) == f"/srv/p/{folder}"

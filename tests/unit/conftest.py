@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ settings.load_profile("poppyfield")
 ROOT = Path(__file__).resolve().parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
+from ansible.module_utils.poppyfield import apply  # noqa: E402
 from ansible.module_utils.testing import patch_module_args  # noqa: E402 - after the path was extended
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
 
@@ -35,6 +36,14 @@ from tests.unit import modules_report  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(modules_report)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def lock_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no test lock what a run of this machine would, nor need root to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apply, "LOCK_FOLDER", tmp_path_factory.mktemp("locks"))
+        yield
 
 
 def load_module(name: str) -> ModuleType:

@@ -46,10 +46,6 @@ def test_what_a_command_writes_is_no_step() -> None:
     assert steps("#5 [1/1] RUN x\n#5 0.2 DONE\n#5 0.3 [2/5] RUN y\n[1/2] z\n#6 DONE 0.1s\n") == ["#5 [1/1] RUN x"]
 
 
-def test_a_line_is_shown_without_colours_and_controls() -> None:
-    assert build_output.printable("#5 0.1 \x1b[31mred\x1b[0m\x07\tcafé\r\n") == "#5 0.1 red\tcafé"
-
-
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("kind", "begins", "ends"),

@@ -10,12 +10,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.poppyfield import containers, postgres
 from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError, Result
 from docker import errors
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker
 
+ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
 Library = Callable[[str], ModuleType]
 Run = Callable[..., Json]
@@ -263,6 +265,39 @@ def test_a_host_that_hides_its_memory_is_refused(
 ) -> None:
     monkeypatch.setattr(containers, "read_meminfo", lambda: "MemFree: 1 kB\n")
     assert "does not say how much memory" in run_module("lizmap_container", **lizmap)["msg"]
+
+
+@pytest.mark.parametrize("name", ["lizmap", "postgis"])
+def test_a_folder_is_the_same_however_it_is_written(predict_and_run: Run, options: Json, name: str) -> None:
+    predict_and_run(f"{name}_container", TOLD, **options)
+    rewritten = {key: f"/{value}/./x/../" if key.endswith("_folder") else value for key, value in options.items()}
+    rewritten |= {"secrets": {key: f"/{path}" for key, path in options["secrets"].items()}} if name == "lizmap" else {}
+    assert rewritten != options
+    assert not predict_and_run(f"{name}_container", TOLD, **rewritten)["changed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("postgis", {"data_folder": "data"}),
+        ("postgis", {"first_start_folder": "first"}),
+        ("lizmap", {"projects_folder": "projects"}),
+        ("lizmap", {"config_folder": "./config"}),
+        ("lizmap", {"secrets": {"postgis_password": "password"}}),
+    ],
+)
+def test_a_folder_that_is_not_absolute_is_refused(
+    options: Json, run_module: Run, engine: FakeDocker, name: str, change: Json
+) -> None:
+    for check_mode in (True, False):
+        said = run_module(f"{name}_container", check_mode=check_mode, **{**options, **change})
+        assert said["failed"] and "must be an absolute path" in said["msg"]
+    assert engine.calls == []
+
+
+def test_the_share_of_the_memory_is_the_same_in_the_role_and_in_the_module(library: Library) -> None:
+    defaults = yaml.safe_load((ROOT / "roles" / "postgis" / "defaults" / "main.yml").read_text("utf-8"))
+    assert defaults["postgis_memory_share"] == library("postgis_container").ARGUMENTS["memory_share"]["default"]
 
 
 def test_what_the_kernel_cannot_keep_is_a_warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield import containers, plan, spec
-from ansible.module_utils.poppyfield.apply import Applier, ApplyError, alone
+from ansible.module_utils.poppyfield.apply import Applier, ApplyError, InterruptedRunError, alone
 from ansible.module_utils.poppyfield.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State, Wish
 from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port
@@ -40,6 +41,7 @@ from tests.unit.converging import (
     stopped,
 )
 
+REPLACED_NEXT = "; if that does not help, replaced"
 ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
     ({"image": NEW}, f"image: {OLD} -> {NEW}"),
     ({"command": ("postgres", "-c", "shared_buffers=256MB")}, "command: shared_buffers=128MB -> shared_buffers=256MB"),
@@ -418,6 +420,54 @@ def test_a_folder_that_does_not_exist_is_refused_before_anything_stops(host: Fak
     assert host.calls == calls
 
 
+# Folders, however they are written ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", ["/srv/", "//srv", "///srv//", "/srv/.", "/./srv", "/x/../srv", "/../srv"])
+def test_a_folder_is_the_same_however_it_is_written(host: FakeDocker, written: str) -> None:
+    converge(host)
+    mounts = (Mount(written, "/data/", read_only=False), Mount("/etc/.", "//secrets", read_only=True))
+    wanted = changed(mounts=mounts, exclusive_folders=(written,))
+    assert wanted == SPEC
+    assert not converge(host, wanted).plan.changed
+    # Also where it is made so, which Docker cleans.
+    made = fresh()
+    converge(made, wanted)
+    assert not converge(made, wanted).plan.changed
+    converge(host, changed(name="somebody-else", exclusive_folders=(), mounts=(), ports=()))
+    theirs = host.named("somebody-else")
+    theirs["Mounts"] = [mount("/x", "/srv/inside")]
+    with pytest.raises(PlanError, match="/srv is in use by the running container somebody-else"):
+        converge(host, wanted)
+
+
+def test_a_folder_that_docker_was_given_uncleaned_is_told_cleaned(host: FakeDocker) -> None:
+    request = spec.container_body(SPEC, host.images_by_reference[OLD])
+    request["HostConfig"]["Mounts"] = [
+        {"Type": "bind", "Source": "//srv//x/./../data/", "Target": "/a/../data//x/", "ReadOnly": False}
+    ]
+    host.create_network("poppyfield", "bridge", {}, True)
+    host.create_container_from_config(request, "theirs")
+    seen = host.inspect_container("theirs")
+    assert [(m["Source"], m["Destination"]) for m in seen["Mounts"]] == [("/srv/data", "/data/x")]
+    assert seen["HostConfig"]["Mounts"][0]["Source"] == "//srv//x/./../data/"
+
+
+@pytest.mark.parametrize("source", ["srv", "./srv", "~/srv", ""])
+def test_a_folder_that_is_not_absolute_is_refused_by_name(host: FakeDocker, source: str) -> None:
+    converge(host)
+    calls = list(host.calls)
+    wanted = changed(mounts=(Mount(source, "/data", read_only=False),), exclusive_folders=(source,))
+    said = f'"{source}" cannot be mounted at /data: it must be an absolute path.'
+    with pytest.raises(PlanError, match=f"^{re.escape(said)}$"):
+        converge(host, wanted)
+    with pytest.raises(PlanError, match="must be an absolute path"):
+        containers.bare_host(wanted, Wish(), "No Docker yet.")
+    assert host.calls == calls
+    converge(host, wanted, State.ABSENT)
+    assert host.names() == {}
+
+
 # The way back -------------------------------------------------------------------------------------------------------
 
 
@@ -616,8 +666,204 @@ def test_a_container_that_restarts_again_and_again_is_started_anew(host: FakeDoc
         converge(host)
     host.behaviours[OLD] = Behaviour()
     outcome = converge(host)
-    assert reasons(outcome) == [f"container {NAME}: restarting again and again -> started"]
+    assert reasons(outcome) == [f"container {NAME}: restarting again and again -> restarted{REPLACED_NEXT}"]
     assert host.calls[-2:] == [f"stop {NAME}", f"start {NAME}"]
+
+
+# Ill as it is wanted ------------------------------------------------------------------------------------------------
+
+
+def paused(host: FakeDocker) -> None:
+    converge(host)
+    host.pause(NAME)
+
+
+def unhealthy(host: FakeDocker, until: str = "restart") -> None:
+    converge(host)
+    host.fall_ill(NAME, until)
+
+
+def incurable(host: FakeDocker) -> None:
+    """Have what no new container mends, such as a database that is gone."""
+    unhealthy(host, "replacement")
+    host.behaviours[OLD] = Behaviour(looks_until_healthy=-1, log="no database")
+
+
+def since(host: FakeDocker, before: list[str]) -> list[str]:
+    return host.calls[len(before) :]
+
+
+RESTARTED = [f"stop {NAME}", f"start {NAME}"]
+
+
+def test_a_container_that_somebody_paused_is_unpaused(host: FakeDocker) -> None:
+    paused(host)
+    # Docker restarted it long ago, which does not say that it does so again.
+    host.named(NAME)["RestartCount"] = 2
+    calls = list(host.calls)
+    outcome = converge(host)
+    said = [f"container {NAME}: paused -> unpaused; if that does not help, restarted, then replaced"]
+    assert reasons(outcome) == outcome.result()["reasons"] == said
+    assert outcome.result()["steps"] == [f"unpause {NAME}", f"wait until {NAME} is healthy"]
+    assert outcome.result()["container"]["health"] == "healthy"
+    assert since(host, calls) == [f"unpause {NAME}"]
+    assert not converge(host).plan.changed
+
+
+def test_one_that_is_not_healthy_when_it_was_unpaused_is_restarted(host: FakeDocker) -> None:
+    paused(host)
+    host.fall_ill(NAME, "restart")
+    calls = list(host.calls)
+    outcome = converge(host)
+    assert since(host, calls) == [f"unpause {NAME}", *RESTARTED]
+    assert outcome.result()["reasons"][1:] == [f"container {NAME}: still not healthy -> restarted"]
+    assert not converge(host).plan.changed
+
+
+def test_a_container_that_is_unhealthy_is_restarted(host: FakeDocker) -> None:
+    unhealthy(host)
+    before, calls = host.named(NAME)["Id"], list(host.calls)
+    outcome = converge(host)
+    assert reasons(outcome) == [f"container {NAME}: unhealthy -> restarted{REPLACED_NEXT}"]
+    assert outcome.result()["steps"] == [*RESTARTED, f"wait until {NAME} is healthy"]
+    assert outcome.outage > 0
+    assert since(host, calls) == RESTARTED
+    assert host.named(NAME)["Id"] == before
+    assert not converge(host).plan.changed
+
+
+def test_a_container_that_a_restart_does_not_mend_is_replaced(host: FakeDocker) -> None:
+    unhealthy(host, "replacement")
+    before, calls = host.named(NAME)["Id"], list(host.calls)
+    result = converge(host).result()
+    assert result["reasons"] == [
+        f"container {NAME}: unhealthy -> restarted{REPLACED_NEXT}",
+        f"container {NAME}: still not healthy -> replaced",
+    ]
+    assert since(host, calls) == [*RESTARTED, *REPLACEMENT]
+    assert [step for step in result["steps"] if step.startswith(("stop", "wait", "remove"))] == [
+        f"stop {NAME}",
+        f"wait until {NAME} is healthy",
+        f"stop {NAME}",
+        f"wait until {NAME} is healthy",
+        f"remove {PREVIOUS}",
+    ]
+    assert host.names() == {NAME: True}
+    assert host.named(NAME)["Id"] != before
+    assert not converge(host).plan.changed
+
+
+def test_a_container_that_nothing_mends_is_left_as_it_was_with_what_was_tried(host: FakeDocker) -> None:
+    incurable(host)
+    before = host.named(NAME)["Id"]
+    with pytest.raises(ApplyError) as raised:
+        converge(host)
+    lines = str(raised.value).splitlines()
+    assert lines[:2] == [
+        f"container {NAME}: unhealthy -> restarted{REPLACED_NEXT}",
+        f"container {NAME}: still not healthy -> replaced",
+    ]
+    assert lines[2].startswith(f"The container {NAME} did not become healthy: it was not healthy after 30 seconds")
+    assert lines[-1] == "The old container was put back; it was not healthy before either."
+    assert (host.names(), host.named(NAME)["Id"]) == ({NAME: True}, before)
+
+
+@pytest.mark.parametrize(
+    ("make", "tried"), [(unhealthy, RESTARTED), (paused, [f"unpause {NAME}", *RESTARTED])], ids=["unhealthy", "paused"]
+)
+def test_recreate_never_replaces_none_that_is_ill(
+    host: FakeDocker, make: Callable[[FakeDocker], None], tried: list[str]
+) -> None:
+    make(host)
+    host.fall_ill(NAME, "replacement")
+    calls = list(host.calls)
+    with pytest.raises(ApplyError, match="The old container was not touched"):
+        converge(host, recreate=Recreate.NEVER)
+    assert since(host, calls) == tried
+
+
+def test_what_a_run_announces_that_replaces_none(host: FakeDocker) -> None:
+    unhealthy(host)
+    assert reasons(converge(host, recreate=Recreate.NEVER)) == [f"container {NAME}: unhealthy -> restarted"]
+    host.pause(NAME)
+    said = f"container {NAME}: paused -> unpaused; if that does not help, restarted"
+    assert reasons(converge(host, recreate=Recreate.NEVER)) == [said]
+
+
+def test_a_restart_that_was_asked_for_of_an_ill_one_is_the_one_restart(host: FakeDocker) -> None:
+    unhealthy(host, "replacement")
+    calls = list(host.calls)
+    converge(host, restart=True)
+    assert since(host, calls) == [*RESTARTED, *REPLACEMENT]
+
+
+def test_one_that_is_starting_is_waited_for(host: FakeDocker) -> None:
+    converge(host)
+    host.behaviours[OLD] = Behaviour(looks_until_healthy=5)
+    host.stop(NAME, 1)
+    host.start(NAME)
+    calls = list(host.calls)
+    assert not converge(host).plan.changed
+    assert since(host, calls) == []
+
+
+def test_an_ill_one_is_not_gone_on_with_where_there_is_one_to_go_back_to(host: FakeDocker) -> None:
+    converge(host)
+    converge(host, WANT_NEW, keep_previous=True)
+    host.behaviours[NEW] = Behaviour(looks_until_healthy=-1)
+    host.fall_ill(NAME, "replacement")
+    calls = list(host.calls)
+    with pytest.raises(ApplyError, match="The old container was put back and serves again"):
+        converge(host, WANT_NEW, keep_previous=True)
+    assert since(host, calls)[:2] == RESTARTED
+    assert f"create {NAME}" not in since(host, calls)
+    assert host.named(NAME)["Config"]["Image"] == OLD
+
+
+def test_one_that_is_kept_stays_when_the_one_in_place_is_mended(host: FakeDocker) -> None:
+    converge(host)
+    converge(host, WANT_NEW, keep_previous=True)
+    host.fall_ill(NAME, "restart")
+    assert reasons(converge(host, WANT_NEW, keep_previous=True)) == [
+        f"{PREVIOUS}: kept by an earlier run, or left by one that was cut off",
+        f"container {NAME}: unhealthy -> restarted",
+    ]
+    assert host.names() == {NAME: True, PREVIOUS: False}
+
+
+def test_a_new_one_that_is_tried_beside_a_paused_one_and_fails_leaves_it_serving(host: FakeDocker) -> None:
+    converge(host, BESIDE)
+    host.pause(NAME)
+    host.behaviours[NEW] = Behaviour(ends_with=3)
+    with pytest.raises(ApplyError, match="The old container was put back and serves again"):
+        converge(host, BESIDE_NEW)
+    assert not host.named(NAME)["State"]["Paused"]
+
+
+def test_an_unpausing_that_docker_refuses_is_tried_again_on_the_way_back(host: FakeDocker) -> None:
+    paused(host)
+    host.refuse = f"unpause {NAME}"
+    with pytest.raises(ApplyError, match=r"refused to unpause(.|\n)*put back and serves again"):
+        converge(host)
+    assert not host.named(NAME)["State"]["Paused"]
+
+
+# As many changes as a restart and a replacement make.
+@pytest.mark.crash_point
+@pytest.mark.parametrize("reboots", [True, False], ids=["power cut", "killed"])
+@pytest.mark.parametrize("changes", range(1, 10))
+def test_a_mending_that_is_cut_off_is_finished_by_further_runs(host: FakeDocker, changes: int, reboots: bool) -> None:
+    unhealthy(host, "replacement")
+    host.power_cut_after = changes
+    with pytest.raises(PowerCut):
+        converge(host)
+    host.boot() if reboots else host.come_back()
+    # What is found starting is waited for first, and takes a run of its own.
+    for _ in range(2):
+        with contextlib.suppress(ApplyError):
+            converge(host)
+    assert not converge(host).plan.changed
+    assert host.names() == {NAME: True}
 
 
 def test_the_service_gap_of_a_replacement_is_measured(host: FakeDocker) -> None:
@@ -649,8 +895,92 @@ def test_docker_that_does_not_come_back_is_said_and_mended_by_the_next_run(host:
     assert host.names() == {NAME: True}
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("Names"), "An error that Poppyfield did not expect ended the run: KeyError: 'Names'."),
+        (ValueError("bad\n"), "An error that Poppyfield did not expect ended the run: ValueError: bad."),
+        (RecursionError(), "An error that Poppyfield did not expect ended the run: RecursionError."),
+        (SystemExit(3), "An error that Poppyfield did not expect ended the run: SystemExit: 3."),
+        (KeyboardInterrupt(), "The run was interrupted."),
+        (InterruptedRunError("signal 15"), "The run was interrupted."),
+    ],
+)
+def test_what_ended_a_run_is_told(host: FakeDocker, error: BaseException, said: str) -> None:
+    converge(host)
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    host.__dict__["rename"] = fail
+    with pytest.raises(ApplyError) as raised:
+        converge(host, WANT_NEW)
+    assert str(raised.value).splitlines() == [said, "The old container was put back and serves again."]
+    assert raised.value.__cause__ is error
+
+
+def test_a_way_back_that_fails_by_itself_does_not_hide_why_the_run_did(host: FakeDocker) -> None:
+    converge(host)
+    host.refuse = f"create {NAME}"
+    renamed = host.rename
+
+    def fail(name: str, new: str) -> None:
+        if new == NAME:
+            raise KeyError("Names")
+        renamed(name, new)
+
+    host.__dict__["rename"] = fail
+    said = "could not be put back: An error that Poppyfield did not expect ended the run: KeyError: 'Names'."
+    with pytest.raises(
+        ApplyError, match=rf"refused to create {NAME}\nThe old container {said} Run the same play again"
+    ):
+        converge(host, WANT_NEW)
+    del host.__dict__["rename"]
+    converge(host, WANT_NEW)
+    assert host.names() == {NAME: True}
+
+
+def test_what_controls_a_terminal_does_not_get_into_a_message(host: FakeDocker) -> None:
+    converge(host)
+    host.behaviours[NEW] = Behaviour(
+        ends_with=3, log="\x1b[31mFATAL\x1b[0m: \x1b]0;owned\x07bro\x9b2Jken\x08\n\tat x\r\n"
+    )
+    with pytest.raises(ApplyError, match=r"Its last log lines:\nFATAL: broken\n\tat x\n"):
+        converge(host, WANT_NEW)
+
+
+def test_the_lock_is_in_a_folder_that_nobody_else_looks_into(tmp_path: Path) -> None:
+    folder = tmp_path / "locks"
+    for mode in (0o755, 0o777):
+        with alone(NAME, 0, folder=folder):
+            assert folder.stat().st_mode & 0o777 == 0o700
+            assert (folder / f"{NAME}.lock").read_text() == str(os.getpid())
+        folder.chmod(mode)
+
+
+def test_a_folder_of_locks_that_is_somebody_elses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    for folder in (theirs, tmp_path / "file"):
+        with (
+            pytest.raises(ApplyError, match=rf"{folder}.*(others could hold up every run|File exists)"),
+            alone(NAME, 0, folder=folder),
+        ):
+            pass
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    with pytest.raises(ApplyError, match="others could hold up every run: remove it"), alone(NAME, 0, folder=tmp_path):
+        pass
+
+
+def test_a_folder_of_locks_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    said = r"cannot be made in .*none/locks: No such file or directory\. Run this as root"
+    with pytest.raises(ApplyError, match=said), alone(NAME, 0, folder=tmp_path / "none" / "locks"):
+        pass
+
+
 def test_two_runs_never_work_on_one_container_at_once(tmp_path: Path) -> None:
-    busy = f"Another run has been working on the container {NAME}"
+    busy = rf"Another run has been working on the container {NAME} for 0 seconds \(process {os.getpid()}\)\. Nothing"
     with alone(NAME, 0, folder=tmp_path):
         with alone("websig-lizmap", 0, folder=tmp_path):
             pass
@@ -743,6 +1073,17 @@ def test_a_candidate_left_by_a_run_that_was_cut_off_goes(host: FakeDocker) -> No
     host.come_back()
     assert host.names() == {NAME: True, CANDIDATE: True}
     assert reasons(converge(host, BESIDE)) == [f"{CANDIDATE}: left by a run that was cut off"]
+    assert host.names() == {NAME: True}
+
+
+def test_a_candidate_goes_also_where_none_is_tried_any_more(host: FakeDocker) -> None:
+    converge(host, BESIDE)
+    host.power_cut_after = 2
+    with pytest.raises(PowerCut):
+        converge(host, BESIDE_NEW)
+    host.come_back()
+    without = dataclasses.replace(BESIDE, proof=None)
+    assert reasons(converge(host, without)) == [f"{CANDIDATE}: left by a run that was cut off"]
     assert host.names() == {NAME: True}
 
 
@@ -858,6 +1199,8 @@ def test_a_limit_that_the_kernel_cannot_keep_is_not_set_and_said(host: FakeDocke
         ({"Running": False}, False),
         ({"Running": False, "Health": {"Status": "healthy"}}, False),
         ({"Running": True, "Restarting": True, "Health": {"Status": "healthy"}}, False),
+        ({"Running": True, "Paused": True, "Health": {"Status": "healthy"}}, False),
+        ({"Running": True, "Paused": False, "Health": {"Status": "healthy"}}, True),
     ],
 )
 def test_what_counts_as_healthy(state: dict[str, Any], healthy: bool) -> None:
@@ -875,7 +1218,27 @@ def test_mending_that_fails_goes_back_to_the_one_set_aside(host: FakeDocker, ste
 
 def test_mending_says_what_it_found(host: FakeDocker) -> None:
     cut_off(host, 6)
-    assert reasons(converge(host, changed(image=NEW))) == [f"{PREVIOUS}: left by a run that was cut off"]
+    said = f"{PREVIOUS}: kept by an earlier run, or left by one that was cut off"
+    assert reasons(converge(host, changed(image=NEW))) == [said]
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_what_only_a_cut_leaves_is_said_to_be_left_by_one(host: FakeDocker, step: int) -> None:
+    cut_off(host, step)
+    assert reasons(converge(host, WANT_NEW))[0] == f"{PREVIOUS}: left by a run that was cut off"
+
+
+def test_one_that_runs_beside_its_successor_is_not_said_to_be_kept(host: FakeDocker) -> None:
+    cut_off(host, 6)
+    host.named(PREVIOUS)["State"]["Running"] = True
+    host.named(PREVIOUS)["Mounts"] = []
+    assert reasons(converge(host, WANT_NEW)) == [f"{PREVIOUS}: left by a run that was cut off"]
+
+
+def test_one_that_docker_would_start_is_not_said_to_be_kept(host: FakeDocker) -> None:
+    cut_off(host, 6)
+    host.update_container(PREVIOUS, {"Name": "always"})
+    assert reasons(converge(host, WANT_NEW)) == [f"{PREVIOUS}: left by a run that was cut off"]
 
 
 # What the steps are -------------------------------------------------------------------------------------------------
@@ -890,6 +1253,11 @@ def healthy_after(host: FakeDocker, step: int) -> None:
 def rebooted_after(host: FakeDocker, step: int) -> None:
     cut_off(host, step)
     host.boot()
+
+
+def paused_after(host: FakeDocker, step: int, name: str) -> None:
+    rebooted_after(host, step)
+    host.pause(name)
 
 
 def ends_again_and_again(host: FakeDocker) -> None:
@@ -923,6 +1291,13 @@ STEPS: list[tuple[Callable[[FakeDocker], object], ContainerSpec, Wish, str]] = [
         START,
         f"create C, start C, wait until C is healthy, stop C, remove C, stop N, {REPLACE}",
     ),
+    (paused, SPEC, START, "unpause N, wait until N is healthy"),
+    (paused, SPEC, RESTART, "stop N, start N, wait until N is healthy"),
+    (paused, SPEC, STOP, "stop N, set restart policy N: no"),
+    (paused, WANT_NEW, START, f"stop N, {REPLACE}"),
+    (unhealthy, SPEC, START, "stop N, start N, wait until N is healthy"),
+    (unhealthy, SPEC, STOP, "stop N, set restart policy N: no"),
+    (unhealthy, WANT_NEW, START, f"stop N, {REPLACE}"),
     (lambda host: cut_off(host, 1), SPEC, START, "start N, wait until N is healthy"),
     (lambda host: cut_off(host, 2), SPEC, START, "rename P: N, start N, wait until N is healthy"),
     (lambda host: cut_off(host, 2), SPEC, STOP, "rename P: N, set restart policy N: no"),
@@ -950,6 +1325,8 @@ STEPS: list[tuple[Callable[[FakeDocker], object], ContainerSpec, Wish, str]] = [
     (lambda host: cut_off(host, 6), SPEC, START, f"{HAND_BACK}, rename P: N, start N, wait until N is healthy"),
     (lambda host: cut_off(host, 6), SPEC, STOP, "stop N, set restart policy N: no, remove N, rename P: N"),
     (lambda host: healthy_after(host, 6), SPEC, START, f"remove P, stop N, {REPLACE}"),
+    (lambda host: paused_after(host, 2, PREVIOUS), SPEC, START, "rename P: N, unpause N, wait until N is healthy"),
+    (lambda host: paused_after(host, 6, NAME), WANT_NEW, START, "unpause N, wait until N is healthy, remove P"),
 ]
 
 
@@ -964,6 +1341,48 @@ def snapshot_of(before: Callable[[FakeDocker], object], wanted: ContainerSpec) -
 def in_words(steps: Iterable[plan.Step]) -> str:
     words = ", ".join(map(str, steps))
     return words.replace(PREVIOUS, "P").replace(CANDIDATE, "C").replace(NAME, "N")
+
+
+def in_turn(planned: plan.Plan | None) -> list[plan.Plan]:
+    """Give the plan, and those for when it does not help."""
+    return [planned, *in_turn(planned.otherwise)] if planned else []
+
+
+AGAIN = "stop N, start N, wait until N is healthy"
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "wish", "further"),
+    [
+        (deployed, SPEC, START, []),
+        (stopped, SPEC, START, []),
+        (deployed, SPEC, RESTART, []),
+        (paused, SPEC, START, [AGAIN, f"stop N, {REPLACE}"]),
+        (paused, SPEC, RESTART, [f"stop N, {REPLACE}"]),
+        (paused, SPEC, Wish(recreate=Recreate.NEVER), [AGAIN]),
+        (paused, SPEC, STOP, []),
+        (paused, WANT_NEW, START, []),
+        (unhealthy, SPEC, START, [f"stop N, {REPLACE}"]),
+        (unhealthy, SPEC, Wish(recreate=Recreate.NEVER), []),
+        (unhealthy, SPEC, Wish(keep_previous=True), [f"stop N, {REPLACE.removesuffix(', remove P')}"]),
+        (unhealthy, SPEC, STOP, []),
+        (ends_again_and_again, SPEC, START, [f"stop N, {REPLACE}"]),
+        (lambda host: cut_off(host, 6), WANT_NEW, RESTART, []),
+        (lambda host: paused_after(host, 2, PREVIOUS), SPEC, START, []),
+        (lambda host: paused_after(host, 6, NAME), WANT_NEW, START, []),
+    ],
+)
+def test_what_follows_when_the_steps_do_not_help(
+    before: Callable[[FakeDocker], object], wanted: ContainerSpec, wish: Wish, further: list[str]
+) -> None:
+    snapshot = snapshot_of(before, wanted)
+    planned = in_turn(plan.plan(wanted, snapshot, wish))
+    assert [in_words(part.steps) for part in planned[1:]] == further
+    for part in planned[1:]:
+        assert snapshot.current is not None
+        assert (part.way_back, part.way_back_runs) == (snapshot.current["Id"], True)
+        assert part.way_back_is_ill
+    assert not planned[0].way_back_is_ill
 
 
 @pytest.mark.parametrize(("before", "wanted", "wish", "steps"), STEPS)
@@ -988,7 +1407,8 @@ def test_a_step_is_on_one_container_whatever_its_name(
 ) -> None:
     snapshot = snapshot_of(before, wanted)
     names = {container["Id"]: container["Name"].lstrip("/") for container in snapshot.own}
-    for step in plan.plan(wanted, snapshot, wish).steps:
+    planned = plan.plan(wanted, snapshot, wish)
+    for step in [step for part in in_turn(planned) for step in part.steps]:
         if step.action in (plan.Action.CREATE, plan.Action.CREATE_NETWORK):
             assert step.name not in names.values()
             # What this plan makes has no id yet, and goes by its name.

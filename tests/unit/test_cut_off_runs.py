@@ -55,6 +55,16 @@ def policy_by_hand(host: FakeDocker) -> None:
     host.update_container(NAME, {"Name": "no"})
 
 
+def paused_by_hand(host: FakeDocker) -> None:
+    converge(host)
+    host.pause(NAME)
+
+
+def unhealthy(host: FakeDocker) -> None:
+    converge(host)
+    host.fall_ill(NAME, until="restart")
+
+
 def memory_by_hand(host: FakeDocker) -> None:
     converge(host)
     host.named(NAME)["HostConfig"]["Memory"] = 999
@@ -129,7 +139,7 @@ def state_of(host: FakeDocker) -> dict[str, Any]:
             "policy": container["HostConfig"]["RestartPolicy"]["Name"],
             "memory": container["HostConfig"]["Memory"],
             "network": container["NetworkSettings"]["Networks"]["poppyfield"]["NetworkID"],
-            "runs": container["State"]["Running"] and not container["State"]["Restarting"],
+            "runs": container["State"]["Status"] == "running",
         }
         for container in host.containers_by_id.values()
     }
@@ -163,6 +173,11 @@ PLAIN = [
     Case("absent", deployed, wish=ABSENT),
     Case("absent after a stop", stopped, wish=ABSENT),
     Case("restart", deployed, wish=RESTART),
+    Case("unpausing", paused_by_hand),
+    Case("stop of a paused one", paused_by_hand, wish=STOPPED),
+    Case("replacement of a paused one", paused_by_hand, WANT_NEW),
+    Case("restart of an unhealthy one", unhealthy),
+    Case("replacement of an unhealthy one", unhealthy, WANT_NEW),
     Case("restart with a policy changed by hand", policy_by_hand, wish=RESTART),
     Case("policy changed by hand", policy_by_hand),
     Case("policy changed by hand, recreate never", policy_by_hand, WANT_NEW, KEEP),

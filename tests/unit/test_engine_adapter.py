@@ -123,14 +123,28 @@ def test_a_log_that_cannot_be_read_is_empty() -> None:
     assert failing(errors.APIError("driver none")).log_since("x", 1) == ""
 
 
+def test_what_is_shown_of_a_container_has_nothing_that_controls_a_terminal() -> None:
+    def run(*_: object) -> engine.Result:
+        return engine.Result(1, "\x1b[0m", "\x1b[31mERROR\x1b[0m: no\n\ttable\x07\n")
+
+    api = SimpleNamespace(logs=lambda *_, **__: b"\x1b]0;owned\x07a\n\x1b[2Jb\x08\n")
+    adapter = Engine(api, errors, run)
+    assert adapter.last_log_lines("x") == "a\nb"
+    # What it puts out is data, and may hold anything.
+    assert adapter.execute("x", "root", ["true"], ()) == engine.Result(1, "\x1b[0m", "ERROR: no\n\ttable\n")
+    assert engine.last_lines("\x1b[1mone\n\n\ttwo\x1b[0m \n") == "one\n\ttwo"
+    with pytest.raises(EngineError, match=r"could not start the container x: no space$"):
+        failing(errors.APIError("500", explanation="\x1b[31mno space\x1b[0m")).start("x")
+
+
 def test_a_log_is_read_from_a_time_on() -> None:
     asked: list[dict[str, object]] = []
 
     def logs(name: str, **given: object) -> bytes:
         asked.append({"name": name, **given})
-        return b"caf\xc3\xa9 \xff\n"
+        return b"caf\xc3\xa9 \xff\n\x1b[2J\tb\r\n"
 
-    assert Engine(SimpleNamespace(logs=logs), errors).log_since("x", 1700000000) == "caf\u00e9 \ufffd\n"
+    assert Engine(SimpleNamespace(logs=logs), errors).log_since("x", 1700000000) == "caf\u00e9 \ufffd\n\tb\n"
     assert asked == [{"name": "x", "stdout": True, "stderr": True, "since": 1700000000}]
 
 

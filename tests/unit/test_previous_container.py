@@ -62,7 +62,34 @@ def test_the_one_of_before_comes_back_and_starts_with_the_host(host: FakeDocker,
 def test_one_that_is_ill_itself_is_put_back_and_told_of(host: FakeDocker, run_module: Run) -> None:
     host.behaviours[OLD] = Behaviour(ends_with=7)
     said = "The old container was put back, but it is not healthy either: its process ended with code 7"
-    assert said in run_module("previous_container", state="restored")["msg"]
+    done = run_module("previous_container", state="restored")
+    assert done["failed"] and said in done["msg"]
+    # Whoever reads the failure wants to know what was wrong with the new one.
+    assert done["log"] == "PHP Fatal error: no_such_function()"
+    assert done["container"]["name"] == NAME
+
+
+def test_one_that_docker_does_not_put_back_is_a_failure(host: FakeDocker, run_module: Run) -> None:
+    host.refuse = f"start {NAME}"
+    done = run_module("previous_container", state="restored")
+    assert done["failed"] and "The old container could not be put back" in done["msg"]
+    done = run_module("previous_container", state="restored")
+    assert not done["changed"] and host.names() == {NAME: False}
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize("left", ["none", "one that was stopped"])
+def test_the_only_one_is_kept(host: FakeDocker, run_module: Run, left: str, check_mode: bool) -> None:
+    host.stop(NAME, 1)
+    if left == "none":
+        host.remove_container(NAME, v=False, force=True)
+    names = host.names()
+    said = run_module("previous_container", state="absent", check_mode=check_mode)
+    assert said["failed"]
+    assert f"No container {NAME} runs, so {PREVIOUS}, which is the only other one, was kept" in said["msg"]
+    assert host.names() == names
+    assert run_module("previous_container", state="restored")["changed"]
+    assert host.names() == {NAME: True}
 
 
 @pytest.mark.parametrize("state", ["absent", "restored"])
