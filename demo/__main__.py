@@ -15,6 +15,7 @@ from bootstrap.prepare import cache_folder, stop_own_dockerd
 from demo.display import Display, StepError
 from demo.result import ResultError, describe_images, describe_map, read_run
 from emulator import binfmt
+from module_utils.poppyfield.services import SECRETS_FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 PI_NAME = "poppyfield-demo"
@@ -140,14 +141,14 @@ def farewell(report: dict[str, Any]) -> str:
     )
     with_lizmap = (
         "Lizmap's administrator is admin; to see the password, log in to the Pi and type\n"
-        "sudo cat /etc/poppyfield/secrets/lizmap_admin_password\n"
+        f"sudo cat {SECRETS_FOLDER}/lizmap_admin_password\n"
     )
     return (
         f"\nThe map: {report['map_url']}\n"
         f"Its picture: {report['getmap']['path']}\n"
         + (without_lizmap if report["lizmap_web_client"] == "none" else with_lizmap)
         + f"Log in to the Pi: {' '.join(ssh_command())}\n"
-        "The credentials are on the Pi, readable by root only: /etc/poppyfield/secrets\n"
+        f"The credentials are on the Pi, readable by root only: {SECRETS_FOLDER}\n"
         "Stop it: make demo-stop    Remove it all: make demo-clean"
     )
 

@@ -1,19 +1,8 @@
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lookup plugin: the tables of services, profiles and architectures, for playbooks and roles."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-
-import ansible.module_utils
-from ansible.errors import AnsibleError
-from ansible.plugins.lookup import LookupBase
-
-# On the controller, Ansible finds a project's own module_utils for modules only.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
-
-from ansible.module_utils.poppyfield import architectures, profiles, services  # noqa: E402
 
 DOCUMENTATION = r"""
 name: poppyfield_table
@@ -50,7 +39,7 @@ EXAMPLES = r"""
 - name: Deploy each service by its role
   ansible.builtin.include_role:
     name: "{{ item.role }}"
-  loop: "{{ lookup('poppyfield_table', 'services').values() }}"
+  loop: "{{ lookup('poppyfield_table', 'services').values() | list }}"
 
 - name: Tell which PostgreSQL the images have
   ansible.builtin.debug:
@@ -63,6 +52,19 @@ _raw:
   type: list
   elements: raw
 """
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+# On the controller, Ansible finds a project's own module_utils for modules only.
+ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+
+from ansible.module_utils.poppyfield import architectures, profiles, services
 
 TABLES: Mapping[str, Callable[[], Any]] = {
     "services": services.table,

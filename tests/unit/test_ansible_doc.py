@@ -58,6 +58,10 @@ def test_a_module_is_shown_with_every_option(texts: dict[str, str], documentatio
     assert documented["examples"].strip() in shown
 
 
+def test_the_lookup_is_shown() -> None:
+    assert "secrets_folder" in ansible_doc("--type", "lookup", "poppyfield_table")
+
+
 def test_the_callback_is_shown() -> None:
     assert "POPPYFIELD_RUN_REPORT" in ansible_doc("--type", "callback", "run_report")
 

@@ -38,6 +38,7 @@ def test_a_container_documents_only_what_is_its_own(library: Library, service: S
     name = f"{service.name}_container"
     own = yaml.safe_load(library(name).DOCUMENTATION)["options"]
     options = documented(name)["options"]
-    assert set(options) - set(own) >= SHARED
+    assert set(options) >= SHARED
+    assert not any("description" in own.get(option, {}) for option in SHARED)
     assert options["name"]["default"] == service.container
     assert options["name"]["description"]

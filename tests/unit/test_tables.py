@@ -78,14 +78,14 @@ def test_the_ports_that_a_host_publishes_follow_its_variables(
     variables: dict[str, Any], published: dict[str, int]
 ) -> None:
     found = services.published_ports(variables)
-    assert {port["variable"]: port["port"] for port in found} == published
-    assert {port["container"] for port in found} == {"websig-lizmap"}
+    of_lizmap = [port for port in found if port["container"] == services.LIZMAP.container]
+    assert {port["variable"]: port["port"] for port in of_lizmap} == published
 
 
 def test_the_lookup_gives_each_table_in_plain_words() -> None:
     found = {term: look_up(term) for term in TERMS}
     assert found["services"] == services.table()
-    assert list(found["services"]) == ["postgis", "lizmap"]
+    assert list(found["services"]) == [service.name for service in services.SERVICES]
     assert found["services"]["lizmap"]["context"] == "images/lizmap"
     assert found["profiles"]["bookworm"]["php"] == "8.2"
     assert found["architectures"]["armhf"]["platform"] == "linux/arm/v7"
@@ -97,7 +97,7 @@ def test_the_lookup_gives_each_table_in_plain_words() -> None:
 
 def test_the_lookup_reads_the_ports_of_the_host_at_hand() -> None:
     port = trust_as_template("{{ base + 80 }}")
-    assert [entry["port"] for entry in look_up("ports", base=8000, lizmap_port=port)] == [8080]
+    assert 8080 in [entry["port"] for entry in look_up("ports", base=8000, lizmap_port=port)]
 
 
 def test_the_lookup_names_the_tables_when_it_has_none_of_that_name() -> None:

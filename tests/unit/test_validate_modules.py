@@ -25,6 +25,7 @@ FOLDERS = {
     "plugins/action": "action",
     "plugins/callback": "callback",
     "plugins/doc_fragments": "doc_fragments",
+    "plugins/lookup": "lookup",
 }
 # What a rule that makes no sense here says, and why it makes none.
 ACCEPTED = [
@@ -77,9 +78,10 @@ def test_nothing_is_wrong_in_a_module(found: dict[str, list[str]], name: str) ->
     assert found.get(name, []) == []
 
 
-def test_nothing_is_wrong_in_the_documentation_of_a_callback(tmp_path: Path) -> None:
-    callbacks = findings(lay_out(tmp_path), "callback", "plugins/callback")
-    assert [line for lines in callbacks.values() for line in lines] == []
+@pytest.mark.parametrize("kind", ["callback", "lookup"])
+def test_nothing_is_wrong_in_the_documentation_of_another_plugin(tmp_path: Path, kind: str) -> None:
+    plugins = findings(lay_out(tmp_path), kind, f"plugins/{kind}")
+    assert [line for lines in plugins.values() for line in lines] == []
 
 
 BROKEN = {

@@ -1,0 +1,121 @@
+#!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: the container of a server of static files."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: files_container
+short_description: The file server container
+version_added: "0.1.0"
+description:
+  - Serves the files of a folder on the host, which the container can only read.
+  - A container or network of the same name that Poppyfield did not make is never touched.
+extends_documentation_fragment: poppyfield_container
+options:
+  name:
+    default: websig-files
+  network_alias:
+    default: files
+  folder:
+    description: Folder on the host with the files. It must exist, and the user 33 must be able to read it.
+    type: path
+    default: /srv/poppyfield/files
+  port:
+    description: TCP port of the host on which the files are published.
+    type: int
+    default: 8090
+  bind_address:
+    description: Address of the host on which the files are published.
+    type: str
+    default: 0.0.0.0
+  stop_timeout:
+    default: 10
+  memory_limit_share:
+    default: 0.25
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Serve the files
+  files_container:
+    image: "{{ files_image }}"
+    port: 8090
+"""
+
+RETURN = r"""
+container:
+  description: The container after the run, with the keys that M(lizmap_container) returns, empty when there is none.
+  returned: always
+  type: dict
+steps:
+  description: What was done, or would be done in check mode, in order.
+  returned: always
+  type: list
+  elements: str
+reasons:
+  description: Why something changed.
+  returned: always
+  type: list
+  elements: str
+seconds_without_service:
+  description: How long nobody was served while the container was replaced.
+  returned: always
+  type: float
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import containers, services
+from ansible.module_utils.poppyfield.plan import PlanError
+from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port
+
+FILES = services.named("files")
+CONTAINER_PORT = 8080
+FILES_TARGET = "/srv/files"
+
+ARGUMENTS: dict[str, Any] = {
+    **containers.CONTAINER_OPTIONS,
+    **services.options_of(FILES),
+    "folder": {"type": "path", "default": FILES.data_folders["files_folder"]},
+    "port": {"type": "int", "default": FILES.ports[0].default},
+    "bind_address": {"type": "str", "default": "0.0.0.0"},
+    "stop_timeout": {"type": "int", "default": 10},
+}
+
+
+def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
+    """Give the canonical specification of what the parameters ask for on a host with this memory in bytes."""
+    return ContainerSpec(
+        name=params["name"],
+        resource=FILES.name,
+        image=params["image"],
+        network=params["network"],
+        network_aliases=(params["network_alias"],),
+        mounts=(Mount(params["folder"], FILES_TARGET, read_only=True),),
+        ports=(Port(params["bind_address"], params["port"], CONTAINER_PORT),),
+        health=containers.health_timing(params),
+        stop_timeout=params["stop_timeout"],
+        memory_limit=containers.memory_limit(params, memory),
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        memory = containers.total_memory(containers.read_meminfo())
+        result = containers.run(module, spec_of(module.params, memory))
+    except PlanError as error:
+        module.fail_json(msg=str(error))
+    for name in ("content_changes", "previous"):
+        result.pop(name)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
