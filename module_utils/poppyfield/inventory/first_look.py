@@ -16,7 +16,7 @@ MANAGED_FILES = ("/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyf
 def requirements(host: Host) -> dict[str, Any]:
     """Give what the module host_requirements takes."""
     values = host.values
-    data = values["postgis_data_folder"]
+    data = posixpath.normpath(values["postgis_data_folder"])
     enough = {"free_mb": values["raspberry_pi_min_free_disk_mb"], "variable": "raspberry_pi_min_free_disk_mb"}
     # The paths as the roles write them, since they look their answers up by these.
     initial = posixpath.join(posixpath.dirname(data), "initial")
