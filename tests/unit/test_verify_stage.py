@@ -1,4 +1,4 @@
-"""The verify stage of the role lizmap, and its preflight for HTTPS, run by Ansible itself with a double of Lizmap."""
+"""The verify stage of the role lizmap, run by Ansible itself with a double of Lizmap."""
 
 from __future__ import annotations
 
@@ -80,6 +80,19 @@ def test_who_logs_in_is_said_by_variables(server: LizmapServer, verify: Verify, 
     assert not [question for question in server.asked if "/edition/" in question]
 
 
+def test_what_failed_is_told_whatever_it_was(verify: Verify, tmp_path: Path) -> None:
+    """A task that is in no loop has no item."""
+    (tmp_path / "play.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n  - block:\n"
+        "    - ansible.builtin.command: {argv: ['false']}\n    rescue:\n"
+        "    - ansible.builtin.include_role: {name: lizmap, tasks_from: go_back.yml}\n"
+    )
+    done = verify()
+    assert done.returncode != 0
+    assert "non-zero return code" in done.stdout.rpartition("Say what is wrong")[2]
+    assert "The map server was not replaced by this run" in done.stdout
+
+
 def test_a_pi_that_is_written_by_its_name_only_is_asked_by_that_name(verify: Verify) -> None:
     url = "{{ 'http' }}://{{ lizmap_address }}:1"
     done = verify(host="pi-marsh", lizmap_url=url, lizmap_verify_user="")
@@ -115,22 +128,3 @@ def test_a_map_by_https_shows_the_certificate_of_the_pi(verify: Verify, secured:
     done = verify(**secured, lizmap_server_name="other.example.org")
     assert done.returncode != 0
     assert "not for other.example.org" in done.stdout
-
-
-def test_given_files_are_looked_at_before_anything_is_changed(verify: Verify, secured: dict[str, Any]) -> None:
-    paths = {name: f"{secured['lizmap_secrets_folder']}/lizmap_tls_{name}" for name in ("certificate", "key")}
-    files = {
-        "part": "tls_preflight",
-        "lizmap_tls": "files",
-        "lizmap_tls_certificate": paths["certificate"],
-        "lizmap_tls_key": paths["key"],
-        "lizmap_server_name": "maps.example.org",
-    }
-    done = verify(**files)
-    assert done.returncode == 0, done.stdout
-    done = verify(**{**files, "lizmap_tls_key": paths["certificate"]})
-    assert done.returncode != 0
-    assert "Nothing was changed. lizmap_tls_certificate, lizmap_tls_key: " in done.stdout
-    assert "is not a key in PEM" in done.stdout and "or set lizmap_tls to self_signed" in done.stdout
-    done = verify(**{**files, "lizmap_tls_key": ""})
-    assert "Nothing was changed. lizmap_tls is files, so name your files" in done.stdout

@@ -145,6 +145,10 @@ class Pi:
         self.config = folder / "lizmap" / "config"
         for path in (self.secrets, self.maps, self.config):
             path.mkdir(parents=True)
+        # What is in the image does not come from these; the check of the inventory wants them named.
+        archives = {name: folder / f"{name}.zip" for name in ("lizmap_archive", "lizmap_server_plugin")}
+        for path in archives.values():
+            path.touch()
         (folder / "hosts").write_text("[pis]\npi ansible_connection=local\n", "utf-8")
         self.write_secret("postgis_gis", PASSWORD)
         write_project(self.maps, "meadow", [trees(), projects.geojson(self.maps)])
@@ -153,6 +157,7 @@ class Pi:
         self.variables: dict[str, Any] = {
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
+            **{name: str(path) for name, path in archives.items()},
             "lizmap_container_name": NAME,
             "lizmap_network": network,
             "lizmap_secrets_folder": str(self.secrets),
