@@ -85,7 +85,7 @@ options:
     description: Packages to tell whether they are installed.
     type: list
     elements: str
-    default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker]
+    default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, openssl]
   services:
     description: Services of systemd to tell whether they run and start with the host.
     type: list
@@ -237,7 +237,15 @@ ARGUMENTS: dict[str, Any] = {
     "packages": {
         "type": "list",
         "elements": "str",
-        "default": ["docker.io", "docker-cli", "docker-ce", "docker-ce-cli", "containerd.io", "python3-docker"],
+        "default": [
+            "docker.io",
+            "docker-cli",
+            "docker-ce",
+            "docker-ce-cli",
+            "containerd.io",
+            "python3-docker",
+            "openssl",
+        ],
     },
     "services": {"type": "list", "elements": "str", "default": ["docker"]},
     "check": {"type": "bool", "default": True},

@@ -135,10 +135,13 @@ class OpenSsl:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.program = module.get_bin_path("openssl", required=True)
+        # On a bare host in check mode an earlier task would have installed it.
+        self.program = module.get_bin_path("openssl", required=not module.check_mode)
 
     def run(self, *arguments: str) -> str:
         """Give what it prints; what it complains of is not shown, since it may be about a key."""
+        if not self.program:
+            raise CertificateError("There is no openssl on this host yet.")
         code, output, _ = self.module.run_command([self.program, *arguments], umask=0o077)
         if code:
             raise CertificateError(f"openssl {arguments[0]} failed.")

@@ -110,11 +110,3 @@ def count_of_a_run(folder: Path, **given: Any) -> dict[str, Any]:
         "tasks": sum("task" in line for line in lines),
         "output": run.stdout + run.stderr,
     }
-
-
-def report_of_the_house(**figures: int) -> None:
-    """Add figures to build/reports/house.json, which several tests write."""
-    path = ROOT / "build" / "reports" / "house.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    path.write_text(json.dumps({**before, **figures}, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -25,12 +25,12 @@ from docker import errors
 
 from module_utils.poppyfield.architectures import DEBIAN_NAMES
 from tests.engine import tiny_image, worlds
+from tests.reports import add_to_report
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = Path(__file__).parent / "third_service"
 TABLE = "module_utils/poppyfield/services.py"
 BEFORE_THE_END_OF_THE_TABLE = "    LIZMAP,\n"
-REPORT = ROOT / "build" / "reports" / "house.json"
 BASE = f"{worlds.PREFIX}base:1"
 CONTAINER = "websig-files"
 TEXT = "Poppies are red.\n"
@@ -54,13 +54,6 @@ def ansible_playbook(project: Path, play: Path, inventory: Path, *options: str) 
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def note(**figures: int) -> None:
-    """Add figures to the report, which other tests write too."""
-    known = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps({**known, **figures}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +127,7 @@ def test_a_third_service_is_new_files_and_one_entry(trees: tuple[Path, Path]) ->
     lines = sum(after[name].count(b"\n") for name in added) + (SERVICE / "entry.txt").read_text().count("\n")
     assert entry
     assert len(after["library/files_container.py"].splitlines()) <= 130
-    note(third_service_files_changed=len(changed), third_service_lines=lines)
+    add_to_report(third_service_files_changed=len(changed), third_service_lines=lines)
 
 
 def test_it_is_deployed_and_looked_at_through_the_table(

@@ -190,6 +190,19 @@ def test_a_failed_openssl_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_check_mode_tells_what_a_run_does_where_openssl_is_not_installed_yet(
+    ensure: Run, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_there(module: Any, name: str, *, required: bool = False) -> None:
+        if required:
+            module.fail_json(msg=f"there is no {name}")
+
+    monkeypatch.setattr(library("tls_certificate").AnsibleModule, "get_bin_path", not_there)
+    predicted = ensure(check_mode=True)
+    assert (predicted["changed"], predicted["reasons"]) == (True, ["there is no certificate yet"])
+    assert ensure()["msg"] == "there is no openssl"
+
+
 def test_a_full_disk_leaves_the_old_certificate(
     ensure: Run, library: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

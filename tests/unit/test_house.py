@@ -1,0 +1,71 @@
+"""The order of the house: few plays, and no role that reaches into another one. Writes build/reports/house.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.reports import add_to_report
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+MOST_PLAYS = 6
+READ = (".yml", ".py", ".j2", ".sh", "")
+PLACES = ("roles", "playbooks", "inventory", "molecule", "tests", "demo", "bench", "plugins", "library")
+
+
+def plays(playbook: str) -> list[str]:
+    """Return the plays of a playbook, as Ansible itself lists them."""
+    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi1,", "--list-tasks", playbook]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    listed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    return re.findall(r"^  play #\d+ \(pis\): (\S+)", listed, re.MULTILINE)
+
+
+def owner_of(path: Path) -> str:
+    """Return the role that a file belongs to, empty for a file of no role."""
+    parts = path.relative_to(ROOT).parts
+    return parts[1] if parts[0] == "roles" else ""
+
+
+def private_names(text: str, owner: str) -> list[str]:
+    """Return the private variables of roles that a file of `owner` must not read."""
+    found = re.findall(rf"\b__(?:{'|'.join(ROLES)})_\w+", text)
+    return [name for name in found if not (owner and name.startswith(f"__{owner}_"))]
+
+
+def test_a_run_has_few_plays_all_of_them_on_the_pis() -> None:
+    found = plays("site.yml")
+    add_to_report(site_plays=len(found))
+    assert found == ["Preflight", "Build", "Provision", "Deliver", "Release"]
+    assert len(found) <= MOST_PLAYS
+
+
+def test_nobody_reads_a_private_variable_of_a_role() -> None:
+    tracked = subprocess.run(["git", "ls-files", *PLACES], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    paths = [ROOT / name for name in tracked.split() if Path(name).suffix in READ and (ROOT / name).is_file()]
+    # Tests of what a role renders name its variables.
+    paths = [path for path in paths if path.parent.name != "templates" and path != Path(__file__)]
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in paths
+        for name in private_names(path.read_text("utf-8", "replace"), owner_of(path))
+    }
+    add_to_report(private_names_across_roles=len(found))
+    assert found == set()
+
+
+def test_a_private_variable_of_another_role_is_noticed() -> None:
+    text = "{{ __lizmap_image }} {{ __postgis_uid }} {{ lizmap_port }} {{ __other }}"
+    assert private_names(text, "postgis") == ["__lizmap_image"]
+    assert private_names(text, "") == ["__lizmap_image", "__postgis_uid"]
+
+
+def test_reports_are_added_to(tmp_path: Path) -> None:
+    add_to_report(tmp_path / "house.json", one=1)
+    add_to_report(tmp_path / "house.json", two=2)
+    assert json.loads((tmp_path / "house.json").read_text()) == {"one": 1, "two": 2}
