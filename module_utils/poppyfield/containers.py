@@ -17,6 +17,10 @@ from .services import NETWORK
 from .spec import ContainerSpec, HealthTiming, Json, within_kernel
 
 NOT_DELIVERED = "not delivered yet"
+NO_IMAGE = (
+    "image is empty. Which image is to be deployed is found out by the build stage, which did not run before this. Run a "
+    "whole stage: ansible-playbook playbooks/deploy.yml."
+)
 
 HEALTH_OPTIONS: Json = {
     "interval": {"type": "int"},
@@ -176,6 +180,8 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
         keep_previous=module.params.get("keep_previous", False),
     )
     timeout = module.params["healthy_timeout"]
+    if not spec.image and wish.state is not State.ABSENT:
+        module.fail_json(msg=NO_IMAGE)
     try:
         engine = Engine.connect()
         with nullcontext() if module.check_mode else alone(spec.name, timeout):

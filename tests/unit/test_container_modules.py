@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -169,6 +170,11 @@ def test_no_option_is_left_out(
 ) -> None:
     tried = {option for change, _ in changes for option in change}
     assert tried | elsewhere | HOW == set(library(f"{name}_container").ARGUMENTS)
+
+
+@pytest.mark.parametrize("name", ["lizmap", "postgis"])
+def test_a_run_without_the_build_stage_says_what_to_run(run_module: Run, options: Json, name: str) -> None:
+    assert "playbooks/deploy.yml" in run_module(f"{name}_container", **{**options, "image": ""})["msg"]
 
 
 @pytest.mark.parametrize("name", ["lizmap", "postgis"])
@@ -444,3 +450,57 @@ def test_data_of_another_release_is_refused_before_anything_stops(
 def test_https_that_cannot_be_is_refused(run_module: Run, lizmap: Json, wish: Json, said: str) -> None:
     result = run_module("lizmap_container", **{**lizmap, **wish})
     assert result["failed"] and said in result["msg"]
+
+
+@pytest.mark.field_changed_once
+@pytest.mark.parametrize("name", ["lizmap", "postgis"])
+def test_what_a_container_needs_on_the_host_is_brought_about_with_it(
+    predict_and_run: Run, options: Json, tmp_path: Path, name: str
+) -> None:
+    whose = {"owner": str(os.getuid()), "group": str(os.getgid())}
+    folder, secret, file = (
+        tmp_path / "etc" / "secrets",
+        tmp_path / "etc" / "secrets" / "password",
+        tmp_path / "settings",
+    )
+    leftover, kept = tmp_path / "etc" / "secrets" / "old_1", tmp_path / "etc" / "secrets" / "old_2"
+    wanted = {
+        "folders": [{"path": str(folder), "mode": "0700", **whose}],
+        "secrets": [{"path": str(secret), **whose}],
+        "files": [{"path": str(file), "content": "a hidden line\n", "mode": "0400", **whose}],
+        "purge": [{"pattern": f"{folder}/old_*", "keep": ["old_2"]}],
+    }
+    module = f"{name}_container"
+    done = predict_and_run(module, TOLD, **options, host_files=wanted)
+    changed = {str(folder): "created", **{str(path): "created (content hidden)" for path in (secret, file)}}
+    assert done["diff"]["after"]["files"] == changed
+    assert [reason for reason in done["reasons"] if str(tmp_path / "etc") in reason]
+    assert (stat.S_IMODE(folder.stat().st_mode), stat.S_IMODE(file.stat().st_mode)) == (0o700, 0o400)
+    assert len(secret.read_text()) == 32
+    assert not predict_and_run(module, TOLD, **options, host_files=wanted)["changed"]
+    leftover.touch()
+    kept.touch()
+    folder.chmod(0o755)
+    done = predict_and_run(module, TOLD, **options, host_files=wanted)
+    assert done["diff"]["before"]["files"] == {
+        str(folder): "another owner, group or mode",
+        str(leftover): "present",
+    }
+    assert sorted(path.name for path in folder.iterdir()) == ["old_2", "password"]
+    assert "a hidden line" not in json.dumps({**done, "invocation": None})
+
+
+def test_a_renewed_secret_is_predicted_to_replace_the_container(
+    predict_and_run: Run, lizmap: Json, tmp_path: Path
+) -> None:
+    own = {"path": str(tmp_path / "chosen"), "owner": str(os.getuid()), "group": str(os.getgid())}
+    options = {**lizmap, "secrets": {**lizmap.get("secrets", {}), "chosen": own["path"]}}
+    predict_and_run("lizmap_container", ("changed",), **options, host_files={"secrets": [{**own, "value": "x" * 12}]})
+    done = predict_and_run(
+        "lizmap_container",
+        ("changed", "reasons", "steps"),
+        **options,
+        host_files={"secrets": [{**own, "value": "y" * 12}]},
+    )
+    assert "secrets: chosen renewed" in done["reasons"]
+    assert "xxxx" not in json.dumps({**done, "invocation": None})

@@ -618,3 +618,48 @@ def test_a_file_system_that_cannot_exchange_is_a_sentence(tmp_path: Path, monkey
     monkeypatch.setattr("ctypes.get_errno", lambda: errno.EINVAL)
     with pytest.raises(FolderError, match="cannot exchange two folders"):
         exchange(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch, library: Library) -> list[str]:
+    """Which steps the module was executed for."""
+    module = library("published_projects")
+    steps: list[str] = []
+    started = module.main
+
+    def counted() -> None:
+        parse = module.AnsibleModule
+
+        def noted(**given: Any) -> Any:
+            made = parse(**given)
+            steps.append(made.params["_step"])
+            return made
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "AnsibleModule", noted)
+            started()
+
+    monkeypatch.setattr(module, "main", counted)
+    return steps
+
+
+def test_several_repositories_are_looked_at_in_one_execution_and_only_those_that_differ_are_sent(
+    run_plugin: Run, options: Json, maps: Path, projects: Path, tmp_path: Path, executed: list[str]
+) -> None:
+    more = tmp_path / "nests"
+    write(more, {"map.qgs": SECOND, "map.qgs.cfg": "{}"})
+    shared = {name: value for name, value in options.items() if name not in ("repository", "folder")}
+    both = [{"repository": "fields", "folder": str(maps)}, {"repository": "nests", "folder": str(more)}]
+    done = run_plugin("published_projects", repositories=both, **shared)
+    assert done["changed"]
+    assert (read(projects / "fields"), read(projects / "nests")) == (read(maps), read(more))
+    assert set(done["diff"]["after"]) == set(done["results"]) == {"fields", "nests"}
+    executed.clear()
+    assert not run_plugin("published_projects", repositories=both, **shared)["changed"]
+    assert executed == ["look"]
+    write(more, {"map.qgs": THIRD})
+    executed.clear()
+    done = run_plugin("published_projects", repositories=both, **shared)
+    assert executed == ["look", "receive", "publish"]
+    assert done["reasons"] and all(reason.startswith("nests: ") for reason in done["reasons"])
+    assert read(projects / "nests")["map.qgs"] == THIRD

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from testinfra.host import Host
 
 from emulated_pi import ansible_playbook
@@ -65,7 +66,7 @@ def test_a_password_that_is_too_short_and_is_not_shown(pi: Host) -> None:
 
 def test_users_where_there_is_no_lizmap(pi: Host) -> None:
     said = refuse(pi, "-e", extra(lizmap_users=[{"login": "anna"}]))
-    assert "lizmap_users needs Lizmap, but lizmap_web_client is none" in said
+    assert "demo-pi: lizmap_users: it needs Lizmap, but lizmap_web_client is none" in said
 
 
 def test_a_right_for_a_group_that_does_not_exist(pi: Host) -> None:
@@ -104,10 +105,49 @@ def test_lizmap_without_its_archive(pi: Host) -> None:
     assert "lizmap_archive" in said
 
 
-def test_an_unreachable_pi_stops_the_run_for_all(pi: Host, tmp_path: Path) -> None:
+def test_what_is_wrong_anywhere_is_told_at_once(pi: Host) -> None:
+    wrong = {
+        "lizmap_prot": 8080,
+        "postgis_healthy_timeout": "soon",
+        "postgis_passwords": {"gis": "poppyseed"},
+        "lizmap_users": [{"login": "anna"}],
+        "docker_engine_source": "docker",
+    }
+    said = refuse(pi, "-e", extra(**wrong))
+    assert "Nothing was changed. In the inventory 6 things are to be mended:" in said
+    assert all(
+        f"demo-pi: {name}" in said for name in (*wrong.keys() - {"docker_engine_source"}, "docker_engine_repository")
+    )
+
+
+def test_a_pi_that_is_off_is_told_at_once_and_at_the_end_and_the_other_is_served(tmp_path: Path) -> None:
     more = tmp_path / "more.yml"
     more.write_text("pis: {hosts: {a-pi-that-is-off: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
-    assert "UNREACHABLE" in refuse(pi, "-i", str(more))
+    run = ansible_playbook("-i", str(more), playbook="playbooks/verify.yml")
+    assert run.returncode != 0
+    at_once, _, later = run.stdout.partition("Ask the published map for what a browser would")
+    assert "fatal: [a-pi-that-is-off]: UNREACHABLE!" in at_once
+    assert "ok: [demo-pi -> localhost] => (item=sample/france)" in later
+    assert "Not served in this run: a-pi-that-is-off." in later
+    assert "Traceback" not in run.stdout + run.stderr
+    assert "has no attribute" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("limit", ["demo-pi", "demo*"])
+def test_a_limit_needs_nothing_but_the_pis(limit: str) -> None:
+    run = ansible_playbook("--limit", limit, playbook="playbooks/deliver.yml")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "changed=0 " in run.stdout
+
+
+def test_a_run_that_starts_in_the_middle_says_what_to_add() -> None:
+    for task, remedy in {
+        "Configure the engine": "Begin with --start-at-task",
+        "Deploy each service, the database first": "Run a whole stage: ansible-playbook playbooks/deploy.yml",
+    }.items():
+        run = ansible_playbook("--start-at-task", task)
+        assert run.returncode != 0
+        assert remedy in run.stdout
 
 
 def test_a_full_disk(pi: Host) -> None:
