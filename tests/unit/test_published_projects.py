@@ -644,9 +644,9 @@ def executed(monkeypatch: pytest.MonkeyPatch, library: Library) -> list[str]:
 
 
 def test_several_repositories_are_looked_at_in_one_execution_and_only_those_that_differ_are_sent(
-    run_plugin: Run, options: Json, maps: Path, projects: Path, tmp_path: Path, executed: list[str]
+    run_plugin: Run, options: Json, maps: Path, tmp_path: Path, executed: list[str]
 ) -> None:
-    more = tmp_path / "nests"
+    projects, more = Path(options["projects_folder"]), tmp_path / "nests"
     write(more, {"map.qgs": SECOND, "map.qgs.cfg": "{}"})
     shared = {name: value for name, value in options.items() if name not in ("repository", "folder")}
     both = [{"repository": "fields", "folder": str(maps)}, {"repository": "nests", "folder": str(more)}]
