@@ -105,22 +105,3 @@ def test_a_map_by_https_shows_the_certificate_of_the_pi(verify: Verify, secured:
     done = verify(**secured, lizmap_server_name="other.example.org")
     assert done.returncode != 0
     assert "not for other.example.org" in done.stdout
-
-
-def test_given_files_are_looked_at_before_anything_is_changed(verify: Verify, secured: dict[str, Any]) -> None:
-    paths = secured["__lizmap_tls"]
-    files = {
-        "part": "tls_preflight",
-        "lizmap_tls": "files",
-        "lizmap_tls_certificate": paths["certificate"],
-        "lizmap_tls_key": paths["key"],
-        "lizmap_server_name": "maps.example.org",
-    }
-    done = verify(**files)
-    assert done.returncode == 0, done.stdout
-    done = verify(**{**files, "lizmap_tls_key": paths["certificate"]})
-    assert done.returncode != 0
-    assert "Nothing was changed. lizmap_tls_certificate, lizmap_tls_key: " in done.stdout
-    assert "is not a key in PEM" in done.stdout and "or set lizmap_tls to self_signed" in done.stdout
-    done = verify(**{**files, "lizmap_tls_key": ""})
-    assert "Nothing was changed. lizmap_tls is files, so name your files" in done.stdout
