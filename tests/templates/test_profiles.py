@@ -57,8 +57,7 @@ LOOK: dict[str, Any] = {
 BUILD = [LOOK, {"ansible.builtin.include_role": {"name": "arm_images"}}]
 
 
-def preflight(role: str) -> list[dict[str, Any]]:
-    return [{"ansible.builtin.include_role": {"name": role, "tasks_from": "preflight.yml"}}]
+ARCHIVES: list[dict[str, Any]] = [{"ansible.builtin.include_role": {"name": "lizmap", "tasks_from": "archives.yml"}}]
 
 
 @pytest.mark.parametrize("profile", ["trixie", "bookworm"])
@@ -92,15 +91,13 @@ def with_lizmap(folder: Path, version: str, **given: Any) -> dict[str, Any]:
         "lizmap_archive_record": str(folder / "record"),
         "arm_images_cache_folder": str(folder),
         "arm_images_profile": "trixie",
-        "postgis_roles": [],
-        "postgis_databases": [],
         **given,
     }
 
 
 @pytest.mark.parametrize(("version", "goes"), [("3.8.20", False), ("3.9.11", True)])
 def test_lizmap_goes_with_the_profile(play: Play, tmp_path: Path, version: str, goes: bool) -> None:
-    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, version)})
+    said = play(ARCHIVES, {"pi": with_lizmap(tmp_path, version)})
     if goes:
         assert said == {}
     else:
@@ -111,7 +108,7 @@ def test_lizmap_goes_with_the_profile(play: Play, tmp_path: Path, version: str, 
 
 def test_a_plugin_that_does_not_go_with_qgis_server_is_named_with_its_variable(play: Play, tmp_path: Path) -> None:
     plugin = {"source": str(archive(tmp_path / "x.zip", plugin_files("atlasprint", "9.0", "4.0")))}
-    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, "3.9.9", lizmap_server_extra_plugins=[plugin])})
+    said = play(ARCHIVES, {"pi": with_lizmap(tmp_path, "3.9.9", lizmap_server_extra_plugins=[plugin])})
     assert "lizmap_server_extra_plugins: atlasprint 9.0 needs QGIS Server 4.0 or later" in said["pi"]
 
 
@@ -131,7 +128,7 @@ def test_the_old_lizmap_of_bookworm_has_one_series_of_the_plugin(
 ) -> None:
     path = str(archive(tmp_path / "plugin.zip", plugin_files(*plugin)))
     given = {"lizmap_server_plugin": path, "arm_images_profile": "bookworm"}
-    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, "3.7.17", **given)})
+    said = play(ARCHIVES, {"pi": with_lizmap(tmp_path, "3.7.17", **given)})
     assert bool(said) is bool(words)
     assert words in said.get("pi", "")
     if words:
@@ -140,7 +137,7 @@ def test_the_old_lizmap_of_bookworm_has_one_series_of_the_plugin(
 
 def test_an_archive_that_holds_something_else_is_named_with_its_variable(play: Play, tmp_path: Path) -> None:
     plugin = {"source": str(archive(tmp_path / "x.zip", {"x/readme.txt": ""}))}
-    said = play(preflight("lizmap"), {"pi": with_lizmap(tmp_path, "3.9.9", lizmap_server_extra_plugins=[plugin])})
+    said = play(ARCHIVES, {"pi": with_lizmap(tmp_path, "3.9.9", lizmap_server_extra_plugins=[plugin])})
     message = said["pi"].rpartition('"msg": ')[2]
     assert message.startswith(f'"Nothing was changed. lizmap_server_extra_plugins: {tmp_path}/x.zip is not what')
 

@@ -89,44 +89,6 @@ def test_initial_sql_is_brought_once_and_again_when_it_changed(render: Render, t
     assert files_to_bring(render, there, **wanted) == [(str(sql), target)]
 
 
-@pytest.mark.parametrize(
-    ("name", "good"),
-    [
-        ("gis.sql", True),
-        ("10-gis.dump", True),
-        ("20-gis.after the dump.sql.gz", True),
-        ("fleet-b.sql", True),
-        ("gis.backup", False),
-        ("10-.sql", False),
-        ("sql.gz", False),
-        ("my data.sql", False),
-    ],
-)
-def test_the_name_of_a_file_of_the_first_start_says_database_and_kind(render: Render, name: str, good: bool) -> None:
-    rule = "{{ name is match(__postgis_first_start_name) }}"
-    assert bool(render("postgis", rule, name=name)) is good
-
-
-def test_the_role_and_the_image_have_one_rule_for_these_names(render: Render) -> None:
-    entrypoint = Path(__file__).resolve().parents[2] / "images" / "postgis" / "entrypoint"
-    rule = render("postgis", "{{ __postgis_first_start_name }}")
-    assert f"first_start_name='{rule}'" in entrypoint.read_text()
-
-
-@pytest.mark.parametrize(
-    ("settings", "unsafe"),
-    [
-        ({"fsync": True, "synchronous_commit": "on", "jit": False}, []),
-        (
-            {"fsync": False, "full_page_writes": "off", "synchronous_commit": "local"},
-            ["fsync", "full_page_writes", "synchronous_commit"],
-        ),
-    ],
-)
-def test_settings_that_could_cost_data_are_named(render: Render, settings: dict[str, Any], unsafe: list[str]) -> None:
-    assert render("postgis", "{{ __postgis_unsafe_settings }}", postgis_settings=settings) == unsafe
-
-
 def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_path: Path) -> None:
     for name in ("b.qgs", "a.qgz", "notes.txt", "b.qgs.cfg"):
         (tmp_path / name).touch()
@@ -176,15 +138,6 @@ def test_an_image_is_labelled_with_the_newest_commit_of_its_own_sources(render: 
     assert labels_of_context(render, tmp_path) == expected
     (tmp_path / "postgis" / "Dockerfile").write_text("FROM debian\n")
     assert labels_of_context(render, tmp_path) == ("", "")
-
-
-LIZMAP_ROLE = {"role_path": str(Path(__file__).resolve().parents[2] / "roles" / "lizmap")}
-
-
-def test_lizmaps_settings_are_checked(render: Render) -> None:
-    settings = {"lizmapConfig": {"services": {"wmsServerURL": "http://other", "appName": "Orchard"}}}
-    (problem,) = render("lizmap", "{{ __lizmap_settings_problems }}", lizmap_settings=settings, **LIZMAP_ROLE)
-    assert problem.startswith("lizmapConfig: wmsServerURL is kept by Poppyfield")
 
 
 def test_accounts_in_postgis_have_a_role_and_a_database_of_their_own(render: Render) -> None:
@@ -264,81 +217,6 @@ def test_a_group_loses_what_its_entry_no_longer_says_unless_it_is_lizmaps_own(re
     assert set(render("lizmap", "{{ __lizmap_built_in_groups }}")) == BUILT_IN
 
 
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({}, []),
-        ({"lizmap_users": [{"login": "admin"}]}, ["lizmap_users: the account admin is set by lizmap_admin_email"]),
-        (
-            {"lizmap_users": [{"login": "x", "groups": ["mapers"]}]},
-            ["lizmap_users: The user x: there is no group mapers"],
-        ),
-        ({"lizmap_users": [{"login": "x"}, {"login": "x"}]}, ["lizmap_users: The user x is given twice."]),
-        (
-            {"lizmap_users": [{"login": "ü"}, {"login": "x", "email": "y"}]},
-            ["lizmap_users: 'ü' can", "lizmap_users: The us"],
-        ),
-        (
-            {"lizmap_groups": [{"name": "admins", "state": "absent"}]},
-            ["lizmap_groups: The group admins is Lizmap's own"],
-        ),
-        ({"lizmap_groups": [{"name": "x"}], "lizmap_users": [{"login": "y", "groups": ["x"]}]}, []),
-        (
-            {"lizmap_groups": [{"name": "x", "state": "absent"}], "lizmap_users": [{"login": "y", "groups": ["x"]}]},
-            ["lizmap_users: The user y: there is no group x"],
-        ),
-        ({"lizmap_projects": [{"repository": "my-fields"}]}, ["lizmap_projects: 'my-fields' cannot be the name of a"]),
-        (
-            {"lizmap_projects": [{"repository": "a", "view": ["user:x"]}]},
-            ["lizmap_projects: The repository a: there is no"],
-        ),
-        ({"lizmap_projects": [{"repository": "a", "view": ["user:x"]}], "lizmap_users": [{"login": "x"}]}, []),
-        (
-            {"lizmap_projects": [{"repository": "a", "view": ["admins"], "edit": ["users"]}]},
-            ["lizmap_projects: The repository a: users would have the right 'edit', but not the right 'view'"],
-        ),
-        (
-            {"lizmap_projects": [{"repository": "a"}, {"repository": "a"}]},
-            ["lizmap_projects: The repository a is given twice."],
-        ),
-    ],
-)
-def test_what_lizmap_could_not_have_is_told_before_anything_is_done(
-    render: Render, given: dict[str, Any], told: list[str]
-) -> None:
-    problems = render("lizmap", "{{ __lizmap_account_problems }}", **given)
-    assert len(problems) == len(told)
-    assert all(problem.startswith(words) for problem, words in zip(problems, told, strict=True)), problems
-
-
-@pytest.mark.parametrize(
-    ("password", "good"),
-    [
-        ("x" * 12, True),
-        ("x" * 72, True),
-        ("a b ~ \"'$#", False),
-        ("x" * 73, False),
-        ("é" * 12, False),
-        ("x" * 12 + "\n", False),
-    ],
-)
-def test_a_password_that_lizmap_could_not_keep_is_told_by_its_user(render: Render, password: str, good: bool) -> None:
-    users = [{"login": "anna", "password": password}, {"login": "bruno"}]
-    assert render("lizmap", "{{ __lizmap_bad_passwords }}", lizmap_users=users) == ([] if good else ["anna"])
-    bad = render("lizmap", "{{ __lizmap_bad_passwords }}", lizmap_admin_password=password)
-    assert bad == ([] if good else ["admin"])
-
-
-def test_what_needs_lizmap_is_named(render: Render) -> None:
-    projects = [{"repository": "a", "folder": "/x"}, {"repository": "b", "folder": "/x", "view": "everyone"}]
-    given: dict[str, Any] = {"lizmap_users": [{"login": "x"}], "lizmap_projects": projects}
-    assert render("lizmap", "{{ __lizmap_needing_lizmap }}", **given) == [
-        "lizmap_users",
-        "lizmap_projects: view of b",
-    ]
-    assert render("lizmap", "{{ __lizmap_needing_lizmap }}", lizmap_projects=projects[:1]) == []
-
-
 @pytest.mark.parametrize(("tls", "secure"), [("none", "off"), ("self_signed", "on"), ("files", "on")])
 def test_the_cookie_of_the_session_goes_by_https_only_where_there_is_https(
     render: Render, tls: str, secure: str
@@ -373,16 +251,6 @@ def test_a_certificate_of_the_pi_is_for_all_that_people_may_type(render: Render)
     names = "{{ __lizmap_tls_names }}"
     assert render("lizmap", names, **given, **of_pi()) == ["maps.example.org", "pi-marsh"]
     assert render("lizmap", names, **given, **of_pi("10.0.0.5")) == ["maps.example.org", "pi-marsh", "10.0.0.5"]
-
-
-def test_how_people_reach_the_map_is_checked(render: Render) -> None:
-    assert render("lizmap", "{{ __lizmap_front_problems }}") == []
-    given = {"lizmap_server_name": "x:1", "lizmap_tls": "files", "lizmap_port": 443, "lizmap_trusted_proxies": ["y"]}
-    problems = render("lizmap", "{{ __lizmap_front_problems }}", **given, lizmap_tls_certificate="/x")
-    begin = ("lizmap_server_name", "lizmap_port and", "lizmap_tls is files", "lizmap_trusted_proxies")
-    assert [problem.startswith(words) for problem, words in zip(problems, begin, strict=True)] == [True] * 4
-    (problem,) = render("lizmap", "{{ __lizmap_front_problems }}", lizmap_hsts_seconds=1)
-    assert problem.startswith("lizmap_hsts_seconds")
 
 
 @pytest.mark.parametrize("written", ["/srv/p/data", "/srv/p/data/", "/srv/p//data/.", "/srv/p/x/../data//"])

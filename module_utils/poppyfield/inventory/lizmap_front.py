@@ -22,12 +22,15 @@ def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
     """Give what is wrong."""
     values = host.values
     yield from _server_name(values["lizmap_server_name"])
-    yield from ports(values)
+    wrong_ports = list(ports(values))
+    yield from wrong_ports
     yield from _bind_address(values["lizmap_bind_address"])
     yield from _files(values, laptop)
     yield from _hsts(values)
     yield from proxies(values["lizmap_trusted_proxies"])
-    yield from _url(values["lizmap_url"])
+    if not wrong_ports:
+        # It mostly follows from the ports.
+        yield from _url(values["lizmap_url"])
 
 
 def _server_name(name: str) -> Iterator[Finding]:

@@ -67,7 +67,8 @@ def typed(options: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[dict[st
             # Of the Pi, mostly: '~' would become this laptop's.
             values[name] = str(given[name])
         else:
-            values[name] = _without_none(ArgumentSpecValidator({name: option}).validate({name: given[name]}), name)
+            validated = ArgumentSpecValidator({name: option}).validate({name: given[name]}).validated_parameters[name]
+            values[name] = _pruned(validated) if option.get("options") else validated
     return values, findings
 
 
@@ -110,10 +111,6 @@ def _truth_values(place: str, option: Mapping[str, Any], value: Any) -> Iterator
         for name, suboption in (option.get("options") or {}).items():
             if name in value:
                 yield from _truth_values(f"{name} in {place.removeprefix('an entry of ')}", suboption, value[name])
-
-
-def _without_none(validated: Any, name: str) -> Any:
-    return _pruned(validated.validated_parameters[name])
 
 
 def _pruned(value: Any) -> Any:

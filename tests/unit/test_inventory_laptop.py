@@ -1,0 +1,70 @@
+"""What the check asks the laptop: files, folders, and a certificate with its key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from module_utils.poppyfield.inventory.laptop import ThisLaptop, local_path
+from tests.unit.inventory_of import OWN_SETTINGS
+
+LAPTOP = ThisLaptop(OWN_SETTINGS)
+
+
+def test_files_and_folders_of_the_laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    assert LAPTOP.is_file("~/file") and not LAPTOP.is_folder("~/file")
+    assert LAPTOP.is_folder("~") and not LAPTOP.is_file("~")
+    for path in ("", "/none", "~nobody-of-this-name/x", "x" * 5000, "a\0b"):
+        assert not LAPTOP.is_file(path)
+    assert local_path("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+def test_the_settings_that_the_image_keeps_are_known() -> None:
+    assert "wmsServerURL" in LAPTOP.own_settings["lizmapConfig"]["services"]
+
+
+@pytest.fixture
+def files(run_module: Callable[..., Any], tmp_path: Path) -> tuple[str, str]:
+    """A certificate for maps.example.org and its key."""
+    paths = {name: str(tmp_path / name) for name in ("certificate", "key")}
+    run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
+    return paths["certificate"], paths["key"]
+
+
+def test_a_given_certificate_is_looked_at(files: tuple[str, str]) -> None:
+    certificate, key = files
+    assert LAPTOP.certificate_problem(certificate, key, ["maps.example.org"]) == ""
+    assert LAPTOP.certificate_problem(certificate, key, []) == ""
+    wrong = LAPTOP.certificate_problem(certificate, key, ["other.example.org"])
+    assert wrong == "the certificate is for maps.example.org, not for other.example.org"
+    assert LAPTOP.certificate_problem(certificate, certificate, []).startswith(f"{certificate} is not a key in PEM")
+    assert LAPTOP.certificate_problem(key, key, []).startswith(f"{key} is not a certificate in PEM")
+    assert "cannot be read" in LAPTOP.certificate_problem("/none", key, [])
+
+
+def test_a_key_of_another_certificate_is_told(files: tuple[str, str], run_module: Callable[..., Any]) -> None:
+    other = {"certificate": f"{files[0]}-2", "key": f"{files[1]}-2"}
+    run_module("tls_certificate", **other, names=["x"], owner=os.getuid())
+    assert LAPTOP.certificate_problem(files[0], other["key"], []) == "the key is not that of the certificate"
+
+
+def test_without_openssl_a_certificate_is_left_to_the_pi(
+    files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert LAPTOP.certificate_problem(*files, ["x"]) == ""
+
+
+def test_an_openssl_that_tells_no_dates_is_no_traceback(
+    files: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "openssl").write_text("#!/bin/sh\n")
+    (tmp_path / "openssl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert LAPTOP.certificate_problem(*files, []) == f"openssl tells no dates of {files[0]}"
