@@ -100,8 +100,8 @@ def test_a_lizmap_that_does_not_tell_which_plugin_it_needs_takes_any() -> None:
         (
             [lizmap(plugin="dev"), plugin(), plugin("wfs", "nightly 3")],
             [
-                "lizmap_server_extra_plugins: wfs nightly 3 is no version",
                 "wants lizmap_server dev, which is no version",
+                "lizmap_server_extra_plugins: wfs nightly 3 is no version",
             ],
         ),
     ],
