@@ -112,9 +112,20 @@ options:
   keep:
     description:
       - How many versions and archives of this image to keep, the present one included.
-      - After a build the others that this module made are removed. Those stay that were asked for last.
+      - After a build the others that this module made are removed. Those stay that were asked for last, and what
+        another fleet asked for last, see O(used_by).
     type: int
     default: 2
+  used_by:
+    description:
+      - Who asks, such as a checkout and its inventory, in any words. Each version that somebody asked for last is kept,
+        however many others are built meanwhile; after 90 days without a word from them it is not.
+      - With V(state=absent) it means nothing.
+    type: str
+    default: ""
+  uses_folder:
+    description: Folder in which is noted who asked for which version last. It is made where it is missing.
+    type: path
   log_file:
     description:
       - File that the output of the build is written to while it runs.
@@ -157,6 +168,8 @@ EXAMPLES = r"""
     context: images/postgis
     base_image: "{{ base.image }}"
     archive_folder: build/images
+    used_by: "{{ playbook_dir }} {{ inventory_dir }}"
+    uses_folder: build/uses
     log_file: build/logs/postgis.log
   register: postgis
 
@@ -259,7 +272,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import basic
-from ansible.module_utils.poppyfield import context_hash, git_command, git_context, images
+from ansible.module_utils.poppyfield import atomic_file, context_hash, git_command, git_context, image_uses, images
 from ansible.module_utils.poppyfield.context_hash import ContextError
 from ansible.module_utils.poppyfield.engine import (
     BuildRequest,
@@ -287,6 +300,8 @@ ARGUMENTS: dict[str, Any] = {
     "archive_folder": {"type": "path"},
     "compression": {"type": "str", "choices": ["auto", "zstd", "gzip"], "default": "auto"},
     "keep": {"type": "int", "default": 2},
+    "used_by": {"type": "str", "default": ""},
+    "uses_folder": {"type": "path"},
     "log_file": {"type": "path"},
     "emulated_cpu": {"type": "str"},
     "docker_command": {"type": "path"},
@@ -323,6 +338,7 @@ class ArmImage:
         self.name = images.ImageName(params["name"], params["tag_prefix"])
         self.platform: str = params["platform"]
         self.folder = Path(params["archive_folder"]) if params["archive_folder"] else None
+        self.uses = Path(params["uses_folder"]) if params["uses_folder"] else None
         self.reasons: list[str] = []
         self.pruned: list[str] = []
 
@@ -331,6 +347,8 @@ class ArmImage:
         references = images.to_prune(self.name, self.docker.images(self.name.repository), keep=0)
         archives = images.archives_to_prune(self.name, self._archive_files(), keep=0)
         gone = self._prune(references, archives)
+        if self.uses and not self.check_mode:
+            image_uses.forget(self.uses, self.name, time.time())
         self.reasons = [f"{what}: present -> absent" for what in gone]
         stuck = [r for r in references if r not in gone]
         if stuck:
@@ -359,6 +377,8 @@ class ArmImage:
                 # Whichever version was used last is the newest to _prune_old, for another fleet of this builder, too.
                 self.docker.tag_again(reference)
         archive = self._archive(reference, inputs.digest, fresh=must_build)
+        if self.uses and not self.check_mode:
+            image_uses.note(self.uses, self.name, self.params["used_by"], reference)
         stands_in = base_missing or bool(inputs.missing)
         if must_build and not stands_in:
             self._prune_old(reference, archive)
@@ -543,8 +563,20 @@ class ArmImage:
         existing = self.docker.images(self.name.repository)
         current = archive.name if archive else ""
         keep = self.params["keep"]
-        references = images.to_prune(self.name, existing, keep, reference)
-        self._prune(references, images.archives_to_prune(self.name, self._archive_files(), keep, current))
+        used = self._used_by_others()
+        references = images.to_prune(self.name, existing, keep, reference, used)
+        self._prune(references, images.archives_to_prune(self.name, self._archive_files(), keep, current, used))
+        if self.folder and not self.check_mode:
+            atomic_file.sweep(self.folder, self.name.owns_archive)
+
+    def _used_by_others(self) -> set[str]:
+        if self.uses is None:
+            return set()
+        now = time.time()
+        if not self.check_mode:
+            image_uses.forget(self.uses, self.name, now - image_uses.SECONDS_REMEMBERED)
+        used: set[str] = image_uses.used(self.uses, self.name, self.params["used_by"], now)
+        return used
 
     def _prune(self, references: list[str], archives: list[str]) -> list[str]:
         self.pruned += [reference for reference in references if self._goes(reference)]

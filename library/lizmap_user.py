@@ -167,9 +167,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import host_files, lizmap
+from ansible.module_utils.poppyfield import host_files, lizmap, password_file
 from ansible.module_utils.poppyfield.host_files import HostFileError
 from ansible.module_utils.poppyfield.lizmap_accounts import LizmapError, Plan, State, User, check_password, plan_users
+from ansible.module_utils.poppyfield.password_file import PasswordFileError
 
 FIELDS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "disabled", "absent"], "default": "present"},
@@ -203,7 +204,7 @@ def password_in(path: Path, *, may_be_missing: bool) -> str:
     """Read a password; an empty one, which is nobody's, stands for what an earlier task of a real run would make."""
     if may_be_missing and not path.exists():
         return ""
-    return str(check_password(path.read_text("utf-8").removesuffix("\n"), str(path)))
+    return str(check_password(password_file.read(path).removesuffix("\n"), str(path)))
 
 
 def main() -> None:
@@ -213,10 +214,10 @@ def main() -> None:
         files = host_files.converge(module.params["host_files"], check_mode=module.check_mode)
         entries = lizmap.entries(module.params, "users")
         users = [user_of(entry, file_may_be_missing=module.check_mode) for entry in entries]
-    except (HostFileError, LizmapError) as error:
+    except (HostFileError, LizmapError, PasswordFileError) as error:
         module.fail_json(msg=str(error))
-    except (OSError, UnicodeDecodeError) as error:
-        module.fail_json(msg=f"A password file cannot be read: {error}.")
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
     passwords = {user.login: user.password for user in users if user.password is not None}
     purge, protected = module.params["purge"], module.params["protected"]
 

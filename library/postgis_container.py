@@ -178,8 +178,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, host_files, postgres, services
+from ansible.module_utils.poppyfield import containers, host_files, password_file, postgres, services
 from ansible.module_utils.poppyfield.engine import Engine, EngineError, last_lines
+from ansible.module_utils.poppyfield.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.plan import PlanError
 from ansible.module_utils.poppyfield.services import POSTGIS
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Json, Mount
@@ -297,7 +298,7 @@ def data_folder(path: str) -> postgres.DataFolder:
 
 
 def _line_of(path: Path) -> str:
-    return path.read_text("ascii").strip() if path.is_file() else ""
+    return path.read_text("ascii", "replace").strip() if path.is_file() else ""
 
 
 def settings_of(params: dict[str, Any]) -> dict[str, str]:
@@ -346,7 +347,10 @@ def cluster_of(params: dict[str, Any], *, files_may_be_missing: bool) -> Cluster
             # An earlier task of a real run would have made it; as nothing matches it, a new password is predicted.
             roles.append(postgres.Role(role["name"], ""))
             continue
-        password = path.read_text("utf-8").removesuffix("\n")
+        try:
+            password = password_file.read(path).removesuffix("\n")
+        except PasswordFileError as error:
+            raise postgres.PostgresError(str(error)) from error
         roles.append(postgres.Role(role["name"], postgres.check_password(password, str(path))))
     databases = [
         postgres.Database(db["name"], db["owner"], tuple(db["extensions"]), db["initial_sql"] or "")

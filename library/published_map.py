@@ -221,8 +221,9 @@ from typing import Any
 from urllib.parse import urljoin
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.poppyfield import lizmap_answers, lizmap_editing, map_checks
+from ansible.module_utils.poppyfield import lizmap_answers, lizmap_editing, map_checks, password_file
 from ansible.module_utils.poppyfield.map_checks import MapError
+from ansible.module_utils.poppyfield.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.web_page import read_page
 
 MISSING: list[tuple[str, str]] = []
@@ -476,8 +477,7 @@ class MapCheck:
         colors = map_checks.distinct_colors(body)
         path = self.params["picture"] or ""
         if path:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_bytes(body)
+            save_picture(Path(path), body)
         self.found["getmap"] = {"path": path, "distinct_colors": colors, "bytes": len(body), "url": url}
         least = self.params["min_colors"]
         if colors < least:
@@ -543,6 +543,18 @@ class MapCheck:
         if not map_checks.count_features(self.server.get(url)):
             raise MapError(f"OGC API Features gives no feature of the layer {name}. {url}")
         return f"a feature of {name}"
+
+
+def save_picture(path: Path, body: bytes) -> None:
+    """Save the picture for people to look at."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    except OSError as error:
+        raise MapError(
+            f"The map draws, but its picture cannot be saved to {path}: {error.strerror}.",
+            remedy="Give `picture` (in the inventory lizmap_picture_folder) a place that you may write to.",
+        ) from error
 
 
 class LizmapCheck(MapCheck):
@@ -637,9 +649,9 @@ def read_password(module: AnsibleModule) -> str:
     """Give the password of the user, if there is one."""
     if module.params["password_file"]:
         try:
-            return Path(module.params["password_file"]).read_text(encoding="utf-8").rstrip("\r\n")
-        except OSError as error:
-            module.fail_json(msg=f"password_file cannot be read: {error}")
+            return str(password_file.read(Path(module.params["password_file"])).rstrip("\r\n"))
+        except PasswordFileError as error:
+            module.fail_json(msg=str(error))
     return module.params["password"] or ""
 
 

@@ -188,6 +188,7 @@ from ansible.module_utils.poppyfield.project_folder import (
     before_and_after,
     compare,
     missing,
+    shown,
     too_little_room,
 )
 from ansible.module_utils.poppyfield.published_folder import PublishedFolder
@@ -307,8 +308,8 @@ def _result(difference: Difference, before: dict[str, str], after: dict[str, str
         "added": list(difference.added),
         "updated": list(difference.changed),
         "corrected": list(difference.corrected),
-        "removed": list(difference.removed),
-        "left": list(difference.left),
+        "removed": [shown(name) for name in difference.removed],
+        "left": [shown(name) for name in difference.left],
         "uploaded_bytes": 0,
         "checked": [],
         "findings": [],
@@ -342,7 +343,7 @@ def main() -> None:
     except (FolderError, EngineError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+        module.fail_json(msg=f"{error.strerror}: {shown(str(error.filename))}.")
     module.exit_json(**result)
 
 

@@ -91,44 +91,49 @@ requires:
 
 import hashlib
 import shutil
-import tempfile
+import stat
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
-from urllib.error import URLError
-from urllib.parse import urlsplit
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield import atomic_file
 from ansible.module_utils.poppyfield.lizmap_archive import KINDS, ArchiveError, look_into
-from ansible.module_utils.poppyfield.recorded_archive import format_record, parse_record, problem
+from ansible.module_utils.poppyfield.recorded_archive import (
+    RecordError,
+    format_record,
+    is_url,
+    name_of,
+    parse_record,
+    problem,
+)
 from ansible.module_utils.urls import open_url
 
+ARGUMENTS: dict[str, Any] = {
+    "source": {"type": "str", "required": True},
+    "record": {"type": "path", "required": True},
+    "folder": {"type": "path", "required": True},
+    "sha256": {"type": "str", "default": ""},
+    "holds": {"type": "str", "choices": list(KINDS)},
+}
 DOWNLOAD_TIMEOUT_SECONDS = 60
-
-
-def is_url(source: str) -> bool:
-    """Tell a URL from a path."""
-    return urlsplit(source).scheme in {"http", "https"}
 
 
 def cached_download(url: str, folder: Path) -> Path:
     """Download the URL unless it was before; the file appears only when it is whole."""
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
-    target = folder / f"{key}-{PurePosixPath(urlsplit(url).path).name}"
+    target = folder / f"{key}-{name_of(url)}"
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".download-", delete=False) as partial:
-        try:
-            with open_url(url, timeout=DOWNLOAD_TIMEOUT_SECONDS, decompress=False) as answer:
-                shutil.copyfileobj(answer, partial)
-                promised = answer.headers.get("Content-Length")
-            partial.flush()
-            # Python takes a connection that breaks for the end of the file.
-            if promised and partial.tell() != int(promised):
-                raise OSError(f"it broke off after {partial.tell()} of {promised} bytes")
-            Path(partial.name).replace(target)
-        finally:
-            Path(partial.name).unlink(missing_ok=True)
+    with atomic_file.replacing(target) as partial:
+        with open_url(url, timeout=DOWNLOAD_TIMEOUT_SECONDS, decompress=False) as answer:
+            shutil.copyfileobj(answer, partial)
+            promised = answer.headers.get("Content-Length")
+        # Python takes a connection that breaks for the end of the file.
+        if promised and partial.tell() != int(promised):
+            raise OSError(f"it broke off after {partial.tell()} of {promised} bytes")
     return target
 
 
@@ -143,38 +148,65 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "source": {"type": "str", "required": True},
-            "record": {"type": "path", "required": True},
-            "folder": {"type": "path", "required": True},
-            "sha256": {"type": "str", "default": ""},
-            "holds": {"type": "str", "choices": list(KINDS)},
-        },
-        supports_check_mode=True,
-    )
-    source, record_path = module.params["source"], Path(module.params["record"])
-    name = PurePosixPath(urlsplit(source).path).name
+def read_record(path: Path) -> dict[str, str]:
+    """Return what was recorded; nothing where there is no record yet."""
     try:
-        path = archive_path(source, Path(module.params["folder"]))
+        record: dict[str, str] = parse_record(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RecordError(f"The record {path} cannot be read: {error.strerror}. Mend that, then run again.") from error
+    return record
+
+
+def write_record(path: Path, record: dict[str, str]) -> None:
+    """Write the record, with the mode that it has; one that is a link stays one."""
+    try:
+        target = path.resolve()
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644
+        atomic_file.write(target, format_record(record), mode=mode)
+    except OSError as error:
+        raise RecordError(
+            f"The record {path} cannot be written: {error.strerror}. Its folder must exist and be yours to write."
+        ) from error
+
+
+def converge(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Fetch the archive, hold it against its record, and look into it; give the module's return values."""
+    source, record_path = params["source"], Path(params["record"])
+    name = name_of(source)
+    try:
+        path = archive_path(source, Path(params["folder"]))
         actual = sha256_of(path)
-        record = parse_record(record_path.read_text(encoding="utf-8")) if record_path.exists() else {}
-    except (OSError, URLError) as error:
-        module.fail_json(msg=f"can't read {source}: {error}. Download it elsewhere and give the file's path instead.")
-    wrong = problem(name, actual, module.params["sha256"] or None, record.get(name), str(record_path))
+    # A URL may be none, and a home be nobody's.
+    except (OSError, HTTPException, RuntimeError, ValueError) as error:
+        raise RecordError(
+            f"can't read {source}: {error}. Download it elsewhere and give the file's path instead."
+        ) from error
+    record = read_record(record_path)
+    wrong = problem(name, actual, params["sha256"] or None, record.get(name), str(record_path))
     if wrong:
-        module.fail_json(msg=wrong)
+        raise RecordError(wrong)
     try:
-        found = asdict(look_into(path, module.params["holds"])) if module.params["holds"] else {}
+        found = asdict(look_into(path, params["holds"])) if params["holds"] else {}
     except ArchiveError as error:
         again = f" To download it again, remove {path}." if is_url(source) else ""
-        module.fail_json(msg=f"{source} is not what it should be: {error}{again}")
+        raise RecordError(f"{source} is not what it should be: {error}{again}") from error
     first_sight = name not in record
-    if first_sight and not module.check_mode:
-        record_path.write_text(format_record({**record, name: actual}), encoding="utf-8")
-    module.exit_json(changed=first_sight, path=str(path.resolve()), sha256=actual, first_sight=first_sight, **found)
+    if first_sight and not check_mode:
+        write_record(record_path, {**record, name: actual})
+    result = {"changed": first_sight, "path": str(path.resolve()), "sha256": actual, "first_sight": first_sight}
+    return {**result, **found}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        result = converge(module.params, check_mode=module.check_mode)
+    except RecordError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

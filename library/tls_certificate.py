@@ -106,6 +106,7 @@ reasons:
   elements: str
 """
 
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,7 +114,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield import atomic_file, certificates
-from ansible.module_utils.poppyfield.certificates import Certificate, CertificateError
+from ansible.module_utils.poppyfield.certificates import Certificate, CertificateError, OpenSslError
 
 ARGUMENTS: dict[str, Any] = {
     "certificate": {"type": "path", "required": True},
@@ -125,6 +126,7 @@ ARGUMENTS: dict[str, Any] = {
     "owner": {"type": "int", "default": 0},
 }
 READ = "-noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey"
+WORKSHOP = ".tls-"
 CERTIFICATE_MODE = 0o444
 KEY_MODE = 0o400
 FOLDER_MODE = 0o700
@@ -152,9 +154,17 @@ class OpenSsl:
         try:
             text = self.run("x509", "-in", path, *READ.split())
         except CertificateError as error:
-            raise CertificateError(f"{path} is not a certificate in PEM, or cannot be read.") from error
+            raise self._why_unread(path) from error
         found: Certificate = certificates.parse_certificate(text)
         return found
+
+    def _why_unread(self, path: str) -> CertificateError:
+        """Tell a certificate that is none from an openssl that does not know how to tell what is in one."""
+        try:
+            self.run("x509", "-in", path, "-noout")
+        except CertificateError:
+            return CertificateError(f"{path} is not a certificate in PEM, or cannot be read.")
+        return OpenSslError()
 
     def public_key(self, path: str) -> str:
         """Read the public part of a key."""
@@ -165,7 +175,9 @@ class OpenSsl:
 
     def make(self, folder: Path, names: list[str], days: int) -> tuple[bytes, bytes]:
         """Make a key and a certificate; give both."""
-        with tempfile.TemporaryDirectory(prefix=".tls-", dir=folder) as place:
+        for left in folder.glob(f"{WORKSHOP}*"):  # by a run that was cut off: it holds a key
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(prefix=WORKSHOP, dir=folder) as place:
             key, certificate = Path(place) / "key", Path(place) / "certificate"
             self.run(*certificates.request_arguments(names, days), "-keyout", str(key), "-out", str(certificate))
             return key.read_bytes(), certificate.read_bytes()
@@ -177,6 +189,8 @@ def reason_to_make(ssl: OpenSsl, params: dict[str, Any], names: list[str], now: 
         return "there is no certificate yet"
     try:
         found, key = ssl.certificate(params["certificate"]), ssl.public_key(params["key"])
+    except OpenSslError:
+        raise
     except CertificateError as error:
         return str(error)
     return str(certificates.reason_to_renew(found, key, names, now, params["renew_before"]))
@@ -248,6 +262,8 @@ def main() -> None:
         result = check(module, ssl, names) if given else ensure(module, ssl, names)
     except CertificateError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or module.params['key']}: {error.strerror or error}.")
     module.exit_json(**result)
 
 

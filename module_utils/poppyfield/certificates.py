@@ -17,6 +17,16 @@ class CertificateError(Exception):
     """A certificate that will not do, in a sentence for the user."""
 
 
+class OpenSslError(CertificateError):
+    """An openssl that does not tell what is asked: another certificate would not help."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The openssl of this host does not tell from when to when a certificate is valid. Version 3.0 or later is "
+            "needed: install Debian's package openssl, and look at which one `command -v openssl` finds."
+        )
+
+
 @dataclass(frozen=True)
 class Certificate:
     """A certificate."""
@@ -32,11 +42,15 @@ def parse_certificate(text: str) -> Certificate:
     """Read what `openssl x509` prints with -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey."""
     found = dict(re.findall(r"^(notBefore|notAfter|subject|issuer)=(.*)$", text, re.MULTILINE))
     names = re.findall(r"(?:DNS|IP Address):([^,\s]+)", text)
+    try:
+        starts, ends = _time(found["notBefore"]), _time(found["notAfter"])
+    except (KeyError, ValueError) as error:
+        raise OpenSslError from error
     return Certificate(
         names=tuple(_canonical(name) for name in names),
-        starts=_time(found["notBefore"]),
-        ends=_time(found["notAfter"]),
-        self_signed=found["subject"] == found["issuer"],
+        starts=starts,
+        ends=ends,
+        self_signed="subject" in found and found["subject"] == found.get("issuer"),
         public_key=public_key(text),
     )
 
@@ -48,7 +62,10 @@ def public_key(text: str) -> str:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    time = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    if time.tzinfo is None:
+        raise ValueError(f"{text} tells no zone")
+    return time
 
 
 def _canonical(name: str) -> str:

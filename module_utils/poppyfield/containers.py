@@ -18,8 +18,8 @@ from .spec import ContainerSpec, HealthTiming, Json, within_kernel
 
 NOT_DELIVERED = "not delivered yet"
 NO_IMAGE = (
-    "image is empty. Which image is to be deployed is found out by the build stage, which did not run before this. Run a "
-    "whole stage: ansible-playbook playbooks/deploy.yml."
+    "image is empty. Which image is to be deployed is found out by the build stage, which did not run before this. "
+    "Run a whole stage: ansible-playbook playbooks/deploy.yml."
 )
 
 HEALTH_OPTIONS: Json = {

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
+from . import atomic_file
 from .build_output import explain_failure
 from .printable import printable
 from .spec import Json
@@ -32,6 +33,7 @@ REMEDIES = {
     "permission denied": " The user that runs this must be allowed to use it.",
 }
 LAST_LINES = 15
+PART_OF_ARCHIVE = 64 * 1024
 
 
 class EngineError(Exception):
@@ -294,20 +296,73 @@ class Engine:
 @contextmanager
 def open_archive(archive: Path, *, engine_reads_zstd: bool) -> Iterator[IO[bytes]]:
     """Open an archive as a stream that the engine can read."""
+    if not archive.is_file():
+        raise EngineError(f"There is no archive at {archive}.")
     if archive.suffix != ".zst" or engine_reads_zstd:
-        with archive.open("rb") as stream:
-            yield stream
+        with _open(archive) as stream:
+            yield cast("IO[bytes]", ArchiveStream(stream, archive))
         return
     if shutil.which("zstd") is None:
         raise EngineError(
             "This host's Docker Engine is too old to read zstd archives: install the package zstd on it, "
             "or make the archive with gzip."
         )
-    with subprocess.Popen(["zstd", "-dc", str(archive)], stdout=subprocess.PIPE) as process:
-        if process.stdout is not None:
-            yield process.stdout
-    if process.returncode:
-        raise EngineError(f"The archive {archive} is damaged: zstd cannot read it.")
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(["zstd", "-dc", str(archive)], stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        try:
+            if process.stdout is not None:
+                yield process.stdout
+        finally:
+            _check_unpacking(process, errors, archive)
+
+
+def _check_unpacking(process: subprocess.Popen[bytes], errors: IO[bytes], archive: Path) -> None:
+    """Say so if zstd failed, which is then also why the engine did; it ends by a signal when nobody reads on."""
+    if process.stdout is not None:
+        process.stdout.close()
+    if process.wait() > 0:
+        errors.seek(0)
+        said = last_lines(errors.read().decode("utf-8", "replace"), 1).removeprefix("zstd: ")
+        raise EngineError(f"The archive {archive} is damaged: zstd cannot read it ({said or process.returncode}).")
+
+
+def _open(archive: Path) -> IO[bytes]:
+    try:
+        return archive.open("rb")
+    except OSError as error:
+        raise _unreadable(archive, error) from error
+
+
+def _unreadable(archive: Path, error: OSError) -> EngineError:
+    return EngineError(
+        f"The archive {archive} cannot be read: {error.strerror}. The card or disk that holds it may be failing."
+    )
+
+
+class ArchiveStream:
+    """An archive that is read for the engine: what its disk refuses is not taken for a refusal of the engine."""
+
+    def __init__(self, stream: IO[bytes], archive: Path) -> None:
+        self._stream = stream
+        self._archive = archive
+
+    def __getattr__(self, name: str) -> Any:
+        """Be as the file is in all else: its length is asked for, too."""
+        return getattr(self._stream, name)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give it a part at a time."""
+        while part := self.read(PART_OF_ARCHIVE):
+            yield part
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on."""
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            raise _unreadable(self._archive, error) from error
 
 
 # The command line with BuildKit -------------------------------------------------------------------------------------
@@ -435,23 +490,16 @@ class DockerCommand:
 
     def save(self, reference: str, archive: Path) -> None:
         """Save an image into an archive, compressed as its name says; it is there whole or not at all."""
-        # Named by this process: two runs that share the cache may save the same image at once.
-        partial = archive.with_name(f".{archive.name}.{os.getpid()}")
         try:
-            with partial.open("wb") as target, tempfile.TemporaryFile() as errors:
+            with atomic_file.replacing(archive) as target, tempfile.TemporaryFile() as errors:
                 saving = subprocess.Popen([self.path, "save", reference], stdout=subprocess.PIPE, stderr=errors)
                 packed = _compress(saving, archive.suffix, target, errors)
                 if saving.wait() or packed:
                     errors.seek(0)
                     said = last_lines(errors.read().decode("utf-8", "replace"), 3)
                     raise EngineError(f"The image {reference} could not be saved to {archive}: {with_remedy(said)}")
-                target.flush()
-                os.fsync(target.fileno())
-            partial.rename(archive)
         except OSError as error:
             raise EngineError(f"The archive {archive} cannot be written: {with_remedy(str(error.strerror))}") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def tag_again(self, reference: str) -> None:
         """Give an image the tag that it has, so that the engine notes the time."""

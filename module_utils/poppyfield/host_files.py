@@ -11,7 +11,7 @@ import os
 import pwd
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -206,10 +206,17 @@ def converge(
             _do(want, action, length)
         for path in unwanted:
             path.unlink()
+        # Also where nothing is to be written: a file may be right again since.
+        for folder in {want.path.parent for want, _ in planned if not want.is_folder}:
+            _sweep(folder, kept)
         for folder in sorted({path.parent for path in unwanted}):
             atomic_file.sync_folder(folder)
     done = [Change(want.path, action, want.what) for want, action in planned]
     return [*done, *(Change(path, Action.REMOVE, "secret") for path in unwanted)]
+
+
+def _sweep(folder: Path, wanted: Container[Path]) -> None:
+    atomic_file.sweep(folder, lambda name: folder / name in wanted)
 
 
 def _others(purge: Mapping[str, Any], wanted: Iterable[Path]) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import architectures
@@ -59,16 +59,21 @@ class ImageName:
 
     def archive(self, digest: str, suffix: str) -> str:
         """Give the file name of the archive of a version."""
-        return f"{self._archive_stem()}{digest[:TAG_DIGITS]}.tar{suffix}"
+        return f"{self.archive_stem()}{digest[:TAG_DIGITS]}.tar{suffix}"
+
+    def archive_of(self, reference: str) -> str:
+        """Give the file name of the archive of a version, without its suffixes."""
+        return f"{self.archive_stem()}{reference.rpartition('-')[2]}"
 
     def owns_archive(self, file_name: str) -> bool:
         """Tell whether a file name is the archive of a version of this image."""
         stem, _, suffix = file_name.partition(".tar")
-        if not stem.startswith(self._archive_stem()):
+        if not stem.startswith(self.archive_stem()):
             return False
-        return suffix in (".gz", ".zst") and bool(_DIGITS.fullmatch(stem.removeprefix(self._archive_stem())))
+        return suffix in (".gz", ".zst") and bool(_DIGITS.fullmatch(stem.removeprefix(self.archive_stem())))
 
-    def _archive_stem(self) -> str:
+    def archive_stem(self) -> str:
+        """Give how the names of files about this image begin."""
         return f"{self.repository.replace('/', '-')}-{self.tag_prefix}-"
 
 
@@ -124,8 +129,10 @@ def is_platform(image: Json, platform: str) -> bool:
     return bool(image.get("Architecture") == ENGINE_ARCHITECTURES[platform])
 
 
-def to_prune(name: ImageName, images: Iterable[Json], keep: int, current: str = "") -> list[str]:
-    """Give the references of our own old versions, all but the newest; the current one always stays.
+def to_prune(
+    name: ImageName, images: Iterable[Json], keep: int, current: str = "", used: Collection[str] = ()
+) -> list[str]:
+    """Give the references of our own old versions, all but the newest and those used; the current one always stays.
 
     A version is as new as the time it was last tagged: the creation time of a fully cached build is an old one. On the
     builder, arm_image tags it anew whenever it is asked for.
@@ -138,11 +145,23 @@ def to_prune(name: ImageName, images: Iterable[Json], keep: int, current: str = 
         if name.owns(reference) and reference != current
     ]
     kept = keep - 1 if current else keep
-    return [reference for _, reference in sorted(tagged, reverse=True)[max(kept, 0) :]]
+    old = sorted(tagged, reverse=True)[max(kept, 0) :]
+    return [reference for _, reference in old if reference not in used]
 
 
-def archives_to_prune(name: ImageName, files: Sequence[tuple[float, str]], keep: int, current: str = "") -> list[str]:
-    """Give the file names of archives of old versions, from pairs of modification time and file name."""
+def archives_to_prune(
+    name: ImageName,
+    files: Sequence[tuple[float, str]],
+    keep: int,
+    current: str = "",
+    used: Collection[str] = (),
+) -> list[str]:
+    """Give the file names of archives of old versions, from pairs of modification time and file name.
+
+    `used` are references, as in `to_prune`: the archive of an image stays as long as the image.
+    """
     own = [(time, file) for time, file in files if name.owns_archive(file) and file != current]
     kept = keep - 1 if current else keep
-    return [file for _, file in sorted(own, reverse=True)[max(kept, 0) :]]
+    stems = {name.archive_of(reference) for reference in used}
+    old = sorted(own, reverse=True)[max(kept, 0) :]
+    return [file for _, file in old if file.partition(".tar")[0] not in stems]

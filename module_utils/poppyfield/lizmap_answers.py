@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from ansible.module_utils.poppyfield.map_checks import MapError, excerpt
+from ansible.module_utils.poppyfield.map_checks import MapError, excerpt, read_json
 from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.web_page import Page
 
@@ -178,7 +178,7 @@ def explain_refusal(status: int, body: bytes) -> MapError | None:
 
     try:
         root = fromstring(body.strip())
-    except (ParseError, DefusedXmlException):
+    except (ParseError, DefusedXmlException, LookupError, ValueError):  # the last two tell of its encoding
         return None
     exceptions = [node for node in root.iter() if node.tag.rpartition("}")[2] == "ServiceException"]
     if not exceptions:
@@ -194,17 +194,16 @@ def explain_refusal(status: int, body: bytes) -> MapError | None:
 
 def read_config(body: bytes) -> ProjectConfig:
     """Read the configuration of a project."""
+    problem = "The project's configuration is not JSON with layers"
+    document = read_json(body, problem)
     try:
-        document = json.loads(body)
-        layers = document["layers"].items()
-        options = document.get("options") or {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MapError(f"The project's configuration is not JSON with layers: {excerpt(body)}") from error
-    by_id = str(options.get("useLayerIDs", "")) == "True"
-    vector = [_wms_name(name, layer, by_id) for name, layer in layers if _has_geometry(layer)]
-    # An empty PHP array is written as [].
-    edition = document.get("editionLayers") or {}
-    return ProjectConfig(tuple(vector), tuple(_editable(edition, dict(layers))))
+        layers = document["layers"]
+        # An empty PHP array is written as [].
+        by_id = str((document.get("options") or {}).get("useLayerIDs", "")) == "True"
+        vector = [_wms_name(name, layer, by_id) for name, layer in layers.items() if _has_geometry(layer)]
+        return ProjectConfig(tuple(vector), tuple(_editable(document.get("editionLayers") or {}, layers)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MapError(f"{problem}: {excerpt(body)}") from error
 
 
 def _wms_name(name: str, layer: dict[str, Any], by_id: bool) -> str:

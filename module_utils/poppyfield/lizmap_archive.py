@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -39,11 +40,13 @@ def look_into(path: Path, kind: str) -> Found:
     try:
         with zipfile.ZipFile(path) as archive:
             return _lizmap(archive) if kind == LIZMAP else _plugin(archive)
-    except (zipfile.BadZipFile, RuntimeError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as error:
         # A RuntimeError tells that it is encrypted, or packed in an unknown way.
         raise ArchiveError(f"it is not a zip archive, or a damaged one ({error}).") from error
     except configparser.Error as error:
         raise ArchiveError(f"one of its files of settings cannot be read ({error}).") from error
+    except OSError as error:
+        raise ArchiveError(f"the disk does not give all of it ({error.strerror}).") from error
 
 
 def _lizmap(archive: zipfile.ZipFile) -> Found:
@@ -57,14 +60,14 @@ def _lizmap(archive: zipfile.ZipFile) -> Found:
             raise ArchiveError(f"it is no release of Lizmap Web Client, because {needed} is not in it. {right}")
     try:
         project = ElementTree.fromstring(archive.read(f"{top}/lizmap/project.xml"))  # noqa: S314 - its checksum is held
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two tell of its encoding
         raise ArchiveError(f"its lizmap/project.xml cannot be read ({error}). {right}") from error
     version = project.findtext(f"{PROJECT_NAMESPACE}info/{PROJECT_NAMESPACE}version", "").strip()
     if not version:
         raise ArchiveError(f"its lizmap/project.xml does not tell its version. {right}")
     settings = _ini(archive, f"{top}/lizmap/app/system/mainconfig.ini.php")
     needs = settings["minimumRequiredVersion"] if settings.has_section("minimumRequiredVersion") else {}
-    found = {ours: needs[theirs].strip('"') for theirs, ours in REQUIREMENTS.items() if theirs in needs}
+    found = {ours: needs[theirs].strip('"') for theirs, ours in REQUIREMENTS.items() if needs.get(theirs)}
     return Found(LIZMAP, version, found)
 
 
@@ -75,7 +78,7 @@ def _plugin(archive: zipfile.ZipFile) -> Found:
     version = metadata.get("general", "version", fallback="")
     if not version:
         raise ArchiveError(f"it is no plugin for QGIS, because it has no {top}/metadata.txt with a version. {right}")
-    if metadata.get("general", "server", fallback="").lower() not in {"true", "yes", "1"}:
+    if (metadata.get("general", "server", fallback="") or "").lower() not in {"true", "yes", "1"}:
         raise ArchiveError(f"{top} {version} is not for QGIS Server, as its metadata.txt says. {right}")
     least = metadata.get("general", "qgisMinimumVersion", fallback="")
     return Found(top, version, {"qgis_server": least} if least else {})

@@ -67,7 +67,8 @@ class BoundingBox:
         first, second = self.max_first - self.min_first, self.max_second - self.min_second
         # WMS 1.3.0 gives EPSG:4326 with the latitude first.
         width, height = (second, first) if self.crs == "EPSG:4326" else (first, second)
-        return height / width if width > 0 and height > 0 else 1.0
+        ratio = height / width if width > 0 and height > 0 else 1.0
+        return ratio if math.isfinite(ratio) else 1.0
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _leaves(node: Any, inherited: tuple[BoundingBox, ...]) -> Iterable[Layer]:
     children = node.findall(f"{WMS}Layer")
     name = node.findtext(f"{WMS}Name")
     if name and not children:  # a group has layers below it, and is drawn by drawing those
-        limits = [float(node.findtext(f"{WMS}{end}ScaleDenominator", "0")) for end in ("Min", "Max")]
+        limits = [_number(node.findtext(f"{WMS}{end}ScaleDenominator"), 0.0) for end in ("Min", "Max")]
         yield Layer(name, node.findtext(f"{WMS}Title", name), boxes, *limits)
     for child in children:
         yield from _leaves(child, boxes)
@@ -146,10 +147,19 @@ def _leaves(node: Any, inherited: tuple[BoundingBox, ...]) -> Iterable[Layer]:
 
 def _boxes(node: Any) -> Iterable[BoundingBox]:
     for box in node.findall(f"{WMS}BoundingBox"):
-        values = [float(box.get(key, "nan")) for key in ("minx", "miny", "maxx", "maxy")]
-        # An empty layer has no extent, which QGIS writes as zeros or nan.
-        if all(value == value for value in values) and values[0] < values[2] and values[1] < values[3]:  # noqa: PLR0124
+        values = [_number(box.get(key), math.nan) for key in ("minx", "miny", "maxx", "maxy")]
+        # An empty layer has no extent, which QGIS writes as zeros, nan or inf.
+        if all(map(math.isfinite, values)) and values[0] < values[2] and values[1] < values[3]:
             yield BoundingBox(box.get("CRS", ""), *values)
+
+
+def _number(text: str | None, otherwise: float) -> float:
+    """Read a number of a document, which anything may have written."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return otherwise
+    return number if math.isfinite(number) else otherwise
 
 
 def choose_layers(capabilities: Capabilities, names: Sequence[str]) -> tuple[Layer, ...]:
@@ -275,7 +285,7 @@ def _open_png(body: bytes) -> Any:
     try:
         with Image.open(io.BytesIO(body), formats=["PNG"]) as picture:
             return picture.convert("RGBA")
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise MapError(f"GetMap answered something that is not a PNG: {excerpt(body)}") from error
 
 
@@ -335,14 +345,19 @@ def count_features(body: bytes) -> int:
 
 def read_features(body: bytes) -> list[dict[str, Any]]:
     """Read the features of a GeoJSON document."""
-    try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise MapError(f"The server answered something that is not GeoJSON: {excerpt(body)}") from error
+    document = read_json(body, "The server answered something that is not GeoJSON")
     features = document.get("features") if isinstance(document, dict) else None
-    if not isinstance(features, list):
+    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
         raise MapError(f"The server answered JSON without features: {excerpt(body)}")
     return features
+
+
+def read_json(body: bytes, problem: str) -> Any:
+    """Read JSON; raise MapError with the problem and the beginning of the answer where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MapError(f"{problem}: {excerpt(body)}") from error
 
 
 def collections_url(address: str) -> str:
@@ -352,11 +367,12 @@ def collections_url(address: str) -> str:
 
 def parse_collections(body: bytes, address: str) -> dict[str, str]:
     """Read the addresses of features by the name that WFS has for their layer; they must lead to the same server."""
+    problem = "OGC API Features answered what is no list of collections"
+    document = read_json(body, problem)
     try:
-        collections = json.loads(body)["collections"]
-        found = {str(c["id"]).replace(" ", "_"): _items(c["links"]) for c in collections}
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
-        raise MapError(f"OGC API Features answered what is no list of collections: {excerpt(body)}") from error
+        found = {str(c["id"]).replace(" ", "_"): _items(c["links"]) for c in document["collections"]}
+    except (KeyError, TypeError, StopIteration) as error:
+        raise MapError(f"{problem}: {excerpt(body)}") from error
     for link in found.values():
         if not unquote(link).startswith(unquote(address)):
             raise MapError(f"OGC API Features links to {link}, which is not below {address}", remedy=TELL_THE_ADDRESS)
@@ -371,7 +387,8 @@ def find_places(features: Sequence[dict[str, Any]]) -> list[Place]:
     """Tell where the first features are that are anywhere."""
     places = []
     for feature in features:
-        points = list(_points((feature.get("geometry") or {}).get("coordinates")))
+        geometry = feature.get("geometry")
+        points = list(_points(geometry.get("coordinates"))) if isinstance(geometry, dict) else []
         if points:
             easts, norths = [point[0] for point in points], [point[1] for point in points]
             places.append(Place(min(easts), min(norths), max(easts), max(norths), points[0]))
@@ -379,10 +396,11 @@ def find_places(features: Sequence[dict[str, Any]]) -> list[Place]:
 
 
 def _points(coordinates: Any) -> Iterable[tuple[float, float]]:
-    if not isinstance(coordinates, list) or not coordinates:
+    if not isinstance(coordinates, list):
         return
-    if isinstance(coordinates[0], int | float):
-        yield float(coordinates[0]), float(coordinates[1])
+    if coordinates and isinstance(coordinates[0], int | float):
+        if len(coordinates) > 1 and isinstance(coordinates[1], int | float):
+            yield float(coordinates[0]), float(coordinates[1])
     else:
         for part in coordinates:
             yield from _points(part)
@@ -390,10 +408,11 @@ def _points(coordinates: Any) -> Iterable[tuple[float, float]]:
 
 def parse_catalogue(body: bytes) -> list[dict[str, Any]]:
     """Read QGIS Server's catalogue of projects."""
-    try:
-        projects = json.loads(body)["projects"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MapError(f"The catalogue /index.json is not a list of projects: {excerpt(body)}") from error
+    problem = "The catalogue /index.json is not a list of projects"
+    document = read_json(body, problem)
+    projects = document.get("projects") if isinstance(document, dict) else None
+    if not isinstance(projects, list) or not all(isinstance(project, dict) for project in projects):
+        raise MapError(f"{problem}: {excerpt(body)}")
     return [{"id": str(p.get("id", "")), "title": str(p.get("title", ""))} for p in projects]
 
 
@@ -403,7 +422,7 @@ def _parse_xml(body: bytes, what: str) -> Any:
 
     try:
         return fromstring(body)
-    except (ParseError, DefusedXmlException) as error:
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:  # the last two tell of its encoding
         raise MapError(f"The server answered something that is not XML {what}: {excerpt(body)}") from error
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +48,15 @@ def is_published(name: str) -> bool:
     """Tell whether a file or folder of this name goes to the Pi: backups and what desktops leave behind do not."""
     hidden = name.startswith(".") or name.endswith("~")
     return not (hidden or is_unfinished(name) or name.lower() in NAMES_OF_DESKTOPS)
+
+
+def shown(name: str) -> str:
+    """Give the name of a file on the Pi as it can be printed: bytes that are no UTF-8 or no character are escaped."""
+    return "".join(char if char.isprintable() else _escaped(char) for char in name)
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
 
 
 # On the laptop -------------------------------------------------------------------------------------------------------
@@ -127,7 +138,7 @@ class Difference:
     def reasons(self) -> list[str]:
         """Say what changes, in words."""
         told = (("added", self.added), ("changed", self.changed), ("owner or mode corrected", self.corrected))
-        return [f"{name}: {what}" for what, names in (*told, ("removed", self.removed)) for name in names]
+        return [f"{shown(name)}: {what}" for what, names in (*told, ("removed", self.removed)) for name in names]
 
 
 def compare(wanted: Mapping[str, File], found: Mapping[str, Found], *, prune: bool) -> Difference:
@@ -177,7 +188,7 @@ def before_and_after(
     wanted: Mapping[str, File], found: Mapping[str, Found], difference: Difference
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Show what changes, file by file, as --diff prints it."""
-    before = {name: _told(found[name]) for name in (*difference.changed, *difference.removed)}
+    before = {shown(name): _told(found[name]) for name in (*difference.changed, *difference.removed)}
     before |= {name: f"{_told(found[name])}, other owner or mode" for name in difference.corrected}
     after = {name: _told(wanted[name]) for name in (*difference.added, *difference.changed, *difference.corrected)}
     return before, after
@@ -203,18 +214,17 @@ def parse_known(text: str) -> Known:
     """Read a record; one that is damaged, as after a power cut, is as good as none."""
     known: Known = {}
     for line in text.splitlines():
-        parts = line.split("\t")
-        numbers = parts[:4]
-        if len(parts) == 6 and all(number.isdigit() for number in numbers):  # noqa: PLR2004 - a stamp, digest and name
-            inode, size, changed, touched = map(int, numbers)
-            known[parts[5]] = ((inode, size, changed, touched), parts[4])
+        with suppress(ValueError):
+            inode, size, changed, touched, sha256, name = line.split("\t")
+            known[str(json.loads(name))] = ((int(inode), int(size), int(changed), int(touched)), sha256)
     return known
 
 
 def format_known(known: Known) -> str:
-    """Write a record, one line for each file."""
+    """Write a record in ASCII, one line for each file; a name may have any bytes in it, and ends of lines."""
     return "".join(
-        "\t".join([*map(str, stamp), sha256, name]) + "\n" for name, (stamp, sha256) in sorted(known.items())
+        "\t".join([*map(str, stamp), sha256, json.dumps(name)]) + "\n"
+        for name, (stamp, sha256) in sorted(known.items())
     )
 
 

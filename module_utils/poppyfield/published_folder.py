@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import atomic_file
 from .project_folder import (
     Difference,
     File,
@@ -125,6 +126,7 @@ class PublishedFolder:
     def receive(self, archive: Path) -> int:
         """Unpack an upload; give how many bytes its files have. A file is there whole, on the disk, or not at all."""
         self._make_folder(self.incoming)
+        atomic_file.sweep(self.incoming, lambda _: True)
         total = 0
         try:
             with tarfile.open(archive) as upload:
@@ -132,7 +134,7 @@ class PublishedFolder:
                     total += self._receive(upload, entry)
         except (tarfile.TarError, EOFError) as error:
             raise FolderError(f"The upload {archive.name} arrived damaged ({error}): run again.") from error
-        _fsync(self.incoming)
+        atomic_file.sync_folder(self.incoming)
         return total
 
     def _receive(self, upload: tarfile.TarFile, entry: tarfile.TarInfo) -> int:
@@ -140,19 +142,14 @@ class PublishedFolder:
         sha256 = Path(entry.name).name
         if content is None:
             raise FolderError(f"The upload holds {entry.name}, which is no file.")
-        partial = self.incoming / f".{sha256}"
+        whose = {"mode": FILE_MODE, "owner": self.owner, "group": self.group}
         reckoned = hashlib.sha256()
-        with partial.open("wb") as stream:
-            os.fchmod(stream.fileno(), FILE_MODE)
-            os.fchown(stream.fileno(), self.owner, self.group)
+        with atomic_file.replacing(self.incoming / sha256, **whose, one_of_many=True) as stream:
             while chunk := content.read(CHUNK):
                 reckoned.update(chunk)
                 stream.write(chunk)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if reckoned.hexdigest() != sha256:
-            raise FolderError("A file of the project's folder was changed while it was copied: run again.")
-        partial.rename(self.incoming / sha256)
+            if reckoned.hexdigest() != sha256:
+                raise FolderError("A file of the project's folder was changed while it was copied: run again.")
         return entry.size
 
     def publish(
@@ -179,7 +176,7 @@ class PublishedFolder:
             raise
         self._make_folder(self.path)
         exchange(self.staged, self.path)
-        _fsync(self.projects_folder)
+        atomic_file.sync_folder(self.projects_folder)
         if found:
             swapped()
         self.sweep()
@@ -211,8 +208,8 @@ class PublishedFolder:
                 here.chmod(FILE_MODE)
             stamps[name] = self.seen[name][0] if kept and name in self.seen else stamp_of(here.lstat())
         for folder, _, _ in os.walk(self.staged):
-            _fsync(Path(folder))
-        _fsync(self.workshop)
+            atomic_file.sync_folder(Path(folder))
+        atomic_file.sync_folder(self.workshop)
         return stamps
 
     def _stamps(self, digests: Mapping[str, str]) -> Known:
@@ -221,9 +218,7 @@ class PublishedFolder:
         return {name: (stamp_of(states[name]), sha256) for name, sha256 in digests.items() if name in states and sha256}
 
     def _note(self, known: Known) -> None:
-        partial = self.workshop / ".known"
-        partial.write_text(format_known(known), encoding="utf-8")
-        partial.rename(self.workshop / "known")
+        atomic_file.write(self.workshop / "known", format_known(known).encode())
 
     def settle(self) -> None:
         """Finish what an earlier run that was cut off did not come to; `found` was asked before."""
@@ -233,7 +228,9 @@ class PublishedFolder:
 
     def sweep(self) -> None:
         """Remove what an earlier run left behind."""
+        atomic_file.sweep(self.workshop, lambda name: name == "known")
         for path in _entries(self.workshop):
+            # An earlier release wrote the record as .known.
             if path.name in ("incoming", "staged", ".known"):
                 _remove(path)
 
@@ -245,13 +242,13 @@ class PublishedFolder:
         """Keep the files, and let nobody but their new owner read them: whoever runs this, so never the container."""
         os.chown(self.path, os.geteuid(), os.getegid())
         self.path.chmod(CLOSED_MODE)
-        _fsync(self.path)
+        atomic_file.sync_folder(self.path)
 
     def remove(self) -> None:
         """Take the repository away at once, then remove its files."""
         _remove(self.staged)
         self.path.rename(self.staged)
-        _fsync(self.projects_folder)
+        atomic_file.sync_folder(self.projects_folder)
         self.sweep()
         (self.workshop / "known").unlink(missing_ok=True)
 
@@ -304,11 +301,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _fsync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,6 +11,7 @@ import json
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -128,7 +129,7 @@ def unpack(name: str, content: bytes) -> bytes:
             if inside[0].file_size > LARGEST_PROJECT:
                 raise ProjectError(f"what it holds unpacks to more than {LARGEST_PROJECT // 1024**2} MB.")
             return archive.read(inside[0])
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error) as error:
         raise ProjectError(f"it is no zip file, as a .qgz must be ({error}).") from error
 
 
@@ -138,7 +139,7 @@ def parse_project(name: str, content: bytes) -> Project:
 
     try:
         root = ElementTree.fromstring(unpack(name, content))
-    except (ElementTree.ParseError, DefusedXmlException, UnicodeError, LookupError) as error:
+    except (ElementTree.ParseError, DefusedXmlException, LookupError, ValueError) as error:
         raise ProjectError(f"it is no XML ({error}): the file is damaged or was not saved whole.") from error
     if root.tag != "qgis":
         raise ProjectError(f"it is no project but a file of another kind (<{root.tag[:40]}>).")

@@ -199,7 +199,18 @@ def check_project(server: Asks, repository: str, path: str, layers: Described) -
     told = _ask(server, {**whose, "REQUEST": "GetCapabilities"}, "text/xml")
     if told.problem:
         return explain(repository, name, layers, told.answer)
-    ground = read_ground(told.answer.body)
+    try:
+        ground = read_ground(told.answer.body)
+    except (ElementTree.ParseError, ValueError) as error:
+        return [
+            Finding(
+                repository,
+                name,
+                f"QGIS Server's capabilities of it cannot be read ({error}).",
+                "Open it in the QGIS Desktop of the same version, look at the names and extents of its layers, save, "
+                "and run again.",
+            )
+        ]
     if not ground.layers:
         return [
             Finding(

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.compat.version import LooseVersion
+import ansible.module_utils
+from ansible.utils.display import Display
+
+# On the controller, Ansible finds a project's own module_utils for modules only.
+ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+
+from ansible.module_utils.poppyfield.archive_compatibility import archive_notes, archive_problems  # noqa: E402
 
 DOCUMENTATION = r"""
 name: lizmap_archive_problems
@@ -13,6 +20,7 @@ short_description: Which archives do not go with the images or with each other
 version_added: "0.1.0"
 description:
   - Gives a sentence for each.
+  - Warns of versions that cannot be compared, such as C(master), which are let through.
 positional: profile
 options:
   _input:
@@ -42,53 +50,13 @@ _value:
   elements: str
 """
 
-Release = Mapping[str, Any]
 
-
-def archive_problems(releases: Sequence[Release], profile: Mapping[str, str]) -> list[str]:
-    """Give a sentence for each archive that does not go with the images or with the others."""
-    lizmap, *plugins = releases
-    found = [_of_lizmap(lizmap, profile), _of_server_plugin(plugins[0], lizmap)]
-    found += [_of_plugin(plugin, profile) for plugin in plugins]
-    if len({plugin["name"] for plugin in plugins}) < len(plugins):
-        found.append("lizmap_server_extra_plugins names a plugin twice.")
-    return [problem for problem in found if problem]
-
-
-def _of_lizmap(lizmap: Release, profile: Mapping[str, str]) -> str:
-    version, first, end = lizmap["version"], profile["lizmap_from"], profile["lizmap_before"]
-    if not _older(version, first) and (not end or _older(version, end)):
-        return ""
-    return (
-        f"lizmap_archive is Lizmap Web Client {version}, which does not go with QGIS Server {profile['qgis_server']} "
-        f"and PHP {profile['php']} of the images: give another release, or another arm_images_profile."
-    )
-
-
-def _of_server_plugin(plugin: Release, lizmap: Release) -> str:
-    if plugin["name"] != "lizmap_server":
-        return f"lizmap_server_plugin must be the plugin lizmap_server, not {plugin['name']}."
-    least = lizmap["requires"].get("lizmap_server", "0")
-    if not _older(plugin["version"], least):
-        return ""
-    return (
-        f"lizmap_server_plugin is lizmap_server {plugin['version']}, but Lizmap Web Client {lizmap['version']} needs "
-        f"{least} or later."
-    )
-
-
-def _of_plugin(plugin: Release, profile: Mapping[str, str]) -> str:
-    least = plugin["requires"].get("qgis_server", "0")
-    if not _older(profile["qgis_server"], least):
-        return ""
-    return (
-        f"{plugin['item']['variable']}: {plugin['name']} {plugin['version']} needs QGIS Server {least} or later, but "
-        f"the images have {profile['qgis_server']}: give an older release."
-    )
-
-
-def _older(version: str, other: str) -> bool:
-    return bool(LooseVersion(version) < LooseVersion(other))
+def problems_with_warnings(releases: Sequence[Mapping[str, Any]], profile: Mapping[str, str]) -> list[str]:
+    """Give what is wrong, and warn of what nobody can tell."""
+    for note in archive_notes(releases):
+        Display().warning(note)
+    problems: list[str] = archive_problems(releases, profile)
+    return problems
 
 
 class FilterModule:
@@ -96,4 +64,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give it by its name."""
-        return {"lizmap_archive_problems": archive_problems}
+        return {"lizmap_archive_problems": problems_with_warnings}

@@ -154,6 +154,8 @@ CHANGES: list[tuple[str, dict[str, Any], bool]] = [
     ("a file that is left out", {"context": "{tmp}/documented"}, False),
     ("pull of the same", {"pull": True}, False),
     ("keep", {"keep": 5}, False),
+    ("used_by", {"used_by": "this checkout"}, False),
+    ("uses_folder", {"uses_folder": "{tmp}/uses"}, False),
     ("log_file", {"log_file": "{tmp}/build.log"}, False),
     ("emulated_cpu", {"emulated_cpu": "max"}, False),
     ("labels", {"labels": {"org.opencontainers.image.revision": "abc"}}, False),
@@ -509,6 +511,59 @@ def test_the_version_that_was_asked_for_last_is_kept(
     assert not made[2]["changed"]
     assert made[3]["pruned"] == [made[1]["image"], made[1]["archive"]]
     assert set(images(state)) == {made[0]["image"], made[3]["image"]}
+
+
+@pytest.fixture
+def fleet(build_as_predicted: Build, context: Path, tmp_path: Path) -> Build:
+    """Let a fleet ask for the image with this content, as a checkout with its inventory does."""
+
+    def ask(name: str, content: str, **more: Any) -> dict[str, Any]:
+        (context / "run").write_text(content)
+        cache = {"archive_folder": str(tmp_path / "archives"), "uses_folder": str(tmp_path / "uses")}
+        return build_as_predicted(used_by=name, **cache, **more)
+
+    return ask
+
+
+def test_what_another_fleet_asked_for_last_stays_however_many_are_built_meanwhile(
+    state: Path, fleet: Build, tmp_path: Path
+) -> None:
+    """FIELD A11."""
+    orchard = fleet("orchard", "old")
+    marsh = [fleet("marsh", f"{number}") for number in range(4)]
+    assert set(images(state)) == {orchard["image"], marsh[2]["image"], marsh[3]["image"]}
+    assert Path(orchard["archive"]).exists() and not Path(marsh[0]["archive"]).exists()
+    assert not fleet("orchard", "old")["changed"]
+    # Once it asks for another, its old one is one of many.
+    fleet("orchard", "new")
+    newest = [fleet("marsh", f"newer {number}")["image"] for number in range(3)]
+    assert set(images(state)) == {*images(state), *newest[1:]} and orchard["image"] not in images(state)
+    assert len(images(state)) == 3
+
+
+def test_a_fleet_that_was_not_seen_for_long_is_forgotten(state: Path, fleet: Build, tmp_path: Path) -> None:
+    orchard = fleet("orchard", "old")
+    (noted,) = (tmp_path / "uses").iterdir()
+    os.utime(noted, (0, 0))
+    pruned = [fleet("marsh", f"{number}")["pruned"] for number in range(3)]
+    assert [orchard["image"], orchard["archive"]] in pruned
+    assert noted not in (tmp_path / "uses").iterdir()
+
+
+def test_an_image_that_is_to_be_absent_is_used_by_nobody(state: Path, fleet: Build, tmp_path: Path) -> None:
+    fleet("orchard", "old")
+    fleet("marsh", "new")
+    assert len(fleet("marsh", "new", state="absent")["pruned"]) == 4
+    assert list((tmp_path / "uses").iterdir()) == [] and images(state) == {}
+
+
+def test_what_a_cut_left_of_an_archive_is_swept_with_the_old_ones(fleet: Build, tmp_path: Path) -> None:
+    made = fleet("orchard", "old")
+    left = Path(made["archive"]).with_name(f".{Path(made['archive']).name}.abcd_123")
+    left.touch()
+    (tmp_path / "archives" / ".holiday.tar.gz.abcd_123").touch()
+    fleet("orchard", "new")
+    assert not left.exists() and (tmp_path / "archives" / ".holiday.tar.gz.abcd_123").exists()
 
 
 def test_a_version_in_use_stays_and_check_mode_knows(state: Path, build_as_predicted: Build, context: Path) -> None:

@@ -411,8 +411,17 @@ def test_a_password_that_an_earlier_task_would_make_is_predicted_and_needed(run_
     path = Path(databases["roles"][0]["password_file"])
     path.unlink()
     assert run_module("postgis_container", check_mode=True, **databases)["database_changes"] == WORDS
-    assert run_module("postgis_container", **databases)["msg"] == f"No such file or directory: {path}."
+    missing = f"The password file {path} cannot be read: No such file or directory."
+    assert run_module("postgis_container", **databases)["msg"] == missing
     assert not run_module("postgis_container", **{**databases, "state": "stopped"}).get("failed")
+
+
+def test_a_password_file_that_is_not_utf_8_is_a_sentence(run_module: Run, databases: Json, engine: FakeDocker) -> None:
+    path = Path(databases["roles"][0]["password_file"])
+    path.write_bytes(b"secret-\xe9-secret")
+    said = run_module("postgis_container", **databases)["msg"]
+    assert said == f"The password file {path} is not text in UTF-8: write the password into it anew, in UTF-8."
+    assert engine.calls == []
 
 
 def test_a_file_of_first_content_is_needed(run_module: Run, databases: Json, engine: FakeDocker) -> None:

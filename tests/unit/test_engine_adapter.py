@@ -203,11 +203,93 @@ def test_an_engine_gets_what_it_can_read(
 
 def test_an_old_engine_needs_zstd_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "image.tar.zst").touch()
     with pytest.raises(EngineError, match="install the package zstd"):
         engine_of("20.10.24")[0].load_image(tmp_path / "image.tar.zst")
 
 
+@pytest.mark.parametrize("name", ["image.tar.zst", "image.tar.gz"])
+def test_an_archive_that_is_missing_is_not_called_damaged(tmp_path: Path, name: str) -> None:
+    with pytest.raises(EngineError, match=rf"^There is no archive at {tmp_path}/{name}\.$"):
+        engine_of("20.10.24")[0].load_image(tmp_path / name)
+
+
 def test_a_damaged_archive_is_said(zstd: Callable[[str], None], tmp_path: Path) -> None:
-    zstd("exit 1")
-    with pytest.raises(EngineError, match=r"image\.tar\.zst is damaged"):
+    zstd("echo 'zstd: premature end' >&2; exit 1")
+    (tmp_path / "image.tar.zst").touch()
+    with pytest.raises(EngineError, match=r"image\.tar\.zst is damaged: zstd cannot read it \(premature end\)"):
         engine_of("20.10.24")[0].load_image(tmp_path / "image.tar.zst")
+
+
+def refusing(error: Exception) -> Callable[..., Any]:
+    """An engine that takes all that it is sent, and then says so."""
+
+    def load(stream: Any) -> list[str]:
+        stream.read()
+        raise error
+
+    return load
+
+
+def test_an_archive_that_zstd_cannot_read_is_why_the_engine_refuses_it(
+    zstd: Callable[[str], None], tmp_path: Path
+) -> None:
+    (tmp_path / "image.tar.zst").touch()
+    zstd("printf half; exit 1")
+    loading = SimpleNamespace(version=lambda: {"Version": "20.10.24"}, load_image=refusing(errors.APIError("bad tar")))
+    with pytest.raises(EngineError, match="is damaged: zstd cannot read it"):
+        Engine(loading, errors).load_image(tmp_path / "image.tar.zst")
+    (tmp_path / "bin" / "zstd").write_text("#!/bin/sh\nprintf whole\n")
+    with pytest.raises(EngineError, match=r"Docker could not load .*: bad tar"):
+        Engine(loading, errors).load_image(tmp_path / "image.tar.zst")
+
+
+class FailingCard:
+    """A file on a card that gives its beginning only."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.parts = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def __enter__(self) -> FailingCard:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def read(self, size: int = -1) -> bytes:
+        self.parts += 1
+        if self.parts > 1:
+            raise OSError(5, "Input/output error")
+        return bytes(self.file.read(min(size, 8)))
+
+
+class LoadingServer(EngineServer):
+    """Takes an image, as far as it comes."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+
+
+def test_a_card_that_cannot_be_read_is_not_told_as_an_engine_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Through the real SDK: what it does with an error of the stream is the point."""
+    archive = tmp_path / "image.tar.gz"
+    archive.write_bytes(b"x" * 100_000)
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *how: FailingCard(opened(path, *how)))
+    with ThreadingHTTPServer(("127.0.0.1", 0), LoadingServer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
+        docker = Engine.connect()
+        monkeypatch.setattr(docker, "_reads_zstd", lambda: True)
+        with pytest.raises(EngineError, match=r"image\.tar\.gz cannot be read: Input/output error\. The card") as said:
+            docker.load_image(archive)
+        server.shutdown()
+        thread.join()
+    assert not isinstance(said.value, EngineGoneError)

@@ -73,6 +73,15 @@ def test_the_newest_and_the_present_one_stay() -> None:
     assert images.to_prune(NAME, existing, keep=0) == [tag(4), tag(3), tag(2), tag(1)]
 
 
+def test_what_is_used_stays_beside_the_newest() -> None:
+    existing = [image(n, tag(n)) for n in range(1, 6)]
+    assert images.to_prune(NAME, existing, keep=2, current=tag(5), used={tag(1), tag(4)}) == [tag(3), tag(2)]
+    files = [(float(n), f"{NAME.archive_of(tag(n))}.tar.zst") for n in range(1, 6)]
+    kept = {files[4][1], files[3][1], files[0][1]}
+    pruned = images.archives_to_prune(NAME, files, keep=2, current=files[4][1], used={tag(1), tag(4)})
+    assert {file for _, file in files} - set(pruned) == kept
+
+
 def test_what_is_not_ours_is_never_pruned() -> None:
     existing = [image(1, tag(1), ours=False), image(2, "poppyfield/postgis:latest"), image(3, "other/postgis:1")]
     assert images.to_prune(NAME, existing, keep=0) == []

@@ -246,7 +246,8 @@ def test_what_somebody_else_removed_is_forgotten_and_not_taken_for_ours_later(
         ({"login": "admin", "groups": ["mapers"]}, "there is no group mapers in this Lizmap. There are __anonymous, "),
         ({"login": "admin", "groups": ["__priv_anna"]}, "there is no user anna in this Lizmap. There are admin."),
         ({"login": "admin", "rights": ["lizmap.fly"]}, "There is no right 'lizmap.fly' in this Lizmap. There are "),
-        ({"login": "admin", "password_file": "{folder}/none"}, "A password file cannot be read: "),
+        ({"login": "admin", "password_file": "{folder}/none"}, "/none cannot be read: No such file or directory."),
+        ({"login": "admin", "password_file": "{folder}/latin"}, "/latin is not text in UTF-8: write the password"),
         ({"login": "admin", "password_file": "{folder}/long"}, "/long must be one line of 1 to 72 printable ASCII"),
         ({"login": "admin", "password_file": "{folder}/two"}, "/two must be one line"),
         ({"login": "admin", "users": []}, "parameters are mutually exclusive: login|users"),
@@ -260,6 +261,7 @@ def test_an_account_that_cannot_be_is_refused_before_anything_is_done(
 ) -> None:
     (tmp_path / "long").write_text("x" * 73)
     (tmp_path / "two").write_text("two\nlines")
+    (tmp_path / "latin").write_bytes(b"caf\xe9-caf\xe9-caf\xe9")
     text = json.dumps(options).replace("{anna}", str(tmp_path / "anna")).replace("{folder}", str(tmp_path))
     assert said in run_module("lizmap_user", **json.loads(text))["msg"]
     assert lizmap.edits == []

@@ -54,6 +54,13 @@ def test_a_map_that_draws(server: MapServer, check: Run, tmp_path: Path) -> None
     assert result["checks"][-1] == {"check": "ogc_api", "ok": True, "detail": "a feature of big_towns"}
 
 
+def test_a_picture_that_cannot_be_saved_is_a_sentence(check: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = check(picture=str(tmp_path / "file" / "map.png"))["msg"]
+    assert f"Check of the picture: The map draws, but its picture cannot be saved to {tmp_path}/file/map.png: " in said
+    assert "Give `picture` (in the inventory lizmap_picture_folder) a place that you may write to." in said
+
+
 def test_without_a_project_only_the_catalogue_is_asked_for(server: MapServer, check: Run) -> None:
     assert check(project=None)["verified"]
     assert [query["path"] for query in server.asked] == ["/index.json"]
@@ -99,6 +106,18 @@ def test_check_mode_asks_once_and_does_not_fail(server: MapServer, check: Run) -
     ("answer", "body", "expected"),
     [
         ("catalogue", b"<html>", ("catalogue", "not a list of projects")),
+        ("catalogue", b'{"projects": null}', ("catalogue", "not a list of projects: '{\"projects\": null}'")),
+        ("catalogue", b'{"projects": [null]}', ("catalogue", "not a list of projects")),
+        ("catalogue", b"null", ("catalogue", "not a list of projects: 'null'")),
+        ("catalogue", b"[" * 100_000, ("catalogue", "not a list of projects")),
+        ("WMS GetCapabilities", b"<?xml version='1.0' encoding='none'?><a/>", ("capabilities", "not XML")),
+        ("WMS GetCapabilities", b"<?xml version='1.0' encoding='utf-7'?><a/>", ("capabilities", "not XML")),
+        ("WFS GetCapabilities", b"<?xml version='1.0' encoding='none'?><a/>", ("features", "not XML")),
+        ("WFS GetFeature", b'{"features": [null]}', ("features", "JSON without features")),
+        ("WFS GetFeature", b"[" * 100_000, ("features", "not GeoJSON")),
+        ("collections", b'{"collections": null}', ("ogc_api", "no list of collections")),
+        ("collections", b"null", ("ogc_api", "no list of collections")),
+        ("collections", b'{"collections": [{"id": "x", "links": [{"rel": 1}]}]}', ("ogc_api", "no list of coll")),
         ("WMS GetCapabilities", b"<html", ("capabilities", "not XML")),
         ("WMS GetCapabilities", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", ("capabilities", "not XML")),
         ("WMS GetCapabilities", b"<Error><Text>No project</Text></Error>", ("capabilities", "No project")),
@@ -123,6 +142,25 @@ def test_the_check_that_fails_says_why(
     assert result["failed"]
     assert f"Check of the {failed}" in result["msg"] and words in result["msg"]
     assert [entry["ok"] for entry in result["checks"]][-1] is False
+
+
+BROKEN_NUMBERS = b"""<WMS_Capabilities xmlns="http://www.opengis.net/wms"><Capability><Layer>
+<Layer><Name>a</Name><MinScaleDenominator>none</MinScaleDenominator><MaxScaleDenominator>inf</MaxScaleDenominator>
+<BoundingBox CRS="EPSG:3857" minx="west" miny="0" maxx="1" maxy="1"/>
+<BoundingBox CRS="EPSG:4326" minx="-inf" miny="0" maxx="inf" maxy="1"/>
+<BoundingBox CRS="CRS:84" minx="0" miny="0" maxx="1e-300" maxy="1e300"/></Layer>
+</Layer></Capability></WMS_Capabilities>"""
+
+
+def test_capabilities_with_broken_numbers_are_read_as_far_as_they_go() -> None:
+    (layer,) = map_checks.parse_capabilities(BROKEN_NUMBERS).layers
+    assert layer == Layer("a", "a", (BoundingBox("CRS:84", 0, 0, 1e-300, 1e300),))
+    assert "WIDTH=800&HEIGHT=800" in map_checks.map_url("http://x/", [layer], 800)
+
+
+@pytest.mark.parametrize("geometry", [None, "point", [], {}, {"coordinates": [1]}, {"coordinates": [[1, "a"], None]}])
+def test_a_feature_without_a_place_is_nowhere(geometry: Any) -> None:
+    assert map_checks.find_places([{"geometry": geometry}]) == []
 
 
 def test_a_map_without_wfs_is_asked_for_feature_info(server: MapServer, check: Run) -> None:

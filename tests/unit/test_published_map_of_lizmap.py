@@ -104,7 +104,8 @@ def test_the_password_stays_at_home_when_anybody_may_see_the_map(server: LizmapS
     ("given", "said"),
     [
         ({"password": "battery"}, "does not let admin in with this password. Check the user's name and password."),
-        ({"password_file": "/nowhere"}, "password_file cannot be read"),
+        ({"password_file": "/nowhere/x"}, "The password file /nowhere/x cannot be read: No such file or directory."),
+        ({"password_file": "/bin/true"}, "The password file /bin/true is not text in UTF-8: write the password into"),
     ],
 )
 def test_a_login_that_fails(check: Run, given: dict[str, str], said: str) -> None:
@@ -170,7 +171,21 @@ def test_php_that_does_not_run_is_named(server: LizmapServer, check: Run) -> Non
     assert "not PHP behind it" in result["msg"]
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"layers": []}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b"[]",
+        b"null",
+        b"[" * 100_000,
+        b'{"layers": []}',
+        b'{"layers": null}',
+        b'{"layers": {"a": null}}',
+        b'{"layers": {}, "options": "x"}',
+        b'{"layers": {}, "editionLayers": {"a": null}}',
+        b'{"layers": {"a": {"extent": ["west"]}}, "editionLayers": {"a": {"capabilities": {"createFeature": "True"}}}}',
+    ],
+)
 def test_a_configuration_that_is_none(server: LizmapServer, check: Run, body: bytes) -> None:
     server.config_body = body
     assert "Check of the configuration: The project's configuration is not JSON with layers" in check()["msg"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import shutil
 import tarfile
@@ -396,6 +397,38 @@ def test_a_repository_is_withdrawn_once(
     assert not (projects / "fields").exists() and (projects / "other").exists() and read(maps)
     assert not predict_and_run("published_projects", **absent)["changed"]
     assert predict_and_run("published_projects", **options)["changed"]
+
+
+ODD_NAMES = {
+    b"caf\xe9.gpkg": "caf\\xe9.gpkg",
+    b"two\nlines\t.tif": "two\\x0alines\\x09.tif",
+    b"\xe2\x80\xa8": "\\xe2\\x80\\xa8",
+}
+
+
+def test_files_on_the_pi_may_have_any_name(predict_and_run: Run, options: Json, maps: Path, projects: Path) -> None:
+    """As those that somebody copied there from Windows; the run ended after the swap, and each one after it."""
+    results = ("changed", "reasons", "diff", "added", "updated", "corrected", "removed", "left")
+    predict_and_run("published_projects", results, **options)
+    for name in ODD_NAMES:
+        Path(os.fsdecode(os.fsencode(projects / "fields") + b"/" + name)).write_text("old")
+    write(maps, {"map.qgs": SECOND})
+    done = predict_and_run("published_projects", results, **options)
+    assert sorted(done["left"]) == sorted(ODD_NAMES.values())
+    assert not predict_and_run("published_projects", results, **options)["changed"]
+    removed = predict_and_run("published_projects", results, **options, prune=True)
+    assert sorted(removed["removed"]) == sorted(ODD_NAMES.values()) == sorted(removed["diff"]["before"])
+    assert json.dumps(removed, ensure_ascii=False).isprintable()
+    assert read(projects / "fields") == read(maps)
+
+
+def test_files_with_odd_names_are_not_read_again(publish: Run, projects: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish()
+    for name in ODD_NAMES:
+        Path(os.fsdecode(os.fsencode(projects / "fields") + b"/" + name)).write_text("old")
+    publish()
+    monkeypatch.setattr(published_folder, "digest", lambda path: pytest.fail(f"{path} was read again"))
+    assert len(publish()["left"]) == len(ODD_NAMES)
 
 
 # Cut off -------------------------------------------------------------------------------------------------------------

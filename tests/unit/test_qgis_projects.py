@@ -272,6 +272,12 @@ def zipped(*projects: str) -> bytes:
     return content.getvalue()
 
 
+def damaged(content: bytes) -> bytes:
+    """Give a .qgz whose first file cannot be unpacked."""
+    begins = content.index(b".qgs") + 4
+    return content[:begins] + b"\xff" * 20 + content[begins + 20 :]
+
+
 def test_a_zipped_project_is_read_as_well(check: Run) -> None:
     (found,) = check({"map.qgz": zipped(qgs([MEADOW]))})["findings"]
     assert (found["project"], found["layer"]) == ("map.qgz", "meadow")
@@ -284,6 +290,8 @@ NO_PROJECTS = [
     ("map.qgs", "<qgis/>", "it does not tell which QGIS saved it"),
     ("map.qgs", '<!DOCTYPE q [<!ENTITY a "b">]><qgis version="3.40.0">&a;</qgis>', "it is no XML"),
     ("map.qgz", qgs([MEADOW]), "it is no zip file"),
+    ("map.qgz", damaged(zipped(qgs([MEADOW]))), "it is no zip file"),
+    ("map.qgs", "<?xml version='1.0' encoding='utf-7'?><qgis/>", "it is no XML"),
     ("map.qgz", zipped(), "it holds 0 .qgs files"),
     ("map.qgz", zipped(qgs([MEADOW]), qgs([MEADOW])), "it holds 2 .qgs files"),
 ]

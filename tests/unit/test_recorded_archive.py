@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.recorded_archive import format_record, parse_record, problem
+from ansible.module_utils.poppyfield.recorded_archive import RecordError, format_record, name_of, parse_record, problem
 
 SEEN, OTHER = "a" * 64, "b" * 64
 
@@ -38,8 +38,37 @@ def test_what_is_demanded_goes_before_what_was_recorded(
 
 def test_a_record_reads_back_what_it_wrote_and_what_sha256sum_writes() -> None:
     record = {"b with spaces.zip": SEEN, "a.zip": OTHER}
-    assert parse_record(format_record(record)) == record
-    assert parse_record(f"# comment\n\n{SEEN.upper()}  x.zip\n") == {"x.zip": SEEN}
+    assert parse_record(format_record(record), "x") == record
+    assert parse_record(f"# comment\n\n{SEEN.upper()}  x.zip\r\n".encode(), "x") == {"x.zip": SEEN}
+    assert parse_record(f"{SEEN} *x.zip".encode(), "x") == {"x.zip": SEEN}
+
+
+@pytest.mark.parametrize("damaged", [b"half", SEEN[:40].encode() + b"  x.zip", SEEN.encode(), b"\xff\xfe", b"\0" * 99])
+def test_a_damaged_record_is_refused_and_its_line_named(damaged: bytes) -> None:
+    with pytest.raises(
+        RecordError, match=r"^/i/archives\.sha256 is damaged: line 2 is not a SHA-256 and a name\. Take"
+    ):
+        parse_record(f"{OTHER}  a.zip\n".encode() + damaged, "/i/archives.sha256")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/maps #2/lizmap#1.zip", "lizmap#1.zip"),
+        ("what?.zip", "what?.zip"),
+        ("https:x/a#b.zip", "a#b.zip"),
+        ("https://example.org/a%23b.zip?version=3#top", "a%23b.zip"),
+        ("HTTP://example.org/a.zip#top", "a.zip"),
+    ],
+)
+def test_only_a_url_has_a_query_and_a_fragment(source: str, name: str) -> None:
+    assert name_of(source) == name
+
+
+@pytest.mark.parametrize("source", ["https://example.org/", "", "a\nb.zip", "caf\udce9.zip"])
+def test_a_source_without_a_name_that_can_be_recorded_is_refused(source: str) -> None:
+    with pytest.raises(RecordError, match="give the archive another name"):
+        name_of(source)
 
 
 # The module ---------------------------------------------------------------------------------------------------------
@@ -94,6 +123,61 @@ def test_an_archive_that_became_another_one_is_refused(archive: Archive, tmp_pat
 
 def test_an_archive_that_cannot_be_read_names_the_way_out(archive: Archive) -> None:
     assert "Download it elsewhere and give the file's path instead" in archive("/no/such.zip")["msg"]
+
+
+@pytest.mark.parametrize("source", ["~nobody-at-all/x.zip", "http://[half", "https://no such host/x.zip"])
+def test_a_source_that_cannot_be_is_a_sentence(archive: Archive, source: str) -> None:
+    assert archive(source)["msg"].startswith((f"can't read {source}: ", f"'{source}' does not end in"))
+
+
+def test_two_archives_that_differ_behind_a_hash_are_two(archive: Archive, tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        (tmp_path / f"x#{content.decode()}.zip").write_bytes(content)
+        assert archive(str(tmp_path / f"x#{content.decode()}.zip"))["first_sight"]
+    assert len((tmp_path / "archives.sha256").read_text().splitlines()) == 2
+
+
+def test_a_damaged_record_is_a_sentence_and_stays_as_it_is(archive: Archive, options: dict[str, str]) -> None:
+    Path(options["record"]).write_bytes(b"\0\0\0")
+    assert f"{options['record']} is damaged: line 1" in archive()["msg"]
+    assert Path(options["record"]).read_bytes() == b"\0\0\0"
+
+
+def test_a_record_that_is_missing_is_made_and_one_that_cannot_be_is_a_sentence(
+    archive: Archive, options: dict[str, str], tmp_path: Path
+) -> None:
+    assert archive()["first_sight"]
+    options["record"] = str(tmp_path / "none" / "archives.sha256")
+    assert f"The record {options['record']} cannot be written: No such file or directory." in archive()["msg"]
+    options["record"] = str(tmp_path)
+    assert f"The record {tmp_path} cannot be read: Is a directory." in archive()["msg"]
+
+
+def test_a_record_that_cannot_be_written_whole_stays_as_it_was(
+    archive: Archive, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full, or a cut: an empty record would let any archive pass as seen for the first time."""
+    record = Path(options["record"])
+    record.write_text(f"{OTHER}  other.zip\n")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        assert "cannot be written: No space left on device." in archive()["msg"]
+    assert record.read_text() == f"{OTHER}  other.zip\n"
+    assert sorted(path.name for path in record.parent.iterdir()) == ["archives.sha256", "x.zip"]
+
+
+def test_a_record_keeps_its_mode_and_stays_a_link(archive: Archive, options: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "shared").write_text("")
+    (tmp_path / "shared").chmod(0o664)
+    Path(options["record"]).symlink_to(tmp_path / "shared")
+    archive()
+    assert Path(options["record"]).is_symlink()
+    assert (tmp_path / "shared").read_text() == f"{sha256(CONTENT)}  x.zip\n"
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o664
 
 
 class Publisher(BaseHTTPRequestHandler):

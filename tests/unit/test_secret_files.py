@@ -148,6 +148,19 @@ def test_a_secret_that_does_not_fit_on_the_disk_leaves_the_old_one(secret: Run, 
     assert [path.read_text() for path in tmp_path.iterdir()] == [SECRET]
 
 
+@pytest.mark.parametrize("there", ["", SECRET])
+def test_what_a_cut_left_is_swept_whether_the_secret_is_there_or_not(secret: Run, tmp_path: Path, there: str) -> None:
+    (tmp_path / ".password.abcd_123").write_text("a password")
+    (tmp_path / ".other.abcd_123").write_text("not ours")
+    if there:
+        secret(value=there)
+        (tmp_path / ".password.abcd_124").write_text("a password")
+    assert secret(check_mode=True, value=SECRET)["changed"] is not bool(there)
+    assert (tmp_path / (".password.abcd_124" if there else ".password.abcd_123")).exists()
+    secret(value=SECRET)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.abcd_123", "password"]
+
+
 def test_a_random_secret_is_not_shorter_than_a_given_one_may_be(secret: Run, tmp_path: Path) -> None:
     assert "length must not be smaller than minimum_length" in secret(length=11)["msg"]
     assert secret(length=12)["changed"]

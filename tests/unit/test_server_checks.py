@@ -106,6 +106,14 @@ def alone(log: str, status: int = 500) -> Answer:
     return Answer(status, "text/xml", NOT_VALID if status == 500 else CAPABILITIES, log)
 
 
+@pytest.mark.parametrize(
+    "body", [CAPABILITIES[:200], CAPABILITIES.replace(">46<", ">south<"), CAPABILITIES.replace("<Name>", "<Name>\x08")]
+)
+def test_capabilities_that_cannot_be_read_are_a_finding(body: str) -> None:
+    ((layer, problem),) = check(Answer(200, "text/xml", body))[1]
+    assert layer == "" and problem.startswith("QGIS Server's capabilities of it cannot be read (")
+
+
 def test_a_good_project_is_asked_for_twice_and_no_server_is_started() -> None:
     server = Server(OPENED, DRAWN)
     assert check_projects(server, "fields", "/srv/projects/.x", {"map.qgs": LAYERS}) == (["map.qgs"], [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -207,15 +208,58 @@ def test_a_full_disk_leaves_the_old_certificate(
     ensure: Run, library: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def full(*_: Any) -> None:
-        raise OSError("No space left on device")
+        raise OSError(28, "No space left on device")
 
     ensure()
     before = made(tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr(library("tls_certificate").atomic_file.os, "fsync", full)
-        ensure(names=["another.example.org"])
+        assert ensure(names=["another.example.org"])["msg"] == f"{tmp_path}/key: No space left on device."
     assert made(tmp_path) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate", "key"]
+
+
+def test_a_key_that_a_cut_left_is_swept(ensure: Run, tmp_path: Path) -> None:
+    (tmp_path / ".tls-abc").mkdir()
+    (tmp_path / ".tls-abc" / "key").write_text("a key")
+    (tmp_path / ".key.abcdefgh").write_text("a key")
+    ensure()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate", "key"]
+
+
+OLD_OPENSSL = """#!/bin/sh
+case " $* " in
+    *" -dateopt "*) echo "x509: Unknown option: -dateopt" >&2; exit 1 ;;
+    *) exec {openssl} "$@" ;;
+esac
+"""
+SILENT_OPENSSL = """#!/bin/sh
+{openssl} "$@" | grep -v ^not
+"""
+
+
+@pytest.mark.parametrize("script", [OLD_OPENSSL, SILENT_OPENSSL])
+@pytest.mark.parametrize("state", ["self_signed", "checked"])
+def test_an_openssl_without_dates_is_named_and_the_certificate_stays(
+    ensure: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, state: str
+) -> None:
+    ensure()
+    before = made(tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "openssl").write_text(script.format(openssl=shutil.which("openssl")))
+    (tmp_path / "bin" / "openssl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin{os.pathsep}{os.environ['PATH']}")
+    said = ensure(state=state)["msg"]
+    assert "openssl of this host does not tell from when to when" in said and "Version 3.0 or later" in said
+    assert made(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "text", ["", "notBefore=2026-01-01 00:00:00Z", "notBefore=soon\nnotAfter=later", "notBefore=2026-01-01\nnotAfter=x"]
+)
+def test_what_tells_no_dates_is_no_certificate(text: str) -> None:
+    with pytest.raises(certificates.OpenSslError):
+        certificates.parse_certificate(text)
 
 
 def test_addresses_are_compared_as_addresses() -> None:
