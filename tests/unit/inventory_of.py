@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class FakeLaptop:
     missing: Sequence[str] = ()
     certificate: str = ""
     """What is wrong with the certificate."""
-    own_settings: dict[str, Any] = field(default_factory=lambda: json.loads(OWN_SETTINGS.read_text("utf-8")))
+    own_settings: Mapping[str, Any] = field(default_factory=lambda: json.loads(OWN_SETTINGS.read_text("utf-8")))
 
     def is_file(self, path: str) -> bool:
         """Tell whether it is a file."""
@@ -72,7 +72,7 @@ def effective(**given: Any) -> dict[str, Any]:
     return {**DEFAULTS, **TEMPLATED, **given}
 
 
-def problems(laptop: FakeLaptop | None = None, **given: Any) -> list[Problem]:
+def problems(laptop: FakeLaptop | None = None, /, **given: Any) -> list[Problem]:
     """Give what is wrong with the only Pi of a run."""
     return problems_of({"pi": given}, laptop)
 
@@ -83,7 +83,7 @@ def problems_of(hosts: dict[str, dict[str, Any]], laptop: FakeLaptop | None = No
     return check(complete, OPTIONS, laptop or FakeLaptop(), defaults=DEFAULTS)
 
 
-def told(laptop: FakeLaptop | None = None, **given: Any) -> list[str]:
+def told(laptop: FakeLaptop | None = None, /, **given: Any) -> list[str]:
     """Give the variables that something is wrong with on the only Pi of a run, each with what it is."""
     return [f"{found.finding.variable}: {found.finding.wrong}" for found in problems(laptop, **given)]
 
