@@ -93,6 +93,8 @@ def run_action(name: str, /, **arguments: Any) -> Json:
     """Run a module whose work its action plugin does, so that only Ansible itself can run it."""
     command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
     command += ["--module-name", name, "--args", json.dumps(arguments), "localhost"]
+    # The least that an inventory must say.
+    command += ["--extra-vars", "lizmap_web_client=none"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert " => " in done.stdout, done.stdout + done.stderr
