@@ -218,7 +218,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.poppyfield import lizmap_answers, lizmap_editing, map_checks, password_file
@@ -334,7 +333,7 @@ class Server:
             answer = self.answer(url)
             if answer.status not in REDIRECTS:
                 return self._body(url, answer)
-            url = urljoin(url, answer.location)
+            url = map_checks.join(url, answer.location)
         raise MapError(f"{url}: the server redirects without end.")
 
     def answer(self, url: str) -> Answer:
@@ -592,7 +591,7 @@ class LizmapCheck(MapCheck):
         if form is None:
             raise MapError(f"{address} has no form to log in.", remedy=LOGS)
         fields = {**form.fields, "auth_login": self.params["user"], "auth_password": self.password}
-        answer = self.server.post(urljoin(address, form.action), fields)
+        answer = self.server.post(map_checks.join(address, form.action), fields)
         if answer.status == TOO_MANY:
             raise MapError("Lizmap has had too many attempts to log in.", remedy="Wait a minute, then try again.")
         if answer.status not in REDIRECTS or LOGIN_PAGE in answer.location:
@@ -611,7 +610,7 @@ class LizmapCheck(MapCheck):
             self._login()
             answer = self._answer_of_page(url)
         if answer.status in REDIRECTS:
-            target = urljoin(url, answer.location)
+            target = map_checks.join(url, answer.location)
             raise lizmap_answers.explain_page(target, read_page(self.server.follow(target)).messages)
         if answer.status != OK:
             raise MapError(f"{url}: the server refused with HTTP {answer.status}.")

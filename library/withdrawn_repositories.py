@@ -94,7 +94,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.engine import EngineError
-from ansible.module_utils.poppyfield.project_folder import FolderError
+from ansible.module_utils.poppyfield.project_folder import FolderError, shown
 from ansible.module_utils.poppyfield.published_folder import PublishedFolder, published_repositories
 from ansible.module_utils.poppyfield.services import LIZMAP
 from ansible.module_utils.poppyfield.withdrawal import withdraw
@@ -121,16 +121,18 @@ def converge(params: Json, *, check_mode: bool) -> Json:
     before = {name: PUBLISHED if folder.is_open() else WITHDRAWN for name, folder in folders.items()}
     after = dict.fromkeys(names, ABSENT if params["prune"] else WITHDRAWN)
     changing = [name for name in names if before[name] != after[name]]
-    diff = {"before": {name: before[name] for name in changing}, "after": {name: after[name] for name in changing}}
+    told = [shown(name) for name in changing]
+    sides = {"before": before, "after": after}
+    diff = {side: {shown(name): states[name] for name in changing} for side, states in sides.items()}
     if changing and not check_mode:
         chosen = [folders[name] for name in changing]
         withdraw(chosen, params["container"], params["timeout"], remove=params["prune"])
     return {
         "changed": bool(changing),
-        "withdrawn": [name for name in changing if before[name] == PUBLISHED],
-        "removed": changing if params["prune"] else [],
-        "left": [] if params["prune"] else names,
-        "reasons": [f"repository {name}: {before[name]} -> {after[name]}" for name in changing],
+        "withdrawn": [shown(name) for name in changing if before[name] == PUBLISHED],
+        "removed": told if params["prune"] else [],
+        "left": [] if params["prune"] else [shown(name) for name in names],
+        "reasons": [f"repository {shown(name)}: {before[name]} -> {after[name]}" for name in changing],
         "diff": diff,
     }
 

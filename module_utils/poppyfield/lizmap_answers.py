@@ -138,8 +138,8 @@ def keys_of(features: Sequence[dict[str, Any]]) -> list[str]:
 
 def saved_key(location: str) -> str:
     """Give the primary key of a feature that was saved, from where Lizmap sends the browser then; empty if none."""
-    values = parse_qs(urlsplit(location).query).get("pkVals", ["{}"])[0]
     try:
+        values = parse_qs(urlsplit(location).query).get("pkVals", ["{}"])[0]
         keys = json.loads(values)
     except ValueError:
         return ""
@@ -150,7 +150,10 @@ def projects_of(page: Page) -> list[dict[str, str]]:
     """Give the projects that the list of projects links to."""
     found = {}
     for link in page.links:
-        split = urlsplit(link)
+        try:
+            split = urlsplit(link)
+        except ValueError:  # not an address, so none of a project
+            continue
         query = parse_qs(split.query)
         if split.path.endswith("/view/map") and {"repository", "project"} <= query.keys():
             name = query["project"][0]

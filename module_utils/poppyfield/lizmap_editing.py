@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from typing import Protocol
-from urllib.parse import urljoin
 
 from ansible.module_utils.poppyfield import lizmap_answers, map_checks
 from ansible.module_utils.poppyfield.lizmap_answers import EditableLayer
@@ -102,7 +101,7 @@ class Trial:
 
     def _insert(self, form: Form, place: tuple[float, float]) -> str:
         fields = fill_in(form, self.layer.geometry, place)
-        address = urljoin(f"{self.url}/", form.action)
+        address = map_checks.join(f"{self.url}/", form.action)
         try:
             answer = self.server.post(address, fields)
         except MapError as error:
@@ -113,7 +112,9 @@ class Trial:
         if key:
             return key
         self._remove_strays()
-        page = read_page(self.server.follow(urljoin(address, answer.location)) if answer.location else answer.body)
+        page = read_page(
+            self.server.follow(map_checks.join(address, answer.location)) if answer.location else answer.body
+        )
         if page.form is not None and not any(SAVE_FAILED in message for message in page.messages):
             raise FormRefusedError(_said(page))
         raise MapError(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode, urljoin
 
 WMS = "{http://www.opengis.net/wms}"
 MIN_HEIGHT = 100
@@ -414,6 +414,14 @@ def parse_catalogue(body: bytes) -> list[dict[str, Any]]:
     if not isinstance(projects, list) or not all(isinstance(project, dict) for project in projects):
         raise MapError(f"{problem}: {excerpt(body)}")
     return [{"id": str(p.get("id", "")), "title": str(p.get("title", ""))} for p in projects]
+
+
+def join(base: str, target: str) -> str:
+    """Give the address that a link, a form or a redirect leads to."""
+    try:
+        return urljoin(base, target)
+    except ValueError as error:
+        raise MapError(f"{base}: it leads to {target!r}, which is no address.") from error
 
 
 def _parse_xml(body: bytes, what: str) -> Any:

@@ -358,6 +358,21 @@ def test_redirects_without_end(server: LizmapServer, check: Run, library: Any, m
     assert "redirects without end" in check()["msg"]
 
 
+def test_a_redirect_to_what_is_no_address(
+    server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = library("published_map")
+    monkeypatch.setattr(module.Server, "answer", lambda self, url: module.Answer(303, b"", "http://[x"))
+    assert "it leads to 'http://[x', which is no address." in check()["msg"]
+
+
+def test_a_link_that_is_no_address_is_none_of_a_project(library: Any) -> None:
+    page = library("published_map").read_page(
+        b'<a href="http://[x">x</a><a href="/index.php/view/map?repository=a&amp;project=b">b</a>'
+    )
+    assert library("published_map").lizmap_answers.projects_of(page) == [{"id": "a/b", "title": "b"}]
+
+
 def test_names_of_layers_in_wms(library: Any) -> None:
     answers = library("published_map").lizmap_answers
     layer = (
@@ -374,6 +389,7 @@ def test_names_of_layers_in_wms(library: Any) -> None:
         ("/x?pkVals=%7B%22a%22%3A1%2C%22b%22%3A%22z%22%7D", "1@@z"),
         ("/x?pkVals=%7B", ""),
         ("/x?pkVals=true", ""),
+        ("http://[/x?pkVals=%7B%22a%22%3A1%7D", ""),
         ("", ""),
     ],
 )

@@ -155,3 +155,14 @@ def test_a_repository_that_is_being_published_stays_as_it_is(run_module: Run, pr
 
 def test_a_bare_host_has_nothing_to_withdraw(withdraw: Run, tmp_path: Path) -> None:
     assert not withdraw(projects_folder=str(tmp_path / "none"))["changed"]
+
+
+def test_a_folder_of_any_name_is_told_so_that_it_can_be_printed(withdraw: Run, projects: Path) -> None:
+    """Such a name no repository has, but somebody may have made it in the workshop by hand."""
+    (projects / "caf\udce9").mkdir()
+    (projects / ".poppyfield" / "caf\udce9").mkdir()
+    done = withdraw("fields", "nests")
+    assert done["reasons"] == ["repository caf\\xe9: published -> withdrawn"] and done["left"] == ["caf\\xe9"]
+    assert done["withdrawn"] == list(done["diff"]["before"]) == ["caf\\xe9"]
+    assert withdraw("fields", "nests", prune=True)["removed"] == ["caf\\xe9"]
+    assert not (projects / "caf\udce9").exists()
