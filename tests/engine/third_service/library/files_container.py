@@ -13,14 +13,16 @@ version_added: "0.1.0"
 description:
   - Serves the files of a folder on the host, which the container can only read.
   - A container or network of the same name that Poppyfield did not make is never touched.
-extends_documentation_fragment: poppyfield_container
+extends_documentation_fragment:
+  - poppyfield_container
+  - poppyfield_host_files
 options:
   name:
     default: websig-files
   network_alias:
     default: files
   folder:
-    description: Folder on the host with the files. It must exist, and the user 33 must be able to read it.
+    description: Folder on the host with the files. It must exist, or be one of O(host_files.folders).
     type: path
     default: /srv/poppyfield/files
   port:
@@ -70,7 +72,7 @@ seconds_without_service:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, services
+from ansible.module_utils.poppyfield import containers, host_files, services
 from ansible.module_utils.poppyfield.plan import PlanError
 from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port
 
@@ -109,12 +111,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         memory = containers.total_memory(containers.read_meminfo())
+        files = containers.bring_about(module)
         result = containers.run(module, spec_of(module.params, memory))
     except PlanError as error:
         module.fail_json(msg=str(error))
     for name in ("content_changes", "previous"):
         result.pop(name)
-    module.exit_json(**result)
+    module.exit_json(**host_files.with_changes(result, files))
 
 
 if __name__ == "__main__":
