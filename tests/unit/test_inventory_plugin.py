@@ -174,8 +174,8 @@ def test_a_template_that_cannot_be_resolved_names_host_and_variable(play: Play) 
 
 def test_encrypted_values_are_the_texts_that_they_are_and_stay_secret(play: Play, vault: Path) -> None:
     right = {
-        "lizmap_archive": "/x",
-        "lizmap_server_plugin": "/x",
+        "lizmap_archive": "https://example.org/x",
+        "lizmap_server_plugin": "https://example.org/x",
         "lizmap_users": [{"login": "anna", "password": Vaulted("geheim-geheim")}],
         "lizmap_settings": {"profiles": {"smtp:mailer": {"password": Vaulted("geheim")}}},
         "postgis_passwords": {"gis": Vaulted("geheim-geheim-geheim")},
