@@ -774,9 +774,11 @@ def inventory_problems(users: Sequence[Json], groups: Sequence[Json], repositori
     ]
     problems = []
     for kind, entries, check in checks:
-        # Each alone, so that all mistakes are told at once; then together, for what is there twice.
-        found = [problem for entry in entries if (problem := _problem(check, [entry]))]
-        problems += [f"lizmap_{kind}: {problem}" for problem in found or [_problem(check, entries)] if problem]
+        # Each alone, so that all mistakes are told at once; then the others together, for what is there twice.
+        alone = [(entry, _problem(check, [entry])) for entry in entries]
+        together = _problem(check, [entry for entry, problem in alone if not problem])
+        found = [*(problem for _, problem in alone), together]
+        problems += [f"lizmap_{kind}: {problem}" for problem in found if problem]
     return problems
 
 

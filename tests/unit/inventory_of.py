@@ -37,6 +37,7 @@ TEMPLATED: dict[str, Any] = {
     "lizmap_archive": "/lizmap.zip",
     "lizmap_server_plugin": "/plugin.zip",
     "lizmap_url": "http://192.0.2.1:80",
+    "lizmap_address": "192.0.2.1",
     "lizmap_secrets_folder": "/etc/poppyfield/secrets",
     "postgis_secrets_folder": "/etc/poppyfield/secrets",
     "arm_images_cache_folder": "/cache",

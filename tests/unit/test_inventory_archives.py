@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.inventory_of import problems, told
+from tests.unit.inventory_of import FakeLaptop, problems, told
 
 
 def test_both_archives_must_be_named() -> None:
@@ -19,3 +19,11 @@ def test_a_checksum_is_one() -> None:
     assert told(lizmap_archive_sha256="abc") == ["lizmap_archive_sha256: it is no SHA-256 checksum"]
     plugins = [{"source": "/a.zip", "sha256": "x"}, {"source": "/b.zip"}]
     assert told(lizmap_server_extra_plugins=plugins) == ["lizmap_server_extra_plugins: it is no SHA-256 checksum"]
+
+
+def test_archives_that_are_files_must_be_there() -> None:
+    plugins = [{"source": "/a.zip"}, {"source": "https://example.org/b.zip"}]
+    laptop = FakeLaptop(missing=["/lizmap.zip", "/a.zip", "https://example.org/b.zip"])
+    found = [(one.finding.variable, one.finding.value) for one in problems(laptop, lizmap_server_extra_plugins=plugins)]
+    assert found == [("lizmap_archive", '"/lizmap.zip"'), ("lizmap_server_extra_plugins", '"/a.zip"')]
+    assert problems(laptop, lizmap_server_extra_plugins=plugins, lizmap_web_client="none") == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.inventory_of import problems, problems_of, told
+from tests.unit.inventory_of import FakeLaptop, problems, problems_of, told
 
 
 def test_an_architecture_that_the_profile_has_no_packages_for_is_named() -> None:
@@ -54,3 +54,18 @@ def test_without_lizmap_its_archives_do_not_matter() -> None:
 
 def test_what_is_a_pis_own_may_differ() -> None:
     assert problems_of({"a": {}, "b": {"lizmap_port": 8080, "lizmap_users": [{"login": "x"}]}}) == []
+
+
+def test_lists_of_packages_must_be_there() -> None:
+    assert problems(FakeLaptop(), arm_images_lock_folder="/lists") == []
+    (found,) = problems(FakeLaptop(missing=["/lists"]), arm_images_lock_folder="/lists")
+    assert (found.finding.variable, found.finding.wrong) == (
+        "arm_images_lock_folder",
+        "it is not a folder on this laptop",
+    )
+
+
+def test_the_credentials_of_an_address_are_not_shown() -> None:
+    mirrors = {"a": "http://me:hunter2@example.org/debian", "b": "http://example.org/x@y"}
+    (found,) = problems_of({host: {"arm_images_mirror": mirror} for host, mirror in mirrors.items()})
+    assert 'a: "http://(hidden)@example.org/debian", but b: "http://example.org/x@y"' in found.finding.wrong

@@ -100,3 +100,11 @@ def test_what_needs_lizmap_is_named() -> None:
     assert told(lizmap_users=[{"login": "x"}], lizmap_projects=projects) == []
     other = {"lizmap_groups": [{"name": "x"}], "lizmap_admin_password": "x" * 12}
     assert len(told(**page, **other)) == 2
+
+
+def test_what_is_there_twice_is_told_beside_what_cannot_be() -> None:
+    users = [{"login": "ü"}, {"login": "anna"}, {"login": "anna"}]
+    found = [one.finding.wrong for one in problems(lizmap_users=users)]
+    assert len(found) == 2
+    assert found[0].startswith("'ü' cannot be a login")
+    assert found[1] == "The user anna is given twice."

@@ -35,6 +35,10 @@ FILES = {"lizmap_tls": "files", "lizmap_tls_certificate": "/x", "lizmap_tls_key"
         ({"lizmap_bind_address": "127.0.0.1"}, ""),
         ({"lizmap_bind_address": "::"}, ""),
         ({"lizmap_bind_address": "eth0"}, "lizmap_bind_address: it is no IP address"),
+        ({"lizmap_bind_address": "fe80::1%eth0"}, "lizmap_bind_address: it is no IP address"),
+        ({"lizmap_tls": "self_signed", "lizmap_address": "fd00::5"}, ""),
+        ({"lizmap_tls": "self_signed", "lizmap_address": "pi é"}, 'cannot be for lizmap_address ("pi é")'),
+        ({"lizmap_address": "pi é"}, ""),
         ({"lizmap_bind_address": "127.0.0.1:80"}, "lizmap_bind_address: it is no IP address"),
     ],
 )

@@ -174,8 +174,8 @@ def test_a_template_that_cannot_be_resolved_names_host_and_variable(play: Play) 
 
 def test_encrypted_values_are_the_texts_that_they_are_and_stay_secret(play: Play, vault: Path) -> None:
     right = {
-        "lizmap_archive": "/x",
-        "lizmap_server_plugin": "/x",
+        "lizmap_archive": "https://example.org/x",
+        "lizmap_server_plugin": "https://example.org/x",
         "lizmap_users": [{"login": "anna", "password": Vaulted("geheim-geheim")}],
         "lizmap_settings": {"profiles": {"smtp:mailer": {"password": Vaulted("geheim")}}},
         "postgis_passwords": {"gis": Vaulted("geheim-geheim-geheim")},
@@ -228,3 +228,32 @@ def test_the_roles_whose_variables_there_may_be(play: Play) -> None:
     ]
     done = play({"a": PAGE}, roles_folder="/none")
     assert done.code != 0 and "roles_folder: /none has no roles arm_images" in done.output
+
+
+def test_an_inventory_with_a_host_that_yaml_reads_as_a_truth_value_ends_the_run(tmp_path: Path) -> None:
+    """Ansible refuses the whole file, so that no play would have a host, and nothing would fail."""
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "pis", "gather_facts": False, "tasks": []}]))
+    # As recorded_archive writes it.
+    (tmp_path / "fleet").mkdir()
+    (tmp_path / "fleet" / "archives.sha256").write_text(f"{'0' * 64}  ~/lizmap-web-client.zip\n")
+    hosts = tmp_path / "fleet" / "hosts.yml"
+
+    def run() -> tuple[int, str]:
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "fleet")]
+        done = subprocess.run(
+            [*command, str(tmp_path / "play.yml")],
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    hosts.write_text("pis:\n  hosts:\n    on: {}\n")
+    code, said = run()
+    assert code != 0
+    assert "True must be a string" in said
+    assert "quotation marks" in said
+    hosts.write_text('pis:\n  hosts:\n    "on": {}\n')
+    code, said = run()
+    assert (code, "WARNING" in said) == (0, False), said

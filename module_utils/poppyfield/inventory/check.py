@@ -24,11 +24,11 @@ from .problems import Finding, Host, Problem, together
 Checker = Callable[[Host, Laptop], Iterator[Finding]]
 CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: engine.findings(host),
-    lambda host, laptop: images.findings(host),
+    images.findings,
     lambda host, laptop: folders.findings(host),
     lambda host, laptop: memory.findings(host),
     postgis.findings,
-    lambda host, laptop: archives.findings(host),
+    archives.findings,
     lizmap_front.findings,
     lambda host, laptop: lizmap_accounts.findings(host),
     lambda host, laptop: lizmap_settings.findings(host, laptop.own_settings),

@@ -22,7 +22,7 @@ def findings(host: Host) -> Iterator[Finding]:
     for name in wrong:
         yield Finding(
             name,
-            "it must be the whole path of a folder on the Pi, not / itself",
+            "it must be the whole path of a folder on the Pi, not / itself, and without colons",
             "Begin it with a slash, as in /srv/poppyfield",
             shown(host.values[name]),
         )
@@ -47,7 +47,8 @@ def _wanted(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_a_place(path: str) -> bool:
-    return path.startswith("/") and _clean(path) != "/" and path.isprintable()
+    # Docker reads a colon as the end of the path.
+    return path.startswith("/") and _clean(path) != "/" and path.isprintable() and ":" not in path
 
 
 def _clean(path: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import profiles
+from .laptop import Laptop
 from .problems import Finding, Host, shown
 
 SHARED_PREFIX = "arm_images_"
@@ -20,8 +21,8 @@ OF_LIZMAP = (
 """What is built into the image of the map server, if it has Lizmap."""
 
 
-def findings(host: Host) -> Iterator[Finding]:
-    """Give the architectures that the profile has no packages for."""
+def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
+    """Give the architectures that the profile has no packages for, and lists of packages that are not there."""
     profile = profiles.table().get(host.values["arm_images_profile"])
     wanted = host.values["arm_images_architectures"]
     impossible = sorted(set(wanted) - set(profile["architectures"])) if profile else []
@@ -32,6 +33,9 @@ def findings(host: Host) -> Iterator[Finding]:
             profiles.what_fits(),
             shown(wanted),
         )
+    lists = host.values["arm_images_lock_folder"]
+    if lists and not laptop.is_folder(lists):
+        yield Finding("arm_images_lock_folder", "it is not a folder on this laptop", "Correct it", shown(lists))
 
 
 def shared(hosts: Sequence[Host]) -> Iterator[tuple[str, Finding]]:

@@ -28,6 +28,7 @@ def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
     yield from _files(values, laptop)
     yield from _hsts(values)
     yield from proxies(values["lizmap_trusted_proxies"])
+    yield from _own_certificate(host)
     if not wrong_ports:
         # It mostly follows from the ports.
         yield from _url(values["lizmap_url"])
@@ -63,7 +64,8 @@ def ports(values: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _bind_address(address: str) -> Iterator[Finding]:
     try:
-        ipaddress.ip_address(address)
+        # Docker takes no zone.
+        ipaddress.ip_address(address.replace("%", " "))
     except ValueError:
         yield Finding(
             "lizmap_bind_address",
@@ -99,6 +101,28 @@ def _files(values: Mapping[str, Any], laptop: Laptop) -> Iterator[Finding]:
             "without a passphrase; or set lizmap_tls to self_signed",
             shown(certificate),
         )
+
+
+def _own_certificate(host: Host) -> Iterator[Finding]:
+    """A certificate that a Pi makes is for all names by which people may reach it."""
+    if host.values["lizmap_tls"] != "self_signed":
+        return
+    names = {"the Pi's name in the inventory": host.name, "lizmap_address": host.values["lizmap_address"]}
+    wrong = [f"{what} ({shown(name)})" for what, name in names.items() if not _is_for_certificates(name)]
+    if wrong:
+        yield Finding(
+            "lizmap_tls",
+            f"it is self_signed, but a certificate cannot be for {' and '.join(wrong)}",
+            "Use letters a to z, digits, dots and hyphens there, or your own certificate",
+        )
+
+
+def _is_for_certificates(name: str) -> bool:
+    try:
+        check_names([name])
+    except CertificateError:
+        return False
+    return True
 
 
 def _hsts(values: Mapping[str, Any]) -> Iterator[Finding]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 HIDDEN = "(hidden)"
+CREDENTIALS = re.compile(r"(?<=://)[^/@\s\"]+(?=@)")
+"""Of an address, as in https://NAME:PASSWORD@example.org."""
 LONGEST_VALUE = 100
 LEAST_SECRET = 4
 """Shorter ones stand in every text by chance."""
@@ -52,8 +55,8 @@ class Host:
 
 
 def shown(value: Any) -> str:
-    """Give a value as a person may read it: one line, not too long, nothing that moves a terminal's cursor."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """Give a value as a person may read it: one line, not too long, without credentials or what moves a cursor."""
+    text = CREDENTIALS.sub(HIDDEN, json.dumps(value, ensure_ascii=False, default=str))
     text = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
