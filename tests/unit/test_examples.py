@@ -128,7 +128,7 @@ def run_example(
             assert not result.get("failed"), result["msg"]
             registered = Templar(variables={**variables, str(parsed.register): result})
             for condition in parsed.failed_when:
-                assert not registered.evaluate_conditional(condition), condition
+                assert not registered.evaluate_conditional(trust_as_template(condition)), condition
         every_time = any(arguments.get(option) == value for option, value in EVERY_TIME)
         assert result["changed"] is every_time, result.get("reasons")
 
