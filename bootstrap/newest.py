@@ -116,10 +116,11 @@ def install(root: Path, wheels: Path) -> None:
 
 def inside(root: Path, checkout: Path | None, command: list[str]) -> list[str]:
     """Return the command that runs another one in the root, with the checkout where one is given."""
-    environment = ["env", "--ignore-environment", f"PATH={PATH}", "HOME=/tmp", "LANG=C.UTF-8"]
-    environment += ["PYTHONDONTWRITEBYTECODE=1", "ANSIBLE_LOCAL_TEMP=/tmp/ansible"] if checkout else []
+    # Options go first: after a variable, env takes --chdir=FOLDER for another one.
     folder = ["--chdir=/checkout"] if checkout else []
-    arguments = [str(root), str(checkout or ""), *environment, *folder, *command]
+    environment = ["env", "--ignore-environment", *folder, f"PATH={PATH}", "HOME=/tmp", "LANG=C.UTF-8"]
+    environment += ["PYTHONDONTWRITEBYTECODE=1", "ANSIBLE_LOCAL_TEMP=/tmp/ansible"] if checkout else []
+    arguments = [str(root), str(checkout or ""), *environment, *command]
     return ["unshare", "--mount", "sh", "-c", ENTER, "sh", *arguments]
 
 

@@ -64,6 +64,12 @@ def test_every_mount_is_made_in_a_namespace_of_its_own() -> None:
     assert command[:2] == ["unshare", "--mount"]
 
 
+def test_the_tests_run_in_the_checkout() -> None:
+    words = newest.inside(Path("/the/root"), ROOT, ["true"])
+    variables = [word for word in words[words.index("env") :] if not word.startswith("-") and "=" in word]
+    assert words.index("--chdir=/checkout") < words.index(variables[0])
+
+
 def test_the_root_holds_what_the_tests_need() -> None:
     assert set(newest.PINS) >= set(prepare.REQUIREMENTS["test"])
 
