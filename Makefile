@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-memory
+.PHONY: help demo demo-stop demo-clean docs test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,9 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint unit engine page ## Everything that CI runs
+test: prepare-test lint ## Everything that CI runs
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line unit unit-newest
+	$(MAKE) --no-print-directory engine page
 	@echo 'Two at a time from here, some ten minutes each; what they print comes when they end.'
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line images molecule-default
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
@@ -33,6 +35,9 @@ lint: ## Ansible, YAML, Python and shell style
 unit: ## Tests that need no Pi, and how much of the modules they cover
 	$(TEST)/coverage run -m pytest tests/unit tests/templates
 	$(TEST)/python -m tests.branch_coverage
+
+unit-newest: ## The same on the newest Python and ansible-core that are maintained, in a root of Debian's newer release
+	$(SUDO) $(TEST)/python -m bootstrap.newest
 
 mutation: ## Change the planner in some 1600 ways, and see that the tests notice each
 	$(TEST)/python -m tests.mutation

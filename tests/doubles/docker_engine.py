@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -76,7 +75,7 @@ class FakeDocker:
 
     def __post_init__(self) -> None:
         self._recording = Recording(self.recorded)
-        self._numbers = itertools.count(1)
+        self._last_number = 0
         self._looks: dict[str, int] = {}
         self._dead = False
         self._restarting = False
@@ -88,6 +87,10 @@ class FakeDocker:
             vars(twin)[name] = _copied(value) if name in documents else copy.deepcopy(value, memo)
         return twin
 
+    def _number(self) -> int:
+        self._last_number += 1
+        return self._last_number
+
     # What tests do to it ------------------------------------------------------------------------------------------
 
     def add_image(self, reference: str, digest: str = "", behaviour: Behaviour | None = None, **config: Any) -> Json:
@@ -98,7 +101,7 @@ class FakeDocker:
                 "fr.poppyfield.resource": "image",
                 "fr.poppyfield.digest": f"v1:{digest}",
             }
-        number = next(self._numbers)
+        number = self._number()
         image = self._recording.document("image", image_id=f"sha256:{_identity(number)}", image=reference)
         image |= {"Architecture": "arm64", "Created": f"2026-01-01T00:00:{number:02d}Z"}
         image["Config"] |= {"Labels": labels, **config}
@@ -187,7 +190,7 @@ class FakeDocker:
         self._change(f"create network {name}")
         if name in self.networks_by_name:
             raise self._refused("network exists", network=name)
-        network = self._recording.document("network", network=name, network_id=_identity(next(self._numbers)))
+        network = self._recording.document("network", network=name, network_id=_identity(self._number()))
         self.networks_by_name[name] = {**network, "Labels": labels}
         self._changed()
 
@@ -222,7 +225,7 @@ class FakeDocker:
         image = self._image(config["Image"], "no such image to run")
         container = self._document(
             "plain",
-            container_id=_identity(next(self._numbers)),
+            container_id=_identity(self._number()),
             name=name,
             image=config["Image"],
             image_id=image["Id"],

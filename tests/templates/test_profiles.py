@@ -42,6 +42,7 @@ def play(tmp_path: Path) -> Play:
             r"^fatal: \[([^\]]+)\]: FAILED! => (.+?)(?=^\S|\Z)", done.stdout, re.MULTILINE | re.DOTALL
         )
         assert failures or done.returncode == 0, done.stdout + done.stderr
+        assert "DEPRECATION" not in done.stdout + done.stderr
         return {host.split(" ")[0]: " ".join(text.split()) for host, text in failures}
 
     return run
@@ -184,6 +185,7 @@ def fleet(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         command += ["--check", str(tmp_path / "play.yml"), *options]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+        assert "DEPRECATION" not in done.stdout + done.stderr
         return {
             "output": done.stdout,
             **{path.name.removeprefix("told-"): json.loads(path.read_text()) for path in tmp_path.glob("told-*")},

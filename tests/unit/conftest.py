@@ -25,6 +25,7 @@ settings.load_profile("poppyfield")
 ROOT = Path(__file__).resolve().parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
 
+from ansible.module_utils.common.parameters import PASS_VARS  # noqa: E402 - after the path was extended
 from ansible.module_utils.poppyfield import apply  # noqa: E402
 from ansible.module_utils.testing import patch_module_args  # noqa: E402 - after the path was extended
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
@@ -77,6 +78,9 @@ def docker(request: pytest.FixtureRequest) -> FakeDocker:
     return FakeDocker(recorded=getattr(request, "param", OF_TRIXIE))
 
 
+# A newer Ansible tells a module's arguments only where it is asked to, an older one always.
+ASKED = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
+
 Run = Callable[..., dict[str, Any]]
 THROUGH_PLUGIN = ("published_projects",)
 """Modules whose action plugin says what they are to do."""
@@ -92,12 +96,14 @@ def run_module() -> Run:
         given = {
             **arguments,
             "_ansible_check_mode": check_mode,
+            **ASKED,
             "_ansible_remote_tmp": os.environ.get("TMPDIR", "/tmp"),
         }
         with patch_module_args(given), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
             module.main()
         lines = [line for line in output.getvalue().splitlines() if line.startswith("{")]
         result: dict[str, Any] = json.loads(lines[-1])
+        assert "deprecations" not in result, result["deprecations"]
         return result
 
     return run

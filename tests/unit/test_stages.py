@@ -16,8 +16,9 @@ def tasks(*arguments: str) -> list[str]:
     """Return the names of the tasks that a run would play, but for the checks of variables, which are always played."""
     command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi1,", "--list-tasks", *arguments]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    listed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    names = [line.partition("TAGS:")[0].strip() for line in listed.splitlines() if line.startswith(" " * 6)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "DEPRECATION" not in done.stdout + done.stderr
+    names = [line.partition("TAGS:")[0].strip() for line in done.stdout.splitlines() if line.startswith(" " * 6)]
     return [name for name in names if "Validating arguments" not in name]
 
 

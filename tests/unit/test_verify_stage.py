@@ -52,7 +52,9 @@ def verify(server: LizmapServer, tmp_path: Path) -> Verify:
         command = [sys.executable, "-m", "ansible", "playbook", "--inventory", f"{host},", "--connection", "local"]
         command += ["--extra-vars", json.dumps(given), *options, str(tmp_path / "play.yml")]
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert "DEPRECATION" not in done.stdout + done.stderr
+        return done
 
     return run
 
