@@ -1,6 +1,6 @@
 # Copyright: Poppyfield contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Count the modules that a run executes on each host, and the tasks that it goes through for each."""
+"""Count the modules that a run executes on each host, and the tasks that it executes for each."""
 
 from __future__ import annotations
 
@@ -58,4 +58,4 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
     def _task(self, result: Any) -> None:
         note(task=result.task_name, host=result.host.name)
 
-    v2_runner_on_ok = v2_runner_on_failed = v2_runner_on_skipped = _task
+    v2_runner_on_ok = v2_runner_on_failed = _task
