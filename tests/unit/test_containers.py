@@ -441,6 +441,11 @@ def test_a_folder_is_the_same_however_it_is_written(host: FakeDocker, written: s
         converge(host, wanted)
 
 
+def test_only_slashes_go_from_the_beginning_of_a_folder() -> None:
+    assert spec.clean_path("//XX/srv/") == "/XX/srv"
+    assert spec.clean_path("./srv/") == "./srv/"
+
+
 def test_a_folder_that_docker_was_given_uncleaned_is_told_cleaned(host: FakeDocker) -> None:
     request = spec.container_body(SPEC, host.images_by_reference[OLD])
     request["HostConfig"]["Mounts"] = [
