@@ -185,6 +185,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield import services
 from ansible.module_utils.poppyfield.architectures import PLATFORMS
+from ansible.module_utils.poppyfield.images import digest_of
 from ansible.module_utils.poppyfield.profiles import DEFAULT, NAMES, RELEASES
 from ansible.module_utils.poppyfield.requirements import (
     Disk,
@@ -342,7 +343,7 @@ def own_images() -> dict[str, str]:
     ids = said_by(["docker", "image", "ls", "--quiet", "--no-trunc", "--filter", f"label={DIGEST}"]).split()
     listing = said_by(["docker", "image", "inspect", "--format", "{{json .}}", *sorted(set(ids))]) if ids else ""
     images = [json.loads(line) for line in listing.splitlines()]
-    return {reference: image["Config"]["Labels"][DIGEST] for image in images for reference in image["RepoTags"] or []}
+    return {reference: digest_of(image) for image in images for reference in image["RepoTags"] or []}
 
 
 def foreign(kind: str, names: list[str]) -> tuple[str, ...]:

@@ -262,4 +262,4 @@ def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
     }
     assert facts["packages"] == ["docker.io"]
     assert facts["services"] == {"docker": {"active": True, "enabled": False}}
-    assert facts["images"] == {"poppyfield/postgis:trixie-arm64-1": "v1:1", "other:1": "v1:1"}
+    assert facts["images"] == {"poppyfield/postgis:trixie-arm64-1": "1", "other:1": "1"}
