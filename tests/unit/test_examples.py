@@ -214,9 +214,11 @@ def around_arm_image(
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_DOCKER", str(tmp_path / "docker"))
     return {
+        "playbook_dir": str(tmp_path),
+        "inventory_dir": str(tmp_path / "inventory"),
         "base": run_module(
             "arm_image", name="poppyfield/base", tag_prefix="x", platform="linux/arm64", context="images/base"
-        )
+        ),
     }
 
 

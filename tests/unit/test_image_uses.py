@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def folder(tmp_path: Path) -> Path:
     image_uses.note(tmp_path / "uses", NAME, "orchard", ONE)
     image_uses.note(tmp_path / "uses", NAME, "marsh", ONE)
     image_uses.note(tmp_path / "uses", OTHER, "marsh", OTHER.reference("3" * 64))
+    for path in (tmp_path / "uses").iterdir():
+        os.utime(path, (NOW, NOW))
     return tmp_path / "uses"
 
 

@@ -67,4 +67,4 @@ def test_an_openssl_that_tells_no_dates_is_no_traceback(
     (tmp_path / "openssl").write_text("#!/bin/sh\n")
     (tmp_path / "openssl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert LAPTOP.certificate_problem(*files, []) == f"openssl tells no dates of {files[0]}"
+    assert "The openssl of this host does not tell" in LAPTOP.certificate_problem(*files, [])

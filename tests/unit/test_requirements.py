@@ -231,7 +231,13 @@ def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
     (tmp_path / "link").symlink_to(tmp_path / "daemon.json")
     image = {
         "RepoTags": ["poppyfield/postgis:trixie-arm64-1", "other:1"],
-        "Config": {"Labels": {"fr.poppyfield.digest": "v1:1"}},
+        "Config": {
+            "Labels": {
+                "fr.poppyfield.managed": "true",
+                "fr.poppyfield.resource": "image",
+                "fr.poppyfield.digest": "v1:1",
+            }
+        },
     }
     said = {
         "docker version": "26.1.5\n",
