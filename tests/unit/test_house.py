@@ -18,12 +18,12 @@ READ = (".yml", ".py", ".j2", ".sh", "")
 PLACES = ("roles", "playbooks", "inventory", "molecule", "tests", "demo", "bench", "plugins", "library")
 
 
-def plays(playbook: str) -> list[str]:
-    """Return the plays of a playbook, as Ansible itself lists them."""
+def plays(playbook: str) -> list[tuple[str, str]]:
+    """Return the hosts and the name of each play of a playbook, as Ansible itself lists them."""
     command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi1,", "--list-tasks", playbook]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     listed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    return re.findall(r"^  play #\d+ \(pis\): (\S+)", listed, re.MULTILINE)
+    return re.findall(r"^  play #\d+ \((\S+)\): (\S+)", listed, re.MULTILINE)
 
 
 def owner_of(path: Path) -> str:
@@ -38,11 +38,25 @@ def private_names(text: str, owner: str) -> list[str]:
     return [name for name in found if not (owner and name.startswith(f"__{owner}_"))]
 
 
-def test_a_run_has_few_plays_all_of_them_on_the_pis() -> None:
+def test_a_run_has_few_plays() -> None:
     found = plays("site.yml")
     add_to_report(site_plays=len(found))
-    assert found == ["Preflight", "Build", "Provision", "Deliver", "Release"]
+    stages = ["Preflight", "Build", "Provision", "Deliver", "Release"]
+    assert found == [("localhost:pis", "Settings"), *(("pis", stage) for stage in stages)]
     assert len(found) <= MOST_PLAYS
+
+
+def test_a_checkout_whose_settings_are_not_read_says_so_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("[pis]\npi-marsh ansible_connection=local\n")
+    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
+    command = [sys.executable, "-m", "ansible", "playbook", str(ROOT / "site.yml")]
+    for options in ([], ["-i", "hosts"], ["-i", "hosts", "--limit", "pi-marsh"]):
+        run = subprocess.run(
+            [*command, *options], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode != 0
+        assert f"Nothing was changed. Ansible does not read {ROOT}/ansible.cfg" in run.stdout + run.stderr
+        assert "[Check the inventory]" not in run.stdout
 
 
 def test_nobody_reads_a_private_variable_of_a_role() -> None:
