@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -261,3 +262,11 @@ def test_what_lies_beside_the_data_folder_is_never_in_it(
     render: Render, written: str, variable: str, folder: str
 ) -> None:
     assert render("postgis", f"{{{{ {variable} }}}}", postgis_data_folder=written) == f"/srv/p/{folder}"
+
+
+def test_the_settings_of_lizmap_are_written_as_json_that_ends_with_its_line(render: Render) -> None:
+    given = {"lizmap_settings": {"localconfig": {"global": {"timeZone": "Europe/Paris"}}}, **of_pi()}
+    (file,) = render("lizmap", "{{ __lizmap_host_files.files }}", **given)
+    assert file["path"].endswith("/lizmap_settings")
+    assert json.loads(file["content"])["localconfig"]["global"] == {"timeZone": "Europe/Paris"}
+    assert file["content"].endswith("}\n")
