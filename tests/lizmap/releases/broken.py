@@ -20,6 +20,9 @@ REFUSED = "Nothing was changed"
 NOT_TOUCHED = "The old container was not touched and serves."
 PUT_BACK = "The old container was put back and serves again."
 AS_IT_WAS = "The map server was not replaced by this run, so it is as it was."
+# The inventory is right, but the database is not as it says.
+NOWHERE = {"lizmap_database": "nowhere", "postgis_databases": [{"name": "nowhere", "owner": "gis"}]}
+READER = {"lizmap_database_user": "reader", "postgis_roles": [{"name": "gis"}, {"name": "reader"}]}
 
 Variables = dict[str, Any]
 SLOWER = 6 if EMULATED else 1
@@ -212,10 +215,8 @@ BROKEN = (
     Broken(
         "wrong service password", 'password authentication failed for user "gis"', NOT_TOUCHED, fault=wrong_password
     ),
-    Broken(
-        "database missing", 'database "nowhere" does not exist', NOT_TOUCHED, variables={"lizmap_database": "nowhere"}
-    ),
-    Broken("role without rights", "trees", PUT_BACK, variables={"lizmap_database_user": "reader"}),
+    Broken("database missing", 'database "nowhere" does not exist', NOT_TOUCHED, variables=NOWHERE),
+    Broken("role without rights", "trees", PUT_BACK, variables=READER),
     Broken("layer's table dropped", "public.trees is not in the Pi's database", AS_IT_WAS, "good", fault=no_table),
     # Projects
     Broken("empty project", "it has no layer that can be shown", PUT_BACK, fault=project()),
