@@ -53,7 +53,8 @@ def judge(container: Json | None) -> Health:
         reason = printable(str(state.get("Error") or ended))
         return Health(Verdict.DEAD, "it ran out of memory" if state.get("OOMKilled") else reason)
     if state.get("Paused"):
-        return Health(Verdict.DEAD, "it is paused")
+        # Whoever froze it may let it go on; if nobody does, the time runs out.
+        return Health(Verdict.WAITING, "it is paused")
     status = (state.get("Health") or {}).get("Status", "none")
     if status in ("healthy", "none"):
         return Health(Verdict.HEALTHY)

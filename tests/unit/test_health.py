@@ -44,7 +44,7 @@ def probed(exit_code: int, after: int) -> dict[str, Any]:
         (container(Running=False, Error="no such mount"), Verdict.DEAD, "no such mount"),
         (container(Restarting=True, ExitCode=1), Verdict.DEAD, "its process ended with code 1 and Docker restarts it"),
         (container(restarts=1, Health={"Status": "healthy"}), Verdict.DEAD, "its process ended and Docker restarts it"),
-        (container(Paused=True, Health={"Status": "healthy"}), Verdict.DEAD, "it is paused"),
+        (container(Paused=True, Health={"Status": "healthy"}), Verdict.WAITING, "it is paused"),
         (None, Verdict.DEAD, "it no longer exists"),
         (container(Running=False, Error="no \x1b[2Jsuch\x07 mount"), Verdict.DEAD, "no such mount"),
         (
