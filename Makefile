@@ -1,7 +1,7 @@
 # Each target is one line of real work. `make demo` and `make test` install what they need, by sudo where they must.
 SHELL := /bin/bash
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZMAP_SERVER_PLUGIN,LIZMAP_ARCHIVE_BEFORE,LIZMAP_SERVER_PLUGIN_BEFORE,POPPYFIELD_ARCHITECTURE,POPPYFIELD_PROFILE,POPPYFIELD_PROFILE_BEFORE,POPPYFIELD_SSH_PORT,POPPYFIELD_MAP_PORT)
-DEMO := $(SUDO) build/venv/bin/python -m demo
+DEMO := $(SUDO) build/venv/bin/python -m workshop.demo
 TEST := build/venv-test/bin
 
 .PHONY: help demo demo-stop demo-clean docs test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-memory
@@ -10,7 +10,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: ## From this bare machine to a map that draws, on an emulated Pi; with Lizmap where LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN name its archives
-	$(SUDO) python3 bootstrap/prepare.py demo
+	$(SUDO) python3 workshop/laptop/prepare.py demo
 	$(DEMO) run
 
 demo-stop: ## Stop the demo's Pi; it keeps its data
@@ -27,7 +27,7 @@ test: prepare-test lint ## Everything that CI runs
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
 
 prepare-test:
-	$(SUDO) python3 bootstrap/prepare.py test
+	$(SUDO) python3 workshop/laptop/prepare.py test
 
 lint: ## Ansible, YAML, Python and shell style
 	bash tests/lint
@@ -37,7 +37,7 @@ unit: ## Tests that need no Pi, and how much of the modules they cover
 	$(TEST)/python -m tests.branch_coverage
 
 unit-newest: ## The same on the newest Python and ansible-core that are maintained, in a root of Debian's newer release
-	$(SUDO) $(TEST)/python -m bootstrap.newest
+	$(SUDO) $(TEST)/python -m workshop.laptop.newest
 
 mutation: ## Change the planner in some 1600 ways, and see that the tests notice each
 	$(TEST)/python -m tests.mutation
@@ -56,7 +56,7 @@ images-compare: ## Whether the images are the same as built under emulation, and
 
 test-lizmap: ## Lizmap's image and all that uses it, in a browser too: make test-lizmap LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE [LIZMAP_ARCHIVE_BEFORE=FILE] [POPPYFIELD_PROFILE=bookworm]
 	@test -n "$(LIZMAP_ARCHIVE)" || { echo 'Name the archives: LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE'; exit 1; }
-	$(SUDO) python3 bootstrap/prepare.py lizmap
+	$(SUDO) python3 workshop/laptop/prepare.py lizmap
 	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
 
 images: ## The images for this machine's own architecture: what they can do, and how they behave
@@ -77,13 +77,13 @@ molecule-lizmap:
 	$(SUDO) bash tests/molecule lizmap
 
 bench-build: ## How long the images take to build: plain emulation, native tools, native (PROFILES="trixie bookworm")
-	$(SUDO) python3 bootstrap/prepare.py bench
-	$(SUDO) build/venv-bench/bin/python -m bench.build $(PROFILES)
+	$(SUDO) python3 workshop/laptop/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m workshop.bench.build $(PROFILES)
 
 bench-modules: ## Our container modules beside community.docker's
-	$(SUDO) python3 bootstrap/prepare.py bench
-	$(SUDO) build/venv-bench/bin/python -m bench.modules
+	$(SUDO) python3 workshop/laptop/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m workshop.bench.modules
 
 bench-memory: ## Memory of the images: make bench-memory IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
-	$(SUDO) python3 bootstrap/prepare.py bench
-	$(SUDO) build/venv-bench/bin/python -m bench.memory $(IMAGES)
+	$(SUDO) python3 workshop/laptop/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m workshop.bench.memory $(IMAGES)

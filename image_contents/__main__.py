@@ -15,17 +15,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bootstrap.prepare import cache_folder
+from ansible.module_utils.poppyfield.containers.engine import DockerCommand, EngineError
+
 from image_contents import builds, comparison, features, lock, report
-from image_contents.archive import ArchiveError, read
+from image_contents.archive import ImageArchiveError, read
 from image_contents.report import Subject
-from module_utils.poppyfield.engine import DockerCommand, EngineError
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
@@ -56,7 +57,7 @@ def main() -> int:
             subjects = options.only or list(builds.SUBJECTS)
             return compare(options.profile, options.architecture, subjects, options.mirror)
         return check(options.images or [str(path) for path in newest(cache().glob("*.tar.*"))])
-    except ArchiveError as error:
+    except ImageArchiveError as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -64,7 +65,7 @@ def main() -> int:
 def check(images: list[str]) -> int:
     """Write the report and print its summary; return the exit status."""
     if not images:
-        raise ArchiveError(f"There is no archive in {cache()}: run ansible-playbook playbooks/build.yml first.")
+        raise ImageArchiveError(f"There is no archive in {cache()}: run ansible-playbook playbooks/build.yml first.")
     REPORTS.mkdir(parents=True, exist_ok=True)
     found = []
     for name in images:
@@ -79,7 +80,7 @@ def write_locks(folder: Path) -> int:
     """Write the lock of each set of images in the cache; return the exit status."""
     written = lock.locks(newest(cache().glob("*.tar.*")))
     if not written:
-        raise ArchiveError(f"There is no archive in {cache()}: run ansible-playbook playbooks/build.yml first.")
+        raise ImageArchiveError(f"There is no archive in {cache()}: run ansible-playbook playbooks/build.yml first.")
     folder.mkdir(parents=True, exist_ok=True)
     for prefix, text in written.items():
         path = folder / f"{prefix}.tsv"
@@ -122,7 +123,7 @@ def write_report(name: str, content: dict[str, object]) -> None:
 
 def cache() -> Path:
     """Return where the build keeps the archives, unless arm_images_cache_folder says otherwise."""
-    return cache_folder() / "images"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poppyfield" / "images"
 
 
 def newest(archives: Iterable[Path]) -> list[Path]:
@@ -142,7 +143,7 @@ def archive(name: str) -> Iterator[Path]:
         try:
             DockerCommand.find().save(name, path)
         except EngineError as error:
-            raise ArchiveError(
+            raise ImageArchiveError(
                 f"{name} is neither an archive nor an image of this machine's Docker Engine. {error}"
             ) from error
         yield path

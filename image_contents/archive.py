@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from module_utils.poppyfield.partial_archive import content
+from ansible.module_utils.poppyfield.images.partial_archive import content
 
 Json = dict[str, Any]
 
@@ -38,12 +38,12 @@ ELF_MAGIC = b"\x7fELF"
 ELF_HEADER_BYTES = 20
 
 
-class ArchiveError(Exception):
+class ImageArchiveError(Exception):
     """An archive that cannot be read; says which and what to do."""
 
 
 @dataclass(frozen=True)
-class Layer:
+class ImageLayer:
     """One layer: the digest of its content, the bytes of its files, and the step that made it."""
 
     digest: str
@@ -79,7 +79,7 @@ class Image:
 
     reference: str
     config: Json
-    layers: tuple[Layer, ...]
+    layers: tuple[ImageLayer, ...]
     files: Files
 
     @property
@@ -102,11 +102,11 @@ def read(archive: Path) -> Image:
             files = Files()
             sizes = [_add_layer(content(tar, name), files) for name in manifest["Layers"]]
     except (OSError, EOFError, LookupError, ValueError, tarfile.TarError, zlib.error) as error:
-        raise ArchiveError(
+        raise ImageArchiveError(
             f"{archive} is not the whole archive of an image ({error}): build the image again."
         ) from error
     steps = [step.get("created_by", "") for step in config.get("history", []) if not step.get("empty_layer")]
-    layers = tuple(map(Layer, config["rootfs"]["diff_ids"], sizes, [*steps, *[""] * len(sizes)]))
+    layers = tuple(map(ImageLayer, config["rootfs"]["diff_ids"], sizes, [*steps, *[""] * len(sizes)]))
     return Image((manifest.get("RepoTags") or [archive.name])[0], config, layers, files)
 
 

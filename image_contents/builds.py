@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from module_utils.poppyfield import profiles
-from module_utils.poppyfield.architectures import PLATFORMS
-from module_utils.poppyfield.engine import BuildRequest, DockerCommand
-from module_utils.poppyfield.images import EMULATED_CPUS
-from module_utils.poppyfield.services import SERVICES
+from ansible.module_utils.poppyfield.containers.engine import BuildRequest, DockerCommand
+from ansible.module_utils.poppyfield.containers.services import SERVICES
+from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
+from ansible.module_utils.poppyfield.images import profiles
+from ansible.module_utils.poppyfield.images.image_names import EMULATED_CPUS
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
 REPOSITORY = f"poppyfield-trial-{os.getpid()}"

@@ -14,16 +14,17 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from ansible.module_utils.poppyfield.images.partial_archive import content
+
 from image_contents.archive import OPAQUE, WHITEOUT, Json, unpacked
 from image_contents.builds import Builds, Ways
-from module_utils.poppyfield.partial_archive import content
 
 EXPECTED: Mapping[str, str] = {}
 """Pattern of paths -> why they may differ."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedEntry:
     """One file, folder, link or device: its kind as tar names it, permissions, owner, link target, SHA-256."""
 
     kind: str
@@ -69,7 +70,7 @@ def summary(subject: str, found: Json) -> str:
     return "\n".join(lines)
 
 
-def compare(one: Mapping[str, Entry], other: Mapping[str, Entry]) -> Comparison:
+def compare(one: Mapping[str, ComparedEntry], other: Mapping[str, ComparedEntry]) -> Comparison:
     """Compare two trees by path."""
     paths = sorted(set(one) | set(other))
     differences = {path: how for path in paths if (how := difference(one.get(path), other.get(path)))}
@@ -77,7 +78,7 @@ def compare(one: Mapping[str, Entry], other: Mapping[str, Entry]) -> Comparison:
     return Comparison(len(paths), {path: how for path, how in differences.items() if path not in expected}, expected)
 
 
-def difference(one: Entry | None, other: Entry | None) -> str:
+def difference(one: ComparedEntry | None, other: ComparedEntry | None) -> str:
     """Say how two entries differ; nothing when they do not."""
     if one is None or other is None:
         return "only in the second" if one is None else "only in the first"
@@ -85,9 +86,9 @@ def difference(one: Entry | None, other: Entry | None) -> str:
     return ", ".join(name for name in names if getattr(one, name) != getattr(other, name))
 
 
-def entries(archive: Path) -> dict[str, Entry]:
+def entries(archive: Path) -> dict[str, ComparedEntry]:
     """Read what an image's archive holds, by path without a leading slash, its layers laid over one another."""
-    tree: dict[str, Entry] = {}
+    tree: dict[str, ComparedEntry] = {}
     with unpacked(archive) as plain, tarfile.open(fileobj=plain) as tar:
         manifest = json.load(content(tar, "manifest.json"))[0]
         for layer in manifest["Layers"]:
@@ -95,7 +96,7 @@ def entries(archive: Path) -> dict[str, Entry]:
     return tree
 
 
-def _lay_over(tree: dict[str, Entry], stream: IO[bytes]) -> None:
+def _lay_over(tree: dict[str, ComparedEntry], stream: IO[bytes]) -> None:
     with tarfile.open(fileobj=stream) as layer:
         for member in layer:
             path = PurePosixPath("/", member.name).relative_to("/")
@@ -109,16 +110,16 @@ def _lay_over(tree: dict[str, Entry], stream: IO[bytes]) -> None:
                 tree[str(path)] = _entry(layer, member)
 
 
-def _remove(tree: dict[str, Entry], folder: PurePosixPath) -> None:
+def _remove(tree: dict[str, ComparedEntry], folder: PurePosixPath) -> None:
     for path in [path for path in tree if path.startswith(f"{folder}/")]:
         del tree[path]
 
 
-def _entry(layer: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
+def _entry(layer: tarfile.TarFile, member: tarfile.TarInfo) -> ComparedEntry:
     regular = member.isreg() or member.islnk()
     digest = hashlib.sha256(content(layer, member.name).read()).hexdigest() if regular else ""
     kind = "0" if regular else member.type.decode()
-    return Entry(
+    return ComparedEntry(
         kind, member.mode & 0o7777, (member.uid, member.gid), member.linkname if member.issym() else "", digest
     )
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from image_contents.archive import RECORD, ArchiveError, read
-from module_utils.poppyfield.services import SERVICES
+from ansible.module_utils.poppyfield.containers.services import SERVICES
+
+from image_contents.archive import RECORD, ImageArchiveError, read
 
 NAMES = "|".join(service.name for service in SERVICES)
 ARCHIVE = re.compile(rf"poppyfield-(?:{NAMES})-(?P<prefix>.+)-[0-9a-f]+\.tar\..+")
@@ -20,7 +21,7 @@ def locks(archives: Iterable[Path]) -> dict[str, str]:
         if match := ARCHIVE.fullmatch(archive.name):
             record = read(archive).files.texts.get(RECORD)
             if record is None:
-                raise ArchiveError(f"{archive} has no record of its packages: build the image again.")
+                raise ImageArchiveError(f"{archive} has no record of its packages: build the image again.")
             records.setdefault(match["prefix"], set()).update(record.decode("utf-8").splitlines())
     return {prefix: text(prefix, lines) for prefix, lines in records.items()}
 
@@ -31,7 +32,7 @@ def text(prefix: str, lines: Iterable[str]) -> str:
     for line in sorted(lines):
         name = line.partition("\t")[0]
         if name in found:
-            raise ArchiveError(
+            raise ImageArchiveError(
                 f"The images for {prefix} were built at different times and have different versions of {name}: set "
                 "arm_images_packages_as_of to today's date and run ansible-playbook playbooks/build.yml first."
             )

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ansible.module_utils.poppyfield.images import image_names, partial_archive
+
 from image_contents import sbom, updates
 from image_contents.archive import Image, Json
 from image_contents.packages import debian_packages, python_distributions
-from module_utils.poppyfield import images, partial_archive
 
 # e_machine, as the ELF specification numbers it.
 ELF_NAMES = {3: "i386", 40: "arm", 62: "x86-64", 183: "aarch64"}
@@ -122,7 +123,7 @@ def is_sound(found: Json) -> bool:
 
 def write_sbom(subject: Subject) -> Path:
     """Write the bill of materials into the subject's folder, whole or not at all."""
-    path = subject.folder / images.sbom(subject.archive.name)
+    path = subject.folder / image_names.sbom(subject.archive.name)
     partial = path.with_name(f".{path.name}")
     partial.write_text(sbom.text(subject.image), encoding="utf-8")
     partial.replace(path)

@@ -14,9 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible.module_utils.poppyfield.host.architectures import DEBIAN_NAMES
+
 from image_contents.archive import Image
 from image_contents.packages import Package, debian_packages
-from module_utils.poppyfield.architectures import DEBIAN_NAMES
 
 SECURITY = "-security"
 """How the suites of security updates end."""
@@ -47,14 +48,14 @@ class Behind:
 
 
 @dataclass(frozen=True)
-class Answer:
+class UpdatesAnswer:
     """The suites that were asked, and what they have newer."""
 
     suites: tuple[str, ...]
     behind: tuple[Behind, ...]
 
 
-def ask(image: Image) -> Answer:
+def ask(image: Image) -> UpdatesAnswer:
     """Ask the image's own suites for newer versions; raise UpdatesError when they do not answer."""
     with tempfile.TemporaryDirectory(prefix="poppyfield-apt-") as folder:
         root = Path(folder)
@@ -63,7 +64,7 @@ def ask(image: Image) -> Answer:
         _apt(["apt-get", *options, "--error-on=any", "update", "--quiet"])
         suites = _apt(["apt-get", *options, "indextargets", "--format", "$(SUITE)", "Created-By: Packages"])
         listing = _apt(["apt", *options, "list", "--upgradable"])
-    return Answer(tuple(sorted(set(suites.split()))), tuple(parse(listing, debian_packages(image.files))))
+    return UpdatesAnswer(tuple(sorted(set(suites.split()))), tuple(parse(listing, debian_packages(image.files))))
 
 
 def parse(listing: str, packages: Iterable[Package]) -> list[Behind]:

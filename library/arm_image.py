@@ -272,21 +272,22 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import basic
-from ansible.module_utils.poppyfield import atomic_file, context_hash, git_command, git_context, image_uses, images
-from ansible.module_utils.poppyfield.context_hash import ContextError
-from ansible.module_utils.poppyfield.engine import (
+from ansible.module_utils.poppyfield.containers.engine import (
     BuildRequest,
     DockerCommand,
     EngineError,
     MissingDocker,
     with_remedy,
 )
-from ansible.module_utils.poppyfield.spec import Json
+from ansible.module_utils.poppyfield.containers.spec import Json
+from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.images import context_digest, git_command, git_context, image_names, image_uses
+from ansible.module_utils.poppyfield.images.context_digest import ContextError
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "tag_prefix": {"type": "str", "required": True},
-    "platform": {"type": "str", "required": True, "choices": list(images.ARCHITECTURES)},
+    "platform": {"type": "str", "required": True, "choices": list(image_names.ARCHITECTURES)},
     "context": {"type": "str", "required": True},
     "dockerfile": {"type": "str", "default": "Dockerfile"},
     "additions": {"type": "dict", "default": {}},
@@ -322,7 +323,7 @@ class Inputs:
     """What an image is made of, and the digest of it; `missing` are paths in the context that do not exist yet."""
 
     sources: dict[str, Path]
-    entries: list[context_hash.Entry]
+    entries: list[context_digest.ContextEntry]
     dockerfile: Path
     digest: str
     missing: list[str]
@@ -335,7 +336,7 @@ class ArmImage:
         self.params = params
         self.docker = docker
         self.check_mode = check_mode
-        self.name = images.ImageName(params["name"], params["tag_prefix"])
+        self.name = image_names.ImageName(params["name"], params["tag_prefix"])
         self.platform: str = params["platform"]
         self.folder = Path(params["archive_folder"]) if params["archive_folder"] else None
         self.uses = Path(params["uses_folder"]) if params["uses_folder"] else None
@@ -344,8 +345,8 @@ class ArmImage:
 
     def absent(self) -> dict[str, Any]:
         """Remove every version of this image and its archives."""
-        references = images.to_prune(self.name, self.docker.images(self.name.repository), keep=0)
-        archives = images.archives_to_prune(self.name, self._archive_files(), keep=0)
+        references = image_names.to_prune(self.name, self.docker.images(self.name.repository), keep=0)
+        archives = image_names.archives_to_prune(self.name, self._archive_files(), keep=0)
         gone = self._prune(references, archives)
         if self.uses and not self.check_mode:
             image_uses.forget(self.uses, self.name, time.time())
@@ -391,7 +392,7 @@ class ArmImage:
             "image_id": (image or {}).get("Id", ""),
             "bytes": int((image or {}).get("Size") or 0),
             "platform": self.platform,
-            "architecture": images.ARCHITECTURES[self.platform],
+            "architecture": image_names.ARCHITECTURES[self.platform],
             "archive": str(archive or ""),
             "archive_bytes": archive.stat().st_size if archive and archive.exists() else 0,
             "built": must_build and not self.check_mode,
@@ -419,8 +420,8 @@ class ArmImage:
                 f"The base image {reference} is not on the builder: build or load it there first, or set pull=true to "
                 f"take it from its registry."
             )
-        if images.is_platform(image, self.platform):
-            return images.base_digest(image), False
+        if image_names.is_platform(image, self.platform):
+            return image_names.base_digest(image), False
         if self._pulls() and self.check_mode:
             return reference, True
         raise EngineError(
@@ -439,46 +440,48 @@ class ArmImage:
             yield git_command.check_out(git, Path(folder))
 
     def _read(self, context: Path, base: str) -> Inputs:
-        sources = context_hash.scan(context, self.params["additions"], missing_allowed=self.check_mode)
-        entries, missing = context_hash.read_entries(sources, missing_allowed=self.check_mode)
+        sources = context_digest.scan(context, self.params["additions"], missing_allowed=self.check_mode)
+        entries, missing = context_digest.read_entries(sources, missing_allowed=self.check_mode)
         dockerfile = context / self.params["dockerfile"]
         if not dockerfile.is_file():
             shown = git_context.without_credentials(self.params["context"])
             raise ContextError(f"There is no Dockerfile at {self.params['dockerfile']} in the build context {shown}.")
         facts = {
-            "dockerfile": context_hash.file_digest(dockerfile),
+            "dockerfile": context_digest.file_digest(dockerfile),
             "build_args": self._build_args(),
             "target": self.params["target"],
             "platform": self.platform,
             "base_image": base,
         }
-        return Inputs(sources, entries, dockerfile, context_hash.digest(entries, facts), missing)
+        return Inputs(sources, entries, dockerfile, context_digest.digest(entries, facts), missing)
 
     def _build_args(self) -> dict[str, str]:
         return {name: str(value) for name, value in self.params["build_args"].items()}
 
     def _labels(self, reference: str, digest: str) -> dict[str, str]:
         given = {name: str(value) for name, value in self.params["labels"].items()}
-        described: dict[str, str] = images.oci_labels(reference, self.params["base_image"], given)
-        return {**described, **images.labels(digest)}
+        described: dict[str, str] = image_names.oci_labels(reference, self.params["base_image"], given)
+        return {**described, **image_names.labels(digest)}
 
     def _made_before(self, reference: str, digest: str) -> Json | None:
         """Give the image as this module made it before; refuse to take the tag of an image that is not ours."""
         found = self.docker.image(reference)
         if found is None:
             return None
-        if not images.digest_of(found):
+        if not image_names.digest_of(found):
             raise EngineError(
                 f"The image {reference} on the builder was not made by Poppyfield, so it is left alone. Give it "
                 f"another tag or remove it, then run again."
             )
-        return found if images.digest_of(found) == digest and images.is_platform(found, self.platform) else None
+        return (
+            found if image_names.digest_of(found) == digest and image_names.is_platform(found, self.platform) else None
+        )
 
     def _build(self, reference: str, inputs: Inputs) -> None:
         arguments = self._build_args()
         if self.params["base_image"]:
             arguments["BASE_IMAGE"] = self.params["base_image"]
-        cpu = self.params["emulated_cpu"] or images.EMULATED_CPUS.get(self.platform)
+        cpu = self.params["emulated_cpu"] or image_names.EMULATED_CPUS.get(self.platform)
         if cpu and self.docker.engine_platform() != self.platform:
             arguments["QEMU_CPU"] = cpu
         if self.folder:
@@ -500,9 +503,9 @@ class ArmImage:
                 write_to_log,
             )
         built = self.docker.image(reference)
-        if built is None or images.digest_of(built) != inputs.digest:
+        if built is None or image_names.digest_of(built) != inputs.digest:
             raise EngineError(f"docker said that it built {reference}, but the engine does not have it.")
-        if not images.is_platform(built, self.platform):
+        if not image_names.is_platform(built, self.platform):
             raise EngineError(
                 f"{reference} came out for {built.get('Os')}/{built.get('Architecture')} instead of {self.platform}: "
                 f"its base must be for that platform."
@@ -513,7 +516,7 @@ class ArmImage:
         try:
             context.mkdir()
             context.chmod(0o755)  # COPY takes the modes of folders along, whatever the umask of whoever builds
-            context_hash.stage(inputs.sources, inputs.entries, context)
+            context_digest.stage(inputs.sources, inputs.entries, context)
             shutil.copyfile(inputs.dockerfile, folder / "Dockerfile")
         except OSError as error:
             raise ContextError(
@@ -555,7 +558,7 @@ class ArmImage:
         self.reasons.append(f"archive {path.name}: {'old' if existing else 'absent'} -> present")
         if not self.check_mode:
             self.folder.mkdir(parents=True, exist_ok=True)
-            path.with_name(images.sbom(path.name)).unlink(missing_ok=True)
+            path.with_name(image_names.sbom(path.name)).unlink(missing_ok=True)
             self.docker.save(reference, path)
         return path
 
@@ -564,8 +567,8 @@ class ArmImage:
         current = archive.name if archive else ""
         keep = self.params["keep"]
         used = self._used_by_others()
-        references = images.to_prune(self.name, existing, keep, reference, used)
-        self._prune(references, images.archives_to_prune(self.name, self._archive_files(), keep, current, used))
+        references = image_names.to_prune(self.name, existing, keep, reference, used)
+        self._prune(references, image_names.archives_to_prune(self.name, self._archive_files(), keep, current, used))
         if self.folder and not self.check_mode:
             atomic_file.sweep(self.folder, self.name.owns_archive)
 
@@ -583,7 +586,7 @@ class ArmImage:
         for path in [self.folder / archive for archive in archives if self.folder]:
             if not self.check_mode:
                 path.unlink(missing_ok=True)
-                path.with_name(images.sbom(path.name)).unlink(missing_ok=True)
+                path.with_name(image_names.sbom(path.name)).unlink(missing_ok=True)
             self.pruned.append(str(path))
         return self.pruned
 

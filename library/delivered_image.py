@@ -101,8 +101,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import images
-from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.images import image_names
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -118,8 +118,8 @@ def converge(engine: Engine, params: dict[str, Any], *, look_only: bool) -> dict
     reference, digest = params["name"], params["digest"]
     wanted = params["state"] == "present"
     found = engine.image(reference)
-    has_it = found is not None and images.digest_of(found) == digest
-    if not wanted and found is not None and not images.digest_of(found):
+    has_it = found is not None and image_names.digest_of(found) == digest
+    if not wanted and found is not None and not image_names.digest_of(found):
         raise EngineError(f"The image {reference} was not made by Poppyfield, so it is left alone.")
     differs = (not has_it) if wanted else found is not None
     pruned: list[str] = []
@@ -143,10 +143,10 @@ def _deliver(engine: Engine, params: dict[str, Any]) -> list[str]:
     if not Path(archive).is_file():
         raise EngineError(f"There is no archive at {archive} on this host: it is the action plugin that uploads it.")
     engine.load_image(Path(archive))
-    if images.digest_of(engine.image(reference)) != params["digest"]:
+    if image_names.digest_of(engine.image(reference)) != params["digest"]:
         raise EngineError(f"The archive does not hold {reference} with the digest {params['digest']}.")
-    name = images.split(reference)
-    old = images.to_prune(name, engine.images(name.repository), params["keep"], reference)
+    name = image_names.split(reference)
+    old = image_names.to_prune(name, engine.images(name.repository), params["keep"], reference)
     return [tag for tag in old if engine.remove_image(tag)]
 
 

@@ -183,11 +183,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import services
-from ansible.module_utils.poppyfield.architectures import PLATFORMS
-from ansible.module_utils.poppyfield.images import digest_of
-from ansible.module_utils.poppyfield.profiles import DEFAULT, NAMES, RELEASES
-from ansible.module_utils.poppyfield.requirements import (
+from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED
+from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
+from ansible.module_utils.poppyfield.host.requirements import (
     Disk,
     Facts,
     Listener,
@@ -200,7 +199,8 @@ from ansible.module_utils.poppyfield.requirements import (
     published_ports,
     warnings,
 )
-from ansible.module_utils.poppyfield.spec import DIGEST, MANAGED
+from ansible.module_utils.poppyfield.images.image_names import digest_of
+from ansible.module_utils.poppyfield.images.profiles import DEFAULT, NAMES, RELEASES
 
 MB = 1024 * 1024
 

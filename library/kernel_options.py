@@ -58,8 +58,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import atomic_file
-from ansible.module_utils.poppyfield.kernel_command_line import CommandLineError, with_options
+from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.host.kernel_command_line import CommandLineError, with_options
 
 ARGUMENTS: dict[str, Any] = {
     "options": {"type": "list", "elements": "str", "required": True},

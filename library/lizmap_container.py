@@ -215,10 +215,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, host_files, services
-from ansible.module_utils.poppyfield.plan import PlanError
-from ansible.module_utils.poppyfield.services import LIZMAP, POSTGIS
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port, Proof
+from ansible.module_utils.poppyfield.containers import container_module, services
+from ansible.module_utils.poppyfield.containers.plan import PlanError
+from ansible.module_utils.poppyfield.containers.services import LIZMAP, POSTGIS
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount, Port, Proof
+from ansible.module_utils.poppyfield.host import host_files
 
 FOLDER = LIZMAP.data_folders["lizmap_folder"]
 HTTP_PORT = 8080
@@ -232,7 +233,7 @@ LEAST_MEMORY_FOR_TWO = 1792 * 1024 * 1024
 """What a Pi sold as 2 GB tells, rounded."""
 
 ARGUMENTS: dict[str, Any] = {
-    **containers.CONTAINER_OPTIONS,
+    **container_module.CONTAINER_OPTIONS,
     **services.options_of(LIZMAP),
     "projects_folder": {"type": "path", "default": f"{FOLDER}/projects"},
     "config_folder": {"type": "path", "default": f"{FOLDER}/config"},
@@ -341,10 +342,10 @@ def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> Cont
             Mount(params["config_folder"], CONFIG_TARGET, read_only=False),
             *(Mount(path, f"{SECRETS_TARGET}/{name}", read_only=True) for name, path in params["secrets"].items()),
         ),
-        tmpfs={**containers.TMPFS, "/run": "uid=33,gid=33,mode=0755"},
-        memory_limit=containers.memory_limit(params, memory),
+        tmpfs={**container_module.TMPFS, "/run": "uid=33,gid=33,mode=0755"},
+        memory_limit=container_module.memory_limit(params, memory),
         ports=ports_of(params),
-        health=containers.health_timing(params),
+        health=container_module.health_timing(params),
         stop_timeout=params["stop_timeout"],
         secret_stamps=stamps,
         proof=proof_of(params, memory),
@@ -356,11 +357,11 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         check_tls(module.params)
-        memory = containers.total_memory(containers.read_meminfo())
-        files = containers.bring_about(module)
+        memory = container_module.total_memory(container_module.read_meminfo())
+        files = container_module.bring_about(module)
         predicted = {change.path for change in files if change.is_new} if module.check_mode else set()
         stamps = stamps_of(module.params["secrets"], predicted)
-        result = containers.run(module, spec_of(module.params, stamps, memory))
+        result = container_module.run(module, spec_of(module.params, stamps, memory))
     except PlanError as error:
         module.fail_json(msg=str(error))
     result.pop("content_changes")

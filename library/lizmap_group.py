@@ -116,8 +116,8 @@ removed:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import lizmap
-from ansible.module_utils.poppyfield.lizmap_accounts import Group, plan_groups
+from ansible.module_utils.poppyfield.lizmap import lizmap_module
+from ansible.module_utils.poppyfield.lizmap.accounts import Group, plan_groups
 
 FIELDS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -126,7 +126,7 @@ FIELDS: dict[str, Any] = {
 }
 
 ARGUMENTS: dict[str, Any] = {
-    "container": lizmap.CONTAINER_OPTION,
+    "container": lizmap_module.CONTAINER_OPTION,
     "name": {"type": "str"},
     **FIELDS,
     "groups": {"type": "list", "elements": "dict", "options": {"name": {"type": "str", "required": True}, **FIELDS}},
@@ -136,10 +136,10 @@ ARGUMENTS: dict[str, Any] = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap.one_or_many("name", "groups"))
-    groups = [Group.of(entry) for entry in lizmap.entries(module.params, "groups")]
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap_module.one_or_many("name", "groups"))
+    groups = [Group.of(entry) for entry in lizmap_module.entries(module.params, "groups")]
     purge = module.params["purge"]
-    module.exit_json(**lizmap.run(module, lambda state: plan_groups(groups, state, purge=purge)))
+    module.exit_json(**lizmap_module.run(module, lambda state: plan_groups(groups, state, purge=purge)))
 
 
 if __name__ == "__main__":

@@ -189,8 +189,14 @@ removed:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import lizmap
-from ansible.module_utils.poppyfield.lizmap_accounts import RIGHTS, Plan, Repository, State, plan_repositories
+from ansible.module_utils.poppyfield.lizmap import lizmap_module
+from ansible.module_utils.poppyfield.lizmap.accounts import (
+    RIGHTS,
+    AccountsPlan,
+    AccountsState,
+    Repository,
+    plan_repositories,
+)
 
 NAMES: dict[str, Any] = {"type": "list", "elements": "str"}
 
@@ -206,7 +212,7 @@ FIELDS: dict[str, Any] = {
 }
 
 ARGUMENTS: dict[str, Any] = {
-    "container": lizmap.CONTAINER_OPTION,
+    "container": lizmap_module.CONTAINER_OPTION,
     "key": {"type": "str", "no_log": False},
     **FIELDS,
     "repositories": {
@@ -220,14 +226,14 @@ ARGUMENTS: dict[str, Any] = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap.one_or_many("key", "repositories"))
-    repositories = [Repository.of(entry) for entry in lizmap.entries(module.params, "repositories")]
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap_module.one_or_many("key", "repositories"))
+    repositories = [Repository.of(entry) for entry in lizmap_module.entries(module.params, "repositories")]
     purge = module.params["purge"]
 
-    def planner(state: State) -> Plan:
+    def planner(state: AccountsState) -> AccountsPlan:
         return plan_repositories(repositories, state, purge=purge, lenient=module.check_mode)
 
-    module.exit_json(**lizmap.run(module, planner))
+    module.exit_json(**lizmap_module.run(module, planner))
 
 
 if __name__ == "__main__":

@@ -167,10 +167,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import host_files, lizmap, password_file
-from ansible.module_utils.poppyfield.host_files import HostFileError
-from ansible.module_utils.poppyfield.lizmap_accounts import LizmapError, Plan, State, User, check_password, plan_users
-from ansible.module_utils.poppyfield.password_file import PasswordFileError
+from ansible.module_utils.poppyfield.host import host_files, password_file
+from ansible.module_utils.poppyfield.host.host_files import HostFileError
+from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
+from ansible.module_utils.poppyfield.lizmap import lizmap_module
+from ansible.module_utils.poppyfield.lizmap.accounts import (
+    AccountsPlan,
+    AccountsState,
+    LizmapError,
+    User,
+    check_password,
+    plan_users,
+)
 
 FIELDS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "disabled", "absent"], "default": "present"},
@@ -182,7 +190,7 @@ FIELDS: dict[str, Any] = {
 }
 
 ARGUMENTS: dict[str, Any] = {
-    "container": lizmap.CONTAINER_OPTION,
+    "container": lizmap_module.CONTAINER_OPTION,
     "login": {"type": "str"},
     **FIELDS,
     "users": {"type": "list", "elements": "dict", "options": {"login": {"type": "str", "required": True}, **FIELDS}},
@@ -209,10 +217,10 @@ def password_in(path: Path, *, may_be_missing: bool) -> str:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap.one_or_many("login", "users"))
+    module = AnsibleModule(ARGUMENTS, supports_check_mode=True, **lizmap_module.one_or_many("login", "users"))
     try:
         files = host_files.converge(module.params["host_files"], check_mode=module.check_mode)
-        entries = lizmap.entries(module.params, "users")
+        entries = lizmap_module.entries(module.params, "users")
         users = [user_of(entry, file_may_be_missing=module.check_mode) for entry in entries]
     except (HostFileError, LizmapError, PasswordFileError) as error:
         module.fail_json(msg=str(error))
@@ -221,10 +229,10 @@ def main() -> None:
     passwords = {user.login: user.password for user in users if user.password is not None}
     purge, protected = module.params["purge"], module.params["protected"]
 
-    def planner(state: State) -> Plan:
+    def planner(state: AccountsState) -> AccountsPlan:
         return plan_users(users, state, purge=purge, protected=protected, lenient=module.check_mode)
 
-    module.exit_json(**host_files.with_changes(lizmap.run(module, planner, passwords), files))
+    module.exit_json(**host_files.with_changes(lizmap_module.run(module, planner, passwords), files))
 
 
 if __name__ == "__main__":

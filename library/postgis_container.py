@@ -178,12 +178,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, host_files, password_file, postgres, services
-from ansible.module_utils.poppyfield.engine import Engine, EngineError, last_lines
-from ansible.module_utils.poppyfield.password_file import PasswordFileError
-from ansible.module_utils.poppyfield.plan import PlanError
-from ansible.module_utils.poppyfield.services import POSTGIS
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Json, Mount
+from ansible.module_utils.poppyfield.containers import container_module, services
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, last_lines
+from ansible.module_utils.poppyfield.containers.plan import PlanError
+from ansible.module_utils.poppyfield.containers.services import POSTGIS
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, Mount
+from ansible.module_utils.poppyfield.host import host_files, password_file
+from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
+from ansible.module_utils.poppyfield.postgis import postgres
 
 DATA_TARGET = "/var/lib/postgresql/data"
 FIRST_START_TARGET = "/etc/poppyfield/first-start"
@@ -193,7 +195,7 @@ LEAST_SHARE = 0.05
 MOST_SHARE = 0.9
 
 ARGUMENTS: dict[str, Any] = {
-    **containers.CONTAINER_OPTIONS,
+    **container_module.CONTAINER_OPTIONS,
     **services.options_of(POSTGIS),
     "data_folder": {"type": "path", "default": POSTGIS.data_folders["postgis_data_folder"]},
     "memory_share": {"type": "float", "default": POSTGIS.memory_share},
@@ -258,20 +260,20 @@ class Cluster:
             raise EngineError(f"PostgreSQL accepted these changes, but they did not hold: {'; '.join(left)}.")
         return [words for change in changes for words in change.words]
 
-    def _plan(self, engine: Engine, container: str) -> list[postgres.Change]:
+    def _plan(self, engine: Engine, container: str) -> list[postgres.ClusterChange]:
         if not self.roles and not self.databases:
             return []
         script = postgres.state_script(self.roles, self.databases)
         output = self._psql(engine, container, "read roles and databases", iter([script.encode()]))
         state = postgres.parse_state(output)
-        changes: list[postgres.Change] = postgres.plan_changes(self.roles, self.databases, state, self._salts())
+        changes: list[postgres.ClusterChange] = postgres.plan_changes(self.roles, self.databases, state, self._salts())
         return changes
 
     def _salts(self) -> dict[str, bytes]:
         return {role.name: os.urandom(16) for role in self.roles}
 
     @staticmethod
-    def _script(change: postgres.Change) -> Iterator[bytes]:
+    def _script(change: postgres.ClusterChange) -> Iterator[bytes]:
         yield change.script.encode()
         if change.sql_file:
             with Path(change.sql_file).open("rb") as stream:
@@ -329,11 +331,11 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
         command=postgres.server_command(settings_of(params)),
         environment={"POSTGIS_MEMORY_PERCENT": str(round(share * 100))},
         mounts=tuple(mounts),
-        tmpfs={**containers.TMPFS, "/run/postgresql": "uid=5432,gid=5432,mode=0755"},
-        health=containers.health_timing(params),
+        tmpfs={**container_module.TMPFS, "/run/postgresql": "uid=5432,gid=5432,mode=0755"},
+        health=container_module.health_timing(params),
         shm_size=postgres.shared_memory_size(memory, share),
         stop_timeout=params["stop_timeout"],
-        memory_limit=containers.memory_limit(params, memory),
+        memory_limit=container_module.memory_limit(params, memory),
         exclusive_folders=(params["data_folder"],),
     )
 
@@ -367,12 +369,12 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        memory = containers.total_memory(containers.read_meminfo())
+        memory = container_module.total_memory(container_module.read_meminfo())
         spec = spec_of(module.params, memory)
-        files = containers.bring_about(module)
+        files = container_module.bring_about(module)
         # Only what is started needs its passwords.
         lenient = module.check_mode or module.params["state"] != "started"
-        result = containers.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))
+        result = container_module.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))
     except (postgres.PostgresError, EngineError, PlanError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:

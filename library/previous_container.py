@@ -73,12 +73,12 @@ from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, health
-from ansible.module_utils.poppyfield.apply import Applier, ApplyError, alone
-from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
-from ansible.module_utils.poppyfield.plan import PlanError, Snapshot, State, is_running, refuse_clashes
-from ansible.module_utils.poppyfield.services import LIZMAP
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Json
+from ansible.module_utils.poppyfield.containers import container_module, health
+from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, alone
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.containers.plan import PlanError, Snapshot, State, is_running, refuse_clashes
+from ansible.module_utils.poppyfield.containers.services import LIZMAP
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "default": LIZMAP.container},
@@ -121,7 +121,7 @@ def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict
         "changed": snapshot.previous is not None,
         "msg": said,
         "log": log,
-        "container": containers.describe(engine.container(name)),
+        "container": container_module.describe(engine.container(name)),
     }
 
 

@@ -220,10 +220,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.poppyfield import lizmap_answers, lizmap_editing, map_checks, password_file
-from ansible.module_utils.poppyfield.map_checks import MapError
-from ansible.module_utils.poppyfield.password_file import PasswordFileError
-from ansible.module_utils.poppyfield.web_page import read_page
+from ansible.module_utils.poppyfield.host import password_file
+from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
+from ansible.module_utils.poppyfield.lizmap import answers, editing
+from ansible.module_utils.poppyfield.lizmap.web_page import read_page
+from ansible.module_utils.poppyfield.projects import map_checks
+from ansible.module_utils.poppyfield.projects.map_checks import MapError
 
 MISSING: list[tuple[str, str]] = []
 try:
@@ -255,7 +257,7 @@ LONGEST_ANSWER = 120.0
 HEADERS = {"Accept-Language": "en"}
 ONE_FEATURE = {"limit": 1}
 
-LOGS = lizmap_answers.LOGS
+LOGS = answers.LOGS
 # What helps when a check fails and the answer itself does not tell.
 REMEDIES = {
     "catalogue": f"See whether both containers run: `docker ps` on the Pi. {LOGS}",
@@ -292,7 +294,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class MapServerAnswer:
     """What a server answered; it may be a redirect or a refusal."""
 
     status: int
@@ -336,7 +338,7 @@ class Server:
             url = map_checks.join(url, answer.location)
         raise MapError(f"{url}: the server redirects without end.")
 
-    def answer(self, url: str) -> Answer:
+    def answer(self, url: str) -> MapServerAnswer:
         """Ask until the server answers in earnest."""
         failures = 0
         while True:
@@ -351,7 +353,7 @@ class Server:
                 raise MapError(f"{url}: {why}, and still after {self.seconds:.0f} seconds.", status=status)
             self.sleep(PAUSE)
 
-    def post(self, url: str, fields: dict[str, str]) -> Answer:
+    def post(self, url: str, fields: dict[str, str]) -> MapServerAnswer:
         """Send a form, once: who knows what a second time would do."""
         answer, why, status = self._ask("post", url, data=fields)
         if answer is None:
@@ -359,16 +361,16 @@ class Server:
         return answer
 
     @staticmethod
-    def _body(url: str, answer: Answer) -> bytes:
+    def _body(url: str, answer: MapServerAnswer) -> bytes:
         if answer.status == OK:
             return answer.body
-        explained = lizmap_answers.explain_refusal(answer.status, answer.body)
+        explained = answers.explain_refusal(answer.status, answer.body)
         if explained is not None:
             raise explained
         text = " ".join(answer.body[:300].decode("utf-8", "replace").split())
         raise MapError(f"{url}: the server refused with HTTP {answer.status}: {text}", status=answer.status)
 
-    def _ask(self, method: str, url: str, **given: Any) -> tuple[Answer | None, str, int]:
+    def _ask(self, method: str, url: str, **given: Any) -> tuple[MapServerAnswer | None, str, int]:
         left = max(self.deadline - self.clock(), 1.0)
         try:
             answer = self.session.request(
@@ -387,7 +389,7 @@ class Server:
         if answer.status_code == FAILED:
             # After a restart of the database each QGIS Server process fails once, on its old connection.
             return None, f"{INTERNAL}: {' '.join(answer.text[:300].split())}", FAILED
-        return Answer(answer.status_code, bytes(answer.content), answer.headers.get("Location", "")), "", 0
+        return MapServerAnswer(answer.status_code, bytes(answer.content), answer.headers.get("Location", "")), "", 0
 
 
 def pin(session: Any, certificate: str) -> None:
@@ -422,7 +424,7 @@ class MapCheck:
         self.checks: list[dict[str, Any]] = []
         self.found: dict[str, Any] = {"map_url": f"{self.url}/", "projects": []}
         self.address = ""
-        self.layers: tuple[map_checks.Layer, ...] = ()
+        self.layers: tuple[map_checks.MapLayer, ...] = ()
         self.features: dict[str, list[dict[str, Any]]] = {}
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
@@ -466,7 +468,7 @@ class MapCheck:
         self.layers = map_checks.choose_layers(capabilities, self.params["layers"])
         return f"layers: {', '.join(names)}"
 
-    def pictured(self) -> tuple[map_checks.Layer, ...]:
+    def pictured(self) -> tuple[map_checks.MapLayer, ...]:
         """Give the layers that the picture shows."""
         return self.layers
 
@@ -519,7 +521,7 @@ class MapCheck:
                 drawn[layer.name] = self._how_drawn(layer, places)
         return "; ".join(f"{name}: {how}" for name, how in drawn.items()) or "no layer has features in WFS"
 
-    def _how_drawn(self, layer: map_checks.Layer, places: list[map_checks.Place]) -> str:
+    def _how_drawn(self, layer: map_checks.MapLayer, places: list[map_checks.Place]) -> str:
         looks = map_checks.views(places, layer)
         for number, view in enumerate(looks):
             if map_checks.paints(self.server.get(map_checks.view_url(self.address, layer.name, view))):
@@ -563,7 +565,7 @@ class LizmapCheck(MapCheck):
         super().__init__(server, params)
         self.password = password
         self.edit = edit
-        self.config = lizmap_answers.ProjectConfig((), ())
+        self.config = answers.ProjectConfig((), ())
         self.who = "anybody without logging in"
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
@@ -579,14 +581,14 @@ class LizmapCheck(MapCheck):
 
     def service(self) -> str:
         """Give the address of the map's WMS and WFS."""
-        return str(lizmap_answers.service_url(self.url, self.params["project"]))
+        return str(answers.service_url(self.url, self.params["project"]))
 
-    def pictured(self) -> tuple[map_checks.Layer, ...]:
+    def pictured(self) -> tuple[map_checks.MapLayer, ...]:
         """Give the layers with features: a base layer may be of a server that cannot be reached from here."""
         return tuple(layer for layer in self.layers if layer.name in self.config.vector_layers) or self.layers
 
     def _login(self) -> str:
-        address = lizmap_answers.login_url(self.url)
+        address = answers.login_url(self.url)
         form = read_page(self._get_page(address)).form
         if form is None:
             raise MapError(f"{address} has no form to log in.", remedy=LOGS)
@@ -601,22 +603,22 @@ class LizmapCheck(MapCheck):
 
     def _page(self) -> str:
         if not self.params["project"]:
-            page = read_page(self._get_page(lizmap_answers.home_url(self.url)))
-            self.found["projects"] = lizmap_answers.projects_of(page)
+            page = read_page(self._get_page(answers.home_url(self.url)))
+            self.found["projects"] = answers.projects_of(page)
             return f"{len(self.found['projects'])} projects"
-        url = lizmap_answers.page_url(self.url, self.params["project"])
+        url = answers.page_url(self.url, self.params["project"])
         answer = self._answer_of_page(url)
         if LOGIN_PAGE in answer.location and self.params["user"] and self.params["login"] == "if_needed":
             self._login()
             answer = self._answer_of_page(url)
         if answer.status in REDIRECTS:
             target = map_checks.join(url, answer.location)
-            raise lizmap_answers.explain_page(target, read_page(self.server.follow(target)).messages)
+            raise answers.explain_page(target, read_page(self.server.follow(target)).messages)
         if answer.status != OK:
             raise MapError(f"{url}: the server refused with HTTP {answer.status}.")
         return f"{url} opens to {self.who}"
 
-    def _answer_of_page(self, url: str) -> Answer:
+    def _answer_of_page(self, url: str) -> MapServerAnswer:
         try:
             return self.server.answer(url)
         except MapError as error:
@@ -629,18 +631,18 @@ class LizmapCheck(MapCheck):
         return answer.body
 
     def _configuration(self) -> str:
-        body = self.server.get(lizmap_answers.config_url(self.url, self.params["project"]))
-        self.config = lizmap_answers.read_config(body)
+        body = self.server.get(answers.config_url(self.url, self.params["project"]))
+        self.config = answers.read_config(body)
         editable = ", ".join(layer.name for layer in self.config.editable) or "none"
         return f"{len(self.config.vector_layers)} layers with features; to edit: {editable}"
 
     def _editing(self) -> str:
         if not self.config.editable:
             if self.params["editing"] == "required":
-                raise MapError(f"There is no layer that {self.who} may edit.", remedy=lizmap_editing.RIGHTS)
+                raise MapError(f"There is no layer that {self.who} may edit.", remedy=editing.RIGHTS)
             return "no layer to edit"
         project = self.params["project"]
-        trials = [lizmap_editing.Trial(self.server, self.url, project, layer) for layer in self.config.editable]
+        trials = [editing.Trial(self.server, self.url, project, layer) for layer in self.config.editable]
         return "; ".join(trial.run() for trial in trials)
 
 

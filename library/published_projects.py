@@ -179,11 +179,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.findings import Finding, as_message
-from ansible.module_utils.poppyfield.project_folder import (
-    Difference,
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.containers.services import LIZMAP
+from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message
+from ansible.module_utils.poppyfield.projects.folder_difference import (
     File,
+    FolderDifference,
     FolderError,
     before_and_after,
     compare,
@@ -191,10 +192,9 @@ from ansible.module_utils.poppyfield.project_folder import (
     shown,
     too_little_room,
 )
-from ansible.module_utils.poppyfield.published_folder import PublishedFolder
-from ansible.module_utils.poppyfield.server_checks import ProjectServer, check_projects
-from ansible.module_utils.poppyfield.services import LIZMAP
-from ansible.module_utils.poppyfield.withdrawal import withdraw
+from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder
+from ansible.module_utils.poppyfield.projects.server_checks import ProjectServer, check_projects
+from ansible.module_utils.poppyfield.projects.withdrawal import withdraw
 
 Json = dict[str, Any]
 
@@ -226,7 +226,7 @@ INTERNAL: Json = {**CONTENT, "_step": {"type": "str"}, "_archive": {"type": "pat
 class RefusedError(Exception):
     """Projects that QGIS Server cannot publish."""
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: list[ProjectFinding]) -> None:
         super().__init__(as_message(findings))
         self.findings = findings
 
@@ -302,7 +302,7 @@ def _withdraw(folder: PublishedFolder, params: Json, *, check_mode: bool) -> Jso
     }
 
 
-def _result(difference: Difference, before: dict[str, str], after: dict[str, str]) -> Json:
+def _result(difference: FolderDifference, before: dict[str, str], after: dict[str, str]) -> Json:
     return {
         "changed": bool(difference),
         "added": list(difference.added),

@@ -114,12 +114,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.poppyfield.findings import Finding, as_message
-from ansible.module_utils.poppyfield.project_folder import FolderError, walk
-from ansible.module_utils.poppyfield.qgis_project import (
+from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message
+from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, walk
+from ansible.module_utils.poppyfield.projects.qgis_project import (
     ENDINGS,
     Expected,
-    Folder,
+    RepositoryFolder,
     check_folder,
     parse_version,
 )
@@ -148,11 +148,11 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def read_folder(repository: str, path: Path) -> tuple[Folder, dict[str, bytes]]:
+def read_folder(repository: str, path: Path) -> tuple[RepositoryFolder, dict[str, bytes]]:
     """Give the names of what a folder holds, and the content of the projects at its top and of their .cfg files."""
     files = dict(walk(path))
     unfinished = {name: file.stat().st_size for name, file in walk(path, unfinished=True)}
-    folder = Folder(repository, {name: file.stat().st_size for name, file in files.items()}, unfinished)
+    folder = RepositoryFolder(repository, {name: file.stat().st_size for name, file in files.items()}, unfinished)
     wanted = (*ENDINGS, ".cfg")
     return folder, {
         name: file.read_bytes() for name, file in files.items() if "/" not in name and name.lower().endswith(wanted)
@@ -161,26 +161,26 @@ def read_folder(repository: str, path: Path) -> tuple[Folder, dict[str, bytes]]:
 
 def check_repository(
     given: dict[str, Any], server: tuple[int, int], *, lizmap: bool
-) -> tuple[list[str], list[Finding]]:
+) -> tuple[list[str], list[ProjectFinding]]:
     """Check one folder: the names of its projects, and what is wrong."""
     repository, path = given["repository"], Path(given["folder"])
     if not REPOSITORY.fullmatch(repository):
         remedy = "Use letters, digits, hyphen and underscore."
-        return [], [Finding(repository, "", "a repository cannot have such a name.", remedy)]
+        return [], [ProjectFinding(repository, "", "a repository cannot have such a name.", remedy)]
     if not path.is_dir():
-        return [], [Finding(repository, "", f"there is no folder {path} on this laptop.", "Correct 'folder'.")]
+        return [], [ProjectFinding(repository, "", f"there is no folder {path} on this laptop.", "Correct 'folder'.")]
     try:
         folder, contents = read_folder(repository, path)
     except FolderError as error:
-        return [], [Finding(repository, "", str(error))]
+        return [], [ProjectFinding(repository, "", str(error))]
     expected = Expected(server, lizmap, given["accept_newer_qgis"])
     return [f"{repository}/{name}" for name in folder.projects()], check_folder(folder, contents, expected)
 
 
-def check_all(params: dict[str, Any]) -> tuple[list[str], list[Finding]]:
+def check_all(params: dict[str, Any]) -> tuple[list[str], list[ProjectFinding]]:
     """Check every folder once, however many Pis have it."""
     projects: list[str] = []
-    findings: list[Finding] = []
+    findings: list[ProjectFinding] = []
     unique = {tuple(sorted(given.items())): given for given in params["repositories"]}
     for given in unique.values():
         server = parse_version(params["qgis_server"])

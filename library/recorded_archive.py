@@ -98,9 +98,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import atomic_file
-from ansible.module_utils.poppyfield.lizmap_archive import KINDS, ArchiveError, look_into
-from ansible.module_utils.poppyfield.recorded_archive import (
+from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.lizmap.archive import KINDS, ArchiveError, look_into
+from ansible.module_utils.poppyfield.lizmap.recorded_archive import (
     RecordError,
     format_record,
     is_url,

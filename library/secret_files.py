@@ -111,8 +111,8 @@ reasons:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import host_files
-from ansible.module_utils.poppyfield.host_files import Action, HostFileError
+from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileError
 
 ARGUMENTS: dict[str, Any] = {
     "secrets": {**host_files.SECRETS_OPTION, "required": True},
@@ -123,10 +123,10 @@ ARGUMENTS: dict[str, Any] = {
 del ARGUMENTS["secrets"]["default"]
 
 
-def converge(params: dict[str, Any], *, check_mode: bool) -> list[host_files.Change]:
+def converge(params: dict[str, Any], *, check_mode: bool) -> list[host_files.HostFileChange]:
     """Make every secret as it should be; say what was done."""
     wanted = {"secrets": params["secrets"], "purge": [{"pattern": params["purge"]}] if params["purge"] else []}
-    changes: list[host_files.Change] = host_files.converge(
+    changes: list[host_files.HostFileChange] = host_files.converge(
         wanted, check_mode=check_mode, length=params["length"], minimum=params["minimum_length"]
     )
     return changes
@@ -144,7 +144,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")
     module.exit_json(
-        changed=any(change.action is not Action.KEEP for change in changes),
+        changed=any(change.action is not HostFileAction.KEEP for change in changes),
         files=[{"path": str(change.path), "action": str(change.action)} for change in changes],
         reasons=host_files.reasons(changes),
         diff=host_files.diff(changes),

@@ -306,9 +306,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import stack
-from ansible.module_utils.poppyfield.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.stack import DockerAnswers, Folder, HostAnswers
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.host import stack_status
+from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers, FolderOnDisk, HostAnswers
 
 ARGUMENTS: dict[str, Any] = {"stats": {"type": "bool", "default": True}}
 
@@ -318,13 +318,13 @@ VOLTAGE_SENSOR = "rpi_volt"
 def look_at_docker(engine: Engine, *, measure: bool) -> DockerAnswers:
     """Ask the engine. While it measures the containers, all of them at once, it is asked the rest."""
     listed = engine.all_containers()
-    looked = [engine.container(entry["Id"]) for entry in listed if stack.is_own_container(entry)]
+    looked = [engine.container(entry["Id"]) for entry in listed if stack_status.is_own_container(entry)]
     own = [container for container in looked if container]
-    running = [container["Id"] for container in own if measure and stack.is_up(container)]
+    running = [container["Id"] for container in own if measure and stack_status.is_up(container)]
     with ThreadPoolExecutor(max_workers=len(running) or 1) as pool:
         samples = pool.map(engine.stats, running)
         images = engine.all_images()
-        inspected = [engine.image(entry["Id"]) for entry in images if stack.is_own_image(entry)]
+        inspected = [engine.image(entry["Id"]) for entry in images if stack_status.is_own_image(entry)]
         info = engine.about()
         return DockerAnswers(
             info=info,
@@ -336,7 +336,7 @@ def look_at_docker(engine: Engine, *, measure: bool) -> DockerAnswers:
         )
 
 
-class Host:
+class HostOfStack:
     """The host's files and commands."""
 
     def __init__(self, module: AnsibleModule, root: Path = Path("/")) -> None:
@@ -357,7 +357,7 @@ class Host:
             voltage_alarm=self._voltage_alarm(),
         )
 
-    def folders(self, paths: Iterable[str]) -> list[Folder]:
+    def folders(self, paths: Iterable[str]) -> list[FolderOnDisk]:
         """Give the space around each path that is a folder; a mounted file is in none of its own."""
         found = []
         for path in paths:
@@ -368,7 +368,7 @@ class Host:
                 continue
             if Path(path).is_dir():
                 total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
-                found.append(Folder(path, device, total, free, space.f_files, space.f_favail))
+                found.append(FolderOnDisk(path, device, total, free, space.f_files, space.f_favail))
         return found
 
     def _voltage_alarm(self) -> str:
@@ -402,14 +402,14 @@ def sdk_version() -> str | None:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    host = Host(module)
+    host = HostOfStack(module)
     now = datetime.now(tz=UTC)  # before measuring, which takes as long as some containers live
     try:
         docker = look_at_docker(Engine.connect(), measure=module.params["stats"])
     except EngineError as error:
         docker = DockerAnswers(why=str(error))
-    folders = host.folders(stack.folders_in_use(docker))
-    module.exit_json(changed=False, **stack.describe(host.look(), docker, folders, sdk_version(), now))
+    folders = host.folders(stack_status.folders_in_use(docker))
+    module.exit_json(changed=False, **stack_status.describe(host.look(), docker, folders, sdk_version(), now))
 
 
 if __name__ == "__main__":

@@ -113,8 +113,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import atomic_file, certificates
-from ansible.module_utils.poppyfield.certificates import Certificate, CertificateError, OpenSslError
+from ansible.module_utils.poppyfield.host import atomic_file, certificates
+from ansible.module_utils.poppyfield.host.certificates import Certificate, CertificateError, OpenSslError
 
 ARGUMENTS: dict[str, Any] = {
     "certificate": {"type": "path", "required": True},

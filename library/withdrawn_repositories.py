@@ -93,11 +93,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield.engine import EngineError
-from ansible.module_utils.poppyfield.project_folder import FolderError, shown
-from ansible.module_utils.poppyfield.published_folder import PublishedFolder, published_repositories
-from ansible.module_utils.poppyfield.services import LIZMAP
-from ansible.module_utils.poppyfield.withdrawal import withdraw
+from ansible.module_utils.poppyfield.containers.engine import EngineError
+from ansible.module_utils.poppyfield.containers.services import LIZMAP
+from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, shown
+from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder, published_repositories
+from ansible.module_utils.poppyfield.projects.withdrawal import withdraw
 
 Json = dict[str, Any]
 PUBLISHED = "published"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from ansible.plugins.loader import init_plugin_loader
 
+import plugins.project_imports  # noqa: F401
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _plugins() -> None:

@@ -53,7 +53,12 @@ def lay_out() -> None:
     """Copy what the tests need, with the code where its name as a Python module says."""
     shutil.rmtree(COPY, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
-    for source, target in (("module_utils", SOURCES.parent), ("tests", "tests"), ("library", "library")):
+    for source, target in (
+        ("module_utils", SOURCES.parent),
+        ("tests", "tests"),
+        ("library", "library"),
+        ("plugins", "plugins"),
+    ):
         shutil.copytree(ROOT / source, COPY / target, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", COPY)
     # Where the tests look for it.
@@ -75,18 +80,21 @@ def results() -> dict[str, list[tuple[str, Mutant]]]:
     """Read what became of the mutants of each file."""
     found: dict[str, list[tuple[str, Mutant]]] = {}
     with contextlib.chdir(COPY):
-        for path in sorted((COPY / "mutants" / SOURCES).glob("*.py.meta")):
+        for path in sorted((COPY / "mutants" / SOURCES).rglob("*.py.meta")):
             codes = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
-            found[path.stem] = [(status_by_exit_code[code], mutant_of(key, path.stem)) for key, code in codes.items()]
+            found[path.stem] = [
+                (status_by_exit_code[code], mutant_of(key, path.relative_to(COPY / "mutants").with_suffix("")))
+                for key, code in codes.items()
+            ]
     return {file: mutants for file, mutants in found.items() if mutants}
 
 
-def mutant_of(key: str, file: str) -> Mutant:
+def mutant_of(key: str, path: Path) -> Mutant:
     """Describe a mutant by what it changes, which stays the same while other code changes."""
     function, owner = orig_function_and_class_names_from_key(key)
-    difference = get_diff_for_mutant(key, path=SOURCES / file).splitlines()[2:]
+    difference = get_diff_for_mutant(key, path=path).splitlines()[2:]
     before, after = (" ".join(line[1:].strip() for line in difference if line.startswith(sign)) for sign in ("-", "+"))
-    return Mutant(file, f"{owner}.{function}" if owner else function, before, after)
+    return Mutant(path.name, f"{owner}.{function}" if owner else function, before, after)
 
 
 def explained() -> set[Mutant]:

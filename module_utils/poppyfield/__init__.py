@@ -1,1 +1,1 @@
-"""What Poppyfield's Ansible modules share: pure functions, and one adapter to Docker (engine.py)."""
+"""What Poppyfield's Ansible modules share: pure functions, and one adapter to Docker (containers/engine.py)."""

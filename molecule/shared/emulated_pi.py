@@ -14,6 +14,8 @@ import pytest
 import testinfra
 from testinfra.host import Host
 
+import plugins.project_imports  # noqa: F401
+
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("POPPYFIELD_STATE_FOLDER", ROOT / "build" / "demo"))
 PI_NAME = os.environ.get("POPPYFIELD_PI_NAME", "poppyfield-demo")
@@ -27,7 +29,7 @@ REQUEST_SECONDS = 120
 
 def emulator(*arguments: str) -> None:
     """Run a command of the emulator."""
-    subprocess.run([sys.executable, str(ROOT / "emulator" / "pi.py"), *arguments], check=True)
+    subprocess.run([sys.executable, str(ROOT / "workshop" / "emulator" / "pi.py"), *arguments], check=True)
 
 
 def power_cut() -> None:

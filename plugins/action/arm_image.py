@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+import runpy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
 from ansible.utils.display import Display
 
-# On the controller, Ansible finds a project's own module_utils for modules only.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.build_output import StepLines  # noqa: E402
-from ansible.module_utils.poppyfield.printable import printable  # noqa: E402
+from ansible.module_utils.poppyfield.host.printable import printable  # noqa: E402
+from ansible.module_utils.poppyfield.images.build_output import StepLines  # noqa: E402
 
 SECONDS_BETWEEN_LOOKS = 0.2
 

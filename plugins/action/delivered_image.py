@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
+import runpy
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-# On the controller, Ansible finds a project's own module_utils for modules only.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield import partial_archive  # noqa: E402
-from ansible.module_utils.poppyfield.engine import EngineError  # noqa: E402
+from ansible.module_utils.poppyfield.containers.engine import EngineError  # noqa: E402
+from ansible.module_utils.poppyfield.images import partial_archive  # noqa: E402
 
 Json = dict[str, Any]
 BYTES_PER_MB = 1_000_000

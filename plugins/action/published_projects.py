@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import os
+import runpy
 import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ansible.module_utils
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.path import unfrackpath
 
-# On the controller, Ansible finds a project's own module_utils for modules only.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.project_folder import FolderError, batches, wanted_files  # noqa: E402
-from ansible.module_utils.poppyfield.qgis_project import ENDINGS, ProjectError, describe, parse_project  # noqa: E402
+from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, batches, wanted_files  # noqa: E402
+from ansible.module_utils.poppyfield.projects.qgis_project import ENDINGS, ProjectError, describe, parse_project  # noqa: E402
 
 display = Display()
 
 
-class Wanted(NamedTuple):
+class WantedRepository(NamedTuple):
     """A repository as it should be: the module's arguments, and where each file lies by its digest."""
 
     arguments: dict[str, Any]
@@ -70,7 +69,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 return {**results[name], "msg": f"{name}: {results[name].get('msg')}"}
         return combined(results)
 
-    def _read(self, arguments: dict[str, Any]) -> Wanted:
+    def _read(self, arguments: dict[str, Any]) -> WantedRepository:
         """Read what a folder on the controller holds."""
         folder = self._folder(arguments)
         try:
@@ -81,9 +80,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             raise AnsibleActionFail(f"{error.strerror}: {error.filename}.") from error
         described = {name: describe_file(folder / name) for name in files if is_project(name)}
         own = {"_files": {name: list(file) for name, file in files.items()}, "_projects": described}
-        return Wanted({**arguments, **own}, {file.sha256: folder / name for name, file in files.items()})
+        return WantedRepository({**arguments, **own}, {file.sha256: folder / name for name, file in files.items()})
 
-    def _publish(self, wanted: Wanted, looked: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _publish(
+        self, wanted: WantedRepository, looked: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
         """Send what the host lacks, a batch at a time, and publish it."""
         needed = looked.pop("_missing", {})
         if looked.get("failed") or not looked.get("changed") or self._task.check_mode:

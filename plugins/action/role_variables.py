@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultHelper
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
 
-# On the controller, Ansible finds a project's own module_utils for modules only.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.inventory import check, first_look, names_and_types, projects  # noqa: E402
 from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop  # noqa: E402

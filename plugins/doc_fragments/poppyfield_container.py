@@ -1,4 +1,4 @@
-"""Documentation that the modules of containers share: the options of module_utils/poppyfield/containers.py."""
+"""Documentation that container modules share: options of module_utils/poppyfield/containers/container_module.py."""
 
 from __future__ import annotations
 

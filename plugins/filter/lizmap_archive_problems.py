@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.utils.display import Display
 
-# On the controller, Ansible finds a project's own module_utils for modules only.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.archive_compatibility import archive_notes, archive_problems  # noqa: E402
+from ansible.module_utils.poppyfield.lizmap.archive_compatibility import archive_notes, archive_problems  # noqa: E402
 
 DOCUMENTATION = r"""
 name: lizmap_archive_problems

@@ -53,18 +53,19 @@ _raw:
   elements: raw
 """
 
+import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-# On the controller, Ansible finds a project's own module_utils for modules only.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[2] / "module_utils"))
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield import architectures, profiles, services
+from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.host import architectures
+from ansible.module_utils.poppyfield.images import profiles
 
 TABLES: Mapping[str, Callable[[], Any]] = {
     "services": services.table,

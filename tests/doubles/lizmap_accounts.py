@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible.module_utils.poppyfield.engine import Result
+from ansible.module_utils.poppyfield.containers.engine import Result
 
 Json = dict[str, Any]
 

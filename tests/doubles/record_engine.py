@@ -17,16 +17,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import docker
 from docker import errors
 from docker.utils import kwargs_from_env
 
-ROOT = Path(__file__).resolve().parents[2]
-ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+import plugins.project_imports  # noqa: F401
+from tests.doubles.recording import FOLDER, Json, numbers
+from tests.engine import tiny_image
 
-from tests.doubles.recording import FOLDER, Json, numbers  # noqa: E402 - after the path was extended
-from tests.engine import tiny_image  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 NAME = "pf-engine-test-recorded"
 OTHER = "pf-engine-test-other"

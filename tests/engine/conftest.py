@@ -10,17 +10,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import docker
 import pytest
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from docker.utils import kwargs_from_env
 
 ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
-
-from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError  # noqa: E402 - after the path was extended
-from ansible.module_utils.poppyfield.spec import ContainerSpec  # noqa: E402
 
 pytest.register_assert_rewrite("tests.engine.worlds")
 from tests.engine import worlds  # noqa: E402

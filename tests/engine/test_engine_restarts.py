@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.apply import ApplyError
-from ansible.module_utils.poppyfield.plan import Wish
-from ansible.module_utils.poppyfield.spec import ContainerSpec
+from ansible.module_utils.poppyfield.containers.apply import ApplyError
+from ansible.module_utils.poppyfield.containers.plan import Wish
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 
 from tests.engine import worlds
 from tests.engine.private_engine import PrivateEngine

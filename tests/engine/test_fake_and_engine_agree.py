@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.plan import Recreate, State, Wish
-from ansible.module_utils.poppyfield.spec import HealthTiming, Json, Mount, Proof
+from ansible.module_utils.poppyfield.containers.plan import Recreate, State, Wish
+from ansible.module_utils.poppyfield.containers.spec import HealthTiming, Json, Mount, Proof
 
 from tests.engine.worlds import CANDIDATE, LABEL, NAME, NETWORK, NEW, OLD, OTHER, PREFIX, PREVIOUS, Both
 

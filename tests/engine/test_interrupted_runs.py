@@ -17,9 +17,9 @@ from typing import Any
 
 import docker
 import pytest
-from ansible.module_utils.poppyfield.apply import ApplyError
-from ansible.module_utils.poppyfield.plan import Wish
-from ansible.module_utils.poppyfield.spec import ContainerSpec
+from ansible.module_utils.poppyfield.containers.apply import ApplyError
+from ansible.module_utils.poppyfield.containers.plan import Wish
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from docker.utils import kwargs_from_env
 
 from tests.doubles.docker_engine import Behaviour

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import images
-from ansible.module_utils.poppyfield.engine import BuildRequest, DockerCommand
+from ansible.module_utils.poppyfield.containers.engine import BuildRequest, DockerCommand
+from ansible.module_utils.poppyfield.images import image_names
 
 from tests.engine.private_engine import PrivateEngine
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = f"poppyfield-test-delivery-{os.getpid()}"
 DOCKERFILE = "FROM scratch\nCOPY busybox /bin/sh\nCOPY middle /\nCOPY top /\n"
-Version = tuple[images.ImageName, str, Path]
+Version = tuple[image_names.ImageName, str, Path]
 Make = Callable[..., dict[str, str]]
 Deliver = Callable[[dict[str, str]], dict[str, Any]]
 
@@ -48,9 +48,9 @@ def version(tmp_path: Path) -> Iterator[Make]:
     def make(digest: str, *, middle: str, top: str, suffix: str = ".gz") -> dict[str, str]:
         (context / "middle").write_text(middle)
         (context / "top").write_text(top)
-        name = images.ImageName(REPOSITORY, "native")
+        name = image_names.ImageName(REPOSITORY, "native")
         reference, archive = name.reference(digest), tmp_path / name.archive(digest, suffix)
-        labels = images.labels(digest)
+        labels = image_names.labels(digest)
         platform = docker.engine_platform()
         request = BuildRequest(reference, platform, context, context / "Dockerfile", labels, build_args={})
         docker.build(request, lambda _line: None)

@@ -19,17 +19,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import pytest
+from ansible.module_utils.poppyfield.containers.engine import DockerCommand, EngineError
+from ansible.module_utils.testing import patch_module_args
+
+from workshop.emulator.binfmt import is_static
 
 ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
-
-from ansible.module_utils.poppyfield.engine import DockerCommand, EngineError  # noqa: E402
-from ansible.module_utils.testing import patch_module_args  # noqa: E402
-
-from emulator.binfmt import is_static  # noqa: E402
 
 NAME = f"poppyfield-test-build-{os.getpid()}"
 DOCKERFILE = "FROM scratch\nCOPY busybox /bin/sh\nCOPY words /\nRUN echo built > /built\n"

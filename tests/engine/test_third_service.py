@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.host.architectures import DEBIAN_NAMES
 from docker import errors
 
-from module_utils.poppyfield.architectures import DEBIAN_NAMES
 from tests.engine import tiny_image, worlds
 from tests.reports import add_to_report
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = Path(__file__).parent / "third_service"
-TABLE = "module_utils/poppyfield/services.py"
+TABLE = "module_utils/poppyfield/containers/services.py"
 BEFORE_THE_END_OF_THE_TABLE = "    LIZMAP,\n"
 BASE = f"{worlds.PREFIX}base:1"
 CONTAINER = "websig-files"

@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ansible.module_utils.poppyfield.engine import BuildRequest, DockerCommand
+from ansible.module_utils.poppyfield.containers.engine import BuildRequest, DockerCommand
 
-from emulator.binfmt import is_static
+from workshop.emulator.binfmt import is_static
 
 CONTEXT = Path(__file__).parent / "image"
 

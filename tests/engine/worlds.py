@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ansible.module_utils.poppyfield import containers
-from ansible.module_utils.poppyfield.apply import ApplyError
-from ansible.module_utils.poppyfield.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.images import labels
-from ansible.module_utils.poppyfield.plan import Plan, PlanError, Wish, is_healthy
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Json, Mount, Port, actual, is_ours
+from ansible.module_utils.poppyfield.containers import container_module as containers
+from ansible.module_utils.poppyfield.containers.apply import ApplyError
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.containers.plan import Plan, PlanError, Wish, is_healthy
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, Mount, Port, actual, is_ours
+from ansible.module_utils.poppyfield.images.image_names import labels
 from docker import errors
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker, PowerCut

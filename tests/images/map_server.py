@@ -12,9 +12,9 @@ from typing import Any
 
 import docker
 import requests
+from ansible.module_utils.poppyfield.containers.spec import network_body
 from PIL import Image
 
-from module_utils.poppyfield.spec import network_body
 from tests.images import building, projects
 
 PREFIX = f"pf-images-test-{os.getpid()}-"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from ansible.module_utils.poppyfield.containers.engine import EngineError
 
 from image_contents import comparison
 from image_contents.archive import RECORD, read
 from image_contents.builds import Builds, Ways, own_architecture, prepared, ways
-from module_utils.poppyfield.engine import EngineError
 
 FOREIGN = {"amd64": "arm64", "arm64": "amd64"}
 

@@ -10,15 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import docker
 import pytest
+from ansible.module_utils.poppyfield.postgis import postgres
 
 ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT / "module_utils") not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
-
-from ansible.module_utils.poppyfield import postgres  # noqa: E402 - after the path was extended
 
 UID = 5432
 PATIENCE = 300

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.containers.health import HOPELESS
 
-from module_utils.poppyfield.health import HOPELESS
 from tests.images import projects
 from tests.images.map_server import PREFIX, REQUEST_SECONDS, wait_until
 from tests.images.projects import Layer
@@ -176,10 +176,10 @@ def test_a_layer_whose_table_is_gone(server: Lizmap, query: Query) -> None:
 @pytest.mark.usefixtures("a_release")
 def test_the_map_of_the_demo(lizmap_image: str, network: str, tmp_path: Path) -> None:
     command = ["docker", "exec", "-i", f"{PREFIX}postgis", "psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres"]
-    sql = (ROOT / "demo" / "sample" / "sample.sql").read_text("utf-8")
+    sql = (ROOT / "workshop" / "demo" / "sample" / "sample.sql").read_text("utf-8")
     subprocess.run([*command, "-d", "gis"], input=f"SET ROLE gis; {sql}", text=True, check=True)
     tmp_path.chmod(0o755)
-    shutil.copytree(ROOT / "demo" / "sample" / "projects", tmp_path / "projects")
+    shutil.copytree(ROOT / "workshop" / "demo" / "sample" / "projects", tmp_path / "projects")
     with lizmap(lizmap_image, tmp_path, network) as server:
         server.wait_until_healthy()
         server.publish("sample", "__anonymous", "users")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.containers.services import SERVICES
+from ansible.module_utils.poppyfield.images import profiles
 
-from module_utils.poppyfield import profiles
-from module_utils.poppyfield.services import SERVICES
 from tests.doubles.archives import archive, lizmap_files, plugin_files
 
 ROOT = Path(__file__).resolve().parents[2]

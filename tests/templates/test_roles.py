@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from module_utils.poppyfield.lizmap_accounts import BUILT_IN
+from ansible.module_utils.poppyfield.lizmap.accounts import BUILT_IN
 
 Render = Callable[..., Any]
 TWO_ROLES = [{"name": "gis"}, {"name": "reader"}]

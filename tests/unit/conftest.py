@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import ansible.module_utils
 import pytest
 from hypothesis import settings
 
@@ -22,17 +21,16 @@ from hypothesis import settings
 settings.register_profile("poppyfield", deadline=None, database=None)
 settings.load_profile("poppyfield")
 
-ROOT = Path(__file__).resolve().parents[2]
-ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
-
-from ansible.module_utils.common.parameters import PASS_VARS  # noqa: E402 - after the path was extended
-from ansible.module_utils.poppyfield import apply  # noqa: E402
-from ansible.module_utils.testing import patch_module_args  # noqa: E402 - after the path was extended
+from ansible.module_utils.common.parameters import PASS_VARS  # noqa: E402
+from ansible.module_utils.poppyfield.containers import apply  # noqa: E402
+from ansible.module_utils.testing import patch_module_args  # noqa: E402
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
 
 from tests.doubles.docker_engine import FakeDocker  # noqa: E402
 from tests.doubles.recording import OF_TRIXIE, VERSIONS  # noqa: E402
 from tests.unit import modules_report  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,10 +6,10 @@ import copy
 import dataclasses
 from typing import Any
 
-from ansible.module_utils.poppyfield import containers, plan
-from ansible.module_utils.poppyfield.engine import Engine
-from ansible.module_utils.poppyfield.plan import PlanError, Recreate, State, Wish
-from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port, Proof
+from ansible.module_utils.poppyfield.containers import container_module, plan
+from ansible.module_utils.poppyfield.containers.engine import Engine
+from ansible.module_utils.poppyfield.containers.plan import PlanError, Recreate, State, Wish
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, Port, Proof
 from docker import errors
 
 from tests.doubles.docker_engine import FakeDocker
@@ -79,9 +79,9 @@ def converge(
         now[0] += seconds
 
     wish = Wish(state, recreate, restart, keep_previous)
-    engine = Engine(docker, errors, docker.execute)
+    engine = Engine(docker, errors, docker.execute)  # type: ignore[arg-type]
     predicted = predict(docker, wanted, wish)
-    outcome = containers.converge(engine, wanted, wish, healthy_timeout=30, clock=lambda: now[0], sleep=sleep)
+    outcome = container_module.converge(engine, wanted, wish, healthy_timeout=30, clock=lambda: now[0], sleep=sleep)
     compared(predicted == outcome.plan)
     assert predicted == outcome.plan
     return outcome
@@ -93,8 +93,8 @@ def predict(docker: FakeDocker, wanted: ContainerSpec, wish: Wish) -> plan.Plan 
     twin = copy.deepcopy(docker)
     twin.power_cut_after = None
     try:
-        engine = Engine(twin, errors, twin.execute)
-        return containers.converge(engine, wanted, wish, healthy_timeout=30, check_mode=True).plan
+        engine = Engine(twin, errors, twin.execute)  # type: ignore[arg-type]
+        return container_module.converge(engine, wanted, wish, healthy_timeout=30, check_mode=True).plan
     except PlanError:
         return None
     finally:

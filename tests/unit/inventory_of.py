@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from module_utils.poppyfield.inventory.check import check, typed_hosts
-from module_utils.poppyfield.inventory.problems import Host, Problem
+from ansible.module_utils.poppyfield.inventory.check import check, typed_hosts
+from ansible.module_utils.poppyfield.inventory.problems import Host, Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted((ROOT / "roles").iterdir())

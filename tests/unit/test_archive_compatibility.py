@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.archive_compatibility import archive_notes, archive_problems
-
-from module_utils.poppyfield import profiles
+from ansible.module_utils.poppyfield.images import profiles
+from ansible.module_utils.poppyfield.lizmap.archive_compatibility import archive_notes, archive_problems
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = profiles.table()

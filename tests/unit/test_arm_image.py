@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import engine
-from ansible.module_utils.poppyfield.engine import DockerCommand, EngineError
+from ansible.module_utils.poppyfield.containers import engine
+from ansible.module_utils.poppyfield.containers.engine import DockerCommand, EngineError
 
 DOUBLES = Path(__file__).resolve().parents[1] / "doubles"
 Run = Callable[..., dict[str, Any]]

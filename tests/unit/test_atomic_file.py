@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import atomic_file
+from ansible.module_utils.poppyfield.host import atomic_file
 
 ROOT = Path(__file__).resolve().parents[2]
 # The one writer, and what is no file that must survive: a link, a folder, a picture to look at, a build log.
 ELSEWHERE = {
-    "module_utils/poppyfield/atomic_file.py": "the writer",
-    "module_utils/poppyfield/published_folder.py": "folders change places",
-    "module_utils/poppyfield/git_command.py": "in a temporary folder",
+    "module_utils/poppyfield/host/atomic_file.py": "the writer",
+    "module_utils/poppyfield/projects/published_folder.py": "folders change places",
+    "module_utils/poppyfield/images/git_command.py": "in a temporary folder",
     "library/published_map.py": "a picture to look at",
-    "module_utils/poppyfield/apply.py": "containers change names",
-    "module_utils/poppyfield/engine.py": "containers change names",
+    "module_utils/poppyfield/containers/apply.py": "containers change names",
+    "module_utils/poppyfield/containers/engine.py": "containers change names",
     "plugins/callback/run_report.py": "a report to look at",
 }
 WRITES = re.compile(r"os\.(?:replace|rename|fsync)\(|\.(?:rename|write_text|write_bytes)\(|mkstemp|NamedTemporaryFile")
@@ -84,7 +84,9 @@ def test_whatever_is_raised_while_it_is_written_leaves_the_old_file(path: Path) 
 
 def test_what_a_cut_left_is_swept_by_the_next_write(path: Path) -> None:
     write = (
-        f"import os; from module_utils.poppyfield import atomic_file as a; from pathlib import Path; "
+        f"import os; import plugins.project_imports; "
+        f"from ansible.module_utils.poppyfield.host import atomic_file as a; "
+        f"from pathlib import Path; "
         f"a.os.fsync = lambda _: os._exit(9); a.write(Path({str(path)!r}), b'half')"
     )
     cut = subprocess.run([sys.executable, "-c", write], cwd=ROOT, check=False)

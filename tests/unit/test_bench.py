@@ -7,9 +7,21 @@ from typing import Any
 
 import pytest
 
-from bench import figures
-from bench.contenders import CONTENDERS, DATABASE, DEFAULTS, MAP, OURS, STRICT, Json, Request, ours, twin, unequal
-from bench.scenarios import (
+from workshop.bench import figures
+from workshop.bench.contenders import (
+    CONTENDERS,
+    DATABASE,
+    DEFAULTS,
+    MAP,
+    OURS,
+    STRICT,
+    Json,
+    Request,
+    ours,
+    twin,
+    unequal,
+)
+from workshop.bench.scenarios import (
     BAD_IMAGE,
     CHANGED_BY_HAND,
     NOTHING_CHANGED,
@@ -21,7 +33,7 @@ from bench.scenarios import (
     explanation,
     judge,
 )
-from bench.timing import rotated
+from workshop.bench.timing import rotated
 
 FOLDERS = ("/srv/ours", "/srv/theirs")
 INSPECTED: Json = {

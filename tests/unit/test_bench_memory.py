@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import memory
+from workshop.bench import memory
 
 
 def figures(usage: float) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield import build_output
-from ansible.module_utils.poppyfield.build_output import Failure, StepLines
+from ansible.module_utils.poppyfield.images import build_output
+from ansible.module_utils.poppyfield.images.build_output import Failure, StepLines
 
 RECORDED = Path(__file__).resolve().parents[1] / "doubles" / "build_output"
 CLIENTS = ["docker-20.10", "buildx-0.13"]
@@ -78,7 +78,7 @@ def test_the_last_lines_are_those_of_the_step_that_failed(client: str) -> None:
 def test_a_program_of_another_platform_asks_for_an_emulator_only_where_one_would_help(client: str) -> None:
     foreign = explain(recorded(client, "emulator"), "linux/arm64")
     assert "cannot run programs for linux/arm64" in foreign
-    assert "sudo python3 -m emulator.binfmt register" in foreign
+    assert "sudo python3 -m workshop.emulator.binfmt register" in foreign
     assert "qemu-user-static" in foreign
     native = explain(recorded(client, "emulator"))
     assert "a program in it is not for linux/amd64" in native

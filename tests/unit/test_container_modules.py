@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.poppyfield import containers, postgres
-from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError, Result
+from ansible.module_utils.poppyfield.containers import container_module
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError, Result
+from ansible.module_utils.poppyfield.postgis import postgres
 from docker import errors
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker
@@ -37,8 +38,8 @@ def engine(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """A Pi with 4 GB, and both images on it."""
     docker.add_image(OLD, "1", Behaviour(looks_until_healthy=0))
     docker.add_image(NEW, "2", Behaviour(looks_until_healthy=0))
-    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, docker.execute))
-    monkeypatch.setattr(containers, "read_meminfo", lambda: MEMORY)
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, docker.execute))  # type: ignore[arg-type]
+    monkeypatch.setattr(container_module, "read_meminfo", lambda: MEMORY)
     return docker
 
 
@@ -212,7 +213,7 @@ def test_a_new_map_server_is_tried_beside_the_old_one_where_there_is_room(
 ) -> None:
     for memory in memories:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(containers, "read_meminfo", lambda memory=memory: memory)
+            patch.setattr(container_module, "read_meminfo", lambda memory=memory: memory)
             predict_and_run("lizmap_container", TOLD, **lizmap)
             again = {**lizmap, "recreate": "always", "prove_beside": prove_beside}
             done = predict_and_run("lizmap_container", TOLD, **again)
@@ -269,7 +270,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 def test_a_host_that_hides_its_memory_is_refused(
     run_module: Run, lizmap: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(containers, "read_meminfo", lambda: "MemFree: 1 kB\n")
+    monkeypatch.setattr(container_module, "read_meminfo", lambda: "MemFree: 1 kB\n")
     assert "does not say how much memory" in run_module("lizmap_container", **lizmap)["msg"]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import containers, plan, spec
-from ansible.module_utils.poppyfield.apply import Applier, ApplyError, InterruptedRunError, alone
-from ansible.module_utils.poppyfield.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.plan import PlanError, Recreate, Snapshot, State, Wish
-from ansible.module_utils.poppyfield.spec import ContainerSpec, HealthTiming, Mount, Port
+from ansible.module_utils.poppyfield.containers import container_module, plan, spec
+from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, InterruptedRunError, alone
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.containers.plan import PlanError, Recreate, Snapshot, State, Wish
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, Port
 from docker import errors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -224,7 +224,7 @@ def test_a_label_that_is_missing_is_named(host: FakeDocker) -> None:
 
 def test_the_order_of_settings_does_not_count(host: FakeDocker) -> None:
     converge(host)
-    assert not converge(host, changed(environment=dict(reversed(SPEC.environment.items())))).plan.changed
+    assert not converge(host, changed(environment=dict(reversed(SPEC.environment.items())))).plan.changed  # type: ignore[call-overload]
 
 
 def test_what_docker_is_asked_for() -> None:
@@ -389,7 +389,7 @@ def test_a_network_that_is_not_ours_does_not_keep_a_container_from_going(host: F
 )
 def test_which_neighbours_use_a_data_folder(host: FakeDocker, mounts: list[dict[str, Any]] | None, used: bool) -> None:
     converge(host)
-    snapshot = containers.take_snapshot(Engine(host, errors), SPEC)
+    snapshot = container_module.take_snapshot(Engine(host, errors), SPEC)
     neighbour = {"Id": "0123456789abcdef", "Names": ["/Xerxes"], "Mounts": mounts}
     for names, called in ((["/Xerxes"], "Xerxes"), (None, "0123456789ab")):
         beside = dataclasses.replace(snapshot, neighbours=[*snapshot.neighbours, {**neighbour, "Names": names}])
@@ -467,7 +467,7 @@ def test_a_folder_that_is_not_absolute_is_refused_by_name(host: FakeDocker, sour
     with pytest.raises(PlanError, match=f"^{re.escape(said)}$"):
         converge(host, wanted)
     with pytest.raises(PlanError, match="must be an absolute path"):
-        containers.bare_host(wanted, Wish(), "No Docker yet.")
+        container_module.bare_host(wanted, Wish(), "No Docker yet.")
     assert host.calls == calls
     converge(host, wanted, State.ABSENT)
     assert host.names() == {}
@@ -1013,7 +1013,7 @@ def test_an_image_that_goes_while_a_run_works_is_an_error_and_the_old_one_serves
     converge(host)
     wanted = changed(image=NEW)
     engine = Engine(host, errors)
-    planned = plan.plan(wanted, containers.take_snapshot(engine, wanted), Wish())
+    planned = plan.plan(wanted, container_module.take_snapshot(engine, wanted), Wish())
     host.remove_image(NEW)
     with pytest.raises(ApplyError, match=f"The image {NEW} is no longer on this host.\nThe old container was put back"):
         Applier(engine, wanted, healthy_timeout=30, sleep=lambda _: None).apply(planned)
@@ -1339,7 +1339,7 @@ def snapshot_of(before: Callable[[FakeDocker], object], wanted: ContainerSpec) -
     host = fresh()
     host.add_image(THIRD, "3")
     before(host)
-    snapshot: Snapshot = containers.take_snapshot(Engine(host, errors), wanted)
+    snapshot: Snapshot = container_module.take_snapshot(Engine(host, errors), wanted)
     return snapshot
 
 
@@ -1483,8 +1483,8 @@ def test_no_plan_has_a_step_on_what_is_not_ours(
     converge(docker)
     converge(docker, changed(name=PREVIOUS, exclusive_folders=(), mounts=(), ports=()))
     engine = Engine(docker, errors)
-    snapshot = containers.take_snapshot(engine, SPEC)
-    things = (snapshot.current["Config"], snapshot.previous["Config"], snapshot.network)
+    snapshot = container_module.take_snapshot(engine, SPEC)
+    things = (snapshot.current["Config"], snapshot.previous["Config"], snapshot.network)  # type: ignore[index]
     for own, thing in zip(ours, things, strict=True):
         if not own:
             thing["Labels"] = {}
@@ -1495,18 +1495,18 @@ def test_no_plan_has_a_step_on_what_is_not_ours(
         return
     named = {step.container for step in steps}
     if not ours[0]:
-        assert snapshot.current["Id"] not in named
+        assert snapshot.current["Id"] not in named  # type: ignore[index]
     if not ours[1]:
-        assert snapshot.previous["Id"] not in named
+        assert snapshot.previous["Id"] not in named  # type: ignore[index]
 
 
 # A bare host --------------------------------------------------------------------------------------------------------
 
 
 def test_on_a_bare_host_a_change_is_predicted() -> None:
-    outcome = containers.bare_host(SPEC, Wish(), "No Docker yet.")
+    outcome = container_module.bare_host(SPEC, Wish(), "No Docker yet.")
     assert outcome.result()["changed"]
-    assert not containers.bare_host(SPEC, Wish(State.ABSENT), "No Docker yet.").result()["changed"]
+    assert not container_module.bare_host(SPEC, Wish(State.ABSENT), "No Docker yet.").result()["changed"]
 
 
 def test_the_result_says_everything_and_holds_no_stamp_of_a_secret(host: FakeDocker) -> None:
@@ -1529,7 +1529,7 @@ def test_errors_of_the_engine_are_sentences(host: FakeDocker) -> None:
 
 
 def test_a_snapshot_of_nothing_is_empty(docker: FakeDocker) -> None:
-    assert containers.take_snapshot(Engine(docker, errors), SPEC) == Snapshot(neighbours=[])
+    assert container_module.take_snapshot(Engine(docker, errors), SPEC) == Snapshot(neighbours=[])
 
 
 # The host's memory --------------------------------------------------------------------------------------------------
@@ -1538,12 +1538,14 @@ GIB = 1024**3
 
 
 def test_a_kernel_that_reports_a_little_less_changes_nothing() -> None:
-    sizes = [containers.total_memory(f"MemFree: 1 kB\nMemTotal:  {kilobytes} kB\n") for kilobytes in (948_000, 930_000)]
+    sizes = [
+        container_module.total_memory(f"MemFree: 1 kB\nMemTotal:  {kilobytes} kB\n") for kilobytes in (948_000, 930_000)
+    ]
     assert sizes == [GIB, GIB]
 
 
 def test_a_share_of_the_memory_is_the_limit() -> None:
-    assert containers.memory_limit({"memory_limit_share": 0.75}, 4 * GIB) == 3 * GIB
-    assert containers.memory_limit({"memory_limit_share": 0}, 4 * GIB) == 0
+    assert container_module.memory_limit({"memory_limit_share": 0.75}, 4 * GIB) == 3 * GIB
+    assert container_module.memory_limit({"memory_limit_share": 0}, 4 * GIB) == 0
     with pytest.raises(PlanError, match=r"memory_limit_share must be between 0 .* not 1\.5"):
-        containers.memory_limit({"memory_limit_share": 1.5}, GIB)
+        container_module.memory_limit({"memory_limit_share": 1.5}, GIB)

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield import context_hash
-from ansible.module_utils.poppyfield.context_hash import ContextError, Entry
+from ansible.module_utils.poppyfield.images import context_digest
+from ansible.module_utils.poppyfield.images.context_digest import ContextEntry, ContextError
 from docker.utils.build import PatternMatcher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ENTRIES = st.lists(
     st.builds(
-        Entry,
+        ContextEntry,
         path=st.text("abc/.", min_size=1, max_size=8),
         executable=st.booleans(),
         link_target=st.none() | st.text("ab", min_size=1, max_size=3),
@@ -31,10 +31,10 @@ ENTRIES = st.lists(
 
 
 def digest_of(folder: Path, additions: dict[str, str] | None = None, **facts: str) -> str:
-    sources = context_hash.scan(folder, additions or {})
-    entries, missing = context_hash.read_entries(sources)
+    sources = context_digest.scan(folder, additions or {})
+    entries, missing = context_digest.read_entries(sources)
     assert not missing
-    digest: str = context_hash.digest(entries, facts)
+    digest: str = context_digest.digest(entries, facts)
     return digest
 
 
@@ -50,17 +50,17 @@ def context(tmp_path: Path) -> Path:
 
 
 @given(ENTRIES, st.randoms())
-def test_the_order_of_entries_does_not_count(entries: list[Entry], random: object) -> None:
+def test_the_order_of_entries_does_not_count(entries: list[ContextEntry], random: object) -> None:
     shuffled = sorted(entries, key=lambda _: random.random())  # type: ignore[attr-defined]
-    assert context_hash.digest(entries, {}) == context_hash.digest(shuffled, {})
+    assert context_digest.digest(entries, {}) == context_digest.digest(shuffled, {})
 
 
 @given(ENTRIES, ENTRIES)
-def test_other_entries_give_another_digest(first: list[Entry], second: list[Entry]) -> None:
-    def key(entries: list[Entry]) -> set[tuple[object, ...]]:
+def test_other_entries_give_another_digest(first: list[ContextEntry], second: list[ContextEntry]) -> None:
+    def key(entries: list[ContextEntry]) -> set[tuple[object, ...]]:
         return {(e.path, e.executable, e.link_target or "", e.content) for e in entries}
 
-    same = context_hash.digest(first, {}) == context_hash.digest(second, {})
+    same = context_digest.digest(first, {}) == context_digest.digest(second, {})
     assert same == (key(first) == key(second))
 
 
@@ -78,17 +78,17 @@ def test_every_byte_counts(tmp_path_factory: pytest.TempPathFactory, content: by
 
 def test_a_digest_is_the_same_in_each_release_and_whatever_the_order() -> None:
     entries = [
-        Entry("run", executable=True, content="01"),
-        Entry("Dockerfile", content="02"),
-        Entry("link", link_target="run"),
+        ContextEntry("run", executable=True, content="01"),
+        ContextEntry("Dockerfile", content="02"),
+        ContextEntry("link", link_target="run"),
     ]
     document = (
         b'{"entries": [["Dockerfile", false, "", "02"], ["link", false, "run", ""], ["run", true, "", "01"]], '
         b'"facts": {"platform": "linux/arm64", "target": ""}, "version": 1}'
     )
     expected = hashlib.sha256(document).hexdigest()
-    assert context_hash.digest(entries, {"platform": "linux/arm64", "target": ""}) == expected
-    assert context_hash.digest(reversed(entries), {"target": "", "platform": "linux/arm64"}) == expected
+    assert context_digest.digest(entries, {"platform": "linux/arm64", "target": ""}) == expected
+    assert context_digest.digest(reversed(entries), {"target": "", "platform": "linux/arm64"}) == expected
 
 
 def test_content_counts(context: Path) -> None:
@@ -100,7 +100,7 @@ def test_content_counts(context: Path) -> None:
 @pytest.mark.parametrize("mode", [0o700, 0o610, 0o601])
 def test_who_may_execute_a_file_does_not_count(context: Path, mode: int) -> None:
     (context / "sub" / "a").chmod(mode)
-    entries, _ = context_hash.read_entries(context_hash.scan(context, {}))
+    entries, _ = context_digest.read_entries(context_digest.scan(context, {}))
     assert [entry.path for entry in entries if entry.executable] == ["sub/a"]
 
 
@@ -126,8 +126,8 @@ def test_the_executable_bit_link_target_name_and_facts_count(context: Path) -> N
 
 
 def test_a_link_to_a_folder_counts_as_a_link(context: Path) -> None:
-    entries, _ = context_hash.read_entries(context_hash.scan(context, {}))
-    assert Entry("to-folder", link_target="sub") in entries
+    entries, _ = context_digest.read_entries(context_digest.scan(context, {}))
+    assert ContextEntry("to-folder", link_target="sub") in entries
     assert not [e for e in entries if e.path.startswith("to-folder/")]
 
 
@@ -137,7 +137,7 @@ def test_an_addition_counts_replaces_and_is_not_ignored(context: Path, tmp_path:
     (tmp_path / "made.tar").write_text("made")
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "index.html").write_text("page")
-    sources = context_hash.scan(
+    sources = context_digest.scan(
         context, {"rootfs.tar": str(tmp_path / "made.tar"), "dist/page": str(tmp_path / "page")}
     )
     assert set(sources) == {"Dockerfile", "link", "to-folder", "rootfs.tar", "dist/page/index.html"}
@@ -147,31 +147,31 @@ def test_an_addition_counts_replaces_and_is_not_ignored(context: Path, tmp_path:
 def test_an_addition_takes_the_place_of_a_whole_folder(context: Path, tmp_path: Path) -> None:
     (context / "subway").write_text("another")
     (tmp_path / "made").write_text("made")
-    sources = context_hash.scan(context, {"sub": str(tmp_path / "made")})
+    sources = context_digest.scan(context, {"sub": str(tmp_path / "made")})
     assert set(sources) == {"Dockerfile", "link", "to-folder", "subway", "sub"}
 
 
 def test_what_went_after_the_scan_is_an_error(context: Path) -> None:
-    sources = context_hash.scan(context, {})
+    sources = context_digest.scan(context, {})
     (context / "Dockerfile").unlink()
     with pytest.raises(ContextError, match="Dockerfile cannot be read: No such file or directory"):
-        context_hash.read_entries(sources)
+        context_digest.read_entries(sources)
 
 
 def test_an_addition_that_is_missing_is_an_error_or_a_stand_in(context: Path) -> None:
     additions = {"rootfs.tar": "/no/such/file"}
     with pytest.raises(ContextError, match=r"rootfs\.tar.*does not exist"):
-        context_hash.scan(context, additions)
-    sources = context_hash.scan(context, additions, missing_allowed=True)
-    entries, missing = context_hash.read_entries(sources, missing_allowed=True)
+        context_digest.scan(context, additions)
+    sources = context_digest.scan(context, additions, missing_allowed=True)
+    entries, missing = context_digest.read_entries(sources, missing_allowed=True)
     assert missing == ["rootfs.tar"]
-    assert Entry("rootfs.tar", content="missing") in entries
+    assert ContextEntry("rootfs.tar", content="missing") in entries
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", ".", "a/../../x"])
 def test_an_addition_stays_inside_the_context(context: Path, path: str) -> None:
     with pytest.raises(ContextError, match="must name a path inside"):
-        context_hash.scan(context, {path: "/etc/hostname"})
+        context_digest.scan(context, {path: "/etc/hostname"})
 
 
 def test_what_is_neither_file_nor_link_is_refused(context: Path) -> None:
@@ -182,7 +182,7 @@ def test_what_is_neither_file_nor_link_is_refused(context: Path) -> None:
 
 def test_a_context_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ContextError, match="is not a folder"):
-        context_hash.scan(tmp_path / "none", {})
+        context_digest.scan(tmp_path / "none", {})
 
 
 @pytest.fixture
@@ -203,17 +203,17 @@ def unreadable() -> Iterator[Path]:
 
 def test_what_cannot_be_read_is_named_with_the_remedy(unreadable: Path) -> None:
     with pytest.raises(ContextError, match=r"cannot be read: Permission denied: .*/data\. The user that builds must"):
-        context_hash.scan(unreadable, {})
+        context_digest.scan(unreadable, {})
     with pytest.raises(ContextError, match=r"/secret cannot be read: Permission denied\. The user that builds must"):
-        context_hash.read_entries({"secret": unreadable / "secret"})
+        context_digest.read_entries({"secret": unreadable / "secret"})
 
 
 def test_what_is_left_out_whole_need_not_be_readable(unreadable: Path) -> None:
     (unreadable / ".dockerignore").write_text("data\nsecret\n")
-    assert context_hash.scan(unreadable, {}) == {}
+    assert context_digest.scan(unreadable, {}) == {}
     (unreadable / ".dockerignore").write_text("data\n!data/page\nsecret\n")
     with pytest.raises(ContextError, match="data"):
-        context_hash.scan(unreadable, {})
+        context_digest.scan(unreadable, {})
 
 
 def test_names_and_rules_need_not_be_utf8(context: Path) -> None:
@@ -232,13 +232,13 @@ def test_what_is_staged_has_the_digest_and_the_modes_that_were_counted(context: 
     (context / "run").chmod(0o700)
     (context / "sub" / "a").chmod(0o600)
     before = digest_of(context)
-    sources = context_hash.scan(context, {})
-    entries, _ = context_hash.read_entries(sources)
+    sources = context_digest.scan(context, {})
+    entries, _ = context_digest.read_entries(sources)
     staged = tmp_path / "staged"
     staged.mkdir(mode=0o755)
     old = os.umask(0o077)
     try:
-        context_hash.stage(sources, entries, staged)
+        context_digest.stage(sources, entries, staged)
     finally:
         os.umask(old)
     assert digest_of(staged) == before
@@ -298,14 +298,14 @@ CASES = [
 
 @pytest.mark.parametrize(("text", "path", "ignored"), CASES)
 def test_dockerignore(text: str, path: str, ignored: bool) -> None:
-    assert context_hash.is_ignored(path, context_hash.parse_dockerignore(text)) is ignored
+    assert context_digest.is_ignored(path, context_digest.parse_dockerignore(text)) is ignored
 
 
 @pytest.mark.parametrize("line", ["[z-a]", "[^]"])
 def test_a_line_of_dockerignore_that_is_no_pattern_is_named(context: Path, line: str) -> None:
     (context / ".dockerignore").write_text(f"a\n{line}\n")
     with pytest.raises(ContextError, match=re.escape(f"The line '{line}' of .dockerignore is not a pattern: ")):
-        context_hash.scan(context, {})
+        context_digest.scan(context, {})
 
 
 NAMES = st.sampled_from(["a", "b", "ab", "a.b", "ba"])
@@ -318,5 +318,5 @@ LINES = st.lists(st.tuples(st.sampled_from(["", "!"]), PATTERNS).map("".join), m
 @settings(max_examples=500)
 @given(LINES, PATHS)
 def test_dockerignore_agrees_with_the_docker_sdk(lines: list[str], path: str) -> None:
-    ours = context_hash.is_ignored(path, context_hash.parse_dockerignore("\n".join(lines)))
+    ours = context_digest.is_ignored(path, context_digest.parse_dockerignore("\n".join(lines)))
     assert ours == PatternMatcher(lines).matches(path)  # type: ignore[arg-type]  # its stub is wrong

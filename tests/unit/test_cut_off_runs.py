@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.apply import ApplyError
-from ansible.module_utils.poppyfield.plan import Recreate, State, Wish
-from ansible.module_utils.poppyfield.spec import ContainerSpec
+from ansible.module_utils.poppyfield.containers.apply import ApplyError
+from ansible.module_utils.poppyfield.containers.plan import Recreate, State, Wish
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker, PowerCut
 from tests.unit.converging import (

@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import partial_archive
-from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.images import partial_archive
 from docker import errors
 
 from tests.doubles.docker_engine import FakeDocker

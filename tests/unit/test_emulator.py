@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from emulator import binfmt, options, rootfs
-from emulator.options import EmulatorError, Existing, Pi
+from workshop.emulator import binfmt, options, rootfs
+from workshop.emulator.options import EmulatorError, Existing, Pi
 
 PI = Pi(name="pi-1", ssh_port=2222, map_port=8081, state_dir="/state", memory="4g")
 ALL_CAPABILITIES = (1 << 41) - 1

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import engine
-from ansible.module_utils.poppyfield.engine import Engine, EngineError, EngineGoneError, EngineMissingError
+from ansible.module_utils.poppyfield.containers import engine
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineGoneError, EngineMissingError
 from docker import errors
 
 # Commands ----------------------------------------------------------------------------------------------------------

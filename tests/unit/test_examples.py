@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible.module_utils.poppyfield import apply, postgres
-from ansible.module_utils.poppyfield.engine import Engine, Result
+from ansible.module_utils.poppyfield.containers import apply
+from ansible.module_utils.poppyfield.containers.engine import Engine, Result
+from ansible.module_utils.poppyfield.postgis import postgres
 from ansible.module_utils.urls import open_url
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.plugin_docs import read_docstring
@@ -181,7 +182,7 @@ def write(path: Path, text: str) -> None:
 @pytest.fixture
 def engine(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> Json:
     """A host whose engine has one image; give what arm_image would have said of it."""
-    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, docker.execute))
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, docker.execute))  # type: ignore[arg-type]
     image = {"image": "poppyfield/example:trixie-arm64-000000000001", "digest": "1", "archive": "/image.tar"}
     docker.add_image(image["image"], image["digest"], Behaviour(looks_until_healthy=0))
     return image

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield import git_command, git_context
-from ansible.module_utils.poppyfield.context_hash import ContextError
-from ansible.module_utils.poppyfield.git_context import GitContext
+from ansible.module_utils.poppyfield.images import git_command, git_context
+from ansible.module_utils.poppyfield.images.context_digest import ContextError
+from ansible.module_utils.poppyfield.images.git_context import GitContext
 from hypothesis import given
 from hypothesis import strategies as st
 

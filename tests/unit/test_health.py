@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import health
-from ansible.module_utils.poppyfield.health import HOPELESS, Verdict
+from ansible.module_utils.poppyfield.containers import health
+from ansible.module_utils.poppyfield.containers.health import HOPELESS, Verdict
 
 RUNNING = {"Running": True, "Restarting": False, "ExitCode": 0}
 

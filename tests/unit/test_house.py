@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 MOST_PLAYS = 6
 READ = (".yml", ".py", ".j2", ".sh", "")
-PLACES = ("roles", "playbooks", "inventory", "molecule", "tests", "demo", "bench", "plugins", "library")
+PLACES = ("roles", "playbooks", "inventory", "molecule", "tests", "workshop", "plugins", "library")
 
 
 def plays(playbook: str) -> list[tuple[str, str]]:

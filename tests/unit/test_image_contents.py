@@ -226,7 +226,7 @@ def test_a_big_endian_program_is_told_apart() -> None:
 def test_an_archive_that_was_cut_short_is_refused_by_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(saved(tmp_path, {"bin/own": elf(ARM64)}, name="whole.tar.gz").read_bytes()[:200])
-    with pytest.raises(archive.ArchiveError, match="build the image again") as refused:
+    with pytest.raises(archive.ImageArchiveError, match="build the image again") as refused:
         archive.read(path)
     assert str(path) in str(refused.value)
 
@@ -306,7 +306,7 @@ def test_a_lock_holds_the_packages_of_all_images_of_a_set(tmp_path: Path) -> Non
 
 
 def test_images_of_different_times_make_no_lock() -> None:
-    with pytest.raises(archive.ArchiveError, match="different versions of dash"):
+    with pytest.raises(archive.ImageArchiveError, match="different versions of dash"):
         lock.text("trixie-arm64", ["dash\t1\tarm64\taa", "dash\t2\tarm64\tcc"])
 
 

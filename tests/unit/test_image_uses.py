@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield import image_uses
-from ansible.module_utils.poppyfield.images import ImageName
+from ansible.module_utils.poppyfield.images import image_uses
+from ansible.module_utils.poppyfield.images.image_names import ImageName
 
 NAME = ImageName("poppyfield/postgis", "trixie-arm64")
 OTHER = ImageName("poppyfield/postgis", "trixie-amd64")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import images
-from ansible.module_utils.poppyfield.images import ImageName
+from ansible.module_utils.poppyfield.images import image_names
+from ansible.module_utils.poppyfield.images.image_names import ImageName
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ def image(number: int, *tags: str, ours: bool = True, tagged: bool = True) -> di
         "Created": "2026-01-01T00:00:00Z",
         "Metadata": {"LastTagTime": f"2026-01-{number:02d}T00:00:00Z"} if tagged else {},
         "RepoTags": list(tags),
-        "Config": {"Labels": images.labels("f" * 64) if ours else {}},
+        "Config": {"Labels": image_names.labels("f" * 64) if ours else {}},
     }
 
 
@@ -31,7 +31,7 @@ def test_references_and_archives() -> None:
     digest = "0123456789abcdef"
     assert NAME.reference(digest) == "poppyfield/postgis:trixie-arm64-0123456789ab"
     assert NAME.archive(digest, ".zst") == "poppyfield-postgis-trixie-arm64-0123456789ab.tar.zst"
-    assert images.split(NAME.reference(digest)) == NAME
+    assert image_names.split(NAME.reference(digest)) == NAME
 
 
 @pytest.mark.parametrize(
@@ -68,31 +68,31 @@ def test_which_archives_are_versions(file: str, owned: bool) -> None:
 
 def test_the_newest_and_the_present_one_stay() -> None:
     existing = [image(n, tag(n)) for n in range(1, 5)]
-    assert images.to_prune(NAME, existing, keep=2, current=tag(1)) == [tag(3), tag(2)]
-    assert images.to_prune(NAME, existing, keep=1, current=tag(4)) == [tag(3), tag(2), tag(1)]
-    assert images.to_prune(NAME, existing, keep=0) == [tag(4), tag(3), tag(2), tag(1)]
+    assert image_names.to_prune(NAME, existing, keep=2, current=tag(1)) == [tag(3), tag(2)]
+    assert image_names.to_prune(NAME, existing, keep=1, current=tag(4)) == [tag(3), tag(2), tag(1)]
+    assert image_names.to_prune(NAME, existing, keep=0) == [tag(4), tag(3), tag(2), tag(1)]
 
 
 def test_what_is_used_stays_beside_the_newest() -> None:
     existing = [image(n, tag(n)) for n in range(1, 6)]
-    assert images.to_prune(NAME, existing, keep=2, current=tag(5), used={tag(1), tag(4)}) == [tag(3), tag(2)]
+    assert image_names.to_prune(NAME, existing, keep=2, current=tag(5), used={tag(1), tag(4)}) == [tag(3), tag(2)]
     files = [(float(n), f"{NAME.archive_of(tag(n))}.tar.zst") for n in range(1, 6)]
     kept = {files[4][1], files[3][1], files[0][1]}
-    pruned = images.archives_to_prune(NAME, files, keep=2, current=files[4][1], used={tag(1), tag(4)})
+    pruned = image_names.archives_to_prune(NAME, files, keep=2, current=files[4][1], used={tag(1), tag(4)})
     assert {file for _, file in files} - set(pruned) == kept
 
 
 def test_what_is_not_ours_is_never_pruned() -> None:
     existing = [image(1, tag(1), ours=False), image(2, "poppyfield/postgis:latest"), image(3, "other/postgis:1")]
-    assert images.to_prune(NAME, existing, keep=0) == []
-    assert images.archives_to_prune(NAME, [(1.0, "holiday.tar.gz")], keep=0) == []
+    assert image_names.to_prune(NAME, existing, keep=0) == []
+    assert image_names.archives_to_prune(NAME, [(1.0, "holiday.tar.gz")], keep=0) == []
 
 
 @given(st.lists(st.integers(1, 28), unique=True, max_size=8), st.integers(1, 5))
 def test_no_more_than_asked_for_stays(numbers: list[int], keep: int) -> None:
     existing = [image(n, tag(n)) for n in numbers]
     current = tag(numbers[0]) if numbers else ""
-    pruned = images.to_prune(NAME, existing, keep, current)
+    pruned = image_names.to_prune(NAME, existing, keep, current)
     assert current not in pruned
     assert len(numbers) - len(pruned) == min(len(numbers), keep)
 
@@ -105,7 +105,7 @@ OTHER_TAGS = st.one_of(
     DIGITS.map("example:5000/poppyfield/postgis:trixie-arm64-{}".format),
     st.sampled_from(["poppyfield/postgis:latest", "poppyfield/postgis:trixie-arm64-experimental", "debian:trixie"]),
 )
-OURS = images.labels("f" * 64)
+OURS = image_names.labels("f" * 64)
 OTHER_LABELS = st.sampled_from(
     [None, {}, {**OURS, "fr.poppyfield.managed": "false"}, {**OURS, "fr.poppyfield.resource": "container"}]
 )
@@ -128,7 +128,7 @@ def test_neither_a_foreign_nor_the_current_reference_is_ever_pruned(
         {"RepoTags": None, "Config": None},
     ]
     current = data.draw(st.sampled_from(["", *own, *foreign]))
-    pruned = images.to_prune(NAME, existing, keep, current)
+    pruned = image_names.to_prune(NAME, existing, keep, current)  # type: ignore[arg-type]
     prunable = set(own) - {current}
     assert set(pruned) <= prunable
     stay = prunable - set(pruned)
@@ -153,7 +153,7 @@ def test_neither_a_foreign_nor_the_current_archive_is_ever_pruned(
 ) -> None:
     files = [(float(time), file) for file, time in {**own, **others}.items()]
     current = data.draw(st.sampled_from(["", *own, *others]))
-    pruned = images.archives_to_prune(NAME, files, keep, current)
+    pruned = image_names.archives_to_prune(NAME, files, keep, current)
     prunable = set(own) - {current}
     assert set(pruned) <= prunable
     stay = prunable - set(pruned)
@@ -163,21 +163,21 @@ def test_neither_a_foreign_nor_the_current_archive_is_ever_pruned(
 
 def test_a_base_of_ours_counts_by_its_digest_and_others_by_what_they_hand_on() -> None:
     plain = {"Id": "sha256:1", "RootFS": {"Layers": ["a", "b"]}, "Config": {"Env": ["A=1"], "Hostname": "x"}}
-    digest = images.base_digest(plain)
-    assert images.base_digest({**plain, "Id": "sha256:2", "Created": "now"}) == digest
-    assert images.base_digest({**plain, "Config": {"Env": ["A=1"], "User": ""}}) == digest
-    assert images.base_digest({**plain, "RootFS": {"Layers": ["b", "a"]}}) != digest
-    assert images.base_digest({**plain, "Config": {"Env": ["A=2"]}}) != digest
-    assert images.base_digest({"Id": "sha256:1", "RootFS": None, "Config": None}) != digest
-    assert images.base_digest(image(1, tag(1))) == "f" * 64
+    digest = image_names.base_digest(plain)
+    assert image_names.base_digest({**plain, "Id": "sha256:2", "Created": "now"}) == digest
+    assert image_names.base_digest({**plain, "Config": {"Env": ["A=1"], "User": ""}}) == digest
+    assert image_names.base_digest({**plain, "RootFS": {"Layers": ["b", "a"]}}) != digest
+    assert image_names.base_digest({**plain, "Config": {"Env": ["A=2"]}}) != digest
+    assert image_names.base_digest({"Id": "sha256:1", "RootFS": None, "Config": None}) != digest
+    assert image_names.base_digest(image(1, tag(1))) == "f" * 64
 
 
 def test_an_image_counts_as_ours_by_its_labels() -> None:
-    assert images.digest_of(image(1, tag(1))) == "f" * 64
-    assert images.digest_of(image(1, tag(1), ours=False)) == ""
-    assert images.digest_of(None) == ""
+    assert image_names.digest_of(image(1, tag(1))) == "f" * 64
+    assert image_names.digest_of(image(1, tag(1), ours=False)) == ""
+    assert image_names.digest_of(None) == ""
 
 
 def test_platforms() -> None:
-    assert images.is_platform({"Architecture": "arm"}, "linux/arm/v7")
-    assert not images.is_platform({"Architecture": "arm64"}, "linux/arm/v7")
+    assert image_names.is_platform({"Architecture": "arm"}, "linux/arm/v7")
+    assert not image_names.is_platform({"Architecture": "arm64"}, "linux/arm/v7")

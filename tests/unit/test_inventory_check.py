@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.inventory.check import check
+from ansible.module_utils.poppyfield.inventory.problems import Finding, message, shown
 
-from module_utils.poppyfield.inventory.check import check
-from module_utils.poppyfield.inventory.problems import Finding, message, shown
 from tests.unit.inventory_of import DEFAULTS, OPTIONS, FakeLaptop, effective, problems, problems_of
 
 ESCAPE = "\x1b[31m"

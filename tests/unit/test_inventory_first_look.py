@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from module_utils.poppyfield.inventory.first_look import requirements
+from ansible.module_utils.poppyfield.inventory.first_look import requirements
+
 from tests.unit.inventory_of import host
 
 

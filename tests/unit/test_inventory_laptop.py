@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop, local_path
 
-from module_utils.poppyfield.inventory.laptop import ThisLaptop, local_path
 from tests.unit.inventory_of import OWN_SETTINGS
 
 LAPTOP = ThisLaptop(OWN_SETTINGS)

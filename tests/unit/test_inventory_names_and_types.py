@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.inventory.names_and_types import typed, unknown_variables
+from ansible.module_utils.poppyfield.inventory.problems import Finding
 
-from module_utils.poppyfield.inventory.names_and_types import typed, unknown_variables
-from module_utils.poppyfield.inventory.problems import Finding
 from tests.unit.inventory_of import problems, problems_of, told
 
 OPTIONS = {

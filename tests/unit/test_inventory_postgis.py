@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.inventory.postgis import is_first_start_name
+from ansible.module_utils.poppyfield.postgis.postgres import FIRST_START_NAME
 
-from module_utils.poppyfield.inventory.postgis import is_first_start_name
-from module_utils.poppyfield.postgres import FIRST_START_NAME
 from tests.unit.inventory_of import FakeLaptop, problems, told
 
 GIS = {"name": "gis", "owner": "gis"}

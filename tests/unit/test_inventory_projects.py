@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.poppyfield.inventory.projects import repositories_of_all
 
-from module_utils.poppyfield.inventory.projects import repositories_of_all
 from tests.unit.inventory_of import FakeLaptop, host, told
 
 

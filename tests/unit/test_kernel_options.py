@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.kernel_command_line import with_options
+from ansible.module_utils.poppyfield.host.kernel_command_line import with_options
 
 Run = Callable[..., dict[str, Any]]
 STOCK = "console=serial0,115200 console=tty1 root=PARTUUID=4e639091-02 rootfstype=ext4 fsck.repair=yes rootwait quiet"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import apply
-from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError
+from ansible.module_utils.poppyfield.containers import apply
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError
 from docker import errors
 
 from tests.doubles.docker_engine import FakeDocker

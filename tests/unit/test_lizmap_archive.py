@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.lizmap_archive import LIZMAP, PLUGIN, ArchiveError, Found, look_into
+from ansible.module_utils.poppyfield.lizmap.archive import LIZMAP, PLUGIN, ArchiveContent, ArchiveError, look_into
 
 from tests.doubles.archives import archive, lizmap_files, plugin_files
 
@@ -26,16 +26,16 @@ def changed(files: Files, end: str, old: str, new: str) -> Files:
 
 def test_a_release_tells_its_version_and_the_plugin_that_it_needs(tmp_path: Path) -> None:
     path = archive(tmp_path / "any-name.zip", RELEASE)
-    assert look_into(path, LIZMAP) == Found("lizmap-web-client", "3.9.9", {"lizmap_server": "2.13.0"})
+    assert look_into(path, LIZMAP) == ArchiveContent("lizmap-web-client", "3.9.9", {"lizmap_server": "2.13.0"})
     old = archive(tmp_path / "old.zip", without(RELEASE, "mainconfig.ini.php"))
-    assert look_into(old, LIZMAP) == Found("lizmap-web-client", "3.9.9")
+    assert look_into(old, LIZMAP) == ArchiveContent("lizmap-web-client", "3.9.9")
 
 
 def test_a_plugin_tells_its_name_its_version_and_the_qgis_that_it_needs(tmp_path: Path) -> None:
     path = archive(tmp_path / "any-name.zip", ATLAS)
-    assert look_into(path, PLUGIN) == Found("atlasprint", "3.4.4", {"qgis_server": "3.28"})
+    assert look_into(path, PLUGIN) == ArchiveContent("atlasprint", "3.4.4", {"qgis_server": "3.28"})
     any_qgis = archive(tmp_path / "any.zip", changed(ATLAS, "metadata.txt", "qgisMinimumVersion=3.28", ""))
-    assert look_into(any_qgis, PLUGIN) == Found("atlasprint", "3.4.4")
+    assert look_into(any_qgis, PLUGIN) == ArchiveContent("atlasprint", "3.4.4")
 
 
 @pytest.mark.parametrize(

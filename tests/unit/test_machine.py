@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from bootstrap import prepare
-from bootstrap.machine import PACKAGE_OF_COMMAND, Machine, missing_packages, problems
+from workshop.laptop import prepare
+from workshop.laptop.machine import PACKAGE_OF_COMMAND, Machine, missing_packages, problems
 
 READY = Machine(
     os_id="debian",

@@ -8,8 +8,8 @@ from types import ModuleType
 
 import pytest
 import yaml
+from ansible.module_utils.poppyfield.containers.services import SERVICES, Service
 
-from module_utils.poppyfield.services import SERVICES, Service
 from tests.documentation import documentation as documented
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from bootstrap import newest, prepare
+from workshop.laptop import newest, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 PINS = """# A comment.

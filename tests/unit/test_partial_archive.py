@@ -8,8 +8,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield import partial_archive
-from ansible.module_utils.poppyfield.engine import EngineError
+from ansible.module_utils.poppyfield.containers.engine import EngineError
+from ansible.module_utils.poppyfield.images import partial_archive
 
 OCI = "blobs/sha256/"
 

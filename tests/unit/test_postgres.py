@@ -10,9 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import postgres
-from ansible.module_utils.poppyfield.engine import Engine, EngineError, Result
-from ansible.module_utils.poppyfield.postgres import ClusterState, Database, PostgresError, Role
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result
+from ansible.module_utils.poppyfield.postgis import postgres
+from ansible.module_utils.poppyfield.postgis.postgres import ClusterState, Database, PostgresError, Role
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,8 +44,8 @@ def state_of(**changes: Any) -> ClusterState:
     )
 
 
-def changes_for(state: ClusterState, database: Database = GIS) -> list[postgres.Change]:
-    changes: list[postgres.Change] = postgres.plan_changes([ROLE], [database], state, SALTS)
+def changes_for(state: ClusterState, database: Database = GIS) -> list[postgres.ClusterChange]:
+    changes: list[postgres.ClusterChange] = postgres.plan_changes([ROLE], [database], state, SALTS)
     return changes
 
 
@@ -292,7 +292,7 @@ Library = Callable[[str], ModuleType]
 
 def right() -> list[dict[str, Any]]:
     state = state_of()
-    return [*state.roles.values(), *state.databases.values(), {"extension": "postgis", "in": "gis"}]
+    return [*state.roles.values(), *state.databases.values(), {"extension": "postgis", "in": "gis"}]  # type: ignore[list-item]
 
 
 def test_a_cluster_is_read_changed_and_read_again(library: Library, tmp_path: Path) -> None:

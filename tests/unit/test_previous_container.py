@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import apply
-from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError
+from ansible.module_utils.poppyfield.containers import apply
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError
 from docker import errors
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker
@@ -27,7 +27,7 @@ def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDocker:
     for image in (BESIDE, BESIDE_NEW):
         converge(host, lizmap(image), keep_previous=True)
     host.behaviours[NEW].log = "PHP Fatal error: no_such_function()"
-    monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))  # type: ignore[arg-type]
     monkeypatch.setattr(apply, "LOCK_FOLDER", tmp_path)
     return host
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.poppyfield.printable import printable
+from ansible.module_utils.poppyfield.host.printable import printable
 from hypothesis import given
 from hypothesis import strategies as st
 

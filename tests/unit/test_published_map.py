@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import requests
-from ansible.module_utils.poppyfield import map_checks
-from ansible.module_utils.poppyfield.map_checks import BoundingBox, Layer, MapError
+from ansible.module_utils.poppyfield.projects import map_checks
+from ansible.module_utils.poppyfield.projects.map_checks import BoundingBox, MapError, MapLayer
 
 from tests.doubles.map_server import COLLECTIONS, MapServer, png, running_map_server
 
@@ -154,7 +154,7 @@ BROKEN_NUMBERS = b"""<WMS_Capabilities xmlns="http://www.opengis.net/wms"><Capab
 
 def test_capabilities_with_broken_numbers_are_read_as_far_as_they_go() -> None:
     (layer,) = map_checks.parse_capabilities(BROKEN_NUMBERS).layers
-    assert layer == Layer("a", "a", (BoundingBox("CRS:84", 0, 0, 1e-300, 1e300),))
+    assert layer == MapLayer("a", "a", (BoundingBox("CRS:84", 0, 0, 1e-300, 1e300),))
     assert "WIDTH=800&HEIGHT=800" in map_checks.map_url("http://x/", [layer], 800)
 
 
@@ -187,8 +187,8 @@ def test_addresses_are_quoted() -> None:
 
 
 def test_the_extent_of_layers() -> None:
-    def layer(*boxes: BoundingBox) -> Layer:
-        return Layer("x", "x", boxes)
+    def layer(*boxes: BoundingBox) -> MapLayer:
+        return MapLayer("x", "x", boxes)
 
     degrees = BoundingBox("EPSG:4326", 40, 0, 50, 20)
     meters = BoundingBox("EPSG:2154", 0, 0, 10, 10)
@@ -257,7 +257,7 @@ def test_the_time_begins_anew_with_each_answer(server: MapServer, library: Any) 
 )
 def test_a_layer_with_limits_of_scale_is_viewed_within_them(limits: tuple[float, float], expected: float) -> None:
     place = map_checks.Place(1.0, 59.0, 3.0, 61.0, (2.0, 60.0))
-    whole, feature, close = map_checks.views([place, place], Layer("x", "x", (), *limits))
+    whole, feature, close = map_checks.views([place, place], MapLayer("x", "x", (), *limits))
     assert whole == feature == BoundingBox("CRS:84", 0.9, 58.9, 3.1, 61.1)
     # 256 pixels of 0.28 mm at 60 degrees north, where a degree of longitude has 55.66 km.
     across = (close.max_first - close.min_first) * 55660
@@ -267,10 +267,10 @@ def test_a_layer_with_limits_of_scale_is_viewed_within_them(limits: tuple[float,
 
 def test_a_view_is_neither_a_point_nor_beyond_the_world() -> None:
     point = map_checks.Place(2.0, 47.0, 2.0, 47.0, (2.0, 47.0))
-    (view, _) = map_checks.views([point], Layer("x", "x", ()))
+    (view, _) = map_checks.views([point], MapLayer("x", "x", ()))
     assert (view.max_first - view.min_first, view.max_second - view.min_second) == pytest.approx((0.001, 0.001))
     world = map_checks.Place(-180.0, -90.0, 180.0, 90.0, (0.0, 0.0))
-    assert map_checks.views([world], Layer("x", "x", ()))[0].numbers() == "-180.0,-90.0,180.0,90.0"
+    assert map_checks.views([world], MapLayer("x", "x", ()))[0].numbers() == "-180.0,-90.0,180.0,90.0"
 
 
 def test_places_of_features() -> None:

@@ -123,9 +123,9 @@ def test_a_page_without_the_form_to_log_in(
     server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = library("published_map")
-    monkeypatch.setattr(module.lizmap_answers, "login_url", lambda url: f"{url}/index.php/view/")
+    monkeypatch.setattr(module.answers, "login_url", lambda url: f"{url}/index.php/view/")
     assert "has no form to log in" in check(user="admin", password="x")["msg"]
-    monkeypatch.setattr(module.lizmap_answers, "login_url", lambda url: f"{url}/none")
+    monkeypatch.setattr(module.answers, "login_url", lambda url: f"{url}/none")
     assert "answered HTTP 404 instead of a page" in check(user="admin", password="x")["msg"]
 
 
@@ -347,13 +347,13 @@ def test_a_row_that_may_be_there_is_said(server: LizmapServer, check: Run) -> No
     [("point", "POINT(1"), ("multipoint", "POINT(1"), ("line", "LINESTRING(1"), ("polygon", "POLYGON((1")],
 )
 def test_shapes(library: Any, geometry: str, begins: str) -> None:
-    editing = library("published_map").lizmap_editing
+    editing = library("published_map").editing
     assert editing.shape(geometry, (1.0, 2.0)).startswith(begins)
 
 
 def test_redirects_without_end(server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     module = library("published_map")
-    answer = module.Answer(303, b"", "/x")
+    answer = module.MapServerAnswer(303, b"", "/x")
     monkeypatch.setattr(module.Server, "answer", lambda self, url: answer)
     assert "redirects without end" in check()["msg"]
 
@@ -362,7 +362,7 @@ def test_a_redirect_to_what_is_no_address(
     server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = library("published_map")
-    monkeypatch.setattr(module.Server, "answer", lambda self, url: module.Answer(303, b"", "http://[x"))
+    monkeypatch.setattr(module.Server, "answer", lambda self, url: module.MapServerAnswer(303, b"", "http://[x"))
     assert "it leads to 'http://[x', which is no address." in check()["msg"]
 
 
@@ -370,11 +370,11 @@ def test_a_link_that_is_no_address_is_none_of_a_project(library: Any) -> None:
     page = library("published_map").read_page(
         b'<a href="http://[x">x</a><a href="/index.php/view/map?repository=a&amp;project=b">b</a>'
     )
-    assert library("published_map").lizmap_answers.projects_of(page) == [{"id": "a/b", "title": "b"}]
+    assert library("published_map").answers.projects_of(page) == [{"id": "a/b", "title": "b"}]
 
 
 def test_names_of_layers_in_wms(library: Any) -> None:
-    answers = library("published_map").lizmap_answers
+    answers = library("published_map").answers
     layer = (
         b'{"a b": {"id": "a1", "geometryType": "line", "shortname": "ab"}, "c": {"id": "c1", "geometryType": "line"}}'
     )
@@ -394,4 +394,4 @@ def test_names_of_layers_in_wms(library: Any) -> None:
     ],
 )
 def test_keys_of_saved_features(library: Any, location: str, key: str) -> None:
-    assert library("published_map").lizmap_answers.saved_key(location) == key
+    assert library("published_map").answers.saved_key(location) == key

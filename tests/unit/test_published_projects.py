@@ -15,9 +15,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import published_folder, withdrawal
-from ansible.module_utils.poppyfield.project_folder import FolderError
-from ansible.module_utils.poppyfield.published_folder import PublishedFolder, exchange
+from ansible.module_utils.poppyfield.projects import published_folder, withdrawal
+from ansible.module_utils.poppyfield.projects.folder_difference import FolderError
+from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder, exchange
 
 from tests.images.projects import Layer, qgs
 
@@ -330,7 +330,7 @@ def test_what_qgis_server_refuses_is_not_published(
 
     def refuse(server: Any, repository: str, inside: str, described: Json) -> Any:
         seen.append((inside, read(projects / ".poppyfield" / "fields" / "staged"), described))
-        return [], [module.Finding("fields", "map.qgs", "its table is gone.", "Load it.", "Rivers")]
+        return [], [module.ProjectFinding("fields", "map.qgs", "its table is gone.", "Load it.", "Rivers")]
 
     monkeypatch.setattr(module, "check_projects", refuse)
     write(maps, {"map.qgs": SECOND, "data/large.tif": "large"})
@@ -355,7 +355,7 @@ def test_what_arrived_in_vain_is_removed_when_it_is_not_wanted_any_more(
     publish()
     module = library("published_projects")
     good = module.check_projects
-    monkeypatch.setattr(module, "check_projects", lambda *_: ([], [module.Finding("fields", "map.qgs", "bad.")]))
+    monkeypatch.setattr(module, "check_projects", lambda *_: ([], [module.ProjectFinding("fields", "map.qgs", "bad.")]))
     write(maps, {"map.qgs": SECOND})
     assert publish()["failed"] and beside(projects) == ["incoming"]
     monkeypatch.setattr(module, "check_projects", good)
@@ -372,7 +372,7 @@ def test_a_project_that_did_not_change_but_is_bad_by_now_is_told_of(
 
     def check(_server: object, _repository: str, inside: str, _projects: object) -> tuple[list[str], list[Any]]:
         asked.append(inside)
-        return [], [module.Finding("fields", "map.qgs", "public.trees is not in the Pi's database.")]
+        return [], [module.ProjectFinding("fields", "map.qgs", "public.trees is not in the Pi's database.")]
 
     monkeypatch.setattr(module, "check_projects", check)
     refused = publish()

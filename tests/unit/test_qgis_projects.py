@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.qgis_project import describe, parse_project
-from ansible.module_utils.poppyfield.qgis_source import Kind, is_absolute, read_connection, read_source
+from ansible.module_utils.poppyfield.projects.qgis_project import describe, parse_project
+from ansible.module_utils.poppyfield.projects.qgis_source import Kind, is_absolute, read_connection, read_source
 
-from demo.sample import make_lizmap_settings
 from tests.images.projects import RASTERS, VECTORS, Layer, qgs
+from workshop.demo.sample import make_lizmap_settings
 
 Run = Callable[..., dict[str, Any]]
 Found = Callable[..., list[dict[str, Any]]]
@@ -306,7 +306,7 @@ def test_what_is_no_project_is_refused(check: Run, name: str, content: str | byt
 
 
 def test_a_project_that_unpacks_to_too_much_is_refused(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ansible.module_utils.poppyfield.qgis_project.LARGEST_PROJECT", 100)
+    monkeypatch.setattr("ansible.module_utils.poppyfield.projects.qgis_project.LARGEST_PROJECT", 100)
     assert "unpacks to more than" in check({"map.qgz": zipped(qgs([MEADOW]))})["msg"]
 
 

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.recorded_archive import RecordError, format_record, name_of, parse_record, problem
+from ansible.module_utils.poppyfield.lizmap.recorded_archive import (
+    RecordError,
+    format_record,
+    name_of,
+    parse_record,
+    problem,
+)
 
 SEEN, OTHER = "a" * 64, "b" * 64
 

@@ -11,8 +11,8 @@ import pwd
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import requirements
-from ansible.module_utils.poppyfield.requirements import Disk, Facts, Listener, Requirements
+from ansible.module_utils.poppyfield.host import requirements
+from ansible.module_utils.poppyfield.host.requirements import Disk, Facts, Listener, Requirements
 
 PI = Facts(
     os_id="debian",

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.engine import Engine, EngineError, Result
-from ansible.module_utils.poppyfield.server_checks import (
-    Answer,
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result
+from ansible.module_utils.poppyfield.projects.server_checks import (
     ProjectServer,
+    QgisServerAnswer,
     check_projects,
     map_request,
     parse_answer,
@@ -32,9 +32,9 @@ CAPABILITIES = """<?xml version="1.0" encoding="utf-8"?>
 # The project itself has a name even so.
 NO_LAYER = CAPABILITIES.partition("  <Layer>")[0] + "</Layer></Capability></WMS_Capabilities>"
 NOT_VALID = '<?xml version="1.0" encoding="UTF-8"?>\n<ServerException>Layer(s) not valid</ServerException>\n'
-OPENED = Answer(200, "text/xml", CAPABILITIES)
-DRAWN = Answer(200, "image/png", "\ufffdPNG")
-REFUSED = Answer(500, "text/xml", NOT_VALID)
+OPENED = QgisServerAnswer(200, "text/xml", CAPABILITIES)
+DRAWN = QgisServerAnswer(200, "image/png", "\ufffdPNG")
+REFUSED = QgisServerAnswer(500, "text/xml", NOT_VALID)
 LAYERS: dict[str, dict[str, Any]] = {
     "rivers_1": {
         **{"name": "Rivers", "about": "the table public.rivers", "written": ['"public"."rivers"'], "database": True}
@@ -81,36 +81,36 @@ def not_valid(*keys: str) -> str:
 class Server:
     """Answers from a list, and remembers what it was asked for."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: QgisServerAnswer) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, str]] = []
 
-    def ask(self, parameters: Mapping[str, str]) -> Answer:
+    def ask(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
         self.asked.append(("running", parameters["REQUEST"]))
         return self.answers.pop(0)
 
-    def ask_alone(self, parameters: Mapping[str, str]) -> Answer:
+    def ask_alone(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
         self.asked.append(("alone", parameters["REQUEST"]))
         return self.answers.pop(0)
 
 
-def check(*answers: Answer) -> tuple[list[str], list[tuple[str, str]]]:
+def check(*answers: QgisServerAnswer) -> tuple[list[str], list[tuple[str, str]]]:
     """Check one project; give the good ones, and each layer with its problem."""
     good, found = check_projects(Server(*answers), "fields", "/srv/projects/.x", {"map.qgs": LAYERS})
     assert all((finding.repository, finding.project) == ("fields", "map.qgs") and finding.remedy for finding in found)
     return good, [(finding.layer, finding.problem) for finding in found]
 
 
-def alone(log: str, status: int = 500) -> Answer:
+def alone(log: str, status: int = 500) -> QgisServerAnswer:
     """Give the answer of a server that tells everything."""
-    return Answer(status, "text/xml", NOT_VALID if status == 500 else CAPABILITIES, log)
+    return QgisServerAnswer(status, "text/xml", NOT_VALID if status == 500 else CAPABILITIES, log)
 
 
 @pytest.mark.parametrize(
     "body", [CAPABILITIES[:200], CAPABILITIES.replace(">46<", ">south<"), CAPABILITIES.replace("<Name>", "<Name>\x08")]
 )
 def test_capabilities_that_cannot_be_read_are_a_finding(body: str) -> None:
-    ((layer, problem),) = check(Answer(200, "text/xml", body))[1]
+    ((layer, problem),) = check(QgisServerAnswer(200, "text/xml", body))[1]
     assert layer == "" and problem.startswith("QGIS Server's capabilities of it cannot be read (")
 
 
@@ -122,7 +122,7 @@ def test_a_good_project_is_asked_for_twice_and_no_server_is_started() -> None:
 
 def test_a_worker_that_fails_once_is_not_the_projects_fault() -> None:
     """As each does after a restart of the database."""
-    assert check(REFUSED, alone("", 200), Answer(502, "text/html", ""), DRAWN) == (["map.qgs"], [])
+    assert check(REFUSED, alone("", 200), QgisServerAnswer(502, "text/html", ""), DRAWN) == (["map.qgs"], [])
 
 
 REASONS = [
@@ -157,37 +157,46 @@ def test_each_of_several_layers_has_its_own_reason() -> None:
 
 def test_a_query_that_fails_behind_a_good_answer_is_noticed() -> None:
     """QGIS Server then answers, and the layer stays empty."""
-    told = check(Answer(200, "text/xml", CAPABILITIES, BAD_FILTER), alone(BAD_FILTER, 200))
+    told = check(QgisServerAnswer(200, "text/xml", CAPABILITIES, BAD_FILTER), alone(BAD_FILTER, 200))
     assert told == ([], [("Rivers", "its table has no column 'nix'.")])
 
 
 def test_a_query_that_fails_for_somebody_elses_map_is_not_the_projects_fault() -> None:
     somebody = BAD_FILTER.replace("rivers", "theirs")
-    assert check(Answer(200, "text/xml", CAPABILITIES, somebody), alone("", 200), DRAWN) == (["map.qgs"], [])
+    assert check(QgisServerAnswer(200, "text/xml", CAPABILITIES, somebody), alone("", 200), DRAWN) == (["map.qgs"], [])
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
         (
-            Answer(500, "text/xml", "<ServerException>Project file error</ServerException>", BROKEN),
+            QgisServerAnswer(500, "text/xml", "<ServerException>Project file error</ServerException>", BROKEN),
             "end of file at line 12",
         ),
-        (Answer(500, "text/xml", "<ServerException>Project file error</ServerException>"), "Project file error"),
-        (Answer(400, "text/xml", '<ServiceException code="x">No such layer</ServiceException>'), "No such layer"),
-        (Answer(0, "", "", "Segmentation fault\n"), "Segmentation fault"),
-        (Answer(0, "", ""), "it gave no answer in time"),
-        (Answer(200, "text/xml", BAD_FILTER, BAD_FILTER.replace("rivers", "x")), 'column "nix" does not exist'),
+        (
+            QgisServerAnswer(500, "text/xml", "<ServerException>Project file error</ServerException>"),
+            "Project file error",
+        ),
+        (
+            QgisServerAnswer(400, "text/xml", '<ServiceException code="x">No such layer</ServiceException>'),
+            "No such layer",
+        ),
+        (QgisServerAnswer(0, "", "", "Segmentation fault\n"), "Segmentation fault"),
+        (QgisServerAnswer(0, "", ""), "it gave no answer in time"),
+        (
+            QgisServerAnswer(200, "text/xml", BAD_FILTER, BAD_FILTER.replace("rivers", "x")),
+            'column "nix" does not exist',
+        ),
     ],
 )
-def test_what_is_not_told_of_a_layer_is_told_of_the_project(answer: Answer, said: str) -> None:
+def test_what_is_not_told_of_a_layer_is_told_of_the_project(answer: QgisServerAnswer, said: str) -> None:
     good, ((layer, problem),) = check(REFUSED, answer)
     assert good == [] and layer == "" and problem.startswith("QGIS Server does not draw it: ") and said in problem
     assert check(OPENED, REFUSED, answer)[1] == [(layer, problem)]
 
 
 def test_a_project_without_layers_is_refused() -> None:
-    assert check(Answer(200, "text/xml", NO_LAYER)) == ([], [("", "it has no layer that can be shown.")])
+    assert check(QgisServerAnswer(200, "text/xml", NO_LAYER)) == ([], [("", "it has no layer that can be shown.")])
 
 
 def test_every_project_is_looked_at_though_one_is_bad() -> None:
@@ -202,7 +211,7 @@ def test_every_project_is_looked_at_though_one_is_bad() -> None:
 def test_the_layers_that_have_names_are_drawn_in_the_middle_of_the_ground() -> None:
     ground = read_ground(CAPABILITIES)
     assert ground == (("meadow", "rivers"), (2.0, 46.0, 4.0, 47.0))
-    request = map_request(ground)
+    request = map_request(ground)  # type: ignore[arg-type]
     assert request["LAYERS"] == "meadow,rivers"
     west, south, east, north = map(float, request["BBOX"].split(","))
     assert west < 3.0 < east and south < 46.5 < north
@@ -233,7 +242,7 @@ def test_ground_that_is_a_point_or_nowhere_has_some_extent() -> None:
     ],
 )
 def test_answers_of_a_web_server_and_of_a_program_are_read(text: str, status: int, kind: str, body: str) -> None:
-    assert parse_answer(text, "log") == Answer(status, kind, body, "log")
+    assert parse_answer(text, "log") == QgisServerAnswer(status, kind, body, "log")
 
 
 # In the container ----------------------------------------------------------------------------------------------------
@@ -252,8 +261,8 @@ def in_container(docker: FakeDocker) -> Callable[..., tuple[ProjectServer, list[
 
         engine = Engine(docker, errors, run)
         container = {"State": {"Running": running}, "Config": {"Labels": labels}}
-        engine.container = lambda name: container if name == "websig-lizmap" else None
-        engine.log_since = lambda name, since: f"since {since > 0}"
+        engine.container = lambda name: container if name == "websig-lizmap" else None  # type: ignore[method-assign]
+        engine.log_since = lambda name, since: f"since {since > 0}"  # type: ignore[assignment, method-assign]
         return ProjectServer(engine, "websig-lizmap", 60), commands
 
     return make

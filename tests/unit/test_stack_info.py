@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import spec, stack
-from ansible.module_utils.poppyfield.engine import Engine, EngineMissingError
-from ansible.module_utils.poppyfield.postgres import VERSION_LABEL
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount
-from ansible.module_utils.poppyfield.stack import DockerAnswers, Folder, HostAnswers
+from ansible.module_utils.poppyfield.containers import spec
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount
+from ansible.module_utils.poppyfield.host import stack_status
+from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers, FolderOnDisk, HostAnswers
+from ansible.module_utils.poppyfield.postgis.postgres import VERSION_LABEL
 from ansible.module_utils.testing import patch_module_args
 from docker import errors
 from hypothesis import given
@@ -95,7 +96,7 @@ ENDED: Json = {
 
 
 def test_stats_of_cgroup_v1() -> None:
-    assert stack.describe_stats(CGROUP_V1) == {
+    assert stack_status.describe_stats(CGROUP_V1) == {
         "cpu_percent": 31.6,
         "memory_bytes": 512000 - 57344,
         "memory_limit_bytes": 25276502016,
@@ -107,7 +108,7 @@ def test_stats_of_cgroup_v1() -> None:
 
 
 def test_stats_of_cgroup_v2() -> None:
-    assert stack.describe_stats(CGROUP_V2) == {
+    assert stack_status.describe_stats(CGROUP_V2) == {
         "cpu_percent": 250.0,
         "memory_bytes": 210 * MB,
         "memory_limit_bytes": 2048 * MB,
@@ -128,13 +129,13 @@ def test_the_processor_share_is_what_docker_stats_shows(sample: Json) -> None:
 
 
 def stats(sample: Json, **changes: Any) -> Json:
-    found: Json | None = stack.describe_stats({**sample, **changes})
+    found: Json | None = stack_status.describe_stats({**sample, **changes})
     assert found is not None
     return found
 
 
 def test_a_container_that_ended_uses_nothing() -> None:
-    assert stack.describe_stats(ENDED) is None
+    assert stack_status.describe_stats(ENDED) is None
 
 
 @pytest.mark.parametrize("memory", [{}, {"stats": {"inactive_file": 0}, "limit": 1}, {"usage": 0, "limit": 1}, None])
@@ -202,13 +203,13 @@ def container(restarts: int = 0, **state: Any) -> Json:
 
 def told(seen: Json) -> str:
     """The container in words."""
-    found: Json = stack.describe_container(seen, None, NOW)
-    return str(stack.summary(whole(containers=[found]))[1])
+    found: Json = stack_status.describe_container(seen, None, NOW)
+    return str(stack_status.summary(whole(containers=[found]))[1])
 
 
 def test_a_pi_without_containers() -> None:
-    assert stack.summary(whole())[1:] == ["Neither the database nor the map server is installed."]
-    assert stack.summary(whole(docker={"running": False, "why": "No."}))[1:] == ["No."]
+    assert stack_status.summary(whole())[1:] == ["Neither the database nor the map server is installed."]
+    assert stack_status.summary(whole(docker={"running": False, "why": "No."}))[1:] == ["No."]
 
 
 def whole(**changes: Any) -> Json:
@@ -267,20 +268,22 @@ STATES: list[tuple[Json, Json, str]] = [
 
 @pytest.mark.parametrize(("seen", "found", "words"), STATES, ids=[words for _, _, words in STATES])
 def test_each_state_of_a_container(seen: Json, found: Json, words: str) -> None:
-    described = stack.describe_container(seen, None, NOW)
+    described = stack_status.describe_container(seen, None, NOW)
     assert {name: described[name] for name in found} == found
     assert told(seen) == words
 
 
 def test_a_clock_that_was_set_back_gives_no_time_below_zero() -> None:
-    assert stack.describe_container(container(StartedAt="2030-01-01T00:00:00Z"), None, NOW)["uptime_seconds"] == 0
+    assert (
+        stack_status.describe_container(container(StartedAt="2030-01-01T00:00:00Z"), None, NOW)["uptime_seconds"] == 0
+    )
 
 
 def test_an_image_that_poppyfield_did_not_build_has_no_digest() -> None:
     seen = container()
     seen["Config"]["Labels"][spec.IMAGE_DIGEST] = "sha256:00"
-    assert stack.describe_container(seen, None, NOW)["digest"] is None
-    assert stack.describe_container(container(), None, NOW)["digest"] == "abc"
+    assert stack_status.describe_container(seen, None, NOW)["digest"] is None
+    assert stack_status.describe_container(container(), None, NOW)["digest"] == "abc"
 
 
 # Images, disks ------------------------------------------------------------------------------------------------------
@@ -298,7 +301,7 @@ def test_an_image_has_a_row_for_each_name() -> None:
             "Labels": {spec.MANAGED: "true", spec.RESOURCE: "image", spec.DIGEST: "v1:abc", VERSION_LABEL: "17"}
         },
     }
-    rows = stack.describe_image(image, {"sha256:1"})
+    rows = stack_status.describe_image(image, {"sha256:1"})
     assert [row["reference"] for row in rows] == ["a:1", "b:1"]
     assert rows[0] == {
         "reference": "a:1",
@@ -309,28 +312,30 @@ def test_an_image_has_a_row_for_each_name() -> None:
         "postgresql": "17",
         "in_use": True,
     }
-    nameless = stack.describe_image({**image, "RepoTags": None, "Architecture": "riscv64"}, {"sha256:2"})
+    nameless = stack_status.describe_image({**image, "RepoTags": None, "Architecture": "riscv64"}, {"sha256:2"})
     assert [(r["reference"], r["platform"], r["in_use"]) for r in nameless] == [(None, "linux/riscv64", False)]
 
 
 def test_folders_on_the_same_disk_are_told_together() -> None:
     card = {"device": 1, "total_bytes": 32 * 1024 * MB, "free_bytes": 8 * 1024 * MB, "inodes": 100, "free_inodes": 60}
     stick = {"device": 2, "total_bytes": 2 * MB + 1, "free_bytes": MB - 1, "inodes": 0, "free_inodes": 0}
-    disks = stack.describe_disks([Folder("/a", **card), Folder("/b", **stick), Folder("/c", **card)])
+    disks = stack_status.describe_disks(
+        [FolderOnDisk("/a", **card), FolderOnDisk("/b", **stick), FolderOnDisk("/c", **card)]
+    )
     assert disks == [
         {"folders": ["/a", "/c"], "total_mb": 32768, "free_mb": 8192, "inodes": 100, "free_inodes": 60},
         {"folders": ["/b"], "total_mb": 2, "free_mb": 0, "inodes": None, "free_inodes": None},
     ]
-    assert stack.summary(whole(disks=disks))[2:] == [
+    assert stack_status.summary(whole(disks=disks))[2:] == [
         "Disk with /a and 1 more of the folders in use: 8.0 of 32.0 GB free.",
         "Disk with /b: 0.0 of 0.0 GB free.",
     ]
 
 
 def test_which_folders_are_looked_at() -> None:
-    assert stack.folders_in_use(DockerAnswers()) == ["/"]
+    assert stack_status.folders_in_use(DockerAnswers()) == ["/"]
     answers = DockerAnswers(info={"DockerRootDir": "/docker"}, own_containers=[container(), container()])
-    assert stack.folders_in_use(answers) == ["/docker", "/srv/data"]
+    assert stack_status.folders_in_use(answers) == ["/docker", "/srv/data"]
 
 
 # The host -----------------------------------------------------------------------------------------------------------
@@ -351,7 +356,7 @@ def test_which_folders_are_looked_at() -> None:
     ],
 )
 def test_what_the_firmware_says(answer: str, now: set[str], occurred: set[str]) -> None:
-    found = stack.decode_throttled(answer)
+    found = stack_status.decode_throttled(answer)
     assert found is not None
     assert {name for name, value in found.items() if value} == now | {f"{name}_occurred" for name in occurred}
     assert len(found) == 8
@@ -359,14 +364,14 @@ def test_what_the_firmware_says(answer: str, now: set[str], occurred: set[str]) 
 
 @given(st.integers(0, 0xFFFFF), st.sampled_from([0, 1, 2, 3, 16, 17, 18, 19]))
 def test_each_bit_of_the_firmware_is_one_fact(bits: int, place: int) -> None:
-    one, other = (stack.decode_throttled(f"throttled={value:#x}") for value in (bits, bits ^ 1 << place))
+    one, other = (stack_status.decode_throttled(f"throttled={value:#x}") for value in (bits, bits ^ 1 << place))
     assert one is not None and other is not None
     assert sum(one[name] != other[name] for name in one) == 1
 
 
 @pytest.mark.parametrize("answer", ["", "VCHI initialization failed", "throttled=", "error=1", "throttled=0x"])
 def test_what_is_no_answer_of_the_firmware(answer: str) -> None:
-    assert stack.decode_throttled(answer) is None
+    assert stack_status.decode_throttled(answer) is None
 
 
 def host(**changes: str) -> Json:
@@ -380,7 +385,7 @@ def host(**changes: str) -> Json:
         "voltage_alarm": "",
         **changes,
     }
-    found: Json = stack.describe_host(HostAnswers(**answers))
+    found: Json = stack_status.describe_host(HostAnswers(**answers))
     return found
 
 
@@ -400,8 +405,8 @@ def test_the_host() -> None:
 def test_a_host_that_tells_nothing() -> None:
     found = host(model="", os_release="", architecture="", millidegrees="", throttled="")
     assert {name for name, value in found.items() if value is not None} == {"kernel"}
-    assert stack.summary(whole(host=found))[0] == "This host with an unknown system and Docker 26.1.5."
-    assert len(stack.summary(whole(host=found))) == 2
+    assert stack_status.summary(whole(host=found))[0] == "This host with an unknown system and Docker 26.1.5."
+    assert len(stack_status.summary(whole(host=found))) == 2
 
 
 @pytest.mark.parametrize(("alarm", "low"), [("1\n", True), ("0\n", False)])
@@ -441,7 +446,7 @@ REMEDY = "Use the power supply made for this Pi, with a short cable."
     ],
 )
 def test_heat_and_power_in_words(changes: dict[str, str], words: list[str]) -> None:
-    assert stack.summary(whole(host=host(**changes)))[2:] == ["Temperature: 48.7 °C.", *words]
+    assert stack_status.summary(whole(host=host(**changes)))[2:] == ["Temperature: 48.7 °C.", *words]
 
 
 # The module ---------------------------------------------------------------------------------------------------------
@@ -599,7 +604,7 @@ def test_what_is_documented_is_returned(pi: FakeDocker, library: Library) -> Non
     module = library("stack_info")
     answers = module.look_at_docker(Engine(pi, errors), measure=True)
     seen = HostAnswers("", "", "", "", "", "throttled=0x0", "")
-    found = stack.describe(seen, answers, [Folder("/", 1, 1, 1, 1, 1)], None, NOW + timedelta(days=1))
+    found = stack_status.describe(seen, answers, [FolderOnDisk("/", 1, 1, 1, 1, 1)], None, NOW + timedelta(days=1))
     assert shape(copy.deepcopy(found)) == keys(yaml.safe_load(module.RETURN))
 
 
@@ -617,7 +622,7 @@ def machine(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "sys/class/hwmon/hwmon0/name").write_text("cpu_thermal\n")
     (tmp_path / "sys/class/hwmon/hwmon0/in0_lcrit_alarm").write_text("1\n")
     with patch_module_args({}):
-        return library("stack_info").Host(AnsibleModule(argument_spec={}), tmp_path)
+        return library("stack_info").HostOfStack(AnsibleModule(argument_spec={}), tmp_path)
 
 
 def command(folder: Path, name: str, script: str) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.host import architectures
+from ansible.module_utils.poppyfield.images import profiles
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar, trust_as_template
-
-from module_utils.poppyfield import architectures, profiles, services
 
 ROOT = Path(__file__).resolve().parents[2]
 TERMS = ("services", "profiles", "architectures", "network", "secrets_folder", "default_profile", "what_fits", "ports")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import certificates
-from ansible.module_utils.poppyfield.certificates import Certificate
+from ansible.module_utils.poppyfield.host import certificates
+from ansible.module_utils.poppyfield.host.certificates import Certificate
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec

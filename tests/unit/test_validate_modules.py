@@ -40,12 +40,12 @@ def lay_out(folder: Path) -> Path:
     collection = folder / COLLECTION
     modules = "|".join(MODULES)
     for source, target in FOLDERS.items():
-        for path in (ROOT / source).glob("*.py"):
+        for path in (ROOT / source).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
             text = text.replace("ansible.module_utils.poppyfield", MODULE_UTILS)
             text = re.sub(rf"\bM\(({modules})\)", r"M(poppyfield.shadow.\1)", text)
             text = text.replace("\n  - poppyfield_", "\n  - poppyfield.shadow.poppyfield_")
-            copy = collection / "plugins" / target / path.name
+            copy = collection / "plugins" / target / path.relative_to(ROOT / source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(text, encoding="utf-8")
     return collection

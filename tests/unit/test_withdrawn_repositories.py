@@ -9,10 +9,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield import withdrawal
-from ansible.module_utils.poppyfield.engine import EngineMissingError
-from ansible.module_utils.poppyfield.published_folder import PublishedFolder
-from ansible.module_utils.poppyfield.server_checks import NotRunningError
+from ansible.module_utils.poppyfield.containers.engine import EngineMissingError
+from ansible.module_utils.poppyfield.projects import withdrawal
+from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder
+from ansible.module_utils.poppyfield.projects.server_checks import NotRunningError
 
 Json = dict[str, Any]
 Run = Callable[..., Json]
@@ -54,7 +54,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, projects: Path) -> list[str]:
         told.append(f"{what}: {' '.join(readable(projects))}")
 
     server = SimpleNamespace(wait_until_refreshable=lambda: tell("wait"), refresh=lambda: tell("refresh"))
-    monkeypatch.setattr(withdrawal.Engine, "connect", lambda: None)
+    monkeypatch.setattr(withdrawal.Engine, "connect", lambda: None)  # type: ignore[attr-defined]
     monkeypatch.setattr(withdrawal, "ProjectServer", lambda *_: server)
     return told
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .laptop import Laptop
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.inventory.laptop import Laptop
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 ARCHIVES = {
     "lizmap_archive": "the release archive of Lizmap Web Client (lizmap-web-client-VERSION.zip)",

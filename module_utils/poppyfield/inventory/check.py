@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import (
+from ansible.module_utils.poppyfield.inventory import (
     archives,
     engine,
     folders,
@@ -18,8 +18,8 @@ from . import (
     postgis,
     projects,
 )
-from .laptop import Laptop
-from .problems import Finding, Host, Problem, together
+from ansible.module_utils.poppyfield.inventory.laptop import Laptop
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, Problem, together
 
 Checker = Callable[[Host, Laptop], Iterator[Finding]]
 CHECKERS: tuple[Checker, ...] = (

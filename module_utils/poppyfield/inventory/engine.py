@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 
 def findings(host: Host) -> Iterator[Finding]:

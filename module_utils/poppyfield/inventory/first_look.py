@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from typing import Any
 
-from .. import services
-from .problems import Host
+from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.inventory.problems import Host
 
 DOCKER_FOLDER = "/var/lib/docker"
 MANAGED_FILES = ("/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from .. import services
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 DATABASE = "postgis_data_folder"
 BESIDE_DATABASE = ("initial", "first-start")

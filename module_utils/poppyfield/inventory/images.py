@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .. import profiles
-from .laptop import Laptop
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.images import profiles
+from ansible.module_utils.poppyfield.inventory.laptop import Laptop
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 SHARED_PREFIX = "arm_images_"
 OF_LIZMAP = (

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..certificates import CertificateError, parse_certificate, problems, public_key
+from ansible.module_utils.poppyfield.host.certificates import CertificateError, parse_certificate, problems, public_key
 
 READ_CERTIFICATE = "x509 -noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey -in"
 READ_KEY = "pkey -passin pass: -pubout -in"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .. import lizmap_accounts
-from .problems import Finding, Host
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host
+from ansible.module_utils.poppyfield.lizmap import accounts as lizmap_accounts
 
 Json = dict[str, Any]
 ADMIN = "admin"

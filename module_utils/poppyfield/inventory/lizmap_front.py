@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import services
-from ..certificates import CertificateError, check_names
-from .laptop import Laptop
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.host.certificates import CertificateError, check_names
+from ansible.module_utils.poppyfield.inventory.laptop import Laptop
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 SERVER_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 LARGEST_PORT = 65535

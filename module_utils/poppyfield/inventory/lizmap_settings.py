@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .problems import Finding, Host
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host
 
 Sections = Mapping[str, Mapping[str, Any]]
 FILES = ("lizmapConfig", "localconfig", "profiles")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import services
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 
 def findings(host: Host) -> Iterator[Finding]:

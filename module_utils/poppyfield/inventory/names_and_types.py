@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
-from .problems import Finding, shown
+from ansible.module_utils.poppyfield.inventory.problems import Finding, shown
 
 ALIKE = 0.8
 """How alike two names must be for "did you mean"; below this the guess is worse than none."""

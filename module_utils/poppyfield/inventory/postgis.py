@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from .. import postgres
-from .laptop import Laptop
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.inventory.laptop import Laptop
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.postgis import postgres
 
 FOR_LIZMAP = "lizmap"
 """The role and the database of Lizmap's accounts, which are never those of projects."""

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from .laptop import Laptop, local_path
-from .problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.inventory.laptop import Laptop, local_path
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 REPOSITORY = re.compile(r"[A-Za-z0-9_-]+")
 

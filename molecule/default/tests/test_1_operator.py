@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 import requests
+from ansible.module_utils.poppyfield.containers import services
 from PIL import Image
 from testinfra.host import Host
 
 from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, inspect, log_in, open_ports, power_cut, sql
-from module_utils.poppyfield import services
 
 PROJECT_URL = f"{MAP_URL}/ows/sample/france/"
 FRANCE = "-680000,5020000,1150000,6680000"

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.containers import services
 from testinfra.host import Host
 
 from emulated_pi import INVENTORY, ROOT, STATE, ansible_playbook, inspect
-from module_utils.poppyfield import services
 from tests.lizmap.browser import Browser
 
 Json = dict[str, Any]

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from module_utils.poppyfield.containers import read_meminfo, total_memory
+from ansible.module_utils.poppyfield.containers.container_module import read_meminfo, total_memory
+
 from tests.images.map_server import EMULATED
 from tests.images.projects import Layer
 from tests.lizmap.releases.pi import Pi, free_port, trees, write_certificate, write_project

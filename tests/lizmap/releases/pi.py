@@ -21,14 +21,14 @@ from typing import Any
 
 import docker
 import requests
+from ansible.module_utils.poppyfield.containers.engine import BuildRequest, DockerCommand
+from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from PIL import Image
 
-from module_utils.poppyfield.architectures import PLATFORMS
-from module_utils.poppyfield.engine import BuildRequest, DockerCommand
 from tests.images import building, projects
 from tests.images.map_server import ENVIRONMENT, PASSWORD, PREFIX, wait_until
 from tests.images.projects import GRASS, POPPY, Layer

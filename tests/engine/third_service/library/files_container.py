@@ -72,16 +72,17 @@ seconds_without_service:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield import containers, host_files, services
-from ansible.module_utils.poppyfield.plan import PlanError
-from ansible.module_utils.poppyfield.spec import ContainerSpec, Mount, Port
+from ansible.module_utils.poppyfield.containers import container_module, services
+from ansible.module_utils.poppyfield.containers.plan import PlanError
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount, Port
+from ansible.module_utils.poppyfield.host import host_files
 
 FILES = services.named("files")
 CONTAINER_PORT = 8080
 FILES_TARGET = "/srv/files"
 
 ARGUMENTS: dict[str, Any] = {
-    **containers.CONTAINER_OPTIONS,
+    **container_module.CONTAINER_OPTIONS,
     **services.options_of(FILES),
     "folder": {"type": "path", "default": FILES.data_folders["files_folder"]},
     "port": {"type": "int", "default": FILES.ports[0].default},
@@ -100,9 +101,9 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
         network_aliases=(params["network_alias"],),
         mounts=(Mount(params["folder"], FILES_TARGET, read_only=True),),
         ports=(Port(params["bind_address"], params["port"], CONTAINER_PORT),),
-        health=containers.health_timing(params),
+        health=container_module.health_timing(params),
         stop_timeout=params["stop_timeout"],
-        memory_limit=containers.memory_limit(params, memory),
+        memory_limit=container_module.memory_limit(params, memory),
     )
 
 
@@ -110,9 +111,9 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        memory = containers.total_memory(containers.read_meminfo())
-        files = containers.bring_about(module)
-        result = containers.run(module, spec_of(module.params, memory))
+        memory = container_module.total_memory(container_module.read_meminfo())
+        files = container_module.bring_about(module)
+        result = container_module.run(module, spec_of(module.params, memory))
     except PlanError as error:
         module.fail_json(msg=str(error))
     for name in ("content_changes", "previous"):

@@ -1,1 +1,0 @@
-"""The demo: an emulated Pi on this machine, provisioned by the production playbook until its map draws."""

@@ -1,0 +1,276 @@
+"""What postgis_container and lizmap_container share: options, taking a snapshot, plan, check mode, apply, result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, alone
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.containers.plan import (
+    Action,
+    Plan,
+    PlanError,
+    Recreate,
+    Snapshot,
+    State,
+    Wish,
+    is_healthy,
+    plan,
+)
+from ansible.module_utils.poppyfield.containers.services import NETWORK
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Json, within_kernel
+from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.host.requirements import memory_bytes
+
+NOT_DELIVERED = "not delivered yet"
+NO_IMAGE = (
+    "image is empty. Which image is to be deployed is found out by the build stage, which did not run before this. "
+    "Run a whole stage: ansible-playbook playbooks/deploy.yml."
+)
+
+HEALTH_OPTIONS: Json = {
+    "interval": {"type": "int"},
+    "timeout": {"type": "int"},
+    "retries": {"type": "int"},
+    "start_period": {"type": "int"},
+}
+
+CONTAINER_OPTIONS: Json = {
+    "image": {"type": "str", "required": True},
+    "network": {"type": "str", "default": NETWORK},
+    "health": {"type": "dict", "options": HEALTH_OPTIONS},
+    "healthy_timeout": {"type": "int", "default": 300},
+    "state": {"type": "str", "choices": [s.value for s in State], "default": "started"},
+    "recreate": {"type": "str", "choices": [r.value for r in Recreate], "default": "auto"},
+    "restart": {"type": "bool", "default": False},
+    "memory_limit_share": {"type": "float", "default": 0.75},
+    "host_files": host_files.OPTION,
+}
+"""The options that are the same in both modules."""
+
+RAM_STEP = 256 * 1024 * 1024
+
+TMPFS: Mapping[str, str] = {"/tmp": "mode=1777"}  # noqa: S108 - inside the container, whose root is read-only
+
+
+@dataclass
+class Outcome:
+    """What the module tells the user."""
+
+    plan: Plan
+    container: Json | None = None
+    outage: float = 0.0
+    content_changes: list[str] = field(default_factory=list)
+    further: tuple[Plan, ...] = ()
+    """What else was done, because the container was still not healthy."""
+    previous: str = ""
+    """Name of the old container, where it was kept."""
+
+    def result(self) -> Json:
+        """Give the module's return values."""
+        plans = (self.plan, *self.further)
+        return {
+            "changed": self.plan.changed or bool(self.content_changes),
+            "steps": [str(step) for plan in plans for step in plan.steps],
+            "content_changes": self.content_changes,
+            "reasons": [*(reason for plan in plans for reason in plan.reasons), *self.content_changes],
+            "seconds_without_service": round(self.outage, 1),
+            "container": describe(self.container),
+            "previous": self.previous,
+            "diff": {
+                "before": {**self.plan.before},
+                "after": {**self.plan.after, **({"content": self.content_changes} if self.content_changes else {})},
+            },
+        }
+
+
+class Content(Protocol):
+    """What is to be right inside a container, such as the databases of PostgreSQL."""
+
+    def refuse(self, image: Json) -> None:
+        """Raise PlanError where a container of this image must not work on what the host holds."""
+
+    def predict_first(self) -> list[str]:
+        """Say what would change in a container that is made on a host that holds nothing yet, otherwise nothing."""
+
+    def predict(self, engine: Engine, container: str) -> list[str]:
+        """Say what would change, changing nothing."""
+
+    def apply(self, engine: Engine, container: str) -> list[str]:
+        """Make it right; say what changed."""
+
+
+def health_timing(params: Mapping[str, Any]) -> HealthTiming:
+    """Read the `health` option."""
+    return HealthTiming(**(params.get("health") or {}))
+
+
+def describe(container: Json | None) -> Json:
+    """Give what a user wants to know of a container."""
+    if container is None:
+        return {}
+    state = container["State"]
+    return {
+        "id": container["Id"],
+        "name": container["Name"].lstrip("/"),
+        "image": container["Config"]["Image"],
+        "running": bool(state.get("Running")),
+        "health": (state.get("Health") or {}).get("Status", "none"),
+    }
+
+
+def read_meminfo() -> str:
+    """Give what the kernel says of the host's memory."""
+    return Path("/proc/meminfo").read_text("ascii")
+
+
+def total_memory(meminfo: str) -> int:
+    """Give the host's memory in bytes, rounded to 256 MiB.
+
+    The kernel reports a little more or less after an update, and that must not replace a container.
+    """
+    memory = memory_bytes(meminfo)
+    if not memory:
+        raise PlanError("/proc/meminfo does not say how much memory this host has.")
+    return max(round(memory / RAM_STEP), 1) * RAM_STEP
+
+
+def memory_limit(params: Mapping[str, Any], memory: int) -> int:
+    """Give the container's limit in bytes: a share of the host's memory, 0 for none."""
+    share = params["memory_limit_share"]
+    if not 0 <= share <= 1:
+        raise PlanError(f"memory_limit_share must be between 0 (no limit) and 1, not {share}.")
+    return int(memory * share)
+
+
+def take_snapshot(engine: Engine, spec: ContainerSpec) -> Snapshot:
+    """Look at everything that the plan depends on."""
+    current = engine.container(spec.name)
+    previous = engine.container(spec.previous_name)
+    return Snapshot(
+        image=engine.image(spec.image),
+        network=engine.network(spec.network),
+        current=current,
+        current_image=engine.image(current["Image"]) if current else None,
+        previous=previous,
+        previous_image=engine.image(previous["Image"]) if previous else None,
+        candidate=engine.container(spec.candidate_name),
+        neighbours=engine.running_containers() if spec.exclusive_folders else (),
+    )
+
+
+def bring_about(module: Any) -> list[host_files.HostFileChange]:
+    """Bring about what a started container needs on the host. Ends through fail_json when it cannot."""
+    if module.params["state"] != State.STARTED:
+        return []
+    try:
+        return host_files.converge(module.params["host_files"], check_mode=module.check_mode)
+    except host_files.HostFileError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.strerror}: {error.filename}.")
+    return []
+
+
+def missing_sources(spec: ContainerSpec) -> list[str]:
+    """Give the folders and files to mount that the host does not have."""
+    return [m.source for m in spec.mounts if not Path(m.source).exists()]
+
+
+def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Json:
+    """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
+    wish = Wish(
+        State(module.params["state"]),
+        Recreate(module.params["recreate"]),
+        module.params["restart"],
+        keep_previous=module.params.get("keep_previous", False),
+    )
+    timeout = module.params["healthy_timeout"]
+    if not spec.image and wish.state is not State.ABSENT:
+        module.fail_json(msg=NO_IMAGE)
+    try:
+        engine = Engine.connect()
+        with nullcontext() if module.check_mode else alone(spec.name, timeout):
+            outcome = converge(
+                engine, spec, wish, content=content, check_mode=module.check_mode, healthy_timeout=timeout
+            )
+    except EngineMissingError as error:
+        if not module.check_mode:
+            module.fail_json(msg=str(error))
+        outcome = bare_host(spec, wish, str(error), content)
+    except (EngineError, PlanError, ApplyError) as error:
+        module.fail_json(msg=str(error))
+    for warning in outcome.plan.warnings:
+        module.warn(warning)
+    return outcome.result()
+
+
+def bare_host(spec: ContainerSpec, wish: Wish, why: str, content: Content | None = None) -> Outcome:
+    """Predict what would happen on a host that has no Docker yet."""
+    if wish.state is State.ABSENT:
+        return Outcome(Plan())
+    stand_in: Json = {"Id": NOT_DELIVERED}
+    predicted = plan(spec, Snapshot(image=stand_in), wish)
+    outcome = Outcome(Plan(predicted.steps, (why, *predicted.reasons), before={}, after=predicted.after))
+    if content and wish.state is State.STARTED:
+        outcome.content_changes = content.predict_first()
+    return outcome
+
+
+def converge(
+    engine: Engine,
+    spec: ContainerSpec,
+    wish: Wish,
+    *,
+    healthy_timeout: float,
+    check_mode: bool = False,
+    content: Content | None = None,
+    **timing: Any,
+) -> Outcome:
+    """Plan and, unless in check mode, apply."""
+    spec, warning = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
+    snapshot = take_snapshot(engine, spec)
+    if content and snapshot.image and wish.state is not State.ABSENT:
+        content.refuse(snapshot.image)
+    if check_mode and snapshot.image is None:
+        snapshot = _with_stand_in(snapshot)
+    planned = plan(spec, snapshot, wish)
+    if warning:
+        planned = replace(planned, warnings=(*planned.warnings, warning))
+    outcome = Outcome(planned, snapshot.current)
+    if check_mode:
+        if content and wish.state is State.STARTED:
+            outcome.content_changes = _predict(engine, spec, snapshot, content)
+        return outcome
+    if wish.state is not State.ABSENT and (missing := missing_sources(spec)):
+        raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
+    applier = Applier(engine, spec, healthy_timeout=healthy_timeout, **timing)
+    outcome.further = tuple(applier.apply(planned)[1:])
+    if wish.state is State.STARTED:
+        if not any(step.action is Action.WAIT for step in planned.steps):
+            applier.wait_until_healthy(spec.name)
+        if content:
+            outcome.content_changes = content.apply(engine, spec.name)
+    outcome.container = engine.container(spec.name)
+    if wish.keep_previous and engine.container(spec.previous_name):
+        outcome.previous = spec.previous_name
+    outcome.outage = applier.outage.seconds
+    return outcome
+
+
+def _predict(engine: Engine, spec: ContainerSpec, snapshot: Snapshot, content: Content) -> list[str]:
+    """Say what would change inside: as the running server tells, or as on a host that holds nothing yet."""
+    if snapshot.current and is_healthy(snapshot.current):
+        return content.predict(engine, spec.name)
+    return content.predict_first()
+
+
+def _with_stand_in(snapshot: Snapshot) -> Snapshot:
+    """Plan as if the image had been delivered, which an earlier task of the same run would have done."""
+    config = {**((snapshot.current_image or {}).get("Config") or {}), "Labels": {}}
+    image = {"Id": NOT_DELIVERED, "Config": config}
+    return replace(snapshot, image=image)

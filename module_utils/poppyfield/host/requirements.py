@@ -1,0 +1,247 @@
+"""What a host must be before anything is changed on it: facts and requirements -> problems in sentences. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
+from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, RELEASES
+
+DEBIAN_LIKE = ("debian", "raspbian")
+SUPPORTED = (
+    "Supported are Raspberry Pi OS and Debian: trixie (13) 64-bit, bookworm (12) 64-bit, and bookworm 32-bit "
+    "on a Raspberry Pi 2 or later."
+)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Free space on the file system that holds a path."""
+
+    path: str
+    free_mb: int | None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who listens on a TCP port, as far as one can tell."""
+
+    port: int
+    busy: bool
+    owner: str = ""
+    """Name of the container that publishes the port; empty for another program."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found on the host."""
+
+    os_id: str
+    os_version_id: str
+    os_id_like: tuple[str, ...]
+    os_name: str
+    architecture: str
+    machine: str
+    memory_mb: int
+    clock_year: int
+    disks: tuple[Disk, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    foreign_containers: tuple[str, ...] = ()
+    foreign_networks: tuple[str, ...] = ()
+    memory_cgroup: bool = True
+    model: str = ""
+    docker: bool = False
+    """Whether Docker Engine answers."""
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By path the digest, owner, group and mode of a file; nothing of one that is not there."""
+    packages: tuple[str, ...] = ()
+    """Which of the packages that were asked for are installed."""
+    services: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    """By name of a service whether it is active and enabled."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """By reference the digest of each image of ours."""
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What the later stages need."""
+
+    profile: str
+    architecture: str = ""
+    memory_mb: int = 0
+    earliest_year: int = 0
+    allow_amd64: bool = False
+    disks: tuple[Mapping[str, Any], ...] = ()
+    ports: tuple[Mapping[str, Any], ...] = field(default=())
+
+
+def problems(facts: Facts, wanted: Requirements) -> list[str]:
+    """Give every problem in a fixed order, each naming the variable or file and what to do about it."""
+    return [
+        *_operating_system(facts, wanted),
+        *_architecture(facts, wanted),
+        *_memory(facts, wanted),
+        *_clock(facts, wanted),
+        *_disks(facts, wanted),
+        *_ports(facts, wanted),
+        *_clashes(facts),
+    ]
+
+
+def _operating_system(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if facts.os_id not in DEBIAN_LIKE or facts.os_version_id not in RELEASES:
+        name = facts.os_name or "an unknown system (no /etc/os-release)"
+        yield f"The operating system is {name}. {SUPPORTED}"
+    if wanted.profile not in PI_ARCHITECTURES:
+        known = ", ".join(PI_ARCHITECTURES)
+        yield f"The image profile {wanted.profile!r} does not exist. There are: {known}."
+
+
+def _architecture(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if facts.machine.startswith("armv6") or facts.architecture == "armel":
+        yield f"The processor is ARMv6 ({facts.machine}, a Pi Zero or Pi 1), too old for PostGIS. {SUPPORTED}"
+        return
+    if facts.architecture not in PLATFORMS:
+        yield f"dpkg --print-architecture says {facts.architecture or 'nothing'}. {SUPPORTED}"
+        return
+    if facts.architecture == "amd64":
+        if not wanted.allow_amd64:
+            yield f"The architecture is amd64, which is for tests only (allow_amd64). {SUPPORTED}"
+    elif facts.architecture == "armhf" and facts.os_version_id == "13":
+        yield (
+            "This is a 32-bit system of trixie, for which Debian has no PostGIS. Flash the 64-bit Raspberry Pi OS "
+            "(trixie), or stay on 32-bit bookworm with the image profile bookworm."
+        )
+    elif facts.architecture not in PI_ARCHITECTURES.get(wanted.profile, (facts.architecture,)):
+        yield (
+            f"The image profile {wanted.profile} has no images for {facts.architecture}. Set arm_images_profile to "
+            f"bookworm, which then holds for the whole fleet, or flash the 64-bit Raspberry Pi OS."
+        )
+    if wanted.architecture and wanted.architecture != facts.architecture:
+        yield (
+            f"The inventory says that this host is {wanted.architecture}, but dpkg --print-architecture says "
+            f"{facts.architecture}. Correct the host's variable, or flash the other Raspberry Pi OS."
+        )
+
+
+def _memory(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if facts.memory_mb < wanted.memory_mb:
+        yield (
+            f"The host has {facts.memory_mb} MB of memory, but {wanted.memory_mb} MB are needed. Use a Pi with more "
+            f"memory."
+        )
+
+
+def _clock(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if facts.clock_year < wanted.earliest_year:
+        yield (
+            f"The clock says the year {facts.clock_year}, so package signatures look as if they were from the future. "
+            f"Set it (sudo date --set=...), or connect the Pi to a network with a time server."
+        )
+
+
+def _disks(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    free = {disk.path: disk.free_mb for disk in facts.disks}
+    for need in wanted.disks:
+        path, least = need["path"], need["free_mb"]
+        found = free.get(path)
+        if found is None:
+            yield f"The free space for {path}{_named(need)} could not be read."
+        elif found < least:
+            yield (
+                f"The file system of {path}{_named(need)} has {found} MB free, but {least} MB are needed. Free some "
+                f"space, or choose a folder on a larger disk."
+            )
+
+
+def _ports(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    listeners = {listener.port: listener for listener in facts.listeners}
+    for need in wanted.ports:
+        listener = listeners.get(need["port"])
+        if listener is None or not listener.busy:
+            continue
+        may_hold = need.get("container") or ""
+        if listener.owner and listener.owner.removesuffix("-previous") == may_hold:
+            continue
+        owner = f"the container {listener.owner}" if listener.owner else "another program"
+        yield (
+            f"TCP port {need['port']}{_named(need)} is taken by {owner}. Stop that one (sudo ss -ltnp shows it), or "
+            f"choose another port."
+        )
+
+
+def _clashes(facts: Facts) -> Iterable[str]:
+    for kind, names in (("container", facts.foreign_containers), ("network", facts.foreign_networks)):
+        for name in names:
+            yield (
+                f"A Docker {kind} named {name} exists that Poppyfield did not make, so it is left alone. Rename or "
+                f"remove it, or choose another name."
+            )
+
+
+def _named(need: Mapping[str, Any]) -> str:
+    return f" ({need['variable']})" if need.get("variable") else ""
+
+
+def warnings(facts: Facts) -> list[str]:
+    """Give what is not a problem but worth knowing."""
+    if not facts.memory_cgroup:
+        return ["The kernel's memory cgroup is off, so Docker cannot keep memory limits or tell memory use."]
+    return []
+
+
+# Reading what the host says -----------------------------------------------------------------------------------------
+
+
+def memory_bytes(meminfo: str) -> int:
+    """Read the total memory from /proc/meminfo; 0 when it does not tell."""
+    for line in meminfo.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Read /etc/os-release."""
+    found = {}
+    for line in text.splitlines():
+        match = re.fullmatch(r"([A-Z_][A-Z0-9_]*)=(.*)", line.strip())
+        if match:
+            value = match[2]
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            found[match[1]] = value
+    return found
+
+
+def listening_ports(*tables: str) -> set[int]:
+    """Read /proc/net/tcp and tcp6: the ports on which something listens."""
+    found = set()
+    for table in tables:
+        for line in table.splitlines()[1:]:
+            words = line.split()
+            if len(words) > 3 and words[3] == "0A":  # noqa: PLR2004 - the state LISTEN in the fourth column
+                found.add(int(words[1].rpartition(":")[2], 16))
+    return found
+
+
+def published_ports(listing: str) -> dict[int, str]:
+    """Read the output of docker ps with names and ports, one container a line: who publishes which TCP port."""
+    found = {}
+    for line in listing.splitlines():
+        name, _, ports = line.partition("\t")
+        for first, last in re.findall(r":(\d+)(?:-(\d+))?->[\d-]+/tcp", ports):
+            for port in range(int(first), int(last or first) + 1):
+                found[port] = name
+    return found
+
+
+def memory_cgroup_enabled(cgroups: str, controllers: str) -> bool:
+    """Read /proc/cgroups and cgroup v2's list of controllers: whether the kernel accounts memory."""
+    if "memory" in controllers.split():
+        return True
+    rows = [line.split() for line in cgroups.splitlines()]
+    return any(row[0] == "memory" and row[-1] == "1" for row in rows if row)

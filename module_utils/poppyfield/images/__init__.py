@@ -1,0 +1,1 @@
+"""Images: their names, what they are built from, and how they travel."""

@@ -1,0 +1,1 @@
+"""Lizmap Web Client: its accounts, its answers, editing, and its archives."""

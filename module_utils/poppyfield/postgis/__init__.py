@@ -1,0 +1,1 @@
+"""PostgreSQL's side of the database container."""

@@ -1,0 +1,483 @@
+"""What is wrong with a QGIS project before it leaves the laptop, layer by layer, and how to mend it in QGIS Desktop.
+
+Pure: works on the text of a project and the names of the files beside it. What needs the database or QGIS Server itself
+is asked for in the container, see server_checks.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import posixpath
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from ansible.module_utils.poppyfield.projects.findings import ProjectFinding
+from ansible.module_utils.poppyfield.projects.qgis_source import Kind, is_absolute, read_source
+
+SERVICE = "poppyfield"
+ENDINGS = (".qgs", ".qgz")
+LARGEST_PROJECT = 200 * 1024 * 1024
+"""What a project unpacks to at most; real ones have some megabytes."""
+PARTS_OF_SHAPEFILE = (".dbf", ".shx")
+EDITABLE = {"postgres"}
+"""Providers whose layers people can edit: the files of a repository are read-only in the container."""
+
+RELATIVE_PATHS = (
+    "In QGIS Desktop, set Project > Properties > General > Save paths to Relative, save the project, and run again."
+)
+INTO_FOLDER = (
+    "Copy the file into the project's folder, point the layer there in QGIS Desktop (right-click the layer > Change "
+    "Data Source), save the project, and run again."
+)
+USE_SERVICE = (
+    f"In QGIS Desktop, make a PostgreSQL connection whose Service is {SERVICE} and whose other fields are empty, point "
+    "the layer to it (right-click the layer > Change Data Source), save the project, and run again."
+)
+# Only what is a value: password='' is QGIS's way to say that there is none.
+PASSWORD = re.compile(r"\b(?:password|passwd|pwd)=(?:'[^']|\"[^\"]|[^\s'\"&;|)])", re.IGNORECASE)
+PASSWORD_IN_ADDRESS = re.compile(r"\w://[^/@:\s'\"]+:[^/@\s'\"]+@")
+AUTHENTICATION = re.compile(r"\bauthcfg='?[A-Za-z0-9]{7}\b")
+VERSION = re.compile(r"(\d+)\.(\d+)")
+TABLE = re.compile(r'\btable="([^"]+)"(?:\."([^"]+)")?')
+
+
+class ProjectError(Exception):
+    """A file that is no QGIS project, in a sentence."""
+
+
+@dataclass(frozen=True)
+class ProjectLayer:
+    """A layer as the project describes it."""
+
+    id: str
+    name: str
+    provider: str
+    source: str
+    embedded_in: str = ""
+    """The other project that holds it."""
+    has_password: bool = False
+    pictures: tuple[str, ...] = ()
+    """Files of pictures that its symbols show."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A QGIS project."""
+
+    version: tuple[int, int]
+    layers: tuple[ProjectLayer, ...]
+    password_outside_layers: bool = False
+    pictures: tuple[str, ...] = ()
+
+
+class Expected(NamedTuple):
+    """What the projects are for."""
+
+    qgis_server: tuple[int, int]
+    lizmap: bool
+    accept_newer_qgis: bool = False
+
+
+@dataclass(frozen=True)
+class RepositoryFolder:
+    """What a repository's folder holds: relative names of files with their sizes, as they are to be published."""
+
+    repository: str
+    files: Mapping[str, int]
+    open_files: Mapping[str, int] = field(default_factory=dict)
+    """SQLite's files of unfinished work (-wal, -journal), which are not published."""
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is such a file, or a folder with files."""
+        return path in self.files or any(name.startswith(f"{path}/") for name in self.files)
+
+    def nearly(self, path: str) -> str:
+        """Give the name of a file that differs only in upper and lower case."""
+        return next((name for name in self.files if name.casefold() == path.casefold()), "")
+
+    def projects(self) -> list[str]:
+        """Name the projects that can be published: those at the top of the folder."""
+        return sorted(name for name in self.files if name.lower().endswith(ENDINGS) and "/" not in name)
+
+
+# Reading -------------------------------------------------------------------------------------------------------------
+
+
+def parse_version(text: str) -> tuple[int, int]:
+    """Read the version that QGIS writes into a project, such as 3.40.6-Bratislava."""
+    found = VERSION.match(text)
+    if found is None:
+        raise ProjectError(f"it does not tell which QGIS saved it ('{text[:40]}').")
+    return int(found[1]), int(found[2])
+
+
+def unpack(name: str, content: bytes) -> bytes:
+    """Give the project's XML: the file itself, or what a .qgz holds."""
+    if not name.lower().endswith(".qgz"):
+        return content
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            inside = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".qgs")]
+            if len(inside) != 1:
+                raise ProjectError(f"it holds {len(inside)} .qgs files instead of one.")
+            if inside[0].file_size > LARGEST_PROJECT:
+                raise ProjectError(f"what it holds unpacks to more than {LARGEST_PROJECT // 1024**2} MB.")
+            return archive.read(inside[0])
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, zlib.error) as error:
+        raise ProjectError(f"it is no zip file, as a .qgz must be ({error}).") from error
+
+
+def parse_project(name: str, content: bytes) -> Project:
+    """Read a project."""
+    from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - the module says when it is missing
+
+    try:
+        root = ElementTree.fromstring(unpack(name, content))
+    except (ElementTree.ParseError, DefusedXmlException, LookupError, ValueError) as error:
+        raise ProjectError(f"it is no XML ({error}): the file is damaged or was not saved whole.") from error
+    if root.tag != "qgis":
+        raise ProjectError(f"it is no project but a file of another kind (<{root.tag[:40]}>).")
+    elements = root.findall("./projectlayers/maplayer")
+    inside = {id(part) for element in elements for part in element.iter()}
+    outside = [part for part in root.iter() if id(part) not in inside]
+    return Project(
+        version=parse_version(root.get("version", "")),
+        layers=tuple(_layer(element) for element in elements),
+        password_outside_layers=_has_password(outside),
+        pictures=tuple(_pictures(outside)),
+    )
+
+
+def _layer(element: Any) -> ProjectLayer:
+    parts = list(element.iter())
+    name = element.findtext("layername") or element.get("name") or element.get("id") or ""
+    return ProjectLayer(
+        id=element.findtext("id") or element.get("id") or "",
+        name=name.strip() or "(without a name)",
+        provider=(element.findtext("provider") or "").strip(),
+        source=(element.findtext("datasource") or "").strip(),
+        embedded_in=element.get("project", "") if element.get("embedded") == "1" else "",
+        has_password=_has_password(parts),
+        pictures=tuple(_pictures(parts)),
+    )
+
+
+def _has_password(elements: Iterable[Any]) -> bool:
+    texts = (text for element in elements for text in (element.text or "", *element.attrib.values()))
+    return any(PASSWORD.search(text) or PASSWORD_IN_ADDRESS.search(text) for text in texts)
+
+
+def _pictures(elements: Iterable[Any]) -> Iterator[str]:
+    """Give the paths of pictures in symbols and layouts."""
+    for element in elements:
+        if element.tag == "LayoutItem" and element.get("file"):
+            yield element.get("file")
+        if element.tag == "layer" and re.search(r"svg|raster", element.get("class", ""), re.IGNORECASE):
+            for option in element.iter():
+                key = option.get("name") or option.get("k")
+                value = option.get("value") or option.get("v") or ""
+                if key in ("name", "svgFile", "imageFile") and not value.startswith(("base64:", "http:", "https:")):
+                    yield value
+
+
+def describe(project: Project) -> dict[str, dict[str, Any]]:
+    """Give for each layer, by its id, what a message on the Pi needs.
+
+    Its name; about, the table or file of its data in words; written, how QGIS Server's log names that; and database,
+    set when the data are in one.
+    """
+    return {layer.id: {"name": layer.name, **_about(layer)} for layer in project.layers}
+
+
+def _about(layer: ProjectLayer) -> dict[str, Any]:
+    source = read_source(layer.provider, layer.source)
+    if source.kind is Kind.FILE:
+        part = re.findall(r"\|layername=([^|]+)", layer.source)
+        return {"about": f"the file {source.path}", "written": [PurePosixPath(source.path).name, *part]}
+    if source.kind is not Kind.DATABASE:
+        return {"about": "its source"}
+    table = TABLE.search(layer.source)
+    if table is None:
+        return {"about": "its table", "database": True}
+    names = [part for part in table.groups() if part]
+    return {"about": f"the table {'.'.join(names)}", "written": [table[0][len("table=") :]], "database": True}
+
+
+# Judging -------------------------------------------------------------------------------------------------------------
+
+
+def check_folder(folder: RepositoryFolder, contents: Mapping[str, bytes], expected: Expected) -> list[ProjectFinding]:
+    """Give everything that is wrong with a repository; `contents` holds the projects and their .cfg files."""
+    found = [*_check_names(folder), *_check_unfinished(folder)]
+    for name in folder.projects():
+        found += check_project(folder, name, contents, expected)
+    return found
+
+
+def check_project(
+    folder: RepositoryFolder, name: str, contents: Mapping[str, bytes], expected: Expected
+) -> list[ProjectFinding]:
+    """Give everything that is wrong with one project."""
+
+    def finding(problem: str, remedy: str = "", layer: str = "", *, refuses: bool = True) -> ProjectFinding:
+        return ProjectFinding(folder.repository, name, problem, remedy, layer, refuses)
+
+    if expected.lizmap and name.lower().endswith(".qgz"):
+        return [
+            finding(
+                "Lizmap does not show projects that are saved as .qgz.",
+                "In QGIS Desktop, save it with Project > Save As as 'QGIS files (*.qgs)', apply the Lizmap plugin "
+                "again, and remove the .qgz from the folder.",
+            )
+        ]
+    try:
+        project = parse_project(name, contents[name])
+    except ProjectError as error:
+        return [finding(f"this is not a QGIS project: {error}", "Open it in QGIS Desktop and save it again.")]
+    found = []
+    if project.version > expected.qgis_server:
+        found.append(_newer(finding, project.version, expected))
+    if project.password_outside_layers:
+        found.append(
+            finding(
+                "there is a password in the project file, outside of its layers.",
+                f"It is in the connection of a layout, a relation or a layer tree. {USE_SERVICE}",
+            )
+        )
+    for layer in project.layers:
+        found += [
+            finding(problem, remedy, layer.name, refuses=refuses)
+            for problem, remedy, refuses in _check_layer(folder, name, layer)
+        ]
+    found += [finding(*picture, refuses=False) for picture in _check_pictures(folder, project.pictures)]
+    if expected.lizmap:
+        found += [
+            finding(problem, remedy, refuses=refuses)
+            for problem, remedy, refuses in _check_cfg(contents.get(f"{name}.cfg"), project)
+        ]
+    return found
+
+
+Judged = tuple[str, str, bool]
+
+
+def _newer(finding: Any, version: tuple[int, int], expected: Expected) -> ProjectFinding:
+    saved, served = (".".join(map(str, numbers)) for numbers in (version, expected.qgis_server))
+    result: ProjectFinding = finding(
+        f"it was saved by QGIS {saved}, but the Pi's QGIS Server is {served}, which may not understand all of it.",
+        f"Open and save it in QGIS Desktop {served}, or set accept_newer_qgis: true for this repository and look "
+        "closely at the map.",
+        refuses=not expected.accept_newer_qgis,
+    )
+    return result
+
+
+def _check_names(folder: RepositoryFolder) -> Iterator[ProjectFinding]:
+    names = folder.projects()
+    if not names:
+        deeper = next((name for name in sorted(folder.files) if name.lower().endswith(ENDINGS)), "")
+        hint = f" There is one in a subfolder, {deeper}: name that folder instead." if deeper else ""
+        yield ProjectFinding(
+            folder.repository,
+            "",
+            "the folder has no QGIS project (.qgs or .qgz) in it.",
+            f"Save a project there, or take the repository out of lizmap_projects.{hint}",
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        stem = PurePosixPath(name).stem.casefold()
+        if stem in seen:
+            other = seen[stem]
+            same = PurePosixPath(other).stem == PurePosixPath(name).stem
+            yield ProjectFinding(
+                folder.repository,
+                name,
+                f"there is also {other}, and "
+                + ("both have" if same else "but for upper and lower case both have")
+                + " the same address on the map server.",
+                "Rename or remove one of the two.",
+            )
+        seen[stem] = name
+        if not name.endswith(ENDINGS):
+            yield ProjectFinding(
+                folder.repository,
+                name,
+                "its name ends in capital letters, as the map server does not know it.",
+                "Rename it to .qgs or .qgz.",
+            )
+        if name.startswith("-") or not name.isprintable() or re.search(r'[/\\?#%&+"<>|]', name):
+            yield ProjectFinding(
+                folder.repository,
+                name,
+                "its name has characters that an address cannot have.",
+                "Use letters, digits, spaces, hyphens and underscores.",
+            )
+
+
+def _check_unfinished(folder: RepositoryFolder) -> Iterator[ProjectFinding]:
+    for name, size in sorted(folder.open_files.items()):
+        database = re.sub(r"-(?:wal|journal)$", "", name)
+        if size and database in folder.files:
+            yield ProjectFinding(
+                folder.repository,
+                "",
+                f"{database} is open in a program: there are changes in {name} that are not in it yet.",
+                "Close QGIS Desktop, or whatever has the file open, and run again.",
+            )
+
+
+def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer) -> Iterator[Judged]:
+    if layer.embedded_in:
+        yield from _check_file(folder, layer.embedded_in, "the project that it is embedded from")
+        return
+    source = read_source(layer.provider, layer.source)
+    if layer.has_password:
+        yield "there is a password in it, which everybody who gets the file can read.", USE_SERVICE, True
+    if AUTHENTICATION.search(layer.source):
+        yield (
+            "it uses a login that is stored in this laptop's QGIS (authcfg), which the Pi does not have.",
+            USE_SERVICE if source.kind is Kind.DATABASE else "Remove the layer, or its authentication.",
+            True,
+        )
+    if source.kind is Kind.FILE:
+        yield from _check_file(folder, source.path, "its file")
+    elif source.kind is Kind.DATABASE:
+        yield from _check_connection(source.connection, has_password=layer.has_password)
+    elif source.kind is Kind.MEMORY:
+        yield (
+            "it is a temporary scratch layer, whose features are gone when QGIS Desktop closes.",
+            "In QGIS Desktop, right-click the layer > Make Permanent, as a GeoPackage in the project's folder; save "
+            "the project, and run again.",
+            True,
+        )
+    elif source.kind is Kind.OTHER_DATABASE:
+        yield (
+            f"its data are in a database of another kind ({source.address}), which a Pi does not have.",
+            "Export the layer to a GeoPackage in the project's folder, or load it into the Pi's PostGIS.",
+            True,
+        )
+    elif source.kind is Kind.TILES:
+        yield (
+            f"its tiles come from the internet ({source.address}), so it stays empty where the Pi has none.",
+            "For the field, make an MBTiles file of the area (Processing > Generate XYZ tiles (MBTiles)) and use that.",
+            False,
+        )
+    elif source.kind is Kind.SERVER:
+        yield (
+            f"its data come from a server ({source.address or 'on a network'}). Where the Pi has no internet QGIS "
+            "Server cannot open it, and then it refuses the whole project.",
+            "Export the layer to a GeoPackage or GeoTIFF in the project's folder and use that, or remove the layer.",
+            True,
+        )
+    for problem, remedy in _check_pictures(folder, layer.pictures):
+        yield problem, remedy, False
+
+
+def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judged]:
+    if not path:
+        yield f"the path of {what} is empty.", INTO_FOLDER, True
+        return
+    if path.startswith("localized:"):
+        yield f"{what} {path} is in QGIS Desktop's folder of localized data.", INTO_FOLDER, True
+        return
+    if path.startswith("inbuilt:"):
+        yield f"{what} {path} comes with QGIS Desktop only.", INTO_FOLDER, True
+        return
+    if is_absolute(path):
+        name = re.split(r"[/\\]", path)[-1]
+        inside = next((file for file in folder.files if PurePosixPath(file).name == name), "")
+        remedy = f"{inside} is in the project's folder already. {RELATIVE_PATHS}" if inside else INTO_FOLDER
+        yield f"{what} {path} is a path of the laptop, which a Pi does not have.", remedy, True
+        return
+    wanted = posixpath.normpath(path.replace("\\", "/"))
+    if wanted.startswith("../") or wanted == "..":
+        yield f"{what} {path} lies outside of the project's folder, which is all that the Pi gets.", INTO_FOLDER, True
+        return
+    if not folder.has(wanted):
+        near = folder.nearly(wanted)
+        yield (
+            (f"{what} is called {near}, not {path}: upper and lower case count on a Pi.", _rename(near, wanted), True)
+            if near
+            else (f"{what} {path} is not in the project's folder.", INTO_FOLDER, True)
+        )
+        return
+    yield from _check_shapefile(folder, wanted, what)
+
+
+def _rename(near: str, wanted: str) -> str:
+    return f"Rename {near} to {wanted}, or point the layer to it in QGIS Desktop, save, and run again."
+
+
+def _check_shapefile(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judged]:
+    if not path.lower().endswith(".shp"):
+        return
+    names = {name.lower() for name in folder.files}
+    missing = [part for part in PARTS_OF_SHAPEFILE if path.lower()[:-4] + part not in names]
+    if missing:
+        yield (
+            f"{what} {path} is a shapefile, which has several parts, and {' and '.join(missing)} are missing.",
+            "Copy all files of that name into the project's folder.",
+            True,
+        )
+
+
+def _check_connection(connection: Mapping[str, str], *, has_password: bool) -> Iterator[Judged]:
+    service = connection.get("service", "")
+    own = [key for key in ("host", "hostaddr", "port", "user", "passfile") if connection.get(key)]
+    if has_password and service != SERVICE:
+        # What was said of the password has the same remedy.
+        return
+    if service and service != SERVICE:
+        yield f"it connects by the service '{service}', but a Pi knows only '{SERVICE}'.", USE_SERVICE, True
+    elif not service:
+        host = connection.get("host", "") or "this laptop's own PostgreSQL"
+        yield f"it connects to {host}, not to the Pi's PostGIS.", USE_SERVICE, True
+    elif own:
+        yield (
+            f"besides the service '{SERVICE}' it gives {', '.join(own)} of its own, which goes before the service's.",
+            USE_SERVICE,
+            True,
+        )
+
+
+def _check_pictures(folder: RepositoryFolder, pictures: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for path in dict.fromkeys(pictures):
+        looks_like_path = is_absolute(path) or path.startswith(("./", "../"))
+        wanted = posixpath.normpath(path)
+        if looks_like_path and (is_absolute(path) or wanted.startswith("../") or not folder.has(wanted)):
+            yield (
+                f"the picture {path} will not be on the Pi, so its symbol shows as a question mark or not at all.",
+                "Copy it into the project's folder, or choose Embed File in the settings of the symbol or layout item.",
+            )
+
+
+def _check_cfg(content: bytes | None, project: Project) -> Iterator[Judged]:
+    apply = "Open the project in QGIS Desktop, open the Lizmap plugin, choose Apply, and run again."
+    if content is None:
+        yield "it has no .cfg beside it, so Lizmap does not show it.", apply, False
+        return
+    try:
+        given = json.loads(content)
+        described = given["layers"].items()
+        layers = {str(value["id"]): name for name, value in described if value.get("type") == "layer"}
+        editable = {str(value["layerId"]): name for name, value in (given.get("editionLayers") or {}).items()}
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        yield f"its .cfg is not what the Lizmap plugin writes ({type(error).__name__}).", apply, True
+        return
+    known = {layer.id: layer for layer in project.layers}
+    gone = sorted(name for key, name in layers.items() if key not in known)
+    if gone:
+        yield f"its .cfg is older than the project: it names layers that are gone ({', '.join(gone)}).", apply, False
+    for key, name in sorted(editable.items()):
+        if key in known and known[key].provider not in EDITABLE:
+            yield (
+                f"the layer '{name}' is to be edited, but its data are in a file, which is read-only on the Pi.",
+                "Load it into PostGIS and use it from there, or take it out of the plugin's tab 'Layer editing'.",
+                False,
+            )

@@ -1,0 +1,1 @@
+"""What develops and shows Poppyfield; nothing of the product imports from here."""

@@ -1,0 +1,1 @@
+"""Benchmarks, each a module that `python -m workshop.bench.<name>` runs; results go to build/bench/<name>.json."""

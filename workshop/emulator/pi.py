@@ -1,0 +1,385 @@
+"""The emulated Raspberry Pi: `python3 workshop/emulator/pi.py COMMAND`, where COMMAND is build, start,
+stop, kill, restart, power-on, status, destroy or forget.
+
+A container of Docker on this machine, with systemd and sshd; see README.md. What it consists of is decided in
+options.py; here it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import docker
+from docker.models.containers import Container
+from docker.models.volumes import Volume
+
+from workshop.emulator import binfmt, login, options, rootfs
+from workshop.emulator.options import EmulatorError
+
+HERE = Path(__file__).resolve().parent
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+MEMORY = "4g"
+BOOT_SECONDS = 180
+STOP_SECONDS = 90
+POLL_SECONDS = 1.0
+JOURNAL_LINES = 30
+SETTLED = {"running", "degraded"}
+
+
+class Emulator:
+    """The commands, on this machine's Docker Engine."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self.client = client
+
+    def build(self) -> str:
+        """Return the image, built if it is not there."""
+        image = image_name(platform.machine())
+        if self.client.images.list(name=image):
+            say(f"{image} is there")
+            return image
+        binfmt_ready()
+        with build_context() as context:
+            target = "pi" if not binfmt.machines_to_serve(platform.machine()) else "pi-under-qemu"
+            say(f"building {image}")
+            labels = [f"--label={options.IMAGE_LABEL}=true"]
+            command = ["docker", "build", "--platform=linux/arm64", f"--target={target}", f"--tag={image}", *labels]
+            subprocess.run([*command, str(context)], check=True)
+        return image
+
+    def start(self, pi: options.Pi, timeout: float) -> None:
+        """Start the Pi, made if it does not exist, and wait until it can be logged in to."""
+        container = self._find(pi.name)
+        if container is None:
+            container = self._create(pi)
+        else:
+            options.check_reuse(pi, existing(container))
+            if container.attrs["Config"]["Image"] != image_name(platform.machine()):
+                say(f"{pi.name} keeps the older image that it was made from; a new one: destroy --name {pi.name}")
+        self._power_on(container, timeout)
+
+    def power_on(self, name: str, timeout: float) -> None:
+        """Start a Pi that exists, after `stop` or `kill`."""
+        self._power_on(self._get(name), timeout)
+
+    def stop(self, name: str) -> None:
+        """Shut the Pi down cleanly. One that does not exist is stopped already."""
+        container = self._find(name)
+        if container is not None and container.status == "running":
+            container.stop(timeout=STOP_SECONDS)
+        say(f"{name} is stopped")
+
+    def kill(self, name: str) -> None:
+        """Cut the Pi's power: every process in it ends at once."""
+        container = self._get(name)
+        if container.status == "running":
+            container.kill("SIGKILL")
+            container.wait(timeout=STOP_SECONDS)
+        say(f"{name} has no power")
+
+    def restart(self, name: str, timeout: float) -> None:
+        """Shut the Pi down cleanly and start it again."""
+        self._get(name)
+        self.stop(name)
+        self.power_on(name, timeout)
+
+    def destroy(self, name: str) -> None:
+        """Remove the Pi and its volumes, nothing else."""
+        container = self._find(name)
+        if container is not None:
+            container.remove(force=True)
+        for volume in self._volumes(name):
+            volume.remove()
+        say(f"{name} is removed")
+
+    def status(self, name: str) -> str:
+        """Say in a word how the Pi is."""
+        container = self._find(name)
+        return "absent" if container is None else container.status
+
+    def forget(self) -> None:
+        """Remove the images and the cached root file systems that `build` made."""
+        for image in self.client.images.list(filters={"label": f"{options.IMAGE_LABEL}=true"}):
+            for tag in image.tags:
+                self.client.images.remove(tag)
+        shutil.rmtree(rootfs.cache_folder(), ignore_errors=True)
+
+    def _find(self, name: str) -> Container | None:
+        try:
+            container = self.client.containers.get(name)
+        except docker.errors.NotFound:
+            return None
+        options.check_ownership(name, container.labels)
+        return container
+
+    def _get(self, name: str) -> Container:
+        container = self._find(name)
+        if container is None:
+            raise EmulatorError(f"There is no emulated Pi named {name}: make it with `start --name {name} ...`")
+        return container
+
+    def _volumes(self, name: str) -> list[Volume]:
+        found = {volume.name: volume for volume in self.client.volumes.list()}
+        volumes = [found[volume_name] for volume_name in options.volume_names(name) if volume_name in found]
+        for volume in volumes:
+            options.check_ownership(name, volume.attrs.get("Labels") or {}, f"volume ({volume.name})")
+        return volumes
+
+    def _create(self, pi: options.Pi) -> Container:
+        image = self.build()
+        check_ports(options.by_option(pi.ports))
+        existing_volumes = {volume.name for volume in self._volumes(pi.name)}
+        for volume_name in options.volume_names(pi.name):
+            if volume_name not in existing_volumes:
+                self.client.volumes.create(volume_name, labels=options.labels(pi))
+        container = self.client.containers.create(**options.container_options(pi, image, bounding_set()))
+        say(f"made {pi.name}")
+        return container
+
+    def _power_on(self, container: Container, timeout: float) -> None:
+        pi = existing(container)
+        files = login.StateFiles(Path(pi.state_dir))
+        login.make_key(files.key)
+        authorized = {"/home/pi/.ssh/authorized_keys": (public_half(files.key), 0o600, login.USER_ID)}
+        container.put_archive("/", login.archive(authorized))
+        if not pi.running:
+            binfmt_ready()
+            check_ports(options.by_option(pi.ports))
+            give_host_key(container)
+            container.start()
+        port = pi.ports["22/tcp"]
+        host_key = read_file(container, f"{HOST_KEY}.pub").decode()
+        files.known_hosts.write_text(options.known_hosts_line(port, host_key), encoding="utf-8")
+        wait_for_login(container, files, port, timeout)
+        report_failed_units(container)
+        say(f"{container.name} answers: {' '.join(login.command(files, port))}")
+
+
+def image_name(host: str) -> str:
+    """Return the image's name and tag, which stands for all that the image is made of."""
+    parts = [host, *rootfs.pi_command()]
+    if machines := binfmt.machines_to_serve(host):
+        parts += [*machines, *rootfs.native_command(rootfs.DEBIAN_ARCHITECTURES[host])]
+    for path in context_files():
+        parts += [str(path.relative_to(HERE)), path.read_text(encoding="utf-8")]
+    return f"{options.IMAGE_REPOSITORY}:{rootfs.SUITE}-arm64-{rootfs.key(*parts)[:12]}"
+
+
+def context_files() -> list[Path]:
+    """Return the files of this folder that go into the image, in a stable order."""
+    single = [HERE / "Dockerfile", rootfs.NATIVE_BINARIES]
+    trees = [path for folder in ("root", "qemu") for path in (HERE / folder).rglob("*") if path.is_file()]
+    return sorted([*single, *trees])
+
+
+@contextmanager
+def build_context() -> Iterator[Path]:
+    """Make a build context of this folder's files and the cached root file systems, for the time of a build."""
+    host = platform.machine()
+    tarballs = {"rootfs.tar": rootfs.pi()}
+    if binfmt.machines_to_serve(host):
+        tarballs["native.tar"] = rootfs.native(rootfs.DEBIAN_ARCHITECTURES[host])
+    # In the cache's own file system, so that the big files need not be copied.
+    with tempfile.TemporaryDirectory(dir=rootfs.cache_folder(), prefix="context-") as name:
+        context = Path(name)
+        for path in context_files():
+            copy = context / path.relative_to(HERE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+        for link, tarball in tarballs.items():
+            os.link(tarball, context / link)
+        yield context
+
+
+def existing(container: Container) -> options.Existing:
+    """Return what matters of a container that exists."""
+    bindings = container.attrs["HostConfig"]["PortBindings"] or {}
+    ports = {inside: int(outside[0]["HostPort"]) for inside, outside in bindings.items()}
+    state_dir = container.labels[options.STATE_LABEL]
+    return options.Existing(running=container.status == "running", ports=ports, state_dir=state_dir)
+
+
+def bounding_set() -> int:
+    """Return the capabilities that this machine can give at most."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    found = re.search(r"^CapBnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return int(found.group(1), 16) if found else -1
+
+
+def binfmt_ready() -> None:
+    """Refuse to go on where ARM programs would not run."""
+    if any(binfmt.serving(machine) is None for machine in binfmt.machines_needed_by_pi(platform.machine())):
+        raise EmulatorError(
+            "This machine can't run ARM programs yet: sudo python3 workshop/emulator/binfmt.py register"
+        )
+
+
+def check_ports(ports: dict[str, int]) -> None:
+    """Refuse ports that something else listens on."""
+    for option, port in ports.items():
+        with socket.socket() as probe:
+            # As Docker's own proxy does: a connection that just ended does not count.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((options.ADDRESS, port))
+            except OSError as error:
+                raise EmulatorError(
+                    f"Port {port} on {options.ADDRESS} can't be had ({error.strerror}): "
+                    f"stop what listens there, or choose another one with {option}."
+                ) from error
+
+
+def give_host_key(container: Container) -> None:
+    """Give the Pi a host key of its own, before its first boot; its private half is nowhere else."""
+    if read_file(container, f"{HOST_KEY}.pub"):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        key = Path(folder) / "key"
+        login.make_key(key)
+        files = {HOST_KEY: (key.read_bytes(), 0o600, 0), f"{HOST_KEY}.pub": (public_half(key), 0o644, 0)}
+        container.put_archive("/", login.archive(files))
+
+
+def public_half(key: Path) -> bytes:
+    """Return the public half of a key pair."""
+    return key.with_suffix(".pub").read_bytes()
+
+
+def read_file(container: Container, path: str) -> bytes:
+    """Return a file of the container, started or not; nothing if it is not there."""
+    try:
+        chunks, _ = container.get_archive(path)
+    except docker.errors.NotFound:
+        return b""
+    return login.first_file(b"".join(chunks))
+
+
+def wait_for_login(container: Container, files: login.StateFiles, port: int, timeout: float) -> None:
+    """Wait until systemd has settled and a person can log in and use sudo."""
+    deadline = time.monotonic() + timeout
+    wait_until(lambda: booting(container), deadline, container, "did not boot")
+    wait_until(lambda: login.attempt(files, port), deadline, container, "can't be logged in to")
+
+
+def wait_until(unready: Callable[[], str | None], deadline: float, container: Container, what: str) -> None:
+    """Ask until there is no reason left to wait; at the deadline, give the last reason and the journal."""
+    while reason := unready():
+        if time.monotonic() > deadline:
+            raise EmulatorError(f"{container.name} {what} in time: {reason}\n{last_words(container)}")
+        time.sleep(POLL_SECONDS)
+
+
+def booting(container: Container) -> str | None:
+    """Say why systemd has not settled yet, None if it has."""
+    container.reload()
+    if container.status != "running":
+        raise EmulatorError(f"{container.name} ended while it booted:\n{last_words(container)}")
+    state = run_in(container, "systemctl", "is-system-running")
+    return None if state in SETTLED else f"systemd says: {state or 'nothing'}"
+
+
+def report_failed_units(container: Container) -> None:
+    """Name the units that failed: the Pi may well do without them, but a person should know."""
+    failed = run_in(container, "systemctl", "--failed", "--plain", "--no-legend", "--no-pager")
+    if failed:
+        say(f"units of {container.name} that failed:\n{failed}")
+
+
+def last_words(container: Container) -> str:
+    """Return the last lines of the Pi's journal, or of its console if it does not run."""
+    container.reload()
+    if container.status == "running":
+        return run_in(container, "journalctl", "--boot", "--no-pager", f"--lines={JOURNAL_LINES}")
+    return bytes(container.logs(tail=JOURNAL_LINES, stream=False)).decode(errors="replace")
+
+
+def run_in(container: Container, *command: str) -> str:
+    """Return what a command in the container prints."""
+    output = cast(bytes, container.exec_run(list(command)).output)
+    return output.decode(errors="replace").strip()
+
+
+def say(text: str) -> None:
+    """Tell what has been done."""
+    print(text, flush=True)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="pi", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="build the image, if it is not there")
+    commands.add_parser("forget", help="remove the images and the cache")
+    for name in ("start", "stop", "kill", "restart", "power-on", "status", "destroy"):
+        command = commands.add_parser(name)
+        command.add_argument("--name", required=True)
+        if name in {"start", "restart", "power-on"}:
+            command.add_argument("--timeout", type=float, default=BOOT_SECONDS, help="seconds (%(default)s)")
+        if name == "start":
+            command.add_argument("--ssh-port", type=int, default=2222, help="on 127.0.0.1 (%(default)s)")
+            command.add_argument("--map-port", type=int, default=8081, help="on 127.0.0.1 (%(default)s)")
+            command.add_argument("--https-port", type=int, help="on 127.0.0.1 (not published unless given)")
+            command.add_argument("--state-dir", type=Path, required=True, help="for the key and known_hosts")
+            command.add_argument("--memory", default=MEMORY, help="at most (%(default)s)")
+    return parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the command."""
+    emulator = Emulator(docker.from_env(timeout=2 * STOP_SECONDS))
+    match arguments.command:
+        case "build":
+            emulator.build()
+        case "forget":
+            emulator.forget()
+        case "start":
+            pi = options.Pi(
+                name=arguments.name,
+                ssh_port=arguments.ssh_port,
+                map_port=arguments.map_port,
+                state_dir=str(arguments.state_dir.resolve()),
+                memory=arguments.memory,
+                https_port=arguments.https_port,
+            )
+            emulator.start(pi, arguments.timeout)
+        case "power-on":
+            emulator.power_on(arguments.name, arguments.timeout)
+        case "restart":
+            emulator.restart(arguments.name, arguments.timeout)
+        case "status":
+            say(emulator.status(arguments.name))
+        case "stop":
+            emulator.stop(arguments.name)
+        case "kill":
+            emulator.kill(arguments.name)
+        case "destroy":
+            emulator.destroy(arguments.name)
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    try:
+        run(parse_arguments())
+    except (EmulatorError, docker.errors.DockerException, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What this laptop needs for the demo, the tests and the benchmarks."""

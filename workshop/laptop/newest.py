@@ -1,0 +1,136 @@
+"""Run the unit tests on the newest Python and ansible-core that are maintained: `python -m workshop.laptop.newest`.
+
+A laptop's Python may take no newer ansible-core, so the tests run in a root of Debian's newer release, made once and
+kept outside the checkout, named by all that decides its content. Started with the tests' own environment, for its
+`packaging` and its pip: only this side has the machine's certificates and its configuration of pip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from workshop.laptop.prepare import REQUIREMENTS, ROOT, cache_folder
+
+SUITE = "trixie"
+PYTHON = "3.13"
+# What the tests run besides Python.
+PACKAGES = ("git", "openssl", "python3", "python3-venv", "zstd")
+OPTIONS = (
+    "--variant=minbase",
+    "--dpkgopt=force-unsafe-io",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    '--aptopt=Acquire::Languages "none"',
+)
+PINS = (*REQUIREMENTS["test"], "constraints.txt")
+TESTS = ("tests/unit", "tests/templates")
+PATH = "/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The checkout is read-only, since another Python's tests write to its build/ at the same time. All mounts end with the
+# process, whatever becomes of it, because the namespace is its own.
+ENTER = """
+set -e
+root=$1 checkout=$2; shift 2
+if [ -n "$checkout" ]; then
+    mount --bind "$checkout" "$root/checkout"
+    mount -o remount,bind,ro "$root/checkout"
+    mount -t tmpfs tmpfs "$root/checkout/build"
+    mount -t tmpfs tmpfs "$root/tmp"
+fi
+mount --rbind /proc "$root/proc"
+mount --rbind /dev "$root/dev"
+exec chroot "$root" "$@"
+"""
+
+
+def root_folder() -> Path:
+    """Return the root's folder, named by all that decides what is in it."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for name in PINS:
+        digest.update((ROOT / name).read_bytes())
+    return cache_folder() / "newest" / digest.hexdigest()[:16]
+
+
+def pins_for(text: str, python: str) -> list[str]:
+    """Return the pins that hold for this Python; pip itself judges them by the Python that it runs on."""
+    lines = (line.strip() for line in text.splitlines())
+    pins = (Requirement(line) for line in lines if line and not line.startswith(("#", "-")))
+    wanted = {"python_version": python, "python_full_version": f"{python}.0"}
+    return [f"{pin.name}{pin.specifier}" for pin in pins if pin.marker is None or pin.marker.evaluate(wanted)]
+
+
+def bootstrap_command(target: Path) -> list[str]:
+    """Return the mmdebstrap command. It names no mirror: mmdebstrap knows Debian's."""
+    return ["mmdebstrap", "--quiet", f"--include={','.join(PACKAGES)}", *OPTIONS, SUITE, str(target)]
+
+
+def download_command(wheels: Path) -> list[str]:
+    """Return the command that fetches every pinned wheel for the other Python, by this machine's pip."""
+    options = ["--no-deps", "--only-binary=:all:", f"--python-version={PYTHON}", f"--dest={wheels}"]
+    pins = pins_for((ROOT / "constraints.txt").read_text(encoding="utf-8"), PYTHON)
+    return [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", *options, *pins]
+
+
+def make() -> Path:
+    """Return the root, made if it isn't cached."""
+    root = root_folder()
+    if root.exists():
+        return root
+    print(f"A root of Debian {SUITE} with Python {PYTHON} and the newest ansible-core ...", flush=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{root.name}.", suffix=".partial", dir=root.parent))
+    try:
+        # Both wait for the network most of the time.
+        with subprocess.Popen(download_command(partial / "wheels")) as download:
+            subprocess.run(bootstrap_command(partial / "root"), check=True)
+        if download.returncode:
+            raise SystemExit(f"pip did not find all of constraints.txt as wheels for Python {PYTHON}.")
+        install(partial / "root", partial / "wheels")
+        (partial / "root").rename(root)
+    finally:
+        shutil.rmtree(partial)
+    return root
+
+
+def install(root: Path, wheels: Path) -> None:
+    """Install what the tests need into a root, with no network."""
+    wheels.rename(root / "wheels")
+    for name in PINS:
+        shutil.copy(ROOT / name, root / "wheels" / name)
+    (root / "checkout").mkdir()
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
+    files = [word for name in REQUIREMENTS["test"] for word in ("-r", f"/wheels/{name}")]
+    pip = ["/venv/bin/pip", "install", "-qq", "--no-index", "--find-links=/wheels", *files]
+    subprocess.run(inside(root, None, ["python3", "-m", "venv", "/venv"]), check=True)
+    subprocess.run(inside(root, None, [*pip, "-c", "/wheels/constraints.txt"]), check=True)
+    shutil.rmtree(root / "wheels")
+
+
+def inside(root: Path, checkout: Path | None, command: list[str]) -> list[str]:
+    """Return the command that runs another one in the root, with the checkout where one is given."""
+    # Options go first: after a variable, env takes --chdir=FOLDER for another one.
+    folder = ["--chdir=/checkout"] if checkout else []
+    environment = ["env", "--ignore-environment", *folder, f"PATH={PATH}", "HOME=/tmp", "LANG=C.UTF-8"]
+    environment += ["PYTHONDONTWRITEBYTECODE=1", "ANSIBLE_LOCAL_TEMP=/tmp/ansible"] if checkout else []
+    arguments = [str(root), str(checkout or ""), *environment, *command]
+    return ["unshare", "--mount", "sh", "-c", ENTER, "sh", *arguments]
+
+
+def main() -> int:
+    """Run the unit tests in the root; arguments go to pytest; return the exit status."""
+    root = make()
+    (ROOT / "build").mkdir(exist_ok=True)
+    pytest = ["python", "-m", "pytest", "-p", "no:cacheprovider", *(sys.argv[1:] or TESTS)]
+    return subprocess.run(inside(root, ROOT, pytest), check=False, cwd=os.sep).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
