@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m workshop.demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-memory
+.PHONY: help demo demo-stop demo-clean docs test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +83,10 @@ bench-build: ## How long the images take to build: plain emulation, native tools
 bench-modules: ## Our container modules beside community.docker's
 	$(SUDO) python3 workshop/laptop/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m workshop.bench.modules
+
+bench-run: ## A whole run of site.yml beside a playbook of stock modules, on emulated Pis, and runs for many hosts
+	$(SUDO) python3 workshop/laptop/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m workshop.bench.whole_run
 
 bench-memory: ## Memory of the images: make bench-memory IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench
