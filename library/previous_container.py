@@ -1,14 +1,14 @@
 #!/usr/bin/python
 # Copyright: Poppyfield contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: the container of before, that a replacement kept."""
+"""Ansible module: the previous container, that a replacement kept."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: previous_container
-short_description: The map server container of before, to go back to
+short_description: The map server's previous container, for a rollback
 version_added: "0.1.0"
 description:
   - M(lizmap_container) with its option C(keep_previous) leaves the old container, stopped, beside the new one. This
@@ -22,10 +22,10 @@ options:
     default: websig-lizmap
   state:
     description:
-      - With V(absent) the container of before is removed. It is kept, and the module fails, where no container runs
+      - With V(absent) the previous container is removed. It is kept, and the module fails, where no container runs
         under O(name), since it is the only one then.
-      - With V(restored) the container in place is removed and the one of before started under its name. The module
-        waits until it is healthy, and fails when it does not become so.
+      - With V(restored) the run is rolled back. The container in place is removed, and the previous container started
+        under its name. The module waits until it is healthy, and fails when it does not become so.
     type: str
     choices: [absent, restored]
     required: true
@@ -35,20 +35,20 @@ attributes:
     description: Works on a bare host too.
   diff_mode:
     support: none
-    description: The container of before goes, or takes the place of the new one.
+    description: The previous container is removed, or takes the place of the new one.
   idempotent:
     support: full
-    description: Once it is done there is no container of before any more.
+    description: Once it is done there is no previous container any more.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Remove the container of before, because the map draws
+- name: Remove the previous container, because the map draws
   previous_container:
     state: absent
 
-- name: Go back to the container of before, because the map does not draw
+- name: Roll back to the previous container, because the map does not draw
   previous_container:
     state: restored
 """
@@ -74,7 +74,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import container_module, health
-from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, alone
+from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.containers.plan import PlanError, Snapshot, State, is_running, refuse_clashes
 from ansible.module_utils.poppyfield.containers.services import LIZMAP
@@ -85,7 +85,7 @@ ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["absent", "restored"], "required": True},
 }
 LOCK_SECONDS = 300
-NONE_KEPT = "No container of before was kept."
+NONE_KEPT = "No previous container was kept."
 
 
 def last_words(engine: Engine, container: Json) -> str:
@@ -95,7 +95,7 @@ def last_words(engine: Engine, container: Json) -> str:
 
 
 def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict[str, Any]:
-    """Remove the container of before, or put it back; give the module's return values, also where that failed."""
+    """Remove the previous container, or put it back; give the module's return values, also where that failed."""
     spec = ContainerSpec(name=name, resource="lizmap", image="", network="")
     snapshot = Snapshot(current=engine.container(name), previous=engine.container(spec.previous_name))
     refuse_clashes(spec, snapshot, State.ABSENT)
@@ -105,16 +105,16 @@ def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict
     elif state == "absent" and not (snapshot.current and is_running(snapshot.current)):
         raise PlanError(
             f"No container {name} runs, so {spec.previous_name}, which is the only other one, was kept. Run the play "
-            f"again to mend this, or put the container of before back with the state restored."
+            f"again to mend this, or put the previous container back with the state restored."
         )
     elif check_mode:
-        said = "The container of before would be removed, or put back."
+        said = "The previous container would be removed, or put back."
     elif state == "absent":
         engine.remove_container(snapshot.previous["Id"])
-        said = "The container of before was removed."
+        said = "The previous container was removed."
     else:
         log = last_words(engine, snapshot.current) if snapshot.current else ""
-        restored = Applier(engine, spec, healthy_timeout=0).go_back(snapshot.previous["Id"])
+        restored = Applier(engine, spec, healthy_timeout=0).roll_back(snapshot.previous["Id"])
         said, failed = restored.said, not restored.serves
     return {
         "failed": failed,
@@ -131,7 +131,7 @@ def main() -> None:
     name, state = module.params["name"], module.params["state"]
     try:
         engine = Engine.connect()
-        with nullcontext() if module.check_mode else alone(name, LOCK_SECONDS):
+        with nullcontext() if module.check_mode else container_lock(name, LOCK_SECONDS):
             result = converge(engine, name, state, check_mode=module.check_mode)
     except EngineMissingError:
         result = {"changed": False, "msg": NONE_KEPT, "log": "", "container": {}}

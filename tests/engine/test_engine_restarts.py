@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.containers.apply import ApplyError
-from ansible.module_utils.poppyfield.containers.plan import Wish
+from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 
 from tests.engine import worlds
@@ -62,7 +62,7 @@ def test_power_is_lost_in_the_middle_of_a_run(
 def test_docker_is_restarted_in_the_middle_of_a_run(
     engine: PrivateEngine, private: RealWorld, wanted: ContainerSpec, after: str
 ) -> None:
-    converge(private, wanted, Wish())
+    converge(private, wanted, DesiredState())
     newer = replace(wanted, image=NEW)
     starting = threading.Thread(target=engine.start)
 
@@ -72,9 +72,9 @@ def test_docker_is_restarted_in_the_middle_of_a_run(
             starting.start()
 
     with pytest.raises(ApplyError, match="stopped answering") as raised:
-        converge(private, newer, Wish(), api=Watched(private.api, restart))
+        converge(private, newer, DesiredState(), api=Watched(private.api, restart))
     starting.join()
     assert {name: c["fields"]["image"] for name, c in look(private, wanted).items() if c["runs"]} == {NAME: OLD}
-    converge(private, newer, Wish())
+    converge(private, newer, DesiredState())
     assert list(look(private, newer)) == [NAME]
     assert re.search("The old container was (put back and serves again|not touched and serves)", str(raised.value))

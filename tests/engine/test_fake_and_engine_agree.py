@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.containers.plan import Recreate, State, Wish
+from ansible.module_utils.poppyfield.containers.plan import DesiredState, Recreate, State
 from ansible.module_utils.poppyfield.containers.spec import HealthTiming, Json, Mount, Proof
 
 from tests.engine.worlds import CANDIDATE, LABEL, NAME, NETWORK, NEW, OLD, OTHER, PREFIX, PREVIOUS, Both
@@ -64,18 +64,18 @@ def test_each_field_changed_once(both: Both) -> None:
 
 @pytest.mark.parametrize("state", [State.STOPPED, State.ABSENT])
 def test_another_state(both: Both, state: State) -> None:
-    both.converge(Wish(state))
+    both.converge(DesiredState(state))
     both.converge()
-    both.converge(Wish(state))
-    assert not both.converge(Wish(state)).steps
+    both.converge(DesiredState(state))
+    assert not both.converge(DesiredState(state)).steps
     assert both.converge().running == [NAME]
 
 
 def test_recreate_and_restart(both: Both) -> None:
     both.converge()
-    assert both.converge(Wish(recreate=Recreate.ALWAYS)).steps
-    assert both.converge(Wish(restart=True)).steps
-    assert not both.converge(Wish(recreate=Recreate.NEVER), stop_timeout=21).steps
+    assert both.converge(DesiredState(recreate=Recreate.ALWAYS)).steps
+    assert both.converge(DesiredState(restart=True)).steps
+    assert not both.converge(DesiredState(recreate=Recreate.NEVER), stop_timeout=21).steps
 
 
 def test_changed_by_hand(both: Both) -> None:
@@ -98,12 +98,12 @@ def test_paused_by_hand(both: Both) -> None:
     assert both.converge().steps == (f"unpause {NAME}", f"wait until {NAME} is healthy")
     assert not both.converge().steps
     both.by_hand(lambda api: api.pause(NAME))
-    assert both.converge(Wish(State.STOPPED)).running == []
+    assert both.converge(DesiredState(State.STOPPED)).running == []
     both.converge()
     both.by_hand(lambda api: api.pause(NAME))
     assert both.converge(image=NEW).running == [NAME]
     both.by_hand(lambda api: api.pause(NAME))
-    assert both.converge(Wish(State.ABSENT)).containers == {}
+    assert both.converge(DesiredState(State.ABSENT)).containers == {}
 
 
 def wait_for(status: str, api: Any) -> None:
@@ -126,7 +126,7 @@ def test_unhealthy_whatever_is_tried(both: Both) -> None:
 
 @pytest.mark.parametrize("written", ["{}/", "/{}", "{}//.", "{}/../data"])
 def test_a_folder_however_somebody_writes_it(both: Both, written: str) -> None:
-    both.converge(Wish(State.STOPPED))
+    both.converge(DesiredState(State.STOPPED))
     source = written.format(both.wanted.exclusive_folders[0])
     both.by_hand(theirs(OTHER, Mounts=[{"Type": "bind", "Source": source, "Target": "/x/../data/"}]))
     both.by_hand(lambda api: api.start(OTHER))
@@ -134,17 +134,17 @@ def test_a_folder_however_somebody_writes_it(both: Both, written: str) -> None:
     assert "in use by the running container" in both.converge().error
 
 
-def test_network_made_anew_by_hand(both: Both) -> None:
+def test_network_recreated_by_hand(both: Both) -> None:
     both.converge()
 
-    def make_anew(api: Any) -> None:
+    def recreate(api: Any) -> None:
         labels = api.networks(names=[NETWORK])[0]["Labels"]
         api.stop(NAME, timeout=20)
         api.remove_network(NETWORK)
         api.create_network(NETWORK, driver="bridge", labels=labels, check_duplicate=True)
 
-    both.by_hand(make_anew)
-    assert f"network: {NETWORK} was made anew" in both.converge().reasons
+    both.by_hand(recreate)
+    assert f"network: {NETWORK} was recreated" in both.converge().reasons
     assert not both.converge().steps
 
 
@@ -192,7 +192,7 @@ def test_still_in_its_start_period(both: Both) -> None:
 def test_a_container_of_somebody_else(both: Both, name: str) -> None:
     both.by_hand(theirs(name))
     assert f"named {name} exists that Poppyfield did not make" in both.converge().error
-    assert "did not make" in both.converge(Wish(State.ABSENT)).error
+    assert "did not make" in both.converge(DesiredState(State.ABSENT)).error
 
 
 def test_a_network_of_somebody_else(both: Both) -> None:
@@ -210,7 +210,7 @@ def test_a_port_that_is_taken(both: Both) -> None:
     assert "port is already allocated" in failed.error
     assert failed.running == [OTHER, NAME]
     assert not both.converge(ports=()).steps
-    both.converge(Wish(State.ABSENT))
+    both.converge(DesiredState(State.ABSENT))
     assert "port is already allocated" in both.converge(ports=ports).error
 
 

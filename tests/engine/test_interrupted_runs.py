@@ -18,7 +18,7 @@ from typing import Any
 import docker
 import pytest
 from ansible.module_utils.poppyfield.containers.apply import ApplyError
-from ansible.module_utils.poppyfield.containers.plan import Wish
+from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from docker.utils import kwargs_from_env
 
@@ -53,7 +53,7 @@ class Run:
     def _work(self, sender: Connection) -> None:
         world = RealWorld(docker.APIClient(version="auto", **kwargs_from_env()), self._state, self._sleep)
         try:
-            converge(world, self._wanted, Wish(), api=Watched(world.api, self._changed))
+            converge(world, self._wanted, DesiredState(), api=Watched(world.api, self._changed))
         except ApplyError as error:
             sender.send(str(error))
 
@@ -99,12 +99,12 @@ def kill_myself(after: str) -> Callable[[str], None]:
 def test_a_run_that_was_killed_is_mended_by_the_next(
     real: RealWorld, wanted: ContainerSpec, tmp_path: Path, after: str
 ) -> None:
-    converge(real, wanted, Wish())
+    converge(real, wanted, DesiredState())
     newer = replace(wanted, image=NEW)
     assert Run(newer, tmp_path / "state", changed=kill_myself(after)).end() == -signal.SIGKILL
-    converge(real, newer, Wish())
+    converge(real, newer, DesiredState())
     assert serving(real, newer) == {NAME: NEW}
-    assert not converge(real, newer, Wish()).changed
+    assert not converge(real, newer, DesiredState()).changed
     assert_never_two(life(tmp_path))
 
 
@@ -122,19 +122,19 @@ def end_myself(number: signal.Signals, folder: Path) -> Callable[[float], None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_run_that_is_ended_while_it_waits_takes_the_way_back_itself(
+def test_a_run_that_is_ended_while_it_waits_rolls_back_itself(
     real: RealWorld, wanted: ContainerSpec, tmp_path: Path, number: signal.Signals
 ) -> None:
-    converge(real, wanted, Wish())
+    converge(real, wanted, DesiredState())
     real.behave(NEW, Behaviour(looks_until_healthy=-1))
     run = Run(replace(wanted, image=NEW), tmp_path / "state", sleep=end_myself(number, tmp_path))
     assert run.error() == PUT_BACK
     assert serving(real, wanted) == {NAME: OLD}
-    assert not converge(real, wanted, Wish()).changed
+    assert not converge(real, wanted, DesiredState()).changed
 
 
-def test_a_second_signal_does_not_end_the_way_back(real: RealWorld, wanted: ContainerSpec, tmp_path: Path) -> None:
-    converge(real, wanted, Wish())
+def test_a_second_signal_does_not_end_the_rollback(real: RealWorld, wanted: ContainerSpec, tmp_path: Path) -> None:
+    converge(real, wanted, DesiredState())
     real.behave(NEW, Behaviour(looks_until_healthy=-1))
     takes_long_to_stop(tmp_path, NEW)
     run = Run(replace(wanted, image=NEW), tmp_path / "state", sleep=end_myself(signal.SIGTERM, tmp_path))
@@ -152,8 +152,8 @@ def test_a_replaced_container_gets_its_own_signal_and_its_whole_shutdown(
     real: RealWorld, wanted: ContainerSpec, tmp_path: Path
 ) -> None:
     takes_long_to_stop(tmp_path, OLD)
-    converge(real, wanted, Wish())
-    converge(real, replace(wanted, image=NEW), Wish())
+    converge(real, wanted, DesiredState())
+    converge(real, replace(wanted, image=NEW), DesiredState())
     assert life(tmp_path) == ["1 started", "1 stopping", "1 stopped", "2 started"]
 
 
@@ -161,13 +161,13 @@ def test_a_shutdown_goes_on_when_the_run_that_asked_for_it_is_killed(
     real: RealWorld, wanted: ContainerSpec, tmp_path: Path
 ) -> None:
     takes_long_to_stop(tmp_path, OLD)
-    converge(real, wanted, Wish())
+    converge(real, wanted, DesiredState())
     newer = replace(wanted, image=NEW)
     run = Run(newer, tmp_path / "state")
     wait_for(lambda: "1 stopping" in life(tmp_path))
     run.process.kill()
     assert run.end() == -signal.SIGKILL
-    converge(real, newer, Wish())
+    converge(real, newer, DesiredState())
     assert "1 stopped" in life(tmp_path)
     assert serving(real, newer) == {NAME: NEW}
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from ansible.module_utils.poppyfield.containers import container_module as containers
 from ansible.module_utils.poppyfield.containers.apply import ApplyError
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.containers.plan import Plan, PlanError, Wish, is_healthy
-from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, Mount, Port, actual, is_ours
+from ansible.module_utils.poppyfield.containers.plan import DesiredState, Plan, PlanError, is_healthy
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, Mount, Port, actual_fields, is_ours
 from ansible.module_utils.poppyfield.images.image_names import labels
 from docker import errors
 
@@ -182,14 +182,16 @@ def specification(folder: Path, port: int) -> ContainerSpec:
     )
 
 
-def converge(world: World, wanted: ContainerSpec, wish: Wish, timeout: float = PATIENCE, api: Any = None) -> Plan:
+def converge(
+    world: World, wanted: ContainerSpec, desired: DesiredState, timeout: float = PATIENCE, api: Any = None
+) -> Plan:
     """Run once, through `api` where it is not the world's own; check mode must have predicted what it does."""
     engine = Engine(world.api, errors)
-    predicted = containers.converge(engine, wanted, wish, healthy_timeout=timeout, check_mode=True).plan
+    predicted = containers.converge(engine, wanted, desired, healthy_timeout=timeout, check_mode=True).plan
     outcome = containers.converge(
         Engine(api or world.api, errors),
         wanted,
-        wish,
+        desired,
         healthy_timeout=timeout,
         clock=world.clock,
         sleep=world.sleep,
@@ -225,7 +227,7 @@ def look(world: World, wanted: ContainerSpec) -> Json:
     return {
         name: {
             "runs": container["State"]["Running"],
-            "fields": actual(wanted, container, engine.image(container["Image"])),
+            "fields": actual_fields(wanted, container, engine.image(container["Image"])),
             "ours": is_ours(container, wanted.resource),
         }
         for name, container in found.items()
@@ -247,17 +249,17 @@ class Both:
         self.worlds = (real, fake)
         self.wanted = wanted
 
-    def converge(self, wish: Wish | None = None, *, timeout: float = PATIENCE, **fields: Any) -> Seen:
+    def converge(self, desired: DesiredState | None = None, *, timeout: float = PATIENCE, **fields: Any) -> Seen:
         """Run once; `fields` of the specification change for good."""
         self.wanted = replace(self.wanted, **fields)
-        return self._agreed([self._run(world, wish or Wish(), timeout) for world in self.worlds])
+        return self._agreed([self._run(world, desired or DesiredState(), timeout) for world in self.worlds])
 
     def cut_off(self, changes: int, **fields: Any) -> Seen:
         """Run until so many changes were made, as if the run was killed then."""
         wanted = replace(self.wanted, **fields)
         for world in self.worlds:
             with suppress(PowerCut):
-                converge(world, wanted, Wish(), api=Watched(world.api, cut_after(changes)))
+                converge(world, wanted, DesiredState(), api=Watched(world.api, cut_after(changes)))
         return self.look()
 
     def by_hand(self, act: Callable[[Any], Any]) -> None:
@@ -274,9 +276,9 @@ class Both:
         """Only look."""
         return self._agreed([Seen(containers=look(world, self.wanted)) for world in self.worlds])
 
-    def _run(self, world: World, wish: Wish, timeout: float) -> Seen:
+    def _run(self, world: World, desired: DesiredState, timeout: float) -> Seen:
         try:
-            plan = converge(world, self.wanted, wish, timeout)
+            plan = converge(world, self.wanted, desired, timeout)
         except (ApplyError, EngineError, PlanError) as error:
             said = Seen(error=first_line(error))
         else:

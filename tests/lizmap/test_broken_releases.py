@@ -1,4 +1,4 @@
-"""Broken releases are deployed by the role: each is caught, its cause named, and the map of before is served again.
+"""Broken releases are deployed by the role: each is caught, its cause named, and the previous map is served again.
 
 build/reports/broken-releases.json tells of each what caught it, what was said, and the seconds without a map. A good
 release is not reported when the Pi is only slow.

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.containers import container_module, plan
 from ansible.module_utils.poppyfield.containers.engine import Engine
-from ansible.module_utils.poppyfield.containers.plan import PlanError, Recreate, State, Wish
+from ansible.module_utils.poppyfield.containers.plan import DesiredState, PlanError, Recreate, State
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, Port, Proof
 from docker import errors
 
@@ -78,23 +78,23 @@ def converge(
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    wish = Wish(state, recreate, restart, keep_previous)
+    desired = DesiredState(state, recreate, restart, keep_previous)
     engine = Engine(docker, errors, docker.execute)  # type: ignore[arg-type]
-    predicted = predict(docker, wanted, wish)
-    outcome = container_module.converge(engine, wanted, wish, healthy_timeout=30, clock=lambda: now[0], sleep=sleep)
+    predicted = predict(docker, wanted, desired)
+    outcome = container_module.converge(engine, wanted, desired, healthy_timeout=30, clock=lambda: now[0], sleep=sleep)
     compared(predicted == outcome.plan)
     assert predicted == outcome.plan
     return outcome
 
 
-def predict(docker: FakeDocker, wanted: ContainerSpec, wish: Wish) -> plan.Plan | None:
+def predict(docker: FakeDocker, wanted: ContainerSpec, desired: DesiredState) -> plan.Plan | None:
     """Plan in check mode, which changes nothing; None where that is refused."""
     # A copy, because looking at a container makes time go by for it.
     twin = copy.deepcopy(docker)
     twin.power_cut_after = None
     try:
         engine = Engine(twin, errors, twin.execute)  # type: ignore[arg-type]
-        return container_module.converge(engine, wanted, wish, healthy_timeout=30, check_mode=True).plan
+        return container_module.converge(engine, wanted, desired, healthy_timeout=30, check_mode=True).plan
     except PlanError:
         return None
     finally:

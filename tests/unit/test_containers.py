@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.containers import container_module, plan, spec
-from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, InterruptedRunError, alone
+from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, InterruptedRunError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.containers.plan import PlanError, Recreate, Snapshot, State, Wish
+from ansible.module_utils.poppyfield.containers.plan import DesiredState, PlanError, Recreate, Snapshot, State
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, Port
 from docker import errors
 from hypothesis import given
@@ -178,7 +178,7 @@ def test_a_restart_policy_is_corrected_in_place(host: FakeDocker) -> None:
     assert host.named(NAME)["Id"] == before
 
 
-def test_an_image_built_anew_under_the_same_reference_replaces_the_container(host: FakeDocker) -> None:
+def test_an_image_rebuilt_under_the_same_reference_replaces_the_container(host: FakeDocker) -> None:
     converge(host)
     host.add_image(OLD, "3")
     assert any(r.startswith("image digest: v1:1 -> v1:3") for r in reasons(converge(host)))
@@ -312,7 +312,7 @@ def test_recreate_never_warns_and_changes_nothing(host: FakeDocker) -> None:
 def test_recreate_never_still_changes_what_needs_no_new_container(host: FakeDocker) -> None:
     converge(host, state=State.STOPPED)
     host.networks_by_name.clear()
-    predicted = predict(host, changed(shm_size=128), Wish(recreate=Recreate.NEVER))
+    predicted = predict(host, changed(shm_size=128), DesiredState(recreate=Recreate.NEVER))
     assert predicted is not None
     assert predicted.reasons == (
         "network poppyfield: absent -> present",
@@ -395,10 +395,10 @@ def test_which_neighbours_use_a_data_folder(host: FakeDocker, mounts: list[dict[
         beside = dataclasses.replace(snapshot, neighbours=[*snapshot.neighbours, {**neighbour, "Names": names}])
         if used:
             with pytest.raises(PlanError, match=f"in use by the running container {called}\\. "):
-                plan.plan(SPEC, beside, Wish())
+                plan.plan(SPEC, beside, DesiredState())
         else:
-            assert not plan.plan(SPEC, beside, Wish()).changed
-        assert plan.plan(SPEC, beside, Wish(State.ABSENT)).changed
+            assert not plan.plan(SPEC, beside, DesiredState()).changed
+        assert plan.plan(SPEC, beside, DesiredState(State.ABSENT)).changed
 
 
 def test_an_image_that_was_not_delivered_is_an_error_and_predicted_in_check_mode(host: FakeDocker) -> None:
@@ -406,7 +406,7 @@ def test_an_image_that_was_not_delivered_is_an_error_and_predicted_in_check_mode
     missing = changed(image="poppyfield/postgis:none")
     with pytest.raises(PlanError, match="deliver it first"):
         converge(host, missing)
-    predicted = predict(host, missing, Wish())
+    predicted = predict(host, missing, DesiredState())
     assert predicted is not None
     assert predicted.changed
     assert any("image: " in reason for reason in predicted.reasons)
@@ -467,13 +467,13 @@ def test_a_folder_that_is_not_absolute_is_refused_by_name(host: FakeDocker, sour
     with pytest.raises(PlanError, match=f"^{re.escape(said)}$"):
         converge(host, wanted)
     with pytest.raises(PlanError, match="must be an absolute path"):
-        container_module.bare_host(wanted, Wish(), "No Docker yet.")
+        container_module.bare_host(wanted, DesiredState(), "No Docker yet.")
     assert host.calls == calls
     converge(host, wanted, State.ABSENT)
     assert host.names() == {}
 
 
-# The way back -------------------------------------------------------------------------------------------------------
+# The rollback -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -505,7 +505,7 @@ def test_a_port_that_is_taken_gives_way_to_the_old_one(host: FakeDocker) -> None
 
 def test_without_an_old_one_the_failed_container_stays_to_be_looked_at(host: FakeDocker) -> None:
     host.behaviours[OLD] = Behaviour(ends_with=1, log="no space")
-    with pytest.raises(ApplyError, match="no other container to go back to"):
+    with pytest.raises(ApplyError, match="no other container to roll back to"):
         converge(host)
     host.behaviours[OLD] = Behaviour()
     converge(host)
@@ -539,7 +539,7 @@ def test_a_replacement_has_these_steps() -> None:
 def test_a_stop_that_docker_refuses_is_told_as_what_it_is(host: FakeDocker, state: State) -> None:
     converge(host)
     host.refuse = f"stop {NAME}"
-    said = f"refused to stop {NAME}\nThere is no other container to go back to; {NAME} is left to look at."
+    said = f"refused to stop {NAME}\nThere is no other container to roll back to; {NAME} is left to look at."
     with pytest.raises(ApplyError, match=re.escape(said)):
         converge(host, state=state)
     assert host.names() == {NAME: True}
@@ -658,14 +658,14 @@ def test_of_two_the_one_set_aside_is_gone_back_to_when_the_one_in_place_is_bad(h
     assert host.named(NAME)["Config"]["Image"] == OLD
 
 
-def test_a_network_that_was_made_anew_replaces_the_container(host: FakeDocker) -> None:
+def test_a_network_that_was_recreated_replaces_the_container(host: FakeDocker) -> None:
     converge(host)
     host.networks_by_name["poppyfield"]["Id"] = "another"
-    assert reasons(converge(host)) == ["network: poppyfield was made anew"]
+    assert reasons(converge(host)) == ["network: poppyfield was recreated"]
     assert not converge(host).plan.changed
 
 
-def test_a_container_that_restarts_again_and_again_is_started_anew(host: FakeDocker) -> None:
+def test_a_container_that_restarts_again_and_again_is_restarted_once_more(host: FakeDocker) -> None:
     host.behaviours[OLD] = Behaviour(ends_with=1)
     with pytest.raises(ApplyError):
         converge(host)
@@ -812,7 +812,7 @@ def test_one_that_is_starting_is_waited_for(host: FakeDocker) -> None:
     assert since(host, calls) == []
 
 
-def test_an_ill_one_is_not_gone_on_with_where_there_is_one_to_go_back_to(host: FakeDocker) -> None:
+def test_an_ill_one_is_not_gone_on_with_where_there_is_one_to_roll_back_to(host: FakeDocker) -> None:
     converge(host)
     converge(host, WANT_NEW, keep_previous=True)
     host.behaviours[NEW] = Behaviour(looks_until_healthy=-1)
@@ -845,7 +845,7 @@ def test_a_new_one_that_is_tried_beside_a_paused_one_and_fails_leaves_it_serving
     assert not host.named(NAME)["State"]["Paused"]
 
 
-def test_an_unpausing_that_docker_refuses_is_tried_again_on_the_way_back(host: FakeDocker) -> None:
+def test_an_unpausing_that_docker_refuses_is_tried_again_in_the_rollback(host: FakeDocker) -> None:
     paused(host)
     host.refuse = f"unpause {NAME}"
     with pytest.raises(ApplyError, match=r"refused to unpause(.|\n)*put back and serves again"):
@@ -924,7 +924,7 @@ def test_what_ended_a_run_is_told(host: FakeDocker, error: BaseException, said: 
     assert raised.value.__cause__ is error
 
 
-def test_a_way_back_that_fails_by_itself_does_not_hide_why_the_run_did(host: FakeDocker) -> None:
+def test_a_rollback_that_fails_by_itself_does_not_hide_why_the_run_did(host: FakeDocker) -> None:
     converge(host)
     host.refuse = f"create {NAME}"
     renamed = host.rename
@@ -957,7 +957,7 @@ def test_what_controls_a_terminal_does_not_get_into_a_message(host: FakeDocker) 
 def test_the_lock_is_in_a_folder_that_nobody_else_looks_into(tmp_path: Path) -> None:
     folder = tmp_path / "locks"
     for mode in (0o755, 0o777):
-        with alone(NAME, 0, folder=folder):
+        with container_lock(NAME, 0, folder=folder):
             assert folder.stat().st_mode & 0o777 == 0o700
             assert (folder / f"{NAME}.lock").read_text() == str(os.getpid())
         folder.chmod(mode)
@@ -970,34 +970,37 @@ def test_a_folder_of_locks_that_is_somebody_elses_is_refused(tmp_path: Path, mon
     for folder in (theirs, tmp_path / "file"):
         with (
             pytest.raises(ApplyError, match=rf"{folder}.*(others could hold up every run|File exists)"),
-            alone(NAME, 0, folder=folder),
+            container_lock(NAME, 0, folder=folder),
         ):
             pass
     monkeypatch.setattr("os.geteuid", lambda: 12345)
-    with pytest.raises(ApplyError, match="others could hold up every run: remove it"), alone(NAME, 0, folder=tmp_path):
+    with (
+        pytest.raises(ApplyError, match="others could hold up every run: remove it"),
+        container_lock(NAME, 0, folder=tmp_path),
+    ):
         pass
 
 
 def test_a_folder_of_locks_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     said = r"cannot be made in .*none/locks: No such file or directory\. Run this as root"
-    with pytest.raises(ApplyError, match=said), alone(NAME, 0, folder=tmp_path / "none" / "locks"):
+    with pytest.raises(ApplyError, match=said), container_lock(NAME, 0, folder=tmp_path / "none" / "locks"):
         pass
 
 
 def test_two_runs_never_work_on_one_container_at_once(tmp_path: Path) -> None:
     busy = rf"Another run has been working on the container {NAME} for 0 seconds \(process {os.getpid()}\)\. Nothing"
-    with alone(NAME, 0, folder=tmp_path):
-        with alone("websig-lizmap", 0, folder=tmp_path):
+    with container_lock(NAME, 0, folder=tmp_path):
+        with container_lock("websig-lizmap", 0, folder=tmp_path):
             pass
-        with pytest.raises(ApplyError, match=busy), alone(NAME, 0, folder=tmp_path):
+        with pytest.raises(ApplyError, match=busy), container_lock(NAME, 0, folder=tmp_path):
             pass
-    with alone(NAME, 0, folder=tmp_path):
+    with container_lock(NAME, 0, folder=tmp_path):
         pass
 
 
 def test_a_run_waits_for_another_one_to_end(tmp_path: Path) -> None:
     with contextlib.ExitStack() as other:
-        other.enter_context(alone(NAME, 0, folder=tmp_path))
+        other.enter_context(container_lock(NAME, 0, folder=tmp_path))
         waited: list[float] = []
 
         def wait(seconds: float) -> None:
@@ -1005,7 +1008,7 @@ def test_a_run_waits_for_another_one_to_end(tmp_path: Path) -> None:
             if len(waited) == 3:
                 other.close()
 
-        with alone(NAME, 3, folder=tmp_path, clock=lambda: float(len(waited)), sleep=wait):
+        with container_lock(NAME, 3, folder=tmp_path, clock=lambda: float(len(waited)), sleep=wait):
             assert len(waited) == 3
 
 
@@ -1013,7 +1016,7 @@ def test_an_image_that_goes_while_a_run_works_is_an_error_and_the_old_one_serves
     converge(host)
     wanted = changed(image=NEW)
     engine = Engine(host, errors)
-    planned = plan.plan(wanted, container_module.take_snapshot(engine, wanted), Wish())
+    planned = plan.plan(wanted, container_module.take_snapshot(engine, wanted), DesiredState())
     host.remove_image(NEW)
     with pytest.raises(ApplyError, match=f"The image {NEW} is no longer on this host.\nThe old container was put back"):
         Applier(engine, wanted, healthy_timeout=30, sleep=lambda _: None).apply(planned)
@@ -1131,12 +1134,12 @@ def test_one_that_is_kept_comes_back_when_the_one_in_place_is_ill_and_its_succes
     assert host.named(NAME)["Config"]["Image"] == OLD
 
 
-@pytest.mark.parametrize("wish", [{"restart": True}, {"recreate": Recreate.ALWAYS}, {"state": State.ABSENT}])
-def test_what_else_is_wanted_is_done_although_one_is_kept(host: FakeDocker, wish: dict[str, Any]) -> None:
+@pytest.mark.parametrize("desired", [{"restart": True}, {"recreate": Recreate.ALWAYS}, {"state": State.ABSENT}])
+def test_what_else_is_wanted_is_done_although_one_is_kept(host: FakeDocker, desired: dict[str, Any]) -> None:
     converge(host)
     converge(host, WANT_NEW, keep_previous=True)
-    assert converge(host, WANT_NEW, keep_previous=True, **wish).plan.changed
-    assert [name for name, runs in host.names().items() if runs] == ([] if "state" in wish else [NAME])
+    assert converge(host, WANT_NEW, keep_previous=True, **desired).plan.changed
+    assert [name for name, runs in host.names().items() if runs] == ([] if "state" in desired else [NAME])
 
 
 def test_a_cause_that_has_a_known_remedy_is_told_with_it(host: FakeDocker) -> None:
@@ -1271,13 +1274,14 @@ def ends_again_and_again(host: FakeDocker) -> None:
         converge(host)
 
 
-START, STOP, ABSENT, RESTART = Wish(), Wish(State.STOPPED), Wish(State.ABSENT), Wish(restart=True)
+START, STOP = DesiredState(), DesiredState(State.STOPPED)
+ABSENT, RESTART = DesiredState(State.ABSENT), DesiredState(restart=True)
 SERVE = "set restart policy N: always, start N, wait until N is healthy"
 REPLACE = f"rename N: P, create N, set restart policy P: no, {SERVE}, remove P"
 HAND_BACK = "stop N, set restart policy N: no, set restart policy P: always, remove N"
 # What there is, what is wanted, and the steps, in which N, P and C are the names of the one in place, of the one that
 # is set aside, and of the candidate. A number is that of the change of a replacement after which it was cut off.
-STEPS: list[tuple[Callable[[FakeDocker], object], ContainerSpec, Wish, str]] = [
+STEPS: list[tuple[Callable[[FakeDocker], object], ContainerSpec, DesiredState, str]] = [
     (lambda host: None, SPEC, START, f"create network poppyfield, create N, {SERVE}"),
     (lambda host: None, SPEC, STOP, "create network poppyfield, create N"),
     (deployed, SPEC, START, ""),
@@ -1318,7 +1322,7 @@ STEPS: list[tuple[Callable[[FakeDocker], object], ContainerSpec, Wish, str]] = [
     (
         lambda host: cut_off(host, 6),
         WANT_NEW,
-        Wish(recreate=Recreate.ALWAYS),
+        DesiredState(recreate=Recreate.ALWAYS),
         f"{HAND_BACK}, create N, set restart policy P: no, {SERVE}, remove P",
     ),
     (
@@ -1357,19 +1361,19 @@ AGAIN = "stop N, start N, wait until N is healthy"
 
 
 @pytest.mark.parametrize(
-    ("before", "wanted", "wish", "further"),
+    ("before", "wanted", "desired", "further"),
     [
         (deployed, SPEC, START, []),
         (stopped, SPEC, START, []),
         (deployed, SPEC, RESTART, []),
         (paused, SPEC, START, [AGAIN, f"stop N, {REPLACE}"]),
         (paused, SPEC, RESTART, [f"stop N, {REPLACE}"]),
-        (paused, SPEC, Wish(recreate=Recreate.NEVER), [AGAIN]),
+        (paused, SPEC, DesiredState(recreate=Recreate.NEVER), [AGAIN]),
         (paused, SPEC, STOP, []),
         (paused, WANT_NEW, START, []),
         (unhealthy, SPEC, START, [f"stop N, {REPLACE}"]),
-        (unhealthy, SPEC, Wish(recreate=Recreate.NEVER), []),
-        (unhealthy, SPEC, Wish(keep_previous=True), [f"stop N, {REPLACE.removesuffix(', remove P')}"]),
+        (unhealthy, SPEC, DesiredState(recreate=Recreate.NEVER), []),
+        (unhealthy, SPEC, DesiredState(keep_previous=True), [f"stop N, {REPLACE.removesuffix(', remove P')}"]),
         (unhealthy, SPEC, STOP, []),
         (ends_again_and_again, SPEC, START, [f"stop N, {REPLACE}"]),
         (lambda host: cut_off(host, 6), WANT_NEW, RESTART, []),
@@ -1378,41 +1382,41 @@ AGAIN = "stop N, start N, wait until N is healthy"
     ],
 )
 def test_what_follows_when_the_steps_do_not_help(
-    before: Callable[[FakeDocker], object], wanted: ContainerSpec, wish: Wish, further: list[str]
+    before: Callable[[FakeDocker], object], wanted: ContainerSpec, desired: DesiredState, further: list[str]
 ) -> None:
     snapshot = snapshot_of(before, wanted)
-    planned = in_turn(plan.plan(wanted, snapshot, wish))
+    planned = in_turn(plan.plan(wanted, snapshot, desired))
     assert [in_words(part.steps) for part in planned[1:]] == further
     for part in planned[1:]:
         assert snapshot.current is not None
-        assert (part.way_back, part.way_back_runs) == (snapshot.current["Id"], True)
-        assert part.way_back_is_ill
-    assert not planned[0].way_back_is_ill
+        assert (part.rollback_to, part.rollback_runs) == (snapshot.current["Id"], True)
+        assert part.rollback_is_ill
+    assert not planned[0].rollback_is_ill
 
 
-@pytest.mark.parametrize(("before", "wanted", "wish", "steps"), STEPS)
+@pytest.mark.parametrize(("before", "wanted", "desired", "steps"), STEPS)
 def test_the_steps_in_words(
-    before: Callable[[FakeDocker], object], wanted: ContainerSpec, wish: Wish, steps: str
+    before: Callable[[FakeDocker], object], wanted: ContainerSpec, desired: DesiredState, steps: str
 ) -> None:
     snapshot = snapshot_of(before, wanted)
-    assert in_words(plan.plan(wanted, snapshot, wish).steps) == steps
+    assert in_words(plan.plan(wanted, snapshot, desired).steps) == steps
     made = fresh()
     converge(made, changed(name=CANDIDATE, ports=(), exclusive_folders=()))
     left = dataclasses.replace(snapshot, candidate=made.named(CANDIDATE))
-    found = in_words(plan.plan(wanted, left, wish).steps)
+    found = in_words(plan.plan(wanted, left, desired).steps)
     sweep = "stop C, remove C"
     network, create, rest = steps.rpartition("create network poppyfield, ")
-    expected = [steps, sweep] if wish.state is State.ABSENT else [network + create + sweep, rest]
+    expected = [steps, sweep] if desired.state is State.ABSENT else [network + create + sweep, rest]
     assert found == ", ".join(filter(None, expected))
 
 
-@pytest.mark.parametrize(("before", "wanted", "wish", "steps"), STEPS)
+@pytest.mark.parametrize(("before", "wanted", "desired", "steps"), STEPS)
 def test_a_step_is_on_one_container_whatever_its_name(
-    before: Callable[[FakeDocker], object], wanted: ContainerSpec, wish: Wish, steps: str
+    before: Callable[[FakeDocker], object], wanted: ContainerSpec, desired: DesiredState, steps: str
 ) -> None:
     snapshot = snapshot_of(before, wanted)
     names = {container["Id"]: container["Name"].lstrip("/") for container in snapshot.own}
-    planned = plan.plan(wanted, snapshot, wish)
+    planned = plan.plan(wanted, snapshot, desired)
     for step in [step for part in in_turn(planned) for step in part.steps]:
         if step.action in (plan.Action.CREATE, plan.Action.CREATE_NETWORK):
             assert step.name not in names.values()
@@ -1489,7 +1493,7 @@ def test_no_plan_has_a_step_on_what_is_not_ours(
         if not own:
             thing["Labels"] = {}
     try:
-        steps = plan.plan(SPEC, snapshot, Wish(state, recreate)).steps
+        steps = plan.plan(SPEC, snapshot, DesiredState(state, recreate)).steps
     except PlanError:
         assert not all(ours)
         return
@@ -1504,9 +1508,9 @@ def test_no_plan_has_a_step_on_what_is_not_ours(
 
 
 def test_on_a_bare_host_a_change_is_predicted() -> None:
-    outcome = container_module.bare_host(SPEC, Wish(), "No Docker yet.")
+    outcome = container_module.bare_host(SPEC, DesiredState(), "No Docker yet.")
     assert outcome.result()["changed"]
-    assert not container_module.bare_host(SPEC, Wish(State.ABSENT), "No Docker yet.").result()["changed"]
+    assert not container_module.bare_host(SPEC, DesiredState(State.ABSENT), "No Docker yet.").result()["changed"]
 
 
 def test_the_result_says_everything_and_holds_no_stamp_of_a_secret(host: FakeDocker) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.containers.apply import ApplyError
-from ansible.module_utils.poppyfield.containers.plan import Recreate, State, Wish
+from ansible.module_utils.poppyfield.containers.plan import DesiredState, Recreate, State
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker, PowerCut
@@ -34,9 +34,10 @@ from tests.unit.converging import (
 )
 
 WANT_THIRD = changed(image=THIRD)
-START, STOPPED, ABSENT, RESTART = Wish(), Wish(State.STOPPED), Wish(State.ABSENT), Wish(restart=True)
-RECREATE, KEEP = Wish(recreate=Recreate.ALWAYS), Wish(recreate=Recreate.NEVER)
-KEEP_PREVIOUS = Wish(keep_previous=True)
+START, STOPPED = DesiredState(), DesiredState(State.STOPPED)
+ABSENT, RESTART = DesiredState(State.ABSENT), DesiredState(restart=True)
+RECREATE, KEEP = DesiredState(recreate=Recreate.ALWAYS), DesiredState(recreate=Recreate.NEVER)
+KEEP_PREVIOUS = DesiredState(keep_previous=True)
 
 Before = Callable[[FakeDocker], object]
 
@@ -70,7 +71,7 @@ def memory_by_hand(host: FakeDocker) -> None:
     host.named(NAME)["HostConfig"]["Memory"] = 999
 
 
-def network_made_anew(host: FakeDocker) -> None:
+def network_recreated(host: FakeDocker) -> None:
     converge(host)
     host.networks_by_name["poppyfield"]["Id"] = "another"
 
@@ -110,7 +111,7 @@ class Case:
     name: str
     before: Before
     wanted: ContainerSpec = SPEC
-    wish: Wish = START
+    desired: DesiredState = START
 
     def __post_init__(self) -> None:
         self._host = fresh()
@@ -128,7 +129,7 @@ class Case:
         return copy.deepcopy(self._host)
 
     def run(self, host: FakeDocker) -> Any:
-        return converge(host, self.wanted, **dataclasses.asdict(self.wish))
+        return converge(host, self.wanted, **dataclasses.asdict(self.desired))
 
 
 def state_of(host: FakeDocker) -> dict[str, Any]:
@@ -158,7 +159,7 @@ def serves_after_reboot(host: FakeDocker) -> bool:
 
 PLAIN = [
     Case("first creation", nothing),
-    Case("first creation of a stopped one", nothing, wish=STOPPED),
+    Case("first creation of a stopped one", nothing, desired=STOPPED),
     Case("replacement", deployed, WANT_NEW),
     Case("replacement with a trial", deployed_beside, BESIDE_NEW),
     Case("replacement of a stopped one", stopped, WANT_NEW),
@@ -168,32 +169,32 @@ PLAIN = [
     Case("start", stopped),
     Case("start of one that was stopped by hand", stopped_by_hand),
     Case("start of one that ends again and again", ends_again_and_again),
-    Case("stop", deployed, wish=STOPPED),
-    Case("stop of one that ends again and again", ends_again_and_again, wish=STOPPED),
-    Case("absent", deployed, wish=ABSENT),
-    Case("absent after a stop", stopped, wish=ABSENT),
-    Case("restart", deployed, wish=RESTART),
+    Case("stop", deployed, desired=STOPPED),
+    Case("stop of one that ends again and again", ends_again_and_again, desired=STOPPED),
+    Case("absent", deployed, desired=ABSENT),
+    Case("absent after a stop", stopped, desired=ABSENT),
+    Case("restart", deployed, desired=RESTART),
     Case("unpausing", paused_by_hand),
-    Case("stop of a paused one", paused_by_hand, wish=STOPPED),
+    Case("stop of a paused one", paused_by_hand, desired=STOPPED),
     Case("replacement of a paused one", paused_by_hand, WANT_NEW),
     Case("restart of an unhealthy one", unhealthy),
     Case("replacement of an unhealthy one", unhealthy, WANT_NEW),
-    Case("restart with a policy changed by hand", policy_by_hand, wish=RESTART),
+    Case("restart with a policy changed by hand", policy_by_hand, desired=RESTART),
     Case("policy changed by hand", policy_by_hand),
     Case("policy changed by hand, recreate never", policy_by_hand, WANT_NEW, KEEP),
     Case("memory limit changed by hand", memory_by_hand),
-    Case("recreate always", deployed, wish=RECREATE),
+    Case("recreate always", deployed, desired=RECREATE),
     Case("recreate always with a trial", deployed_beside, BESIDE, RECREATE),
-    Case("network made anew", network_made_anew),
+    Case("network recreated", network_recreated),
     Case("replacement, the old one kept", deployed, WANT_NEW, KEEP_PREVIOUS),
     Case("replacement with a trial, the old one kept", deployed_beside, BESIDE_NEW, KEEP_PREVIOUS),
 ]
 # What a replacement leaves after each of its seven changes but the last.
 MENDING = [
-    Case(f"{name}, after {changes} changes and {'a' if reboots else 'no'} reboot", before, wanted, wish)
+    Case(f"{name}, after {changes} changes and {'a' if reboots else 'no'} reboot", before, wanted, desired)
     for changes in range(1, 7)
     for reboots in (False, True)
-    for name, wanted, wish in (
+    for name, wanted, desired in (
         ("again", WANT_NEW, START),
         ("back", SPEC, START),
         ("another", WANT_THIRD, START),
@@ -207,9 +208,9 @@ MENDING = [
     for before in [cut_off(changes, reboots=reboots)]
 ]
 MENDING_A_TRIAL = [
-    Case(f"{name} with a trial, after {changes} changes", before, wanted, wish)
+    Case(f"{name} with a trial, after {changes} changes", before, wanted, desired)
     for changes in range(1, 8)
-    for name, wanted, wish in (
+    for name, wanted, desired in (
         ("again", BESIDE_NEW, START),
         ("back", BESIDE, START),
         ("stop", BESIDE, STOPPED),
@@ -217,7 +218,7 @@ MENDING_A_TRIAL = [
     )
     for before in [cut_off(changes, deployed_beside, BESIDE_NEW)]
 ]
-# What was kept goes first, and is not missed: the one in place is healthy.
+# What was kept is removed first, and is not missed: the one in place is healthy.
 WHILE_ONE_IS_KEPT = [
     Case("replacement while one is kept", kept, BESIDE, KEEP_PREVIOUS),
     Case("one is kept, but no longer wanted", kept, BESIDE_NEW),
@@ -248,7 +249,7 @@ def test_a_run_that_is_cut_off_is_finished_by_the_same_run(case: Case, changes: 
         assert serving(host) or host.calls[-1].startswith("restart policy of ")
     case.run(host)
     assert state_of(host) == case.state_after
-    if not case.wish.restart and case.wish.recreate is not Recreate.ALWAYS:
+    if not case.desired.restart and case.desired.recreate is not Recreate.ALWAYS:
         assert not case.run(host).plan.changed
 
 

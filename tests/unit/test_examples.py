@@ -309,7 +309,7 @@ def around_postgis_container(
 
 @pytest.fixture
 def around_previous_container(around_lizmap_container: Json, run_module: Run, tmp_path: Path) -> Json:
-    """A Pi on which a map server was replaced, and the one of before kept."""
+    """A Pi on which a map server was replaced, and the previous container kept."""
     folder = tmp_path / "srv" / "poppyfield" / "lizmap"
     for port in (80, 81):
         run_module(

@@ -22,7 +22,7 @@ PREVIOUS = f"{NAME}-previous"
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeDocker:
-    """A Pi whose map server was replaced, and the one of before kept."""
+    """A Pi whose map server was replaced, and the previous container kept."""
     host = fresh()
     for image in (BESIDE, BESIDE_NEW):
         converge(host, lizmap(image), keep_previous=True)
@@ -41,7 +41,7 @@ def test_the_one_of_before_goes(host: FakeDocker, run_module: Run) -> None:
     assert run_module("previous_container", state="absent", check_mode=True)["changed"]
     assert host.names() == {NAME: True, PREVIOUS: False}
     done = run_module("previous_container", state="absent")
-    assert (done["changed"], done["msg"]) == (True, "The container of before was removed.")
+    assert (done["changed"], done["msg"]) == (True, "The previous container was removed.")
     assert host.names() == {NAME: True}
     assert host.named(NAME)["Config"]["Image"] == NEW
 

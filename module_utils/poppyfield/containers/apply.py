@@ -1,4 +1,4 @@
-"""Carries out a plan, one step after the other, and puts the old container back when one fails. The thin edge."""
+"""Carries out a plan, one step after the other, and rolls back when one fails. The thin edge."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ class Applier:
                 while not self._is_healthy_after(done[-1]) and (otherwise := done[-1].otherwise):
                     done.append(otherwise)
             except BaseException as error:
-                # Nothing ends the way back: whoever asked the run to end gets what they want when it is done.
+                # Nothing ends the rollback: whoever asked the run to end gets what they want when it is done.
                 signals.ignore()
-                if done[-1].way_back:
+                if done[-1].rollback_to:
                     said = self._restore(done[-1]).said
                 else:
-                    said = f"There is no other container to go back to; {self.spec.name} is left to look at."
+                    said = f"There is no other container to roll back to; {self.spec.name} is left to look at."
                 why = _why(error)
                 raise ApplyError("\n".join(filter(None, (_tried(done), why, health.remedy(why), said)))) from error
             finally:
@@ -131,11 +131,11 @@ class Applier:
             return False
         return True
 
-    def go_back(self, container: str) -> Restored:
+    def roll_back(self, container: str) -> Restored:
         """Put a container that was kept in the place of the one that followed it; say what became of it."""
         with Signals() as signals:
             signals.ignore()
-            return self._restore(Plan(way_back=container, way_back_runs=True))
+            return self._restore(Plan(rollback_to=container, rollback_runs=True))
 
     def wait_until_healthy(self, container: str) -> None:
         """Wait for a container that is not to be changed."""
@@ -196,18 +196,18 @@ class Applier:
     def _restore(self, plan: Plan) -> Restored:
         """Make the old container serve under the right name again, from whichever step was reached."""
         try:
-            old = self._old_container(plan.way_back)
+            old = self._old_container(plan.rollback_to)
             if old is None:
                 return Restored(f"The old container is gone; look at {self.spec.name} with docker ps --all.")
             for name in (self.spec.candidate_name, self.spec.name):
                 made = self.engine.container(name)
-                if made is not None and made["Id"] != plan.way_back:
+                if made is not None and made["Id"] != plan.rollback_to:
                     self._remove_failed(made)
             touched = self._put_back(plan, old)
-            if not plan.way_back_runs:
+            if not plan.rollback_runs:
                 return Restored("The old container was put back; it was not running before either.")
             done = "was put back" if touched else "was not touched"
-            if plan.way_back_is_ill:
+            if plan.rollback_is_ill:
                 return Restored(f"The old container {done}; it was not healthy before either.")
             serves = self._serves(old)
         except Exception as error:
@@ -233,16 +233,16 @@ class Applier:
         touched = False
         policy = self._policy_before(plan, old)
         if old["HostConfig"]["RestartPolicy"]["Name"] != policy:
-            self.engine.set_restart_policy(plan.way_back, policy)
+            self.engine.set_restart_policy(plan.rollback_to, policy)
             touched = True
         if old["Name"].lstrip("/") != self.spec.name:
-            self.engine.rename(plan.way_back, self.spec.name)
+            self.engine.rename(plan.rollback_to, self.spec.name)
             touched = True
-        if plan.way_back_runs and not is_running(old):
-            self.engine.start(plan.way_back)
+        if plan.rollback_runs and not is_running(old):
+            self.engine.start(plan.rollback_to)
             touched = True
-        if plan.way_back_runs and is_paused(old):
-            self.engine.unpause(plan.way_back)
+        if plan.rollback_runs and is_paused(old):
+            self.engine.unpause(plan.rollback_to)
             touched = True
         return touched
 
@@ -263,13 +263,13 @@ class Applier:
         self.engine.remove_container(container["Id"])
 
     def _policy_before(self, plan: Plan, old: Json) -> str:
-        if plan.way_back_runs:
+        if plan.rollback_runs:
             return ALWAYS
         return str(plan.before.get(RESTART_POLICY) or old["HostConfig"]["RestartPolicy"]["Name"] or ALWAYS)
 
 
 def _why(error: BaseException) -> str:
-    """Say what ended a run, or its way back."""
+    """Say what ended a run, or its rollback."""
     if isinstance(error, (EngineError, ApplyError)):
         return str(error).rstrip("\n")
     if isinstance(error, (InterruptedRunError, KeyboardInterrupt)):
@@ -284,7 +284,7 @@ def _tried(done: list[Plan]) -> str:
 
 
 @contextmanager
-def alone(
+def container_lock(
     name: str,
     seconds: float,
     *,
@@ -340,7 +340,7 @@ def _lock(file: IO[str]) -> bool:
 
 
 class Signals:
-    """Turns a lost connection and a polite kill into an exception, so that the way back is taken."""
+    """Turns a lost connection and a polite kill into an exception, so that the run is rolled back."""
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

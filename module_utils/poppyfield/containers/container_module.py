@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, alone
+from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.containers.plan import (
     Action,
+    DesiredState,
     Plan,
     PlanError,
     Recreate,
     Snapshot,
     State,
-    Wish,
     is_healthy,
     plan,
 )
@@ -183,25 +183,25 @@ def missing_sources(spec: ContainerSpec) -> list[str]:
 
 def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Json:
     """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
-    wish = Wish(
+    desired = DesiredState(
         State(module.params["state"]),
         Recreate(module.params["recreate"]),
         module.params["restart"],
         keep_previous=module.params.get("keep_previous", False),
     )
     timeout = module.params["healthy_timeout"]
-    if not spec.image and wish.state is not State.ABSENT:
+    if not spec.image and desired.state is not State.ABSENT:
         module.fail_json(msg=NO_IMAGE)
     try:
         engine = Engine.connect()
-        with nullcontext() if module.check_mode else alone(spec.name, timeout):
+        with nullcontext() if module.check_mode else container_lock(spec.name, timeout):
             outcome = converge(
-                engine, spec, wish, content=content, check_mode=module.check_mode, healthy_timeout=timeout
+                engine, spec, desired, content=content, check_mode=module.check_mode, healthy_timeout=timeout
             )
     except EngineMissingError as error:
         if not module.check_mode:
             module.fail_json(msg=str(error))
-        outcome = bare_host(spec, wish, str(error), content)
+        outcome = bare_host(spec, desired, str(error), content)
     except (EngineError, PlanError, ApplyError) as error:
         module.fail_json(msg=str(error))
     for warning in outcome.plan.warnings:
@@ -209,14 +209,14 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
     return outcome.result()
 
 
-def bare_host(spec: ContainerSpec, wish: Wish, why: str, content: Content | None = None) -> Outcome:
+def bare_host(spec: ContainerSpec, desired: DesiredState, why: str, content: Content | None = None) -> Outcome:
     """Predict what would happen on a host that has no Docker yet."""
-    if wish.state is State.ABSENT:
+    if desired.state is State.ABSENT:
         return Outcome(Plan())
     stand_in: Json = {"Id": NOT_DELIVERED}
-    predicted = plan(spec, Snapshot(image=stand_in), wish)
+    predicted = plan(spec, Snapshot(image=stand_in), desired)
     outcome = Outcome(Plan(predicted.steps, (why, *predicted.reasons), before={}, after=predicted.after))
-    if content and wish.state is State.STARTED:
+    if content and desired.state is State.STARTED:
         outcome.content_changes = content.predict_first()
     return outcome
 
@@ -224,7 +224,7 @@ def bare_host(spec: ContainerSpec, wish: Wish, why: str, content: Content | None
 def converge(
     engine: Engine,
     spec: ContainerSpec,
-    wish: Wish,
+    desired: DesiredState,
     *,
     healthy_timeout: float,
     check_mode: bool = False,
@@ -234,29 +234,29 @@ def converge(
     """Plan and, unless in check mode, apply."""
     spec, warning = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
     snapshot = take_snapshot(engine, spec)
-    if content and snapshot.image and wish.state is not State.ABSENT:
+    if content and snapshot.image and desired.state is not State.ABSENT:
         content.refuse(snapshot.image)
     if check_mode and snapshot.image is None:
         snapshot = _with_stand_in(snapshot)
-    planned = plan(spec, snapshot, wish)
+    planned = plan(spec, snapshot, desired)
     if warning:
         planned = replace(planned, warnings=(*planned.warnings, warning))
     outcome = Outcome(planned, snapshot.current)
     if check_mode:
-        if content and wish.state is State.STARTED:
+        if content and desired.state is State.STARTED:
             outcome.content_changes = _predict(engine, spec, snapshot, content)
         return outcome
-    if wish.state is not State.ABSENT and (missing := missing_sources(spec)):
+    if desired.state is not State.ABSENT and (missing := missing_sources(spec)):
         raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
     applier = Applier(engine, spec, healthy_timeout=healthy_timeout, **timing)
     outcome.further = tuple(applier.apply(planned)[1:])
-    if wish.state is State.STARTED:
+    if desired.state is State.STARTED:
         if not any(step.action is Action.WAIT for step in planned.steps):
             applier.wait_until_healthy(spec.name)
         if content:
             outcome.content_changes = content.apply(engine, spec.name)
     outcome.container = engine.container(spec.name)
-    if wish.keep_previous and engine.container(spec.previous_name):
+    if desired.keep_previous and engine.container(spec.previous_name):
         outcome.previous = spec.previous_name
     outcome.outage = applier.outage.seconds
     return outcome

@@ -4,8 +4,8 @@
 
 Replacing a container never leaves the host without the old one. Where two at once are allowed, a candidate is first
 tried beside it. Then the old one is stopped and renamed to `<name>-previous`, and removed only when the new one is
-healthy, or kept there until somebody has looked at what the new one serves (`Wish.keep_previous`). A run that is cut
-off leaves these names behind, and the next plan begins by mending: see `_mend`.
+healthy, or kept there until somebody has looked at what the new one serves (`DesiredState.keep_previous`). A run that
+is cut off leaves these names behind, and the next plan begins by mending: see `_mend`.
 
 After a power cut Docker starts what has the policy `always`. That is the old container until the new one exists, then
 the new one: at no moment both, and nothing only for the moment in which the policy is handed over.
@@ -25,8 +25,8 @@ from ansible.module_utils.poppyfield.containers.spec import (
     ContainerSpec,
     Difference,
     Json,
-    actual,
-    desired,
+    actual_fields,
+    desired_fields,
     differences,
     intent_digest,
     is_ours,
@@ -85,7 +85,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Wish:
+class DesiredState:
     """What the user wants of a container, besides its specification."""
 
     state: State = State.STARTED
@@ -117,17 +117,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps in order, why, and what to put back when one of them fails."""
+    """The steps in order, why, and what a rollback puts back when one of them fails."""
 
     steps: tuple[Step, ...] = ()
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     before: Json = field(default_factory=dict)
     after: Json = field(default_factory=dict)
-    way_back: str = ""
+    rollback_to: str = ""
     """Id of the container that must serve again when a step fails; empty when there is none."""
-    way_back_runs: bool = False
-    way_back_is_ill: bool = False
+    rollback_runs: bool = False
+    rollback_is_ill: bool = False
     """Whether that container was tried in vain already."""
     otherwise: Plan | None = None
     """What is done next when the container is not healthy after these steps; None when the old one is put back then."""
@@ -156,19 +156,19 @@ def is_healthy(container: Json) -> bool:
     return bool(works and health in ("healthy", "none"))
 
 
-def plan(spec: ContainerSpec, snapshot: Snapshot, wish: Wish) -> Plan:
+def plan(spec: ContainerSpec, snapshot: Snapshot, desired: DesiredState) -> Plan:
     """Give the steps from what exists to what is wanted."""
-    refuse_clashes(spec, snapshot, wish.state)
-    if wish.restart and wish.state is not State.STARTED:
-        raise PlanError(f"restart needs the state started, not {wish.state}.")
-    if wish.state is State.ABSENT:
+    refuse_clashes(spec, snapshot, desired.state)
+    if desired.restart and desired.state is not State.STARTED:
+        raise PlanError(f"restart needs the state started, not {desired.state}.")
+    if desired.state is State.ABSENT:
         return _absent(snapshot)
     for mount in spec.mounts:
         if not mount.source.startswith("/"):
             raise PlanError(f'"{mount.source}" cannot be mounted at {mount.target}: it must be an absolute path.')
     if snapshot.image is None:
         raise PlanError(f"The image {spec.image} is not on this host: deliver it first.")
-    return _Planner(spec, snapshot, snapshot.image, wish).plan()
+    return _Planner(spec, snapshot, snapshot.image, desired).plan()
 
 
 def refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> None:
@@ -216,15 +216,15 @@ def _absent(snapshot: Snapshot) -> Plan:
 
 
 class _Planner:
-    def __init__(self, spec: ContainerSpec, snapshot: Snapshot, image: Json, wish: Wish) -> None:
+    def __init__(self, spec: ContainerSpec, snapshot: Snapshot, image: Json, desired: DesiredState) -> None:
         self.spec = spec
         self.snapshot = snapshot
         self.image = image
-        self.wish = wish
-        self.started = wish.state is State.STARTED
+        self.desired = desired
+        self.started = desired.state is State.STARTED
         # A container that was stopped on purpose must not come back with the next boot.
         self.restart_policy = ALWAYS if self.started else NEVER
-        self.wanted = desired(spec, image, restart_policy=self.restart_policy)
+        self.wanted = desired_fields(spec, image, restart_policy=self.restart_policy)
         self.steps: list[Step] = []
         self.reasons: list[str] = []
         self.warnings: list[str] = []
@@ -240,7 +240,7 @@ class _Planner:
         found = self._differences(old) if old else []
         if old is None:
             replacing = True
-            self.reasons.append(f"container {self.spec.name}: absent -> {self.wish.state}")
+            self.reasons.append(f"container {self.spec.name}: absent -> {self.desired.state}")
         else:
             replacing = self._must_replace(found)
         if replacing:
@@ -255,9 +255,9 @@ class _Planner:
             tuple(self.warnings),
             before=now,
             after=self.wanted if replacing else {**now, RESTART_POLICY: self.restart_policy},
-            way_back=fallback["Id"] if fallback else "",
+            rollback_to=fallback["Id"] if fallback else "",
             # One that does not run was most likely stopped by a run that was cut off, and the user wants one that runs.
-            way_back_runs=fallback is not None and (self.started or is_running(fallback)),
+            rollback_runs=fallback is not None and (self.started or is_running(fallback)),
             otherwise=self.otherwise,
         )
 
@@ -286,7 +286,7 @@ class _Planner:
             self.fallback = previous
             return previous, True
         lasting = [d for d in self._differences(current) if d.field != RESTART_POLICY]
-        if self.wish.recreate is not Recreate.ALWAYS and not lasting:
+        if self.desired.recreate is not Recreate.ALWAYS and not lasting:
             # A restart of Docker may have brought the one set aside back.
             self.steps += [*_stop(previous), *_give_policy(previous, NEVER)]
             self.fallback = previous
@@ -303,23 +303,24 @@ class _Planner:
 
     def _is_kept(self, current: Json | None, previous: Json) -> bool:
         """Tell whether an earlier run did all that is wanted, and has set the old one aside to be kept."""
-        settled = self.wish == Wish(keep_previous=True) and _policy(previous) == NEVER and not is_running(previous)
-        return settled and current is not None and is_healthy(current) and not self._differences(current)
+        settled = self.desired == DesiredState(keep_previous=True)
+        at_rest = _policy(previous) == NEVER and not is_running(previous)
+        return settled and at_rest and current is not None and is_healthy(current) and not self._differences(current)
 
     def _must_replace(self, found: Sequence[Difference]) -> bool:
         lasting = [d.words for d in found if d.field != RESTART_POLICY]
-        if self.wish.recreate is Recreate.NEVER:
+        if self.desired.recreate is Recreate.NEVER:
             self.warnings += [f"Not applied, because recreate is never: {words}" for words in lasting]
             self.reasons += [d.words for d in found if d.field == RESTART_POLICY]
             return False
         self.reasons += [d.words for d in found]
-        if self.wish.recreate is Recreate.ALWAYS:
+        if self.desired.recreate is Recreate.ALWAYS:
             self.reasons.append("recreate: always")
             return True
         return bool(lasting)
 
     def _fields(self, container: Json) -> Json:
-        return actual(self.spec, container, self._image_of(container))
+        return actual_fields(self.spec, container, self._image_of(container))
 
     def _image_of(self, container: Json) -> Json | None:
         if container is self.snapshot.previous:
@@ -333,7 +334,7 @@ class _Planner:
         network = (self.snapshot.network or {}).get("Id")
         endpoint = container["NetworkSettings"]["Networks"].get(self.spec.network) or {}
         if not network or endpoint.get("NetworkID") not in (network, "", None):
-            found.append(Difference("network", f"network: {self.spec.network} was made anew"))
+            found.append(Difference("network", f"network: {self.spec.network} was recreated"))
         if not found and not same_intent:
             found.append(Difference("digest", "settings: not those that the container was made with"))
         return found
@@ -353,7 +354,7 @@ class _Planner:
             self.steps.append(Step(Action.RESTART_POLICY, name, argument=ALWAYS))
             self.steps.append(Step(Action.START, name))
             self.steps.append(Step(Action.WAIT, name))
-        if old is not None and not self.wish.keep_previous:
+        if old is not None and not self.desired.keep_previous:
             self.steps.append(Step(Action.REMOVE, self.spec.previous_name, old["Id"]))
 
     def _prove_beside(self) -> None:
@@ -364,9 +365,9 @@ class _Planner:
     def _keep(self, old: Json, *, is_aside: bool, found: Sequence[Difference]) -> None:
         target = self.spec.name
         runs = is_running(old)
-        unpausing = self.started and not self.wish.restart and is_paused(old)
+        unpausing = self.started and not self.desired.restart and is_paused(old)
         illness = "" if unpausing else _illness(old)
-        stopping = runs and (bool(illness) or not self.started or self.wish.restart)
+        stopping = runs and (bool(illness) or not self.started or self.desired.restart)
         if stopping:
             self.steps += _stop(old)
         if is_aside:
@@ -378,7 +379,7 @@ class _Planner:
         starting = self.started and (stopping or not runs)
         if unpausing or (starting and illness):
             done = "unpaused" if unpausing else "restarted"
-            # Where there is another one to go back to, that is better than going on with this one.
+            # Where there is another one to roll back to, that is better than going on with this one.
             further = () if unproven or is_aside else self._further(done)
             self.otherwise = self._otherwise(old, further)
             self.reasons.append(f"container {target}: {illness or 'paused'} -> {done}{_announced(further)}")
@@ -392,19 +393,19 @@ class _Planner:
                 self.fallback = self.fallback or old
         if starting or unpausing or (self.started and (unproven or is_aside)):
             self.steps.append(Step(Action.WAIT, target, old["Id"]))
-        if unproven and self.fallback is not None and not self.wish.keep_previous:
+        if unproven and self.fallback is not None and not self.desired.keep_previous:
             self.steps.append(_step(Action.REMOVE, self.fallback))
 
     def _further(self, done: str) -> tuple[str, ...]:
         """Name what is left to do with a container that is as wanted, but still not healthy when this was done."""
         restarted = ("restarted",) if done == "unpaused" else ()
-        return restarted if self.wish.recreate is Recreate.NEVER else (*restarted, "replaced")
+        return restarted if self.desired.recreate is Recreate.NEVER else (*restarted, "replaced")
 
     def _otherwise(self, old: Json, further: Sequence[str]) -> Plan | None:
-        """Give the plans for that, each for when the one before did not help."""
+        """Give the plans for that, each for when the previous one did not help."""
         if not further:
             return None
-        mending = _Planner(self.spec, self.snapshot, self.image, self.wish)
+        mending = _Planner(self.spec, self.snapshot, self.image, self.desired)
         if further[0] == "restarted":
             mending.steps = [_step(action, old) for action in (Action.STOP, Action.START, Action.WAIT)]
         else:
@@ -412,9 +413,9 @@ class _Planner:
         return Plan(
             tuple(mending.steps),
             (f"container {self.spec.name}: still not healthy -> {further[0]}",),
-            way_back=old["Id"],
-            way_back_runs=True,
-            way_back_is_ill=True,
+            rollback_to=old["Id"],
+            rollback_runs=True,
+            rollback_is_ill=True,
             otherwise=self._otherwise(old, further[1:]),
         )
 

@@ -1,8 +1,8 @@
 """The user's parameters as one canonical container specification, in the terms of the Docker Engine API.
 
-Pure. `desired` and `actual` are a pair: the first says what a container of this specification looks like, the second
-what `docker inspect` says of one that exists, both as the same dictionary of the fields that we own. Comparing them
-finds drift, and settings that were removed.
+Pure. `desired_fields` and `actual_fields` are a pair: the first says what a container of this specification looks like,
+the second what `docker inspect` says of one that exists, both as the same dictionary of the fields that we own.
+Comparing them finds drift, and settings that were removed.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def _port_bindings(spec: ContainerSpec) -> Json:
 # The pair -----------------------------------------------------------------------------------------------------------
 
 
-def desired(spec: ContainerSpec, image: Json, *, restart_policy: str) -> Json:
+def desired_fields(spec: ContainerSpec, image: Json, *, restart_policy: str) -> Json:
     """Give the fields we own as they should be."""
     config = image.get("Config") or {}
     health = {**_healthcheck(config), **_healthcheck({"Healthcheck": spec.health.engine_fields()})}
@@ -270,7 +270,7 @@ def desired(spec: ContainerSpec, image: Json, *, restart_policy: str) -> Json:
     }
 
 
-def actual(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
+def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> Json:
     """Give the same fields as `docker inspect` says they are; `image` is the one that the container was made of."""
     config = container["Config"]
     host = container["HostConfig"]
@@ -351,7 +351,7 @@ class Difference:
 def differences(now: Json, wanted: Json, *, same_intent: bool) -> list[Difference]:
     """Name every field that differs, and inside a dictionary every key that was added, removed or changed.
 
-    Both have the same fields, each of the same kind, as `actual` and `desired` give them.
+    Both have the same fields, each of the same kind, as `actual_fields` and `desired_fields` give them.
     With `same_intent` the container was made for just what is wanted, so a difference was made by hand since.
     """
     found = []

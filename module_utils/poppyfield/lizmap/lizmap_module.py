@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from ansible.module_utils.poppyfield.containers.apply import ApplyError, alone
+from ansible.module_utils.poppyfield.containers.apply import ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError, last_lines
 from ansible.module_utils.poppyfield.containers.plan import is_running
 from ansible.module_utils.poppyfield.containers.services import LIZMAP
@@ -92,7 +92,7 @@ def run(module: Any, planner: Planner, passwords: Mapping[str, str] | None = Non
     """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
     container = module.params["container"]
     try:
-        with nullcontext() if module.check_mode else alone(container, WAIT_SECONDS):
+        with nullcontext() if module.check_mode else container_lock(container, WAIT_SECONDS):
             plan = converge(container, planner, passwords or {}, check_mode=module.check_mode)
     except (EngineError, LizmapError, ApplyError) as error:
         module.fail_json(msg=str(error))

@@ -44,7 +44,7 @@ class Broken:
     says: str
     """What the message names as the cause."""
     then: str
-    """What it says of the container of before."""
+    """What it says of the previous container."""
     image: str = "again"
     variables: Variables = field(default_factory=dict)
     fault: Fault = no_fault
