@@ -87,11 +87,11 @@ def test_what_failed_is_told_whatever_it_was(verify: Verify, tmp_path: Path) -> 
     (tmp_path / "play.yml").write_text(
         "- hosts: all\n  gather_facts: false\n  tasks:\n  - block:\n"
         "    - ansible.builtin.command: {argv: ['false']}\n    rescue:\n"
-        "    - ansible.builtin.include_role: {name: lizmap, tasks_from: go_back.yml}\n"
+        "    - ansible.builtin.include_role: {name: lizmap, tasks_from: rollback.yml}\n"
     )
     done = verify()
     assert done.returncode != 0
-    assert "non-zero return code" in done.stdout.rpartition("Say what is wrong")[2]
+    assert "non-zero return code" in done.stdout.rpartition("Report what is wrong")[2]
     assert "The map server was not replaced by this run" in done.stdout
 
 

@@ -125,7 +125,7 @@ def test_a_pi_that_is_off_is_told_at_once_and_at_the_end_and_the_other_is_served
     more.write_text("pis: {hosts: {a-pi-that-is-off: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
     run = ansible_playbook("-i", str(more), playbook="playbooks/verify.yml")
     assert run.returncode != 0
-    at_once, _, later = run.stdout.partition("Ask the published map for what a browser would")
+    at_once, _, later = run.stdout.partition("Request the published map as a browser would")
     assert "fatal: [a-pi-that-is-off]: UNREACHABLE!" in at_once
     assert "ok: [demo-pi -> localhost] => (item=sample/france)" in later
     assert "Not served in this run: a-pi-that-is-off." in later

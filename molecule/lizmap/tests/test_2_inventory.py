@@ -52,14 +52,14 @@ NEW: Json = {
     ],
 }
 CHANGES: dict[str, Json] = {
-    "Keep the groups of Lizmap's users": {
+    "Manage the groups of Lizmap's users": {
         "before": {"group mappers": {"label": "Mappers"}},
         "after": {
             "group mappers": {"label": "Field mappers"},
             "group surveyors": {"label": "surveyors", "rights": []},
         },
     },
-    "Keep Lizmap's users": {
+    "Manage Lizmap's users": {
         "before": {
             "files": {f"{SECRETS}/lizmap_user_chris": "absent", f"{SECRETS}/lizmap_user_bruno": "present"},
             "user anna": {"email": "anna@localhost.localdomain", "groups": ["mappers", "users"]},
@@ -85,7 +85,7 @@ CHANGES: dict[str, Json] = {
             },
         },
     },
-    "Keep Lizmap's repositories": {
+    "Manage Lizmap's repositories": {
         "before": {
             "repository sample": {"edit": ["mappers"], "links": ["mappers"], "unfiltered": []},
             "repository nests": {"label": "nests", "view": ["admins", "wardens"], "export": ["admins", "wardens"]},
