@@ -65,7 +65,7 @@ images: ## The images for this machine's own architecture: what they can do, and
 lizmap: ## Lizmap's image and the modules for it, with a stand-in for the release, which draws no map page
 	$(SUDO) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py --junitxml=build/reports/lizmap-stand-in-tests.xml
 
-docs: ## Write docs/modules.md anew, from the modules' own documentation
+docs: ## Regenerate docs/modules.md from the modules' own documentation
 	$(TEST)/python docs/modules.py
 
 molecule: molecule-default molecule-lizmap ## The production playbook on an emulated Pi, without and with Lizmap, looked at from outside

@@ -173,7 +173,7 @@ EXAMPLES = r"""
     log_file: build/logs/postgis.log
   register: postgis
 
-- name: Hand the base image a root file system that was made before
+- name: Build the base image from a root file system that was made earlier
   arm_image:
     name: poppyfield/base
     tag_prefix: trixie-arm64

@@ -41,7 +41,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Let the kernel account the memory of containers
+- name: Let the kernel account for the memory of containers
   kernel_options:
     options: [cgroup_enable=memory, cgroup_memory=1]
 """

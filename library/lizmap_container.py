@@ -17,7 +17,7 @@ description:
     one is tried beside the old one first (O(prove_beside)). The old one is then stopped and kept until the new one is
     healthy, and serves again if the new one is not.
   - Whether it is healthy a container finds out by itself. For what only somebody outside can tell, the old one can be
-    kept for longer (O(keep_previous)), and M(previous_container) goes back to it.
+    kept for longer (O(keep_previous)), and M(previous_container) rolls back to it.
   - A container or network of the same name that Poppyfield did not make is never touched.
 extends_documentation_fragment:
   - poppyfield_container
@@ -324,8 +324,8 @@ def proof_of(params: dict[str, Any], memory: int) -> Proof | None:
     if wanted == "never" or (wanted == "auto" and memory < LEAST_MEMORY_FOR_TWO):
         return None
     # With an empty configuration it installs Lizmap, which it must not do in the database that the old one uses.
-    alone = {"LIZMAP_ACCOUNTS": "sqlite"} if params["accounts"] != "sqlite" else {}
-    return Proof(tmpfs={CONFIG_TARGET: OWN_FOLDER}, environment={"QGIS_SERVER_WORKERS": "1", **alone})
+    accounts = {"LIZMAP_ACCOUNTS": "sqlite"} if params["accounts"] != "sqlite" else {}
+    return Proof(tmpfs={CONFIG_TARGET: OWN_FOLDER}, environment={"QGIS_SERVER_WORKERS": "1", **accounts})
 
 
 def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> ContainerSpec:

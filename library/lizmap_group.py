@@ -84,13 +84,13 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make a group whose members may see every repository
+- name: Create a group whose members may see every repository
   lizmap_group:
     name: wardens
     label: Wardens of the reserve
     rights: [view]
 
-- name: Have these groups, and remove those that an earlier run of this task made
+- name: Create these groups, and remove those that an earlier run of this task created
   lizmap_group:
     groups:
       - name: mappers

@@ -161,7 +161,7 @@ EXAMPLES = r"""
     view: everyone
     edit: [mappers, "user:anna"]
 
-- name: Have these repositories, and remove those that an earlier run of this task made
+- name: Create these repositories, and remove those that an earlier run of this task created
   lizmap_repository:
     repositories:
       - key: fields

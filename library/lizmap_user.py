@@ -125,19 +125,19 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make an account for a surveyor
+- name: Create an account for a surveyor
   lizmap_user:
     login: anna
     email: anna@example.org
     password_file: /etc/poppyfield/secrets/lizmap_user_anna
     groups: [mappers]
 
-- name: Let somebody not log in for a while
+- name: Disable somebody's account for a while
   lizmap_user:
     login: bruno
     state: disabled
 
-- name: Have these accounts, and remove those that an earlier run of this task made
+- name: Create these accounts, and remove those that an earlier run of this task created
   lizmap_user:
     users:
       - login: anna

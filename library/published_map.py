@@ -90,7 +90,7 @@ options:
   timeout:
     description:
       - Seconds to wait for an answer, waiting for the server to start included.
-      - They begin anew with each answer, so that a slow server is not taken for one that does not answer.
+      - The count starts again with each answer, so that a slow server is not taken for one that does not answer.
     type: int
     default: 180
 attributes:
@@ -104,7 +104,7 @@ attributes:
     support: full
     description: >-
       It leaves nothing changed on the host that it asks. The feature that it makes is removed again, or the module
-      fails and names it. The picture is written anew each time.
+      fails and names it. The picture is written again each time.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -122,7 +122,7 @@ EXAMPLES = r"""
     url: "http://{{ ansible_host }}"
   delegate_to: localhost
 
-- name: Check a map that only those see who log in, and that it can be edited
+- name: Check that a map for logged-in users draws and can be edited
   published_map:
     url: "{{ lizmap_url }}"
     web_client: lizmap
@@ -263,7 +263,7 @@ REMEDIES = {
     "catalogue": f"See whether both containers run: `docker ps` on the Pi. {LOGS}",
     "login": "Check the user's name and password.",
     "page": f"See whether both containers run: `docker ps` on the Pi. {LOGS}",
-    "configuration": "Write the project's .cfg anew with the Lizmap plugin of QGIS Desktop.",
+    "configuration": "Write the project's .cfg again with the Lizmap plugin of QGIS Desktop.",
     "capabilities": f"QGIS Server cannot open the project: see that it can reach the data of each layer. {LOGS}",
     "picture": f"See that the project has layers that are drawn and that QGIS Server can reach their data. {LOGS}",
     "features": f"See that the layer's table or file is there, has rows and may be read by the database's user. {LOGS}",
@@ -303,7 +303,7 @@ class MapServerAnswer:
 
 
 class Server:
-    """Asks a map server, and waits for it while it starts; the time for that begins anew with each answer."""
+    """Asks a map server, and waits for it while it starts; the time for that is counted again from each answer."""
 
     def __init__(
         self,
@@ -322,7 +322,7 @@ class Server:
         self.deadline = clock() + seconds
 
     def allow_time(self) -> None:
-        """Let the time begin anew."""
+        """Start counting the time again."""
         self.deadline = self.clock() + self.seconds
 
     def get(self, url: str) -> bytes:
@@ -415,7 +415,7 @@ def first_of(certificate: str) -> str:
 
 
 class MapCheck:
-    """The checks of one map on the map page, in order; each one needs what the one before it found."""
+    """The checks of one map on the map page, in order; each one needs what the previous one found."""
 
     def __init__(self, server: Server, params: dict[str, Any]) -> None:
         self.server = server

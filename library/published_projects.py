@@ -118,7 +118,7 @@ EXAMPLES = r"""
       - {repository: fields, folder: ~/maps/fields}
       - {repository: nests, folder: ~/maps/nests, prune: true}
 
-- name: Publish a repository no more
+- name: Withdraw a repository
   published_projects:
     repository: fields
     state: absent

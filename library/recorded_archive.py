@@ -27,7 +27,7 @@ options:
     type: path
     required: true
   sha256:
-    description: The checksum that is demanded; it goes before the recorded one.
+    description: The checksum that is demanded; it takes precedence over the recorded one.
     type: str
     default: ""
   holds:

@@ -65,7 +65,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make the database password, random and known to this host only
+- name: Create a random database password that only this host knows
   secret_files:
     secrets:
       - path: /etc/poppyfield/secrets/postgis_password
@@ -79,7 +79,7 @@ EXAMPLES = r"""
         value: "{{ lizmap_admin_password }}"
   no_log: true
 
-- name: Keep one password for each user, and none of those who left
+- name: Keep one password for each user, and remove those of users who left
   secret_files:
     secrets:
       - path: /etc/poppyfield/secrets/lizmap_user_anna

@@ -38,7 +38,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Look at the Pi
+- name: Inspect the Pi
   stack_info: {}
   register: stack
 

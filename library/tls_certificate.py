@@ -11,7 +11,7 @@ module: tls_certificate
 short_description: Make, renew and check the TLS certificate of a server
 version_added: "0.1.0"
 description:
-  - Makes a certificate that is signed with its own key, and makes it anew before it expires or when the names change.
+  - Makes a certificate that is signed with its own key, and renews it before it expires or when the names change.
   - Or checks a certificate and its key that were given.
   - Works with the command C(openssl). The key never leaves the host, and only its owner may read it.
 requirements:
@@ -46,7 +46,7 @@ options:
     type: int
     default: 730
   renew_before:
-    description: Days before its end in which one of its own making is made anew, and one that is given is warned of.
+    description: Days before its end in which a self-signed certificate is renewed, and any other is warned of.
     type: int
     default: 180
   owner:
@@ -62,13 +62,13 @@ attributes:
     description: There is nothing to read in a certificate. The reasons tell what changes.
   idempotent:
     support: full
-    description: Makes the certificate anew only near its end, or when it will not do.
+    description: Renews the certificate only near its end, or when it will not do.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Make a certificate for this Pi
+- name: Create a certificate for this Pi
   tls_certificate:
     certificate: /etc/poppyfield/secrets/lizmap_tls_certificate
     key: /etc/poppyfield/secrets/lizmap_tls_key
@@ -76,7 +76,7 @@ EXAMPLES = r"""
       - maps.example.org
       - 192.168.1.20
 
-- name: Check that it will do
+- name: Check that it is valid
   tls_certificate:
     certificate: /etc/poppyfield/secrets/lizmap_tls_certificate
     key: /etc/poppyfield/secrets/lizmap_tls_key
@@ -100,7 +100,7 @@ content:
   returned: success
   type: str
 reasons:
-  description: Why it was made anew.
+  description: Why it was made or renewed.
   returned: success
   type: list
   elements: str

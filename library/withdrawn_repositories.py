@@ -12,7 +12,7 @@ short_description: Serve no repository that is published no more
 version_added: "0.1.0"
 description:
   - Withdraws all repositories that M(published_projects) published in earlier runs and that are not named any more.
-    Nobody is served them, neither by Lizmap nor by QGIS Server, which begins anew since it has projects in its memory.
+    Nobody is served them, neither by Lizmap nor by QGIS Server, which is restarted since it has projects in its memory.
   - Their files stay, readable by root only, and a warning names them. M(published_projects) publishes such a
     repository again without sending what did not change. With O(prune) the files are removed.
   - A folder that somebody made by hand among the repositories is left alone.
@@ -35,7 +35,7 @@ options:
     type: str
     default: websig-lizmap
   timeout:
-    description: Seconds that QGIS Server may take to begin anew.
+    description: Seconds that QGIS Server may take to restart.
     type: int
     default: 300
 attributes:
@@ -53,11 +53,11 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Serve two repositories and no other
+- name: Serve only these two repositories
   withdrawn_repositories:
     published: [fields, nests]
 
-- name: Serve one, and remove what was published before
+- name: Serve one repository, and remove the files of the others
   withdrawn_repositories:
     published: [fields]
     prune: true

@@ -54,7 +54,7 @@ def show_lines() -> Callable[[str], None]:
 
 @contextmanager
 def following(path: Path, show: Callable[[str], None]) -> Iterator[None]:
-    """Show every line that is written meanwhile into a file, once it was begun anew; what it held before is not."""
+    """Show every line that is written meanwhile into a file, once it was started again; what it held before is not."""
     old = version(path)
     over = threading.Event()
     thread = threading.Thread(target=_follow, args=(path, old, over, show), daemon=True)
@@ -67,7 +67,7 @@ def following(path: Path, show: Callable[[str], None]) -> Iterator[None]:
 
 
 def version(path: Path) -> tuple[int, int, int] | None:
-    """Give what changes about a file when it is begun anew: Linux sets its time to when it was cut to nothing."""
+    """Give what changes about a file when it is started again: Linux sets its time to when it was cut to nothing."""
     try:
         state = path.stat()
     except OSError:

@@ -41,7 +41,7 @@ EXAMPLES = r"""
     name: "{{ item.role }}"
   loop: "{{ lookup('poppyfield_table', 'services').values() | list }}"
 
-- name: Tell which PostgreSQL the images have
+- name: Show which PostgreSQL the images have
   ansible.builtin.debug:
     msg: "{{ lookup('poppyfield_table', 'profiles').trixie.postgresql }}"
 """

@@ -130,7 +130,7 @@ class FakeDocker:
     def boot(self) -> None:
         """Power comes back: Docker starts what its policy says, also what somebody had stopped."""
         self.come_back()
-        self._begin_anew(exit_code=255)
+        self._run_again(exit_code=255)
 
     # The SDK's low-level client: images and networks --------------------------------------------------------------
 
@@ -326,7 +326,7 @@ class FakeDocker:
                 self.unanswered -= 1
                 raise ConnectionError("Connection refused")
             self._restarting = False
-            self._begin_anew(exit_code=0)
+            self._run_again(exit_code=0)
 
     def _refused(self, error: str, /, container: Json | None = None, **words: str) -> errors.APIError:
         if container is not None:
@@ -407,7 +407,7 @@ class FakeDocker:
             "State": container["State"]["Status"],
         }
 
-    def _begin_anew(self, exit_code: int) -> None:
+    def _run_again(self, exit_code: int) -> None:
         """Start, after all containers had ended, those that their policy lets start, unless they never ran."""
         for container in self.containers_by_id.values():
             if container["State"]["Running"]:

@@ -196,12 +196,12 @@ BAD = {
         "no column 'nix'",
         "same columns",
     ),
-    "missing file": (Layer("./nothing.geojson", name="Rivers"), "cannot read nothing.geojson", "export it anew"),
-    "missing layer": (Layer("./meadow.geojson|layername=other", name="Rivers"), "no layer 'other'", "export it anew"),
+    "missing file": (Layer("./nothing.geojson", name="Rivers"), "cannot read nothing.geojson", "export it again"),
+    "missing layer": (Layer("./meadow.geojson|layername=other", name="Rivers"), "no layer 'other'", "export it again"),
     "missing raster": (
         Layer("./no.tif", "gdal", "Rivers", geometry=""),
         "cannot open the file ./no.tif",
-        "export it anew",
+        "export it again",
     ),
 }
 

@@ -263,9 +263,9 @@ def test_only_what_was_made_here_is_removed_when_it_is_no_longer_listed(server: 
 
 
 def test_the_last_administrator_stays(server: Lizmap, refused: Callable[..., str]) -> None:
-    wishes: list[Json] = [{"state": "absent"}, {"state": "disabled"}, {"groups": []}]
-    for wish in wishes:
-        assert "Nobody could administer Lizmap any more" in refused("user", login="admin", **wish)
+    options: list[Json] = [{"state": "absent"}, {"state": "disabled"}, {"groups": []}]
+    for desired in options:
+        assert "Nobody could administer Lizmap any more" in refused("user", login="admin", **desired)
     assert log_in(server, "admin", ADMIN_PASSWORD)
 
 

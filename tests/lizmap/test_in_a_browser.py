@@ -1,6 +1,6 @@
 """A day in the field, on a tablet: log in, look at the map, ask for a tree, draw a new one, and find it in PostGIS.
 
-The steps are one test because each needs what the one before it left. A picture of each is in build/e2e/, for the
+The steps are one test because each needs what the previous one left. A picture of each is in build/e2e/, for the
 documentation too.
 """
 

@@ -83,7 +83,7 @@ def test_a_restart_finds_everything_and_installs_nothing(
         assert "Installing" not in server.log()
 
 
-def test_an_installation_that_was_cut_off_is_done_anew(
+def test_an_installation_that_was_cut_off_is_done_again(
     start: Start, tmp_path: Path, accounts: dict[str, str], query: Query
 ) -> None:
     mounts = script(tmp_path, BREAKS_OFF)

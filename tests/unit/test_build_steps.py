@@ -40,7 +40,7 @@ def test_what_a_run_writes_is_shown_and_what_was_there_before_is_not(plugin: Mod
     assert shown == ["new", "and longer", "", "without an end"]
 
 
-def test_a_file_that_is_not_begun_anew_shows_nothing(plugin: ModuleType, log: Path) -> None:
+def test_a_file_that_is_not_started_again_shows_nothing(plugin: ModuleType, log: Path) -> None:
     shown: list[str] = []
     with plugin.following(log, shown.append):
         pass

@@ -180,7 +180,7 @@ def test_a_run_without_the_build_stage_says_what_to_run(run_module: Run, options
 
 @pytest.mark.parametrize("name", ["lizmap", "postgis"])
 @pytest.mark.parametrize(
-    ("wish", "does"),
+    ("desired", "does"),
     [
         ({"state": "stopped"}, ["set restart policy {name}: no", "stop {name}"]),
         ({"state": "absent"}, ["stop {name}", "remove {name}"]),
@@ -191,11 +191,11 @@ def test_a_run_without_the_build_stage_says_what_to_run(run_module: Run, options
     ],
 )
 def test_each_way_to_bring_it_about(
-    predict_and_run: Run, options: Json, name: str, wish: Json, does: list[str]
+    predict_and_run: Run, options: Json, name: str, desired: Json, does: list[str]
 ) -> None:
     module = f"{name}_container"
     predict_and_run(module, TOLD, **options)
-    done = predict_and_run(module, TOLD, **options, **wish)
+    done = predict_and_run(module, TOLD, **options, **desired)
     assert {step.format(name=f"websig-{name}") for step in does} <= set(done["steps"])
     assert done["changed"] is bool(does)
 
@@ -421,7 +421,7 @@ def test_a_password_file_that_is_not_utf_8_is_a_sentence(run_module: Run, databa
     path = Path(databases["roles"][0]["password_file"])
     path.write_bytes(b"secret-\xe9-secret")
     said = run_module("postgis_container", **databases)["msg"]
-    assert said == f"The password file {path} is not text in UTF-8: write the password into it anew, in UTF-8."
+    assert said == f"The password file {path} is not text in UTF-8: write the password into it again, in UTF-8."
     assert engine.calls == []
 
 
@@ -448,7 +448,7 @@ def test_data_of_another_release_is_refused_before_anything_stops(
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("desired", "said"),
     [
         (
             {"https_port": 443},
@@ -457,8 +457,8 @@ def test_data_of_another_release_is_refused_before_anything_stops(
         ({"https_port": 80, "secrets": {"tls_certificate": "/x", "tls_key": "/x"}}, "port and https_port are both 80"),
     ],
 )
-def test_https_that_cannot_be_is_refused(run_module: Run, lizmap: Json, wish: Json, said: str) -> None:
-    result = run_module("lizmap_container", **{**lizmap, **wish})
+def test_https_that_cannot_be_is_refused(run_module: Run, lizmap: Json, desired: Json, said: str) -> None:
+    result = run_module("lizmap_container", **{**lizmap, **desired})
     assert result["failed"] and said in result["msg"]
 
 

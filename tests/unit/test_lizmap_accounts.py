@@ -507,7 +507,7 @@ def test_an_old_name_of_a_repository_can_still_be_removed(predict_and_run: Run, 
 
 # All three ----------------------------------------------------------------------------------------------------------
 
-WISHES: dict[str, Json] = {
+DESIRED: dict[str, Json] = {
     "lizmap_user": {"users": []},
     "lizmap_group": {"name": "mappers"},
     "lizmap_repository": {"key": "fields", "view": ["mappers", "user:anna"]},
@@ -519,8 +519,8 @@ def test_a_container_that_does_not_run_is_an_error_but_not_in_check_mode(
     run_module: Run, lizmap: FakeLizmap, docker: FakeDocker, module: str
 ) -> None:
     docker.stop("websig-lizmap", timeout=1)
-    assert run_module(module, **WISHES[module])["msg"] == "The container websig-lizmap does not run."
-    predicted = run_module(module, check_mode=True, **WISHES[module])
+    assert run_module(module, **DESIRED[module])["msg"] == "The container websig-lizmap does not run."
+    predicted = run_module(module, check_mode=True, **DESIRED[module])
     assert predicted["reasons"][0] == "The container websig-lizmap does not run."
     assert predicted["changed"] is (module != "lizmap_user")
 
@@ -533,8 +533,8 @@ def test_a_bare_host_is_predicted(
         raise EngineMissingError("no Docker yet")
 
     monkeypatch.setattr(Engine, "connect", no_docker)
-    assert run_module(module, **WISHES[module])["msg"] == "no Docker yet"
-    assert run_module(module, check_mode=True, **WISHES[module])["reasons"][0] == "no Docker yet"
+    assert run_module(module, **DESIRED[module])["msg"] == "no Docker yet"
+    assert run_module(module, check_mode=True, **DESIRED[module])["reasons"][0] == "no Docker yet"
 
 
 def test_the_administrator_that_the_image_makes_is_predicted_to_be_there(
@@ -555,7 +555,7 @@ def test_what_an_earlier_task_would_make_is_only_warned_of_in_check_mode(
     predicted = run_module("lizmap_user", check_mode=True, **user)
     assert predicted["reasons"] == ["user anna: added"]
     assert "there is no group mappers in this Lizmap" in capsys.readouterr().err
-    assert run_module("lizmap_repository", check_mode=True, **WISHES["lizmap_repository"])["changed"]
+    assert run_module("lizmap_repository", check_mode=True, **DESIRED["lizmap_repository"])["changed"]
     assert lizmap.edits == []
 
 
@@ -564,7 +564,7 @@ def test_without_lizmap_it_is_said_in_a_sentence(
     run_module: Run, lizmap: FakeLizmap, docker: FakeDocker, module: str
 ) -> None:
     docker.named("websig-lizmap")["Config"]["Labels"] = {"fr.poppyfield.web-client": "none"}
-    told = run_module(module, **WISHES[module])["msg"]
+    told = run_module(module, **DESIRED[module])["msg"]
     assert told.startswith("Users, groups and repositories need Lizmap, but the container websig-lizmap serves the ")
 
 
@@ -602,8 +602,8 @@ CUT: list[tuple[str, Json]] = [
 
 
 CRASH_POINTS = [
-    pytest.param((module, wish, edits), id=f"{module}-{number}-{edits}")
-    for number, (module, wish) in enumerate(CUT)
+    pytest.param((module, desired, edits), id=f"{module}-{number}-{edits}")
+    for number, (module, desired) in enumerate(CUT)
     for edits in range(7)
 ]
 
@@ -614,21 +614,21 @@ CRASH_POINTS = [
 def test_a_run_that_is_cut_off_is_finished_by_the_next_one(
     run_module: Run, lizmap: FakeLizmap, anna: Json, case: tuple[str, Json, int]
 ) -> None:
-    module, wish, edits = case
+    module, desired, edits = case
     run_module("lizmap_repository", key="fields", view=["mappers"], edit=["mappers"])
-    users = [{**anna, **user} for user in wish.get("users", [])]
-    wish = {**wish, **({"users": users} if "users" in wish else {}), "purge": True}
+    users = [{**anna, **user} for user in desired.get("users", [])]
+    desired = {**desired, **({"users": users} if "users" in desired else {}), "purge": True}
     before = content_of(lizmap)
-    run_module(module, **wish)
+    run_module(module, **desired)
     uncut = content_of(lizmap)
     vars(lizmap).update(before)
     lizmap.power_cut_after = edits
     with contextlib.suppress(PowerCut):
-        run_module(module, **wish)
+        run_module(module, **desired)
     lizmap.power_cut_after = None
-    assert "failed" not in run_module(module, **wish)
+    assert "failed" not in run_module(module, **desired)
     assert content_of(lizmap) == uncut
-    assert not run_module(module, **wish)["changed"]
+    assert not run_module(module, **desired)["changed"]
 
 
 def content_of(lizmap: FakeLizmap) -> Json:

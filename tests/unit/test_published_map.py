@@ -232,7 +232,7 @@ def test_a_server_that_does_not_answer_is_asked_again(
             module.Server(Unreliable(error, session), 60, patient=False).get(url)
 
 
-def test_the_time_begins_anew_with_each_answer(server: MapServer, library: Any) -> None:
+def test_the_time_is_counted_again_from_each_answer(server: MapServer, library: Any) -> None:
     """A slow server is not one that does not answer."""
     now = 0.0
 

@@ -298,7 +298,7 @@ def test_a_file_that_replaces_another_is_newer_whatever_the_clock_says(
     assert int(path.stat().st_mtime) > then
 
 
-def test_the_server_begins_anew_while_the_old_folder_is_still_there(
+def test_the_server_restarts_while_the_old_folder_is_still_there(
     publish: Run, maps: Path, projects: Path, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, str]] = []

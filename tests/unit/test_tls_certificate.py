@@ -115,9 +115,7 @@ def test_a_certificate_is_renewed(ensure: Run, tmp_path: Path, change: dict[str,
         (lambda folder: give(folder, ["maps.example.org"]), "the certificate was not made here"),
     ],
 )
-def test_what_will_not_do_is_made_anew(
-    ensure: Run, tmp_path: Path, damage: Callable[[Path], None], reason: str
-) -> None:
+def test_what_will_not_do_is_renewed(ensure: Run, tmp_path: Path, damage: Callable[[Path], None], reason: str) -> None:
     ensure(names=NAMES[:1])
     for path in tmp_path.iterdir():
         path.chmod(0o600)

@@ -81,7 +81,7 @@ def test_what_is_not_named_is_closed_once_and_its_files_stay(
     assert (done["withdrawn"], done["removed"], done["left"]) == (["nests"], [], ["nests"])
     assert readable(projects) == ["by-hand", "fields"]
     assert (projects / "nests" / "map.qgs").read_text() == "nests"
-    # QGIS Server has projects in its memory: it begins anew when it cannot read them any more.
+    # QGIS Server has projects in its memory: it is restarted when it cannot read them any more.
     assert asked == ["wait: by-hand fields nests", "refresh: by-hand fields"]
     again = withdraw("fields")
     assert not again["changed"] and again["left"] == ["nests"]
@@ -135,7 +135,7 @@ def likes_all(library: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("why", [EngineMissingError("none"), NotRunningError("stopped")])
-def test_without_a_map_server_there_is_nobody_to_begin_anew(
+def test_without_a_map_server_there_is_nobody_to_restart(
     withdraw: Run, projects: Path, monkeypatch: pytest.MonkeyPatch, why: Exception
 ) -> None:
     def missing(*_: Any) -> None:

@@ -49,7 +49,7 @@ NATIVE_PACKAGES = (
     "tar",
     "tini",
 )
-# The emulated Pi is made anew in minutes: it needs neither dpkg's fsync nor manual pages nor translations.
+# The emulated Pi is rebuilt in minutes: it needs neither dpkg's fsync nor manual pages nor translations.
 PI_OPTIONS = (
     "--variant=minbase",
     "--dpkgopt=force-unsafe-io",

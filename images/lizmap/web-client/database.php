@@ -44,7 +44,7 @@ function put_back(string $version): void
         query('ALTER SCHEMA '.COPY.' RENAME TO lizmap');
         query('COMMENT ON SCHEMA lizmap IS NULL');
         query('COMMIT');
-        echo "The accounts are those of before the upgrade of Lizmap Web Client {$version}.\n";
+        echo "The accounts are those from before the upgrade of Lizmap Web Client {$version}.\n";
     }
 }
 
@@ -110,7 +110,7 @@ switch ($argv[1]) {
         if (comment_of('lizmap') !== null) {
             fail(
                 "the database has accounts already (schema lizmap), but Lizmap's settings, which belong to them, are not "
-                .'in /srv/lizmap. Put that folder back from a backup. To begin anew, remove the schema.'
+                .'in /srv/lizmap. Put that folder back from a backup. To start afresh, remove the schema.'
             );
         }
         query('DROP SCHEMA IF EXISTS lizmap_installing, '.COPY.' CASCADE');
@@ -119,7 +119,7 @@ switch ($argv[1]) {
         break;
 
     case 'copy':
-        // An upgrade that was cut short is done anew, from what was there before.
+        // An upgrade that was cut short is done again, from what was there before.
         put_back($argv[2]);
         query('BEGIN');
         query('DROP SCHEMA IF EXISTS '.COPY.' CASCADE');

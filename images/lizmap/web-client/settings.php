@@ -133,7 +133,7 @@ foreach (array_diff_key($before, $wanted) as [[$file, $section, $name], $value])
 foreach ([...$wanted, ...$own] as [[$file, $section, $name], $value]) {
     $ini[$file]->setValue($name, $value, section_of($section));
     if ($file === 'localconfig') {
-        // Goes before localconfig, and is where the administration pages write.
+        // Overrides localconfig, and is where the administration pages write.
         $ini['liveconfig']->removeValue($name, section_of($section), null, false);
     }
 }

@@ -446,7 +446,7 @@ class DockerCommand:
         return found
 
     def pull(self, reference: str, platform: str) -> None:
-        """Pull an image anew for a platform."""
+        """Pull an image again, for a platform."""
         result = _plain([self.path, "pull", "--quiet", "--platform", platform, reference])
         if result.code:
             raise EngineError(

@@ -115,7 +115,7 @@ def problems(certificate: Certificate, key: str, names: Sequence[str], now: date
 
 
 def reason_to_renew(certificate: Certificate, key: str, names: Sequence[str], now: datetime, days: int) -> str:
-    """Tell why a certificate of our own making is to be made anew; empty when it is not."""
+    """Tell why a certificate of our own making is to be renewed; empty when it is not."""
     found = problems(certificate, key, names, now)
     if found:
         return found[0]

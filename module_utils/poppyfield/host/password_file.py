@@ -18,5 +18,5 @@ def read(path: Path) -> str:
     except UnicodeDecodeError:
         # Without its cause, which would show a byte of the password.
         raise PasswordFileError(
-            f"The password file {path} is not text in UTF-8: write the password into it anew, in UTF-8."
+            f"The password file {path} is not text in UTF-8: write the password into it again, in UTF-8."
         ) from None

@@ -135,7 +135,7 @@ def to_prune(
     """Give the references of our own old versions, all but the newest and those used; the current one always stays.
 
     A version is as new as the time it was last tagged: the creation time of a fully cached build is an old one. On the
-    builder, arm_image tags it anew whenever it is asked for.
+    builder, arm_image tags it again whenever it is asked for.
     """
     tagged = [
         ((image.get("Metadata") or {}).get("LastTagTime") or image.get("Created", ""), reference)

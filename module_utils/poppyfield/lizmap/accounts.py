@@ -557,7 +557,7 @@ def _plan_repository(plan: AccountsPlan, repository: Repository, state: Accounts
     rights = _rights_on(repository, state, now, plan, lenient=lenient)
     if found is None:
         resource.make_ours()
-        # Nobody sees a repository without rights, so what an earlier one of this name left goes first.
+        # Nobody sees a repository without rights, so what an earlier one of this name left is removed first.
         resource.set_rights(rights & now, now)
         resource.command("repository:create", repository.key, label, path)
         before = {**_settings({}), "label": label, "path": path}
@@ -782,9 +782,9 @@ def inventory_problems(users: Sequence[Json], groups: Sequence[Json], repositori
     problems = []
     for kind, entries, check in checks:
         # Each alone, so that all mistakes are told at once; then the others together, for what is there twice.
-        alone = [(entry, _problem(check, [entry])) for entry in entries]
-        together = _problem(check, [entry for entry, problem in alone if not problem])
-        found = [*(problem for _, problem in alone), together]
+        single = [(entry, _problem(check, [entry])) for entry in entries]
+        together = _problem(check, [entry for entry, problem in single if not problem])
+        found = [*(problem for _, problem in single), together]
         problems += [f"lizmap_{kind}: {problem}" for problem in found if problem]
     return problems
 

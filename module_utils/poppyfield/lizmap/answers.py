@@ -29,10 +29,10 @@ PAGE_REMEDIES = (
         "Check that Lizmap has the repository, and that its folder holds the project's .qgs and .qgs.cfg, which the "
         "Lizmap plugin of QGIS Desktop writes.",
     ),
-    ("needs an update", "Open the project in QGIS Desktop, and write its .cfg anew with a current Lizmap plugin."),
+    ("needs an update", "Open the project in QGIS Desktop, and write its .cfg again with a current Lizmap plugin."),
     (
         "Access denied for this project",
-        "The project is hidden: unset “hide project” in the Lizmap plugin of QGIS Desktop, and write its .cfg anew.",
+        "The project is hidden: unset “hide project” in the Lizmap plugin of QGIS Desktop, and write its .cfg again.",
     ),
 )
 SERVICE_REMEDIES = {

@@ -57,7 +57,7 @@ class Asking(Protocol):
         """Send a form, once."""
 
     def allow_time(self) -> None:
-        """Let the time begin anew."""
+        """Start counting the time again."""
 
 
 class Trial:

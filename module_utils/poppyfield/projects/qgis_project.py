@@ -440,7 +440,7 @@ def _check_connection(connection: Mapping[str, str], *, has_password: bool) -> I
         yield f"it connects to {host}, not to the Pi's PostGIS.", USE_SERVICE, True
     elif own:
         yield (
-            f"besides the service '{SERVICE}' it gives {', '.join(own)} of its own, which goes before the service's.",
+            f"besides the service '{SERVICE}' it gives {', '.join(own)} of its own, which overrides the service's.",
             USE_SERVICE,
             True,
         )

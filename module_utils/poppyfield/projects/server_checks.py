@@ -34,7 +34,7 @@ for WORKER in /proc/[0-9]*; do
 done
 [[ -n $WORKER ]] || { echo 'No QGIS Server runs in the container.' >&2; exit 1; }
 """
-ALONE = (
+SINGLE_QUESTION = (
     FIND_WORKER
     + r"""
 while IFS= read -r -d '' setting; do
@@ -139,7 +139,7 @@ class ProjectServer:
 
     def ask_alone(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
         """Ask a server that is started for this one question, and tells everything."""
-        result = self._run(ALONE, urlencode(parameters))
+        result = self._run(SINGLE_QUESTION, urlencode(parameters))
         return parse_answer(result.output, result.errors)
 
     def wait_until_refreshable(self) -> None:
@@ -147,7 +147,7 @@ class ProjectServer:
         self._run(WAIT_UNTIL_OLD, "")
 
     def refresh(self) -> None:
-        """Have other workers, who read every project anew.
+        """Have other workers, who read every project again.
 
         Those that run would notice that a project's file changed, but one that draws it at that moment would crash.
         """
@@ -293,7 +293,7 @@ LOOK_AT_DATABASE = (
     "Look at lizmap_database and lizmap_database_user, and at the layer's connection in QGIS Desktop: its service must "
     "be 'poppyfield', all else empty."
 )
-REPAIR_FILE = "Open it in QGIS Desktop and export it anew, as a GeoPackage or GeoTIFF, into the project's folder."
+REPAIR_FILE = "Open it in QGIS Desktop and export it again, as a GeoPackage or GeoTIFF, into the project's folder."
 REASONS = (
     (r'column "([^"]+)" (?:of relation "[^"]+" )?does not exist', "its table has no column '{0}'.", SAME_COLUMNS),
     (r'(?:relation|schema) "([^"]+)" does not exist', "{0} is not in the Pi's database.", LOAD),

@@ -13,7 +13,7 @@ from ansible.module_utils.poppyfield.projects.server_checks import NotRunningErr
 def withdraw(folders: Sequence[PublishedFolder], container: str, timeout: int, *, remove: bool) -> None:
     """Let the map server serve these repositories no more; with `remove`, remove their files as well.
 
-    QGIS Server has projects in its memory, so it begins anew. `timeout` is the seconds that it may take.
+    QGIS Server has projects in its memory, so it is restarted. `timeout` is the seconds that it may take.
     """
     server = _running_server(container, timeout)
     with ExitStack() as locks:
