@@ -1,4 +1,4 @@
-"""The French pages hold what the English ones hold, every link leads somewhere, and the words are the field's."""
+"""The French pages hold what the English ones hold, and every link leads somewhere."""
 
 from __future__ import annotations
 
@@ -47,14 +47,6 @@ FRENCH_IN_CODE = {
     "parcelles": "parcels",
     "releveurs": "mappers",
     "une/archive": "some/archive",
-}
-# What was said before the field's own words were used.
-OLD_WORDS = {
-    r"ways? back": "rollback",
-    r"(container|server|version)s? of before": "previous ...",
-    r"(goes|go|went|going) before": "overrides, takes precedence over",
-    r"wish(es)?": "desired state",
-    r"anew": "again, rebuilt",
 }
 
 
@@ -194,11 +186,6 @@ def english_in_french(page: Path, text: str) -> list[str]:
     return sorted(path.name for path in paths if path in TRANSLATED and path != own)
 
 
-def old_words(text: str) -> list[str]:
-    text = re.sub(r"\s+", " ", text)
-    return [f"{found[0]}: {better}" for old, better in OLD_WORDS.items() for found in re.finditer(rf"\b{old}\b", text)]
-
-
 def french_of(page: Path) -> Path:
     return FRENCH / page.name
 
@@ -225,11 +212,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted(FRENCH.glob("*.md")), ids=name_of)
 def test_a_french_page_leads_to_french_pages(page: Path) -> None:
     assert not english_in_french(page, page.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if page != GENERATED], ids=name_of)
-def test_the_words_are_those_of_the_field(page: Path) -> None:
-    assert not old_words(page.read_text(encoding="utf-8"))
 
 
 ENGLISH_SAMPLE = """# Title
@@ -310,11 +292,3 @@ def test_a_link_to_nowhere_is_told(target: str) -> None:
 def test_an_english_link_in_a_french_page_is_told() -> None:
     text = "*In English: [https.md](../https.md).* [a](lizmap.md) [b](../modules.md) [c](../lizmap.md#archives)"
     assert english_in_french(FRENCH / "https.md", text) == ["lizmap.md"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["no way back", "the container\nof before", "it goes before both", "your wish", "built anew"],
-)
-def test_an_old_word_is_told(text: str) -> None:
-    assert len(old_words(text)) == 1
