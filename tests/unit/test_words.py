@@ -30,8 +30,6 @@ PARTS = [
 # Of tools, and pictures and samples that other programs write.
 NOT_READ = {"__pycache__", "node_modules"}
 NOT_READ_SUFFIXES = {".png", ".qgs", ".svg"}
-# workshop/bench is left out for now.
-NOT_HELD = ROOT / "workshop" / "bench"
 
 # What was said before the field's own words were used, also in names such as `way_back`.
 OLD_WORDS = {
@@ -59,7 +57,7 @@ def written(part: str) -> Iterator[Path]:
     path = ROOT / part
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         is_read = file.suffix not in NOT_READ_SUFFIXES and not NOT_READ & set(file.parts)
-        if is_read and file.is_file() and not file.is_symlink() and NOT_HELD not in file.parents:
+        if is_read and file.is_file() and not file.is_symlink():
             yield file
 
 

@@ -40,7 +40,7 @@ def existing(host: Host, name: str) -> Json:
 
 
 def renew(host: Host, subject: str, requests: Mapping[str, Request]) -> None:
-    """Begin anew: every contender's container of a subject as asked for at first, and answering."""
+    """Begin again: every contender's container of a subject as asked for at first, and answering."""
     host.remove_containers(subject)
     apply([Task(request) for request in requests.values()])
     for request in requests.values():

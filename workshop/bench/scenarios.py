@@ -30,7 +30,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One row of the table. `good` says from what was seen whether it went as a user would wish, besides serving."""
+    """One row of the table. `good` says from what was seen whether it went as a user wants it, besides serving."""
 
     key: str
     title: str
