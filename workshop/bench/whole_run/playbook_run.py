@@ -83,7 +83,7 @@ class PeakMemory:
         self._process = psutil.Process(pid)
         self._ended = threading.Event()
         self._peak = 0
-        self._thread = threading.Thread(target=self._watch)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def end(self) -> float:
