@@ -83,3 +83,11 @@ def test_reports_are_added_to(tmp_path: Path) -> None:
     add_to_report(tmp_path / "house.json", one=1)
     add_to_report(tmp_path / "house.json", two=2)
     assert json.loads((tmp_path / "house.json").read_text()) == {"one": 1, "two": 2}
+
+
+def test_a_task_that_a_message_tells_to_begin_with_exists() -> None:
+    sources = [path.read_text("utf-8") for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
+    told = {name for text in sources for name in re.findall('--start-at-task "([^"]+)"', text)}
+    names = {name for text in sources for name in re.findall(r"^ *- name: (.+)$", text, re.MULTILINE)}
+    assert told
+    assert told <= names
