@@ -26,3 +26,8 @@ def tasks(*arguments: str) -> list[str]:
 def test_a_stage_named_by_its_tag_plays_what_its_playbook_plays(stage: str) -> None:
     played = tasks("site.yml", "--tags", stage)
     assert played == tasks(f"playbooks/{stage}.yml")
+
+
+@pytest.mark.parametrize("stage", ["build", "provision", "deliver", "deploy", "verify"])
+def test_a_run_without_a_stage_is_checked_all_the_same(stage: str) -> None:
+    assert set(tasks("playbooks/preflight.yml")) <= set(tasks("site.yml", "--skip-tags", stage))
