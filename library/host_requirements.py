@@ -49,6 +49,22 @@ options:
         description: Name of the variable that sets the path, to be named in the message.
         type: str
         default: ""
+  folders:
+    description:
+      - Folders whose content must last. One on a file system in memory, on an overlay, without owners of files, or
+        read-only is a problem. What counts is the folder's own file system, not that of the system.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: A folder. It need not exist yet.
+        type: path
+        required: true
+      variable:
+        description: Name of the variable that sets the folder, to be named in the message.
+        type: str
+        default: ""
   ports:
     description: TCP ports that must be free.
     type: list
@@ -125,6 +141,9 @@ EXAMPLES = r"""
       - path: /srv/poppyfield
         free_mb: 4000
         variable: poppyfield_data_folder
+    folders:
+      - path: /srv/poppyfield/postgis/data
+        variable: postgis_data_folder
     ports:
       - port: 80
         container: websig-lizmap
@@ -178,7 +197,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +205,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
+from ansible.module_utils.poppyfield.host.file_systems import FileSystem, holding, parse
 from ansible.module_utils.poppyfield.host.requirements import (
     Disk,
     Facts,
@@ -217,6 +237,12 @@ ARGUMENTS: dict[str, Any] = {
             "free_mb": {"type": "int", "required": True},
             "variable": {"type": "str", "default": ""},
         },
+    },
+    "folders": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"path": {"type": "path", "required": True}, "variable": {"type": "str", "default": ""}},
     },
     "ports": {
         "type": "list",
@@ -291,6 +317,13 @@ def free_mb(path: str) -> int | None:
         return shutil.disk_usage(nearest).free // MB
     except OSError:
         return None
+
+
+def file_systems(folders: list[str]) -> tuple[FileSystem, ...]:
+    """Give the file system of each folder, where symbolic links lead; what the kernel does not tell is left out."""
+    mounts = parse(text_of("/proc/self/mountinfo"))
+    found = [(folder, holding(os.path.realpath(folder), mounts)) for folder in folders]
+    return tuple(replace(system, folder=folder) for folder, system in found if system)
 
 
 def file_at(path: str) -> dict[str, str]:
@@ -373,6 +406,7 @@ def gather(params: dict[str, Any]) -> Facts:
         memory_mb=memory_mb(text_of("/proc/meminfo")),
         clock_year=time.gmtime().tm_year,
         disks=tuple(Disk(need["path"], free_mb(need["path"])) for need in params["disk"]),
+        file_systems=file_systems([need["path"] for need in params["folders"]]),
         listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
         foreign_containers=foreign("container", containers) if docker else (),
         foreign_networks=foreign("network", params["networks"]) if docker else (),
@@ -399,6 +433,7 @@ def main() -> None:
             earliest_year=module.params["earliest_year"],
             allow_amd64=module.params["allow_amd64"],
             disks=tuple(module.params["disk"]),
+            folders=tuple(module.params["folders"]),
             ports=tuple(module.params["ports"]),
         ),
     )

@@ -80,6 +80,10 @@ requirements:
       description: The least free disk by path.
       type: list
       elements: dict
+    folders:
+      description: The folders whose content must last, each with its variable.
+      type: list
+      elements: dict
     ports:
       description: The ports that the host publishes, each with its container and its variable.
       type: list

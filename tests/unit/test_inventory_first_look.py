@@ -13,6 +13,13 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "profile": "trixie",
         "memory_mb": 900,
         "disk": [{"path": "/var/lib/docker", **enough}, {"path": "/srv/poppyfield/postgis/data", **enough}],
+        "folders": [
+            {"path": "/srv/poppyfield/postgis/data", "variable": "postgis_data_folder"},
+            {"path": "/srv/poppyfield/postgis/data/cluster", "variable": "postgis_data_folder"},
+            {"path": "/srv/poppyfield/lizmap", "variable": "lizmap_folder"},
+            {"path": "/srv/poppyfield/lizmap/projects", "variable": "lizmap_folder"},
+            {"path": "/srv/poppyfield/lizmap/config", "variable": "lizmap_folder"},
+        ],
         "ports": [{"port": 80, "container": "websig-lizmap", "variable": "lizmap_port"}],
         "files": [
             "/etc/docker/daemon.json",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
+from ansible.module_utils.poppyfield.host.file_systems import FileSystem, unfit
 from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, RELEASES
 
 DEBIAN_LIKE = ("debian", "raspbian")
@@ -48,6 +49,8 @@ class Facts:
     memory_mb: int
     clock_year: int
     disks: tuple[Disk, ...] = ()
+    file_systems: tuple[FileSystem, ...] = ()
+    """Those of the folders that were asked for, as far as the kernel tells."""
     listeners: tuple[Listener, ...] = ()
     foreign_containers: tuple[str, ...] = ()
     foreign_networks: tuple[str, ...] = ()
@@ -75,6 +78,7 @@ class Requirements:
     earliest_year: int = 0
     allow_amd64: bool = False
     disks: tuple[Mapping[str, Any], ...] = ()
+    folders: tuple[Mapping[str, Any], ...] = ()
     ports: tuple[Mapping[str, Any], ...] = field(default=())
 
 
@@ -86,6 +90,7 @@ def problems(facts: Facts, wanted: Requirements) -> list[str]:
         *_memory(facts, wanted),
         *_clock(facts, wanted),
         *_disks(facts, wanted),
+        *_file_systems(facts, wanted),
         *_ports(facts, wanted),
         *_clashes(facts),
     ]
@@ -155,6 +160,19 @@ def _disks(facts: Facts, wanted: Requirements) -> Iterable[str]:
                 f"The file system of {path}{_named(need)} has {found} MB free, but {least} MB are needed. Free some "
                 f"space, or choose a folder on a larger disk."
             )
+
+
+def _file_systems(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    found = {system.folder: system for system in facts.file_systems}
+    told: set[tuple[str, str]] = set()
+    for need in wanted.folders:
+        system = found.get(need["path"])
+        why = unfit(system) if system else ""
+        # A folder below one that is told already, on the same file system, is nothing new.
+        if system is None or not why or (system.point, need.get("variable", "")) in told:
+            continue
+        told.add((system.point, need.get("variable", "")))
+        yield f"{need['path']}{_named(need)} is on {system.kind}, mounted at {system.point}, {why}."
 
 
 def _ports(facts: Facts, wanted: Requirements) -> Iterable[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.inventory.problems import Host
 
 DOCKER_FOLDER = "/var/lib/docker"
+WITHIN = {"postgis_data_folder": ("cluster",), "lizmap_folder": ("projects", "config")}
+"""Folders within those of the data, on which somebody may have mounted something else."""
 MANAGED_FILES = ("/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf")
 """Files that roles keep, whatever the variables are."""
 
@@ -24,6 +27,7 @@ def requirements(host: Host) -> dict[str, Any]:
         "profile": values["arm_images_profile"],
         "memory_mb": values["raspberry_pi_min_memory_mb"],
         "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data)],
+        "folders": _data_folders(values),
         "ports": services.published_ports(values),
         "files": [
             *MANAGED_FILES,
@@ -31,3 +35,13 @@ def requirements(host: Host) -> dict[str, Any]:
             *(f"{initial}/{entry['name']}.sql" for entry in values["postgis_databases"] if entry.get("initial_sql")),
         ],
     }
+
+
+def _data_folders(values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Give each folder whose content must last, with the variable that names it."""
+    return [
+        {"path": posixpath.normpath(posixpath.join(values[variable], within)), "variable": variable}
+        for service in services.SERVICES
+        for variable in service.data_folders
+        for within in ("", *WITHIN.get(variable, ()))
+    ]
