@@ -28,6 +28,13 @@ options:
     description: The folder on the controller that holds the roles.
     type: path
     required: true
+  stages:
+    description:
+      - The stages of the run, or its tags, on which it depends what a Pi must have. V(build) and V(verify) write
+        nothing on it, and so need no room. All of them unless it is given.
+    type: list
+    elements: str
+    default: []
 attributes:
   action:
     description: Runs on the controller.
@@ -77,11 +84,11 @@ requirements:
       description: The least memory.
       type: int
     disk:
-      description: The least free disk by path.
+      description: The least free disk by path; nothing where O(stages) write nothing.
       type: list
       elements: dict
     folders:
-      description: The folders whose content must last, each with its variable.
+      description: The folders whose content must last, each with its variable; nothing where O(stages) write nothing.
       type: list
       elements: dict
     ports:

@@ -39,14 +39,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     """See the documentation in library/role_variables.py."""
 
     _requires_connection = False
-    _VALID_ARGS = frozenset({"roles", "roles_folder"})
+    _VALID_ARGS = frozenset({"roles", "roles_folder", "stages"})
 
     def run(self, tmp: str | None = None, task_vars: Json | None = None) -> Json:
         """Return `failed` with every problem in one message; else what later tasks need to know of the hosts."""
         result: Json = super().run(tmp, task_vars)
         variables = task_vars or {}
         _, arguments = self.validate_argument_spec(
-            {"roles": {"type": "list", "elements": "str"}, "roles_folder": {"type": "path", "required": True}}
+            {
+                "roles": {"type": "list", "elements": "str"},
+                "roles_folder": {"type": "path", "required": True},
+                "stages": {"type": "list", "elements": "str", "default": []},
+            }
         )
         roles = _Roles(self._loader, Path(arguments["roles_folder"]))
         names = arguments["roles"] or roles.names
@@ -73,7 +77,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
         return {
             **result,
-            "requirements": {host.name: first_look.requirements(host) for host in kept},
+            "requirements": {host.name: first_look.requirements(host, arguments["stages"]) for host in kept},
             "repositories": projects.repositories_of_all(kept),
             "web_client": kept[0].values["lizmap_web_client"],
             "profile": kept[0].values["arm_images_profile"],

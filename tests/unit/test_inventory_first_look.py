@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.poppyfield.inventory.first_look import requirements
+import pytest
+from ansible.module_utils.poppyfield.inventory.first_look import requirements, writes
 
 from tests.unit.inventory_of import host
 
@@ -36,3 +37,24 @@ def test_ports_and_files_follow_the_variables() -> None:
     )
     assert [port["port"] for port in asked["ports"]] == [8080, 443]
     assert asked["files"][2:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ([], True),
+        (["all"], True),
+        (["preflight"], True),
+        (["verify"], False),
+        (["build"], False),
+        (["build", "verify"], False),
+        (["deploy", "verify"], True),
+        (["a tag of somebody's own"], True),
+    ],
+)
+def test_room_and_file_systems_matter_only_where_something_is_written(stages: list[str], expected: bool) -> None:
+    assert writes(stages) is expected
+    asked, of_all = requirements(host(), stages), requirements(host())
+    assert (asked["disk"] == of_all["disk"], asked["folders"] == of_all["folders"]) == (expected, expected)
+    assert (bool(asked["disk"]), bool(asked["folders"])) == (expected, expected)
+    assert {**asked, "disk": [], "folders": []} == {**of_all, "disk": [], "folders": []}

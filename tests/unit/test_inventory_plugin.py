@@ -230,6 +230,35 @@ def test_the_roles_whose_variables_there_may_be(play: Play) -> None:
     assert done.code != 0 and "roles_folder: /none has no roles arm_images" in done.output
 
 
+def handed_over(playbook: str) -> Any:
+    """Give the variables that a playbook hands over to the preflight."""
+    plays = yaml.safe_load((ROOT / "playbooks" / playbook).read_text("utf-8"))
+    (preflight,) = [one for one in plays if one["ansible.builtin.import_playbook"] == "plays/preflight.yml"]
+    return preflight.get("vars", {})
+
+
+@pytest.mark.parametrize(
+    ("playbook", "options", "needs_room"),
+    [
+        ("site.yml", [], True),
+        ("site.yml", ["--tags", "verify"], False),
+        ("site.yml", ["--tags", "deploy,verify"], True),
+        ("verify.yml", [], False),
+        ("build.yml", [], False),
+        *((f"{stage}.yml", [], True) for stage in ("preflight", "provision", "deliver", "deploy")),
+    ],
+)
+def test_a_run_asks_a_pi_for_the_room_that_its_stages_need(
+    play: Play, playbook: str, options: list[str], needs_room: bool
+) -> None:
+    preflight = yaml.safe_load((ROOT / "playbooks" / "plays" / "preflight.yml").read_text("utf-8"))[0]
+    (stages,) = [task["role_variables"]["stages"] for task in preflight["tasks"] if "role_variables" in task]
+    tagged = {"vars": handed_over(playbook), "tags": ["always"]}
+    done = play({"pi": PAGE}, *options, play=tagged, stages=stages)
+    assert done.code == 0, done.output
+    assert bool(done.result["requirements"]["pi"]["disk"]) is needs_room
+
+
 def test_an_inventory_with_a_host_that_yaml_reads_as_a_truth_value_ends_the_run(tmp_path: Path) -> None:
     """Ansible refuses the whole file, so that no play would have a host, and nothing would fail."""
     (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "pis", "gather_facts": False, "tasks": []}]))

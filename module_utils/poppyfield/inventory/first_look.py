@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers import services
@@ -12,12 +12,25 @@ from ansible.module_utils.poppyfield.inventory.problems import Host
 DOCKER_FOLDER = "/var/lib/docker"
 WITHIN = {"postgis_data_folder": ("cluster",), "lizmap_folder": ("projects", "config")}
 """Folders within those of the data, on which somebody may have mounted something else."""
+ONLY_LOOKING = frozenset({"build", "verify"})
+"""Stages that write nothing on a Pi."""
 MANAGED_FILES = ("/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf")
 """Files that roles keep, whatever the variables are."""
 
 
-def requirements(host: Host) -> dict[str, Any]:
-    """Give what the module host_requirements takes."""
+def writes(stages: Iterable[str]) -> bool:
+    """Tell whether a run of these stages, or tags, writes on a Pi; one that nobody knows may."""
+    named = set(stages)
+    return not named or not named <= ONLY_LOOKING
+
+
+def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
+    """Give what the module host_requirements takes; without stages, for a run of all of them.
+
+    Where nothing is written on the Pi, neither room nor a file system to write to is needed: a Pi with a full or
+    failing card can still be looked at.
+    """
+    writing = writes(stages)
     values = host.values
     data = posixpath.normpath(values["postgis_data_folder"])
     enough = {"free_mb": values["raspberry_pi_min_free_disk_mb"], "variable": "raspberry_pi_min_free_disk_mb"}
@@ -26,8 +39,8 @@ def requirements(host: Host) -> dict[str, Any]:
     return {
         "profile": values["arm_images_profile"],
         "memory_mb": values["raspberry_pi_min_memory_mb"],
-        "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data)],
-        "folders": _data_folders(values),
+        "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data) if writing],
+        "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
         "files": [
             *MANAGED_FILES,
