@@ -115,6 +115,16 @@ options:
     description: A clock that says an earlier year is wrong.
     type: int
     default: 2025
+  laptop_clock:
+    description:
+      - The time on the laptop, in seconds since 1970. A Pi whose clock is five minutes off or more is told with a
+        warning. 0 compares nothing.
+    type: int
+    default: 0
+  clock_difference:
+    description: Seconds from which on a clock that differs from O(laptop_clock) is a problem. 0 only tells it.
+    type: int
+    default: 0
   allow_amd64:
     description: Whether an amd64 machine may pass, as in tests.
     type: bool
@@ -277,6 +287,8 @@ ARGUMENTS: dict[str, Any] = {
     "services": {"type": "list", "elements": "str", "default": ["docker"]},
     "check": {"type": "bool", "default": True},
     "earliest_year": {"type": "int", "default": 2025},
+    "laptop_clock": {"type": "int", "default": 0},
+    "clock_difference": {"type": "int", "default": 0},
     "allow_amd64": {"type": "bool", "default": False},
 }
 
@@ -390,6 +402,8 @@ def foreign(kind: str, names: list[str]) -> tuple[str, ...]:
 
 def gather(params: dict[str, Any]) -> Facts:
     """Look at the host."""
+    # First of all, since the rest takes its time.
+    clock = int(time.time())
     release = parse_os_release(text_of("/etc/os-release"))
     docker = said_by(["docker", "version", "--format", "{{.Server.Version}}"]) != ""
     busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
@@ -404,7 +418,8 @@ def gather(params: dict[str, Any]) -> Facts:
         architecture=said_by(["dpkg", "--print-architecture"]).strip(),
         machine=platform.machine() or os.uname().machine,
         memory_mb=memory_mb(text_of("/proc/meminfo")),
-        clock_year=time.gmtime().tm_year,
+        clock_year=time.gmtime(clock).tm_year,
+        clock=clock,
         disks=tuple(Disk(need["path"], free_mb(need["path"])) for need in params["disk"]),
         file_systems=file_systems([need["path"] for need in params["folders"]]),
         listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
@@ -424,19 +439,19 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     facts = gather(module.params)
-    found = problems(
-        facts,
-        Requirements(
-            profile=module.params["profile"],
-            architecture=module.params["architecture"] or "",
-            memory_mb=module.params["memory_mb"],
-            earliest_year=module.params["earliest_year"],
-            allow_amd64=module.params["allow_amd64"],
-            disks=tuple(module.params["disk"]),
-            folders=tuple(module.params["folders"]),
-            ports=tuple(module.params["ports"]),
-        ),
+    wanted = Requirements(
+        profile=module.params["profile"],
+        architecture=module.params["architecture"] or "",
+        memory_mb=module.params["memory_mb"],
+        earliest_year=module.params["earliest_year"],
+        laptop_clock=module.params["laptop_clock"],
+        clock_difference=module.params["clock_difference"],
+        allow_amd64=module.params["allow_amd64"],
+        disks=tuple(module.params["disk"]),
+        folders=tuple(module.params["folders"]),
+        ports=tuple(module.params["ports"]),
     )
+    found = problems(facts, wanted)
     result = {
         "changed": False,
         "ansible_facts": {
@@ -448,7 +463,7 @@ def main() -> None:
         },
         "problems": found,
     }
-    for warning in warnings(facts):
+    for warning in warnings(facts, wanted):
         module.warn(warning)
     if found and module.params["check"]:
         lines = [f"{number}. {sentence}" for number, sentence in enumerate(found, start=1)]

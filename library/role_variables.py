@@ -87,6 +87,9 @@ requirements:
       description: The least free disk by path; nothing where O(stages) write nothing.
       type: list
       elements: dict
+    clock_difference:
+      description: How many seconds the clock may be off the laptop's; 0 where O(stages) write nothing.
+      type: int
     folders:
       description: The folders whose content must last, each with its variable; nothing where O(stages) write nothing.
       type: list

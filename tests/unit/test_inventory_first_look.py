@@ -14,6 +14,7 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "profile": "trixie",
         "memory_mb": 900,
         "disk": [{"path": "/var/lib/docker", **enough}, {"path": "/srv/poppyfield/postgis/data", **enough}],
+        "clock_difference": 86400,
         "folders": [
             {"path": "/srv/poppyfield/postgis/data", "variable": "postgis_data_folder"},
             {"path": "/srv/poppyfield/postgis/data/cluster", "variable": "postgis_data_folder"},
@@ -57,4 +58,6 @@ def test_room_and_file_systems_matter_only_where_something_is_written(stages: li
     asked, of_all = requirements(host(), stages), requirements(host())
     assert (asked["disk"] == of_all["disk"], asked["folders"] == of_all["folders"]) == (expected, expected)
     assert (bool(asked["disk"]), bool(asked["folders"])) == (expected, expected)
-    assert {**asked, "disk": [], "folders": []} == {**of_all, "disk": [], "folders": []}
+    assert bool(asked["clock_difference"]) is expected
+    nothing: dict[str, object] = {"disk": [], "folders": [], "clock_difference": 0}
+    assert {**asked, **nothing} == {**of_all, **nothing}

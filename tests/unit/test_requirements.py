@@ -121,8 +121,62 @@ def test_a_port_without_a_container_of_ours_is_never_held_by_one() -> None:
 
 
 def test_a_memory_cgroup_that_is_off_is_a_warning() -> None:
-    assert requirements.warnings(PI) == []
-    assert len(requirements.warnings(dataclasses.replace(PI, memory_cgroup=False))) == 1
+    assert requirements.warnings(PI, NEEDS) == []
+    assert len(requirements.warnings(dataclasses.replace(PI, memory_cgroup=False), NEEDS)) == 1
+
+
+NOON = 1795953600
+"""On 2026-11-29, 12:00 UTC."""
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+@pytest.mark.parametrize(
+    ("off", "refused", "words"),
+    [
+        (0, False, ""),
+        # The question takes its time until it is on the Pi, and the clocks of two machines are never quite the same.
+        (4 * MINUTE, False, ""),
+        (-4 * MINUTE, False, ""),
+        (6 * MINUTE, False, "The clock is 6 minutes ahead of this laptop's: it says 2026-11-29 12:06 UTC"),
+        (-3 * HOUR, False, "The clock is 3 hours behind this laptop's: it says 2026-11-29 09:00 UTC"),
+        (-25 * HOUR, True, "The clock is 25 hours behind"),
+        (-400 * DAY, True, "The clock is 400 days behind this laptop's: it says 2025-10-25 12:00 UTC, the laptop"),
+        (3300 * DAY, True, "The clock is 3300 days ahead of this laptop's: it says 2035-12-12 12:00 UTC"),
+        (-NOON + HOUR, True, "The clock is 20786 days behind this laptop's: it says 1970-01-01 01:00 UTC"),
+    ],
+)
+def test_a_clock_is_compared_with_the_laptops(off: int, refused: bool, words: str) -> None:
+    year = 1970 if off < -1000 * DAY else 2026
+    facts = dataclasses.replace(PI, clock=NOON + off, clock_year=year)
+    wanted = dataclasses.replace(NEEDS, laptop_clock=NOON, clock_difference=DAY)
+    told, warned = requirements.problems(facts, wanted), requirements.warnings(facts, wanted)
+    assert [bool(told), bool(warned)] == [refused, bool(words) and not refused]
+    for sentence in (*told, *warned):
+        assert sentence.startswith(words)
+        assert "ssh -t NAME sudo date --set=@$(date +%s)" in sentence
+        assert ("certificates" in sentence) is refused
+    # Where nothing is written, it is only told.
+    only_told = dataclasses.replace(wanted, clock_difference=0)
+    assert requirements.problems(facts, only_told) == []
+    assert bool(requirements.warnings(facts, only_told)) is bool(words)
+    # Without the laptop's time there is only the year to go by.
+    alone = dataclasses.replace(wanted, laptop_clock=0)
+    assert bool(requirements.problems(facts, alone)) is (year < NEEDS.earliest_year)
+    assert requirements.warnings(facts, alone) == []
+
+
+def test_the_clock_is_read_before_the_rest_of_the_look_takes_its_time(
+    run_module: Any, library: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = library("host_requirements")
+    times = iter([float(NOON), *[float(NOON + 20 * MINUTE)] * 1000])
+    monkeypatch.setattr(module.time, "time", lambda: next(times))
+    monkeypatch.setattr(module, "said_by", lambda argv: module.time.time() and "")
+    result = run_module("host_requirements", laptop_clock=NOON, clock_difference=DAY)
+    assert not [text for text in (*result["problems"], capsys.readouterr().err) if "clock" in text]
+    times = iter([float(NOON + 10 * MINUTE)] * 1000)
+    result = run_module("host_requirements", laptop_clock=NOON, clock_difference=DAY)
+    assert "The clock is 10 minutes ahead" in capsys.readouterr().err + str(result.get("warnings"))
 
 
 def test_reading_os_release() -> None:

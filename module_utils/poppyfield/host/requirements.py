@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
@@ -12,9 +13,17 @@ from ansible.module_utils.poppyfield.host.file_systems import FileSystem, unfit
 from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, RELEASES
 
 DEBIAN_LIKE = ("debian", "raspbian")
+CLOCK_TOLD = 5 * 60
+"""Seconds between the clocks that are worth a word. What brings the question to a slow Pi takes less."""
 SUPPORTED = (
     "Supported are Raspberry Pi OS and Debian: trixie (13) 64-bit, bookworm (12) 64-bit, and bookworm 32-bit "
     "on a Raspberry Pi 2 or later."
+)
+
+
+SET_CLOCK = (
+    "Connect the Pi to a network with a time server, or set its clock from the laptop: "
+    "ssh -t NAME sudo date --set=@$(date +%s). If it is the laptop that is wrong, set that one."
 )
 
 
@@ -48,6 +57,8 @@ class Facts:
     machine: str
     memory_mb: int
     clock_year: int
+    clock: int = 0
+    """Seconds since 1970, taken before anything else is looked at."""
     disks: tuple[Disk, ...] = ()
     file_systems: tuple[FileSystem, ...] = ()
     """Those of the folders that were asked for, as far as the kernel tells."""
@@ -76,6 +87,10 @@ class Requirements:
     architecture: str = ""
     memory_mb: int = 0
     earliest_year: int = 0
+    laptop_clock: int = 0
+    """Seconds since 1970 on the laptop; 0 when nobody says."""
+    clock_difference: int = 0
+    """Seconds from which on another clock than the laptop's is a problem; 0 only tells it."""
     allow_amd64: bool = False
     disks: tuple[Mapping[str, Any], ...] = ()
     folders: tuple[Mapping[str, Any], ...] = ()
@@ -141,11 +156,41 @@ def _memory(facts: Facts, wanted: Requirements) -> Iterable[str]:
 
 
 def _clock(facts: Facts, wanted: Requirements) -> Iterable[str]:
-    if facts.clock_year < wanted.earliest_year:
+    off = _clock_off(facts, wanted)
+    if off and wanted.clock_difference and abs(off) >= wanted.clock_difference:
+        yield (
+            f"{_clocks(facts, wanted)}. With such a clock apt refuses lists of packages as not valid yet or expired, "
+            f"and certificates are made for the wrong time. {SET_CLOCK}"
+        )
+    elif not off and facts.clock_year < wanted.earliest_year:
         yield (
             f"The clock says the year {facts.clock_year}, so package signatures look as if they were from the future. "
             f"Set it (sudo date --set=...), or connect the Pi to a network with a time server."
         )
+
+
+def _clock_off(facts: Facts, wanted: Requirements) -> int:
+    """Give how many seconds the Pi is ahead of the laptop; 0 where nobody can tell, or for too few."""
+    if not facts.clock or not wanted.laptop_clock:
+        return 0
+    off = facts.clock - wanted.laptop_clock
+    return off if abs(off) >= CLOCK_TOLD else 0
+
+
+def _clocks(facts: Facts, wanted: Requirements) -> str:
+    off = facts.clock - wanted.laptop_clock
+    here, there = (
+        datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M") for time in (wanted.laptop_clock, facts.clock)
+    )
+    which = "ahead of" if off > 0 else "behind"
+    return f"The clock is {_duration(abs(off))} {which} this laptop's: it says {there} UTC, the laptop {here} UTC"
+
+
+def _duration(seconds: int) -> str:
+    for name, length in (("days", 24 * 60 * 60), ("hours", 60 * 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {name}"
+    return f"{seconds // 60} minutes"
 
 
 def _disks(facts: Facts, wanted: Requirements) -> Iterable[str]:
@@ -204,11 +249,14 @@ def _named(need: Mapping[str, Any]) -> str:
     return f" ({need['variable']})" if need.get("variable") else ""
 
 
-def warnings(facts: Facts) -> list[str]:
+def warnings(facts: Facts, wanted: Requirements) -> list[str]:
     """Give what is not a problem but worth knowing."""
+    found = []
     if not facts.memory_cgroup:
-        return ["The kernel's memory cgroup is off, so Docker cannot keep memory limits or tell memory use."]
-    return []
+        found.append("The kernel's memory cgroup is off, so Docker cannot keep memory limits or tell memory use.")
+    if _clock_off(facts, wanted) and not any(_clock(facts, wanted)):
+        found.append(f"{_clocks(facts, wanted)}. {SET_CLOCK}")
+    return found
 
 
 # Reading what the host says -----------------------------------------------------------------------------------------

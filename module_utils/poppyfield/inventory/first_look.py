@@ -10,6 +10,8 @@ from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.inventory.problems import Host
 
 DOCKER_FOLDER = "/var/lib/docker"
+CLOCK_DIFFERENCE = 24 * 60 * 60
+"""Seconds: less than a day off, neither apt nor a browser minds for long; more, and they refuse what they are given."""
 WITHIN = {"postgis_data_folder": ("cluster",), "lizmap_folder": ("projects", "config")}
 """Folders within those of the data, on which somebody may have mounted something else."""
 ONLY_LOOKING = frozenset({"build", "verify"})
@@ -27,8 +29,8 @@ def writes(stages: Iterable[str]) -> bool:
 def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
     """Give what the module host_requirements takes; without stages, for a run of all of them.
 
-    Where nothing is written on the Pi, neither room nor a file system to write to is needed: a Pi with a full or
-    failing card can still be looked at.
+    Where nothing is written on the Pi, neither room nor a file system to write to nor the right time is needed: a Pi
+    with a full or failing card can still be looked at.
     """
     writing = writes(stages)
     values = host.values
@@ -40,6 +42,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
         "profile": values["arm_images_profile"],
         "memory_mb": values["raspberry_pi_min_memory_mb"],
         "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data) if writing],
+        "clock_difference": CLOCK_DIFFERENCE if writing else 0,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
         "files": [
