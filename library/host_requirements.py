@@ -102,6 +102,12 @@ options:
     type: list
     elements: str
     default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, openssl]
+  docker_source:
+    description:
+      - Where Docker Engine is to come from. An engine from elsewhere that would have to be removed, or is too old, is
+        then a problem. Nothing is asked of it unless this is given.
+    type: str
+    choices: [distribution, docker]
   services:
     description: Services of systemd to tell whether they run and start with the host.
     type: list
@@ -170,6 +176,9 @@ ansible_facts:
       description: What was found.
       type: dict
       contains:
+        adopted:
+          description: The package of an engine that does not come from Debian and is used as it is, or nothing.
+          type: str
         architecture:
           description: Debian's name of it.
           type: str
@@ -214,6 +223,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED
+from ansible.module_utils.poppyfield.host import docker_packages
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, holding, parse
 from ansible.module_utils.poppyfield.host.requirements import (
@@ -284,6 +294,7 @@ ARGUMENTS: dict[str, Any] = {
             "openssl",
         ],
     },
+    "docker_source": {"type": "str", "choices": ["distribution", "docker"]},
     "services": {"type": "list", "elements": "str", "default": ["docker"]},
     "check": {"type": "bool", "default": True},
     "earliest_year": {"type": "int", "default": 2025},
@@ -364,12 +375,14 @@ def name_of(number: int, lookup: Callable[[int], Any]) -> str:
         return str(number)
 
 
-def installed(names: list[str]) -> tuple[str, ...]:
-    """Give those of the named packages that are installed."""
+def installed(names: list[str]) -> dict[str, str]:
+    """Give the versions of those of the named packages that are installed."""
     # dpkg-query fails as a whole for a name that it never heard of, but tells of the others.
-    listing = printed_by(["dpkg-query", "--show", "--showformat", "${Package}\t${db:Status-Status}\n", *names])
-    states = dict(line.partition("\t")[::2] for line in listing.splitlines())
-    return tuple(name for name in names if states.get(name) == "installed")
+    form = "${Package}\t${db:Status-Status}\t${Version}\n"
+    listing = printed_by(["dpkg-query", "--show", "--showformat", form, *names])
+    rows = [line.split("\t") for line in listing.splitlines()]
+    found = {row[0]: "".join(row[2:]) for row in rows if row[1:2] == ["installed"]}
+    return {name: found[name] for name in names if name in found}
 
 
 def service_states(names: list[str]) -> dict[str, dict[str, bool]]:
@@ -405,7 +418,9 @@ def gather(params: dict[str, Any]) -> Facts:
     # First of all, since the rest takes its time.
     clock = int(time.time())
     release = parse_os_release(text_of("/etc/os-release"))
-    docker = said_by(["docker", "version", "--format", "{{.Server.Version}}"]) != ""
+    engine = said_by(["docker", "version", "--format", "{{.Server.Version}}"]).strip()
+    docker = engine != ""
+    versions = installed(list(dict.fromkeys([*params["packages"], *docker_packages.LOOKED_FOR])))
     busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
     owners = published_ports(said_by(["docker", "ps", "--format", "{{.Names}}\t{{.Ports}}"])) if docker else {}
     ports = [need["port"] for need in params["ports"]]
@@ -429,7 +444,11 @@ def gather(params: dict[str, Any]) -> Facts:
         model=text_of("/proc/device-tree/model"),
         docker=docker,
         files={path: file_at(path) for path in params["files"]},
-        packages=installed(params["packages"]),
+        docker_version=engine,
+        docker_snap=Path("/var/snap/docker").is_dir(),
+        adopted=docker_packages.adopted(versions, engine),
+        versions=versions,
+        packages=tuple(name for name in params["packages"] if name in versions),
         services=service_states(params["services"]),
         images=own_images() if docker else {},
     )
@@ -446,6 +465,7 @@ def main() -> None:
         earliest_year=module.params["earliest_year"],
         laptop_clock=module.params["laptop_clock"],
         clock_difference=module.params["clock_difference"],
+        docker_source=module.params["docker_source"] or "",
         allow_amd64=module.params["allow_amd64"],
         disks=tuple(module.params["disk"]),
         folders=tuple(module.params["folders"]),

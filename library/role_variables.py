@@ -90,6 +90,9 @@ requirements:
     clock_difference:
       description: How many seconds the clock may be off the laptop's; 0 where O(stages) write nothing.
       type: int
+    docker_source:
+      description: Where Docker Engine is to come from; none where O(stages) write nothing.
+      type: str
     folders:
       description: The folders whose content must last, each with its variable; nothing where O(stages) write nothing.
       type: list

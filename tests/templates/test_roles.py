@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.poppyfield.lizmap.accounts import BUILT_IN
 
 Render = Callable[..., Any]
+ROOT = Path(__file__).resolve().parents[2]
 TWO_ROLES = [{"name": "gis"}, {"name": "reader"}]
 
 
@@ -29,6 +31,40 @@ def test_every_release_and_source_has_packages_with_the_python_sdk(render: Rende
         "docker_engine", "{{ __docker_engine_packages[source][codename] }}", source=source, codename=codename
     )
     assert "python3-docker" in packages
+
+
+@pytest.mark.parametrize(
+    ("source", "pi", "missing"),
+    [
+        ("distribution", {}, ["docker.io", "docker-cli", "python3-docker"]),
+        ("distribution", {"packages": ["docker.io"], "docker": True}, ["python3-docker"]),
+        ("distribution", {"packages": ["docker.io"]}, ["docker-cli", "python3-docker"]),
+        ("distribution", {"packages": ["docker-ce"], "adopted": "docker-ce"}, ["python3-docker"]),
+        ("distribution", {"packages": ["docker-ce", "python3-docker"], "adopted": "docker-ce"}, []),
+        ("distribution", {"adopted": "an unknown package", "docker": True}, ["python3-docker"]),
+        (
+            "docker",
+            {"packages": ["docker-ce"], "adopted": "docker-ce"},
+            ["docker-ce-cli", "containerd.io", "python3-docker"],
+        ),
+    ],
+)
+def test_nothing_is_installed_over_an_engine_from_elsewhere(
+    render: Render, source: str, pi: dict[str, Any], missing: list[str]
+) -> None:
+    looked = {"os_codename": "trixie", "packages": [], "adopted": "", "docker": False, **pi}
+    given = {"ansible_facts": {"poppyfield_pi": looked}, "docker_engine_source": source}
+    assert sorted(render("docker_engine", "{{ __docker_engine_missing_packages }}", **given)) == sorted(missing)
+
+
+@pytest.mark.parametrize("role", ["docker_engine", "raspberry_pi"])
+def test_no_installation_removes_what_is_somebody_elses(role: str) -> None:
+    tasks = [
+        task for path in (ROOT / "roles" / role / "tasks").glob("*.yml") for task in yaml.safe_load(path.read_text())
+    ]
+    installing = [task["ansible.builtin.apt"] for task in tasks if "name" in task.get("ansible.builtin.apt", {})]
+    assert installing
+    assert all(one["fail_on_autoremove"] is True for one in installing)
 
 
 def test_only_a_given_password_is_handed_over_and_the_map_server_owns_the_files(render: Render) -> None:

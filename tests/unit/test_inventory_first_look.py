@@ -15,6 +15,7 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "memory_mb": 900,
         "disk": [{"path": "/var/lib/docker", **enough}, {"path": "/srv/poppyfield/postgis/data", **enough}],
         "clock_difference": 86400,
+        "docker_source": "distribution",
         "folders": [
             {"path": "/srv/poppyfield/postgis/data", "variable": "postgis_data_folder"},
             {"path": "/srv/poppyfield/postgis/data/cluster", "variable": "postgis_data_folder"},
@@ -58,6 +59,6 @@ def test_room_and_file_systems_matter_only_where_something_is_written(stages: li
     asked, of_all = requirements(host(), stages), requirements(host())
     assert (asked["disk"] == of_all["disk"], asked["folders"] == of_all["folders"]) == (expected, expected)
     assert (bool(asked["disk"]), bool(asked["folders"])) == (expected, expected)
-    assert bool(asked["clock_difference"]) is expected
-    nothing: dict[str, object] = {"disk": [], "folders": [], "clock_difference": 0}
+    assert (bool(asked["clock_difference"]), bool(asked["docker_source"])) == (expected, expected)
+    nothing: dict[str, object] = {"disk": [], "folders": [], "clock_difference": 0, "docker_source": None}
     assert {**asked, **nothing} == {**of_all, **nothing}

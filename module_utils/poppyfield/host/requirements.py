@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible.module_utils.poppyfield.host import docker_packages
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, unfit
 from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, RELEASES
@@ -71,6 +72,13 @@ class Facts:
     """Whether Docker Engine answers."""
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By path the digest, owner, group and mode of a file; nothing of one that is not there."""
+    docker_version: str = ""
+    """What Docker Engine says when it answers."""
+    docker_snap: bool = False
+    adopted: str = ""
+    """The package of an engine from elsewhere that is used as it is."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """By name the versions of those packages that are installed."""
     packages: tuple[str, ...] = ()
     """Which of the packages that were asked for are installed."""
     services: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
@@ -91,6 +99,8 @@ class Requirements:
     """Seconds since 1970 on the laptop; 0 when nobody says."""
     clock_difference: int = 0
     """Seconds from which on another clock than the laptop's is a problem; 0 only tells it."""
+    docker_source: str = ""
+    """Where the engine is to come from; empty for a run that installs none."""
     allow_amd64: bool = False
     disks: tuple[Mapping[str, Any], ...] = ()
     folders: tuple[Mapping[str, Any], ...] = ()
@@ -107,6 +117,7 @@ def problems(facts: Facts, wanted: Requirements) -> list[str]:
         *_disks(facts, wanted),
         *_file_systems(facts, wanted),
         *_ports(facts, wanted),
+        *_docker(facts, wanted),
         *_clashes(facts),
     ]
 
@@ -233,6 +244,13 @@ def _ports(facts: Facts, wanted: Requirements) -> Iterable[str]:
         yield (
             f"TCP port {need['port']}{_named(need)} is taken by {owner}. Stop that one (sudo ss -ltnp shows it), or "
             f"choose another port."
+        )
+
+
+def _docker(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if wanted.docker_source:
+        yield from docker_packages.problems(
+            facts.versions, facts.docker_version, wanted.docker_source, snap=facts.docker_snap
         )
 
 

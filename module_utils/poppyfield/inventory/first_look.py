@@ -43,6 +43,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
         "memory_mb": values["raspberry_pi_min_memory_mb"],
         "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data) if writing],
         "clock_difference": CLOCK_DIFFERENCE if writing else 0,
+        "docker_source": values["docker_engine_source"] if writing else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
         "files": [
