@@ -96,7 +96,7 @@ options:
     description: Files to tell the content (as a digest), owner, group and mode of.
     type: list
     elements: path
-    default: [/etc/docker/daemon.json, /etc/systemd/journald.conf.d/poppyfield.conf]
+    default: [/etc/systemd/journald.conf.d/poppyfield.conf]
   packages:
     description: Packages to tell whether they are installed.
     type: list
@@ -108,6 +108,11 @@ options:
         then a problem. Nothing is asked of it unless this is given.
     type: str
     choices: [distribution, docker]
+  docker_settings:
+    description:
+      - Keys that Docker's daemon.json must have, as M(docker_settings) takes them. A key of the operator that
+        contradicts one of them is a problem. Nothing is asked of the file unless this is given.
+    type: dict
   services:
     description: Services of systemd to tell whether they run and start with the host.
     type: list
@@ -182,6 +187,9 @@ ansible_facts:
         architecture:
           description: Debian's name of it.
           type: str
+        daemon_differs:
+          description: Whether Docker's daemon.json lacks keys of O(docker_settings).
+          type: bool
         docker:
           description: Whether Docker Engine answers.
           type: bool
@@ -223,7 +231,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED
-from ansible.module_utils.poppyfield.host import docker_packages
+from ansible.module_utils.poppyfield.host import docker_packages, docker_settings
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, holding, parse
 from ansible.module_utils.poppyfield.host.requirements import (
@@ -231,6 +239,7 @@ from ansible.module_utils.poppyfield.host.requirements import (
     Facts,
     Listener,
     Requirements,
+    daemon_facts,
     listening_ports,
     memory_bytes,
     memory_cgroup_enabled,
@@ -279,7 +288,7 @@ ARGUMENTS: dict[str, Any] = {
     "files": {
         "type": "list",
         "elements": "path",
-        "default": ["/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf"],
+        "default": ["/etc/systemd/journald.conf.d/poppyfield.conf"],
     },
     "packages": {
         "type": "list",
@@ -295,6 +304,7 @@ ARGUMENTS: dict[str, Any] = {
         ],
     },
     "docker_source": {"type": "str", "choices": ["distribution", "docker"]},
+    "docker_settings": {"type": "dict"},
     "services": {"type": "list", "elements": "str", "default": ["docker"]},
     "check": {"type": "bool", "default": True},
     "earliest_year": {"type": "int", "default": 2025},
@@ -420,6 +430,7 @@ def gather(params: dict[str, Any]) -> Facts:
     release = parse_os_release(text_of("/etc/os-release"))
     engine = said_by(["docker", "version", "--format", "{{.Server.Version}}"]).strip()
     docker = engine != ""
+    root = said_by(["docker", "info", "--format", "{{.DockerRootDir}}"]).strip() if params["docker_settings"] else ""
     versions = installed(list(dict.fromkeys([*params["packages"], *docker_packages.LOOKED_FOR])))
     busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
     owners = published_ports(said_by(["docker", "ps", "--format", "{{.Names}}\t{{.Ports}}"])) if docker else {}
@@ -445,6 +456,8 @@ def gather(params: dict[str, Any]) -> Facts:
         docker=docker,
         files={path: file_at(path) for path in params["files"]},
         docker_version=engine,
+        docker_root=root,
+        **daemon_facts(text_of(docker_settings.PATH), params["docker_settings"], root),
         docker_snap=Path("/var/snap/docker").is_dir(),
         adopted=docker_packages.adopted(versions, engine),
         versions=versions,

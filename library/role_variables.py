@@ -93,6 +93,9 @@ requirements:
     docker_source:
       description: Where Docker Engine is to come from; none where O(stages) write nothing.
       type: str
+    docker_settings:
+      description: The keys that Docker's daemon.json must have; none where O(stages) write nothing.
+      type: dict
     folders:
       description: The folders whose content must last, each with its variable; nothing where O(stages) write nothing.
       type: list

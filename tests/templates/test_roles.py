@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.poppyfield.host import docker_settings
 from ansible.module_utils.poppyfield.lizmap.accounts import BUILT_IN
 
 Render = Callable[..., Any]
@@ -22,6 +23,24 @@ def test_the_engines_log_files_are_bounded_and_containers_survive_its_restart(re
     configuration = render("docker_engine", "{{ __docker_engine_configuration }}", docker_engine_log_max_size="5m")
     assert configuration["log-opts"] == {"max-size": "5m", "max-file": "3"}
     assert configuration["live-restore"] is True
+    # The first look asks for the same, before the role.
+    assert configuration == docker_settings.of_variables(
+        {
+            "docker_engine_live_restore": True,
+            "docker_engine_log_max_size": "5m",
+            "docker_engine_log_max_files": 3,
+        }
+    )
+
+
+@pytest.mark.parametrize(("told", "differs"), [({}, True), ({"daemon_differs": None}, True)])
+@pytest.mark.parametrize("found", [True, False])
+def test_the_engine_is_configured_where_the_look_found_a_difference_or_did_not_ask(
+    render: Render, told: dict[str, Any], differs: bool, found: bool
+) -> None:
+    for facts, expected in ((told, differs), ({"daemon_differs": found}, found)):
+        given = {"ansible_facts": {"poppyfield_pi": facts}}
+        assert render("docker_engine", "{{ __docker_engine_configuration_differs }}", **given) is expected
 
 
 @pytest.mark.parametrize("codename", ["bookworm", "trixie"])

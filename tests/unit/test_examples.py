@@ -241,6 +241,12 @@ def around_host_requirements(library: Library, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
+def around_docker_settings(tmp_path: Path) -> Json:
+    write(tmp_path / "etc" / "docker" / "daemon.json", '{"data-root": "/mnt/disk/docker"}')
+    return {}
+
+
+@pytest.fixture
 def around_kernel_options(tmp_path: Path) -> Json:
     write(tmp_path / "boot" / "firmware" / "cmdline.txt", "console=tty1 root=PARTUUID=1 rootwait\n")
     return {}

@@ -16,6 +16,11 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "disk": [{"path": "/var/lib/docker", **enough}, {"path": "/srv/poppyfield/postgis/data", **enough}],
         "clock_difference": 86400,
         "docker_source": "distribution",
+        "docker_settings": {
+            "live-restore": True,
+            "log-driver": "local",
+            "log-opts": {"max-size": "10m", "max-file": "3"},
+        },
         "folders": [
             {"path": "/srv/poppyfield/postgis/data", "variable": "postgis_data_folder"},
             {"path": "/srv/poppyfield/postgis/data/cluster", "variable": "postgis_data_folder"},
@@ -25,7 +30,6 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         ],
         "ports": [{"port": 80, "container": "websig-lizmap", "variable": "lizmap_port"}],
         "files": [
-            "/etc/docker/daemon.json",
             "/etc/systemd/journald.conf.d/poppyfield.conf",
             "/srv/poppyfield/postgis/data/cluster/PG_VERSION",
         ],
@@ -38,7 +42,7 @@ def test_ports_and_files_follow_the_variables() -> None:
         host(lizmap_tls="self_signed", lizmap_port="8080", postgis_data_folder="/d/pg", postgis_databases=databases)
     )
     assert [port["port"] for port in asked["ports"]] == [8080, 443]
-    assert asked["files"][2:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
+    assert asked["files"][1:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
 
 
 @pytest.mark.parametrize(
@@ -60,5 +64,11 @@ def test_room_and_file_systems_matter_only_where_something_is_written(stages: li
     assert (asked["disk"] == of_all["disk"], asked["folders"] == of_all["folders"]) == (expected, expected)
     assert (bool(asked["disk"]), bool(asked["folders"])) == (expected, expected)
     assert (bool(asked["clock_difference"]), bool(asked["docker_source"])) == (expected, expected)
-    nothing: dict[str, object] = {"disk": [], "folders": [], "clock_difference": 0, "docker_source": None}
+    nothing: dict[str, object] = {
+        "disk": [],
+        "folders": [],
+        "clock_difference": 0,
+        "docker_source": None,
+        "docker_settings": None,
+    }
     assert {**asked, **nothing} == {**of_all, **nothing}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible.module_utils.poppyfield.host import docker_packages
+from ansible.module_utils.poppyfield.host import docker_packages, docker_settings
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, unfit
 from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, RELEASES
@@ -75,6 +75,11 @@ class Facts:
     docker_version: str = ""
     """What Docker Engine says when it answers."""
     docker_snap: bool = False
+    docker_root: str = ""
+    """The folder that an engine which answers works in."""
+    daemon_differs: bool | None = None
+    """Whether daemon.json lacks keys of ours; None where nobody asked."""
+    daemon_problems: tuple[str, ...] = ()
     adopted: str = ""
     """The package of an engine from elsewhere that is used as it is."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -252,6 +257,7 @@ def _docker(facts: Facts, wanted: Requirements) -> Iterable[str]:
         yield from docker_packages.problems(
             facts.versions, facts.docker_version, wanted.docker_source, snap=facts.docker_snap
         )
+    yield from facts.daemon_problems
 
 
 def _clashes(facts: Facts) -> Iterable[str]:
@@ -278,6 +284,20 @@ def warnings(facts: Facts, wanted: Requirements) -> list[str]:
 
 
 # Reading what the host says -----------------------------------------------------------------------------------------
+
+
+def daemon_facts(text: str, ours: Mapping[str, Any] | None, root: str) -> dict[str, Any]:
+    """Read daemon.json, of which only what concerns our keys is told: others may hold a proxy's password."""
+    if not ours:
+        return {}
+    try:
+        there = docker_settings.read(text)
+    except docker_settings.SettingsError as error:
+        return {"daemon_differs": True, "daemon_problems": (f"{error}.",)}
+    return {
+        "daemon_differs": docker_settings.merged(there, ours) != there,
+        "daemon_problems": tuple(docker_settings.problems(there, ours, root)),
+    }
 
 
 def memory_bytes(meminfo: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.host import docker_settings
 from ansible.module_utils.poppyfield.inventory.problems import Host
 
 DOCKER_FOLDER = "/var/lib/docker"
@@ -16,7 +17,7 @@ WITHIN = {"postgis_data_folder": ("cluster",), "lizmap_folder": ("projects", "co
 """Folders within those of the data, on which somebody may have mounted something else."""
 ONLY_LOOKING = frozenset({"build", "verify"})
 """Stages that write nothing on a Pi."""
-MANAGED_FILES = ("/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf")
+MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf",)
 """Files that roles keep, whatever the variables are."""
 
 
@@ -44,6 +45,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
         "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data) if writing],
         "clock_difference": CLOCK_DIFFERENCE if writing else 0,
         "docker_source": values["docker_engine_source"] if writing else None,
+        "docker_settings": docker_settings.of_variables(values) if writing else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
         "files": [

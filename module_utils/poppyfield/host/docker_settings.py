@@ -1,0 +1,126 @@
+"""Docker's daemon.json, which may be the operator's: his keys stay, ours are added, contradictions are named. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+PATH = "/etc/docker/daemon.json"
+DRIVER, OPTIONS, LIVE_RESTORE, ROOT = "log-driver", "log-opts", "live-restore", "data-root"
+VARIABLES = {
+    LIVE_RESTORE: "docker_engine_live_restore",
+    "max-size": "docker_engine_log_max_size",
+    "max-file": "docker_engine_log_max_files",
+}
+SOCKETS = ("unix:///var/run/docker.sock", "unix:///run/docker.sock", "unix://", "fd://")
+
+Json = dict[str, Any]
+
+
+class SettingsError(Exception):
+    """A file that Docker can't read either, in a sentence."""
+
+
+def of_variables(values: Mapping[str, Any]) -> Json:
+    """Give our keys for the variables of a host, as the role docker_engine has them."""
+    return {
+        LIVE_RESTORE: values["docker_engine_live_restore"],
+        DRIVER: "local",
+        OPTIONS: {
+            "max-size": values["docker_engine_log_max_size"],
+            "max-file": str(values["docker_engine_log_max_files"]),
+        },
+    }
+
+
+def read(text: str) -> Json:
+    """Read the file; one that is empty, or not there, has no keys."""
+    try:
+        found = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        # json's message tells the place and nothing of the content, which may hold passwords.
+        raise SettingsError(
+            f"{PATH} is not valid JSON ({error}), so Docker would not start with it. Correct it, or move it away"
+        ) from error
+    if not isinstance(found, dict):
+        raise SettingsError(f"{PATH} must hold one JSON object, as in {{}}. Correct it, or move it away")
+    return found
+
+
+def merged(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Json:
+    """Give the file's keys with ours among them."""
+    options = there.get(OPTIONS)
+    return {
+        **there,
+        **ours,
+        OPTIONS: {**(options if isinstance(options, dict) else {}), **ours[OPTIONS]},
+    }
+
+
+def text_of(settings: Mapping[str, Any]) -> str:
+    """Give a file's content."""
+    return json.dumps(settings, indent=4, ensure_ascii=False) + "\n"
+
+
+def shown(settings: Mapping[str, Any], ours: Mapping[str, Any]) -> Json:
+    """Give what of a file may be shown: the values of our keys."""
+    options = settings.get(OPTIONS)
+    return {
+        **{key: settings[key] for key in ours if key in settings and key != OPTIONS},
+        OPTIONS: {key: options[key] for key in ours[OPTIONS] if key in options} if isinstance(options, dict) else {},
+    }
+
+
+def problems(there: Mapping[str, Any], ours: Mapping[str, Any], root: str) -> Iterator[str]:
+    """Give each key that contradicts one that we need; `root` is the data folder of an engine that answers."""
+    if there.get(DRIVER, ours[DRIVER]) != ours[DRIVER]:
+        yield (
+            f"{PATH}: {DRIVER} is {there[DRIVER]}, but Poppyfield needs {ours[DRIVER]}, so that logs never fill the "
+            f"card. Remove {DRIVER} from the file, and the {OPTIONS} that belong to it; a container that needs another "
+            f"one can have it for itself."
+        )
+    elif not _has_ours(there, ours):
+        yield from _own_values(there, ours)
+    yield from _unusable(there)
+    if root and merged(there, ours) != there and there.get(ROOT, root) != root:
+        yield (
+            f"{PATH}: {ROOT} is {there[ROOT]}, but the engine works in {root}, and this run would restart it: "
+            f"its containers and volumes would be out of sight. Move them and restart Docker yourself, or remove "
+            f"{ROOT} from the file."
+        )
+
+
+def _has_ours(there: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Tell a file that an earlier run has written: it has all of our keys, maybe with the values of that time."""
+    options = there.get(OPTIONS)
+    return set(ours) <= set(there) and isinstance(options, dict) and set(ours[OPTIONS]) <= set(options)
+
+
+def _own_values(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+    options = there.get(OPTIONS) or {}
+    if not isinstance(options, dict):
+        yield f"{PATH}: {OPTIONS} is no object, so Docker would not start with it. Correct it."
+        return
+    for where, key, value, wanted in (
+        ("", LIVE_RESTORE, there.get(LIVE_RESTORE), ours[LIVE_RESTORE]),
+        *((f"{OPTIONS}, ", key, options.get(key), wanted) for key, wanted in ours[OPTIONS].items()),
+    ):
+        if value is not None and value != wanted:
+            yield (
+                f"{PATH}: {where}{key} is {json.dumps(value)}, but {VARIABLES[key]} says {json.dumps(wanted)}. Give "
+                f"the variable that value, or remove the key from the file."
+            )
+
+
+def _unusable(there: Mapping[str, Any]) -> Iterator[str]:
+    if there.get("iptables") is False:
+        yield f"{PATH}: iptables is false, so no port of a container could be reached. Remove it from the file."
+    if there.get("userns-remap"):
+        yield (
+            f"{PATH}: userns-remap gives containers other users than the owners of their data. Remove it from the "
+            f"file; Docker then no longer shows the containers that were made with it."
+        )
+    hosts = there.get("hosts")
+    if isinstance(hosts, list) and not any(host in SOCKETS for host in hosts):
+        yield f"{PATH}: hosts has no {SOCKETS[0]}, which Poppyfield needs. Add it."
