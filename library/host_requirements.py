@@ -246,12 +246,14 @@ from ansible.module_utils.poppyfield.host.requirements import (
     parse_os_release,
     problems,
     published_ports,
+    repository_address,
     warnings,
 )
 from ansible.module_utils.poppyfield.images.image_names import digest_of
 from ansible.module_utils.poppyfield.images.profiles import DEFAULT, NAMES, RELEASES
 
 MB = 1024 * 1024
+DOCKER_REPOSITORY = "/etc/apt/sources.list.d/docker.sources"
 
 ARGUMENTS: dict[str, Any] = {
     "profile": {"type": "str", "choices": list(NAMES), "default": DEFAULT},
@@ -456,6 +458,8 @@ def gather(params: dict[str, Any]) -> Facts:
         docker=docker,
         files={path: file_at(path) for path in params["files"]},
         docker_version=engine,
+        docker_command=shutil.which("docker") is not None,
+        docker_repository=repository_address(text_of(DOCKER_REPOSITORY)),
         docker_root=root,
         **daemon_facts(text_of(docker_settings.PATH), params["docker_settings"], root),
         docker_snap=Path("/var/snap/docker").is_dir(),

@@ -56,11 +56,13 @@ def test_every_release_and_source_has_packages_with_the_python_sdk(render: Rende
     ("source", "pi", "missing"),
     [
         ("distribution", {}, ["docker.io", "docker-cli", "python3-docker"]),
-        ("distribution", {"packages": ["docker.io"], "docker": True}, ["python3-docker"]),
+        ("distribution", {"packages": ["docker.io"], "docker_command": True}, ["python3-docker"]),
+        # Somebody's own docker command, without an engine.
+        ("distribution", {"docker_command": True}, ["docker.io", "docker-cli", "python3-docker"]),
         ("distribution", {"packages": ["docker.io"]}, ["docker-cli", "python3-docker"]),
         ("distribution", {"packages": ["docker-ce"], "adopted": "docker-ce"}, ["python3-docker"]),
         ("distribution", {"packages": ["docker-ce", "python3-docker"], "adopted": "docker-ce"}, []),
-        ("distribution", {"adopted": "an unknown package", "docker": True}, ["python3-docker"]),
+        ("distribution", {"adopted": "an unknown package", "docker_command": True}, ["python3-docker"]),
         (
             "docker",
             {"packages": ["docker-ce"], "adopted": "docker-ce"},
@@ -71,9 +73,78 @@ def test_every_release_and_source_has_packages_with_the_python_sdk(render: Rende
 def test_nothing_is_installed_over_an_engine_from_elsewhere(
     render: Render, source: str, pi: dict[str, Any], missing: list[str]
 ) -> None:
-    looked = {"os_codename": "trixie", "packages": [], "adopted": "", "docker": False, **pi}
+    looked = {"os_codename": "trixie", "packages": [], "adopted": "", "docker_command": False, **pi}
     given = {"ansible_facts": {"poppyfield_pi": looked}, "docker_engine_source": source}
     assert sorted(render("docker_engine", "{{ __docker_engine_missing_packages }}", **given)) == sorted(missing)
+
+
+INSTALLED = ["docker.io", "docker-cli", "python3-docker", "openssl"]
+INSTALLED_OF_DOCKER = ["docker-ce", "docker-ce-cli", "containerd.io", "python3-docker", "openssl"]
+MIRROR = "https://docker.example.org/linux/debian"
+
+
+@pytest.mark.parametrize(
+    ("source", "packages", "more", "from_the_internet"),
+    [
+        ("distribution", INSTALLED, {}, []),
+        ("distribution", INSTALLED[1:], {}, ["Install the engine and its Python SDK", "Read the package lists"]),
+        ("distribution", [*INSTALLED_OF_DOCKER], {"adopted": "docker-ce"}, []),
+        ("docker", INSTALLED_OF_DOCKER, {"docker_repository": MIRROR}, []),
+        # Installed by hand, from a repository that is not our file.
+        ("docker", INSTALLED_OF_DOCKER, {}, []),
+        (
+            "docker",
+            INSTALLED_OF_DOCKER,
+            {"docker_repository": "https://old.example.org"},
+            ["Add Docker's own repository"],
+        ),
+        (
+            "docker",
+            ["openssl"],
+            {},
+            ["Add Docker's own repository", "Install the engine and its Python SDK", "Read the package lists"],
+        ),
+    ],
+)
+def test_a_stopped_engine_is_started_and_only_what_is_missing_needs_the_internet(
+    render: Render, source: str, packages: list[str], more: dict[str, Any], from_the_internet: list[str]
+) -> None:
+    looked = {
+        "os_codename": "trixie",
+        "packages": packages,
+        "adopted": "",
+        "docker": False,
+        "docker_command": True,
+        "services": {"docker": {"active": False, "enabled": True}},
+        **more,
+    }
+    given = {
+        "ansible_facts": {"poppyfield_pi": looked},
+        "docker_engine_source": source,
+        "docker_engine_repository": MIRROR,
+        "ansible_check_mode": False,
+    }
+
+    def played(role: str, task: dict[str, Any]) -> bool:
+        conditions = task.get("when", True)
+        return all(
+            render(role, f"{{{{ {condition} }}}}", **given)
+            for condition in (conditions if isinstance(conditions, list) else [conditions])
+        )
+
+    tasks = [
+        (role, task)
+        for role, name in (("docker_engine", "install"), ("raspberry_pi", "system"))
+        for task in yaml.safe_load((ROOT / "roles" / role / "tasks" / f"{name}.yml").read_text("utf-8"))
+    ]
+    needing = [
+        task["name"]
+        for role, task in tasks
+        if {"ansible.builtin.apt", "ansible.builtin.deb822_repository"} & set(task) and played(role, task)
+    ]
+    assert sorted(needing) == from_the_internet
+    (start,) = [(role, task) for role, task in tasks if task["name"] == "Start the engine, now and at every boot"]
+    assert played(*start)
 
 
 @pytest.mark.parametrize("role", ["docker_engine", "raspberry_pi"])

@@ -104,3 +104,9 @@ def test_the_module_tells_what_is_installed_and_refuses(
     monkeypatch.setattr(module, "printed_by", lambda argv: "podman-docker\tinstalled\t5.4\n")
     refused = run_module("host_requirements", docker_source="distribution")
     assert any("podman-docker is installed" in sentence for sentence in refused["problems"])
+
+
+def test_the_address_of_dockers_repository_is_read() -> None:
+    text = "Types: deb\nURIs: https://example.org/debian\nSuites: trixie\n"
+    assert requirements.repository_address(text) == "https://example.org/debian"
+    assert requirements.repository_address("") == ""

@@ -75,6 +75,10 @@ class Facts:
     docker_version: str = ""
     """What Docker Engine says when it answers."""
     docker_snap: bool = False
+    docker_command: bool = False
+    """Whether there is a command docker, whoever answers it."""
+    docker_repository: str = ""
+    """The address in the file that we write for apt."""
     docker_root: str = ""
     """The folder that an engine which answers works in."""
     daemon_differs: bool | None = None
@@ -298,6 +302,12 @@ def daemon_facts(text: str, ours: Mapping[str, Any] | None, root: str) -> dict[s
         "daemon_differs": docker_settings.merged(there, ours) != there,
         "daemon_problems": tuple(docker_settings.problems(there, ours, root)),
     }
+
+
+def repository_address(sources: str) -> str:
+    """Read the address from a file of apt's in the form deb822."""
+    found = re.search(r"^URIs:[ \t]*(\S+)", sources, re.MULTILINE | re.IGNORECASE)
+    return found[1] if found else ""
 
 
 def memory_bytes(meminfo: str) -> int:
