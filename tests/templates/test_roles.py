@@ -157,6 +157,20 @@ def test_no_installation_removes_what_is_somebody_elses(role: str) -> None:
     assert all(one["fail_on_autoremove"] is True for one in installing)
 
 
+@pytest.mark.parametrize("role", ["docker_engine", "raspberry_pi"])
+def test_apt_is_waited_for_before_it_is_used_and_while_it_is(render: Render, role: str) -> None:
+    tasks = [
+        task for path in (ROOT / "roles" / role / "tasks").glob("*.yml") for task in yaml.safe_load(path.read_text())
+    ]
+    using = [number for number, task in enumerate(tasks) if "ansible.builtin.apt" in task]
+    (waiting,) = [number for number, task in enumerate(tasks) if "apt_ready" in task]
+    assert waiting < min(using)
+    assert all(tasks[number]["when"] == tasks[waiting]["when"] for number in using)
+    for number in using:
+        assert render(role, tasks[number]["ansible.builtin.apt"]["lock_timeout"]) == 600
+    assert render(role, tasks[waiting]["apt_ready"]["timeout"], raspberry_pi_apt_timeout=5) == 5
+
+
 def test_only_a_given_password_is_handed_over_and_the_map_server_owns_the_files(render: Render) -> None:
     secrets = render(
         "postgis", "{{ __postgis_secrets }}", postgis_roles=TWO_ROLES, postgis_passwords={"reader": "s" * 20}

@@ -241,6 +241,13 @@ def around_host_requirements(library: Library, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
+def around_apt_ready(library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    monkeypatch.setattr(library("apt_ready"), "holder", lambda: "")
+    monkeypatch.setattr(library("apt_ready"), "interrupted", list)
+    return {}
+
+
+@pytest.fixture
 def around_docker_settings(tmp_path: Path) -> Json:
     write(tmp_path / "etc" / "docker" / "daemon.json", '{"data-root": "/mnt/disk/docker"}')
     return {}

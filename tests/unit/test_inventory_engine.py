@@ -16,3 +16,8 @@ def test_dockers_own_repository_must_be_named_with_its_key() -> None:
 
 def test_docker_keeps_a_log() -> None:
     assert told(docker_engine_log_max_files=0) == ["docker_engine_log_max_files: Docker keeps one log file at least"]
+
+
+def test_apt_is_waited_for_or_not() -> None:
+    assert told(raspberry_pi_apt_timeout=0) == []
+    assert told(raspberry_pi_apt_timeout=-1) == ["raspberry_pi_apt_timeout: it is how many seconds to wait for apt"]

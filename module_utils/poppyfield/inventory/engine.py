@@ -21,6 +21,13 @@ def findings(host: Host) -> Iterator[Finding]:
                     "docker_engine_source is docker, which needs it, but it is empty",
                     f"Give {what}, or set docker_engine_source to distribution",
                 )
+    if values["raspberry_pi_apt_timeout"] < 0:
+        yield Finding(
+            "raspberry_pi_apt_timeout",
+            "it is how many seconds to wait for apt",
+            "Give 0 or more",
+            shown(values["raspberry_pi_apt_timeout"]),
+        )
     if values["docker_engine_log_max_files"] < 1:
         yield Finding(
             "docker_engine_log_max_files",
