@@ -425,6 +425,23 @@ def foreign(kind: str, names: list[str]) -> tuple[str, ...]:
     return tuple(name for name in names if found.get(name, "true") != "true")
 
 
+def docker_daemon(wanted: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    """Give the folder that Docker works in, or would, and what concerns our keys in daemon.json."""
+    if not wanted:
+        return "", {}
+    said = said_by(["docker", "info", "--format", "{{.DockerRootDir}}\t{{.Swarm.LocalNodeState}}"]).strip()
+    root, _, swarm = said.partition("\t")
+    text = text_of(docker_settings.PATH)
+    units = said_by(["systemctl", "cat", "docker"]) + "\n" + text_of("/etc/default/docker")
+    facts = daemon_facts(text, wanted, root, units, swarm=swarm in ("active", "locked"))
+    return root or docker_settings.data_root(text), facts
+
+
+def place_of(path: str, docker_root: str) -> str:
+    """Give where a path is looked at: Docker's usual folder stands for the one that it was told to work in."""
+    return docker_root if docker_root and path == docker_settings.DEFAULT_ROOT else path
+
+
 def gather(params: dict[str, Any]) -> Facts:
     """Look at the host."""
     # First of all, since the rest takes its time.
@@ -432,7 +449,7 @@ def gather(params: dict[str, Any]) -> Facts:
     release = parse_os_release(text_of("/etc/os-release"))
     engine = said_by(["docker", "version", "--format", "{{.Server.Version}}"]).strip()
     docker = engine != ""
-    root = said_by(["docker", "info", "--format", "{{.DockerRootDir}}"]).strip() if params["docker_settings"] else ""
+    root, daemon = docker_daemon(params["docker_settings"])
     versions = installed(list(dict.fromkeys([*params["packages"], *docker_packages.LOOKED_FOR])))
     busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
     owners = published_ports(said_by(["docker", "ps", "--format", "{{.Names}}\t{{.Ports}}"])) if docker else {}
@@ -448,7 +465,7 @@ def gather(params: dict[str, Any]) -> Facts:
         memory_mb=memory_mb(text_of("/proc/meminfo")),
         clock_year=time.gmtime(clock).tm_year,
         clock=clock,
-        disks=tuple(Disk(need["path"], free_mb(need["path"])) for need in params["disk"]),
+        disks=tuple(Disk(need["path"], free_mb(place_of(need["path"], root))) for need in params["disk"]),
         file_systems=file_systems([need["path"] for need in params["folders"]]),
         listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
         foreign_containers=foreign("container", containers) if docker else (),
@@ -461,7 +478,7 @@ def gather(params: dict[str, Any]) -> Facts:
         docker_command=shutil.which("docker") is not None,
         docker_repository=repository_address(text_of(DOCKER_REPOSITORY)),
         docker_root=root,
-        **daemon_facts(text_of(docker_settings.PATH), params["docker_settings"], root),
+        **daemon,
         docker_snap=Path("/var/snap/docker").is_dir(),
         adopted=docker_packages.adopted(versions, engine),
         versions=versions,

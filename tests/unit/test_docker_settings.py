@@ -156,3 +156,60 @@ def test_the_first_look_tells_whether_it_differs_and_none_of_the_content(
     texts["/etc/docker/daemon.json"] = json.dumps({**HIS, "log-driver": "journald"})
     differs, (sentence,) = look(docker_settings=OURS)
     assert differs and "log-driver is journald" in sentence
+
+
+UNIT = """\
+# /usr/lib/systemd/system/docker.service
+[Service]
+EnvironmentFile=-/etc/default/docker
+ExecStart=/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS
+"""
+
+
+@pytest.mark.parametrize(
+    ("units", "swarm", "words"),
+    [
+        (UNIT, False, []),
+        (UNIT + '#DOCKER_OPTS="--log-driver=journald"\nDOCKER_OPTS="--dns 192.0.2.1 --data-root=/mnt"', False, []),
+        (UNIT + 'DOCKER_OPTS="--log-driver=journald"', False, ["--log-driver", "/etc/default/docker"]),
+        (UNIT + "ExecStart=/usr/bin/dockerd --live-restore", False, ["--live-restore", "Remove the option."]),
+        (UNIT + "DOCKER_OPTS='--dns 192.0.2.1 --log-opt max-size=1m'", False, ["--log-opt", "log-opts"]),
+        (UNIT, True, ["in a swarm", "docker_engine_live_restore to false"]),
+    ],
+)
+def test_an_engine_that_would_not_start_again_is_told_before(units: str, swarm: bool, words: list[str]) -> None:
+    told = daemon_facts("{}", OURS, "", units, swarm=swarm)["daemon_problems"]
+    assert len(told) == bool(words)
+    assert all(word in sentence for sentence in told for word in words)
+    # Nothing is written, so nothing is restarted.
+    assert daemon_facts(json.dumps(OURS), OURS, "", units, swarm=swarm)["daemon_problems"] == ()
+    calm = {**OURS, "live-restore": False}
+    assert daemon_facts("{}", calm, "", UNIT, swarm=True)["daemon_problems"] == ()
+
+
+@pytest.mark.parametrize(
+    ("answers", "file", "place"),
+    [
+        ("/mnt/disk/docker\tinactive\n", "{}", "/mnt/disk/docker"),
+        ("", '{"data-root": "/mnt/other"}', "/mnt/other"),
+        ("", '{"data-root": 7}', "/var/lib/docker"),
+        ("", "{", "/var/lib/docker"),
+        ("", "", "/var/lib/docker"),
+    ],
+)
+def test_room_is_asked_of_the_disk_that_docker_works_on(
+    run_module: Run, library: Any, monkeypatch: pytest.MonkeyPatch, *, answers: str, file: str, place: str
+) -> None:
+    module = library("host_requirements")
+    asked: list[str] = []
+    monkeypatch.setattr(module, "text_of", lambda path: file if path.endswith("daemon.json") else "")
+    monkeypatch.setattr(module, "said_by", lambda argv: answers if argv[:2] == ["docker", "info"] else "")
+
+    def free_mb(path: str) -> int:
+        asked.append(path)
+        return 10
+
+    monkeypatch.setattr(module, "free_mb", free_mb)
+    disk = [{"path": path, "free_mb": 5} for path in ("/var/lib/docker", "/srv")]
+    run_module("host_requirements", docker_settings=OURS, disk=disk)
+    assert asked == [place, "/srv"]

@@ -15,6 +15,10 @@ VARIABLES = {
 }
 SOCKETS = ("unix:///var/run/docker.sock", "unix:///run/docker.sock", "unix://", "fd://")
 
+FLAGS = {"--live-restore": LIVE_RESTORE, "--log-driver": DRIVER, "--log-opt": OPTIONS}
+"""Of the engine's command line, which may not say what the file says, too."""
+DEFAULT_ROOT = "/var/lib/docker"
+
 Json = dict[str, Any]
 
 
@@ -89,6 +93,39 @@ def problems(there: Mapping[str, Any], ours: Mapping[str, Any], root: str) -> It
             f"its containers and volumes would be out of sight. Move them and restart Docker yourself, or remove "
             f"{ROOT} from the file."
         )
+
+
+def startup_problems(there: Mapping[str, Any], ours: Mapping[str, Any], units: str, *, swarm: bool) -> Iterator[str]:
+    """Give why the engine would not start again with our keys: its units' text, and whether it is in a swarm."""
+    if merged(there, ours) == there:
+        return
+    words = {word.partition("=")[0].strip("\"'") for line in units.splitlines() for word in _words(line)}
+    for flag, key in FLAGS.items():
+        if flag in words:
+            yield (
+                f"Docker's command line has {flag} (systemctl cat docker, /etc/default/docker), and does not start "
+                f"when {PATH} has {key}, too, which Poppyfield needs there. Remove the option."
+            )
+    if swarm and ours[LIVE_RESTORE]:
+        yield (
+            f"Docker is in a swarm, and does not start with {LIVE_RESTORE}. Set docker_engine_live_restore to false, "
+            f"or leave the swarm (sudo docker swarm leave)."
+        )
+
+
+def _words(line: str) -> list[str]:
+    # Of a variable, as in DOCKER_OPTS="--log-driver=journald", what comes after the name.
+    text = "" if line.lstrip().startswith(("#", ";")) else line
+    return text.partition("=")[2].split()
+
+
+def data_root(text: str) -> str:
+    """Give the folder that an engine with this file works in; the usual one where the file can't be read."""
+    try:
+        found = read(text).get(ROOT)
+    except SettingsError:
+        return DEFAULT_ROOT
+    return found if isinstance(found, str) and found.startswith("/") else DEFAULT_ROOT
 
 
 def _has_ours(there: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:

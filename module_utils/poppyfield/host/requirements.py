@@ -80,7 +80,7 @@ class Facts:
     docker_repository: str = ""
     """The address in the file that we write for apt."""
     docker_root: str = ""
-    """The folder that an engine which answers works in."""
+    """The folder that the engine works in, or would; empty where nobody asked."""
     daemon_differs: bool | None = None
     """Whether daemon.json lacks keys of ours; None where nobody asked."""
     daemon_problems: tuple[str, ...] = ()
@@ -290,7 +290,9 @@ def warnings(facts: Facts, wanted: Requirements) -> list[str]:
 # Reading what the host says -----------------------------------------------------------------------------------------
 
 
-def daemon_facts(text: str, ours: Mapping[str, Any] | None, root: str) -> dict[str, Any]:
+def daemon_facts(
+    text: str, ours: Mapping[str, Any] | None, root: str, units: str = "", *, swarm: bool = False
+) -> dict[str, Any]:
     """Read daemon.json, of which only what concerns our keys is told: others may hold a proxy's password."""
     if not ours:
         return {}
@@ -300,7 +302,10 @@ def daemon_facts(text: str, ours: Mapping[str, Any] | None, root: str) -> dict[s
         return {"daemon_differs": True, "daemon_problems": (f"{error}.",)}
     return {
         "daemon_differs": docker_settings.merged(there, ours) != there,
-        "daemon_problems": tuple(docker_settings.problems(there, ours, root)),
+        "daemon_problems": (
+            *docker_settings.problems(there, ours, root),
+            *docker_settings.startup_problems(there, ours, units, swarm=swarm),
+        ),
     }
 
 

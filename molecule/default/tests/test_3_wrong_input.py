@@ -156,6 +156,7 @@ def test_a_full_disk(pi: Host) -> None:
         said = refuse(pi)
     assert folder in said
     assert "raspberry_pi_min_free_disk_mb" in said
+    assert f"{folder} (postgis_data_folder) is on tmpfs" in said
 
 
 def test_an_operating_system_that_is_not_supported(pi: Host) -> None:
