@@ -427,11 +427,11 @@ def foreign(kind: str, names: list[str]) -> tuple[str, ...]:
 
 def docker_daemon(wanted: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
     """Give the folder that Docker works in, or would, and what concerns our keys in daemon.json."""
-    if not wanted:
-        return "", {}
     said = said_by(["docker", "info", "--format", "{{.DockerRootDir}}\t{{.Swarm.LocalNodeState}}"]).strip()
     root, _, swarm = said.partition("\t")
     text = text_of(docker_settings.PATH)
+    if not wanted:
+        return root or docker_settings.data_root(text), {}
     units = said_by(["systemctl", "cat", "docker"]) + "\n" + text_of("/etc/default/docker")
     facts = daemon_facts(text, wanted, root, units, swarm=swarm in ("active", "locked"))
     return root or docker_settings.data_root(text), facts

@@ -91,10 +91,10 @@ requirements:
       description: How many seconds the clock may be off the laptop's; 0 where O(stages) write nothing.
       type: int
     docker_source:
-      description: Where Docker Engine is to come from; none where O(stages) write nothing.
+      description: Where Docker Engine is to come from; none where O(stages) install nothing.
       type: str
     docker_settings:
-      description: The keys that Docker's daemon.json must have; none where O(stages) write nothing.
+      description: The keys that Docker's daemon.json must have; none where O(stages) install nothing.
       type: dict
     folders:
       description: The folders whose content must last, each with its variable; nothing where O(stages) write nothing.

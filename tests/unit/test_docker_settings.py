@@ -211,5 +211,7 @@ def test_room_is_asked_of_the_disk_that_docker_works_on(
 
     monkeypatch.setattr(module, "free_mb", free_mb)
     disk = [{"path": path, "free_mb": 5} for path in ("/var/lib/docker", "/srv")]
-    run_module("host_requirements", docker_settings=OURS, disk=disk)
-    assert asked == [place, "/srv"]
+    for settings in ({"docker_settings": OURS}, {}):
+        asked.clear()
+        run_module("host_requirements", disk=disk, **settings)
+        assert asked == [place, "/srv"]

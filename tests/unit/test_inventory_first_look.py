@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.poppyfield.inventory.first_look import requirements, writes
+from ansible.module_utils.poppyfield.inventory.first_look import provisions, requirements, writes
 
 from tests.unit.inventory_of import host
 
@@ -46,24 +46,30 @@ def test_ports_and_files_follow_the_variables() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "expected"),
+    ("stages", "expected", "provisioning"),
     [
-        ([], True),
-        (["all"], True),
-        (["preflight"], True),
-        (["verify"], False),
-        (["build"], False),
-        (["build", "verify"], False),
-        (["deploy", "verify"], True),
-        (["a tag of somebody's own"], True),
+        ([], True, True),
+        (["all"], True, True),
+        (["preflight"], True, True),
+        (["provision"], True, True),
+        (["verify"], False, False),
+        (["build"], False, False),
+        (["build", "verify"], False, False),
+        (["deploy", "verify"], True, False),
+        (["deliver"], True, False),
+        (["a tag of somebody's own"], True, True),
     ],
 )
-def test_room_and_file_systems_matter_only_where_something_is_written(stages: list[str], expected: bool) -> None:
+def test_a_pi_is_asked_only_for_what_the_stages_of_a_run_need(
+    stages: list[str], expected: bool, provisioning: bool
+) -> None:
+    assert provisions(stages) is provisioning
     assert writes(stages) is expected
     asked, of_all = requirements(host(), stages), requirements(host())
     assert (asked["disk"] == of_all["disk"], asked["folders"] == of_all["folders"]) == (expected, expected)
     assert (bool(asked["disk"]), bool(asked["folders"])) == (expected, expected)
-    assert (bool(asked["clock_difference"]), bool(asked["docker_source"])) == (expected, expected)
+    assert bool(asked["clock_difference"]) is expected
+    assert (bool(asked["docker_source"]), bool(asked["docker_settings"])) == (provisioning, provisioning)
     nothing: dict[str, object] = {
         "disk": [],
         "folders": [],

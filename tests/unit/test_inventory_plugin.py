@@ -238,18 +238,19 @@ def handed_over(playbook: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("playbook", "options", "needs_room"),
+    ("playbook", "options", "needs_room", "needs_docker"),
     [
-        ("site.yml", [], True),
-        ("site.yml", ["--tags", "verify"], False),
-        ("site.yml", ["--tags", "deploy,verify"], True),
-        ("verify.yml", [], False),
-        ("build.yml", [], False),
-        *((f"{stage}.yml", [], True) for stage in ("preflight", "provision", "deliver", "deploy")),
+        ("site.yml", [], True, True),
+        ("site.yml", ["--tags", "verify"], False, False),
+        ("site.yml", ["--tags", "deploy,verify"], True, False),
+        ("verify.yml", [], False, False),
+        ("build.yml", [], False, False),
+        *((f"{stage}.yml", [], True, True) for stage in ("preflight", "provision")),
+        *((f"{stage}.yml", [], True, False) for stage in ("deliver", "deploy")),
     ],
 )
-def test_a_run_asks_a_pi_for_the_room_that_its_stages_need(
-    play: Play, playbook: str, options: list[str], needs_room: bool
+def test_a_run_asks_a_pi_for_what_its_stages_need(
+    play: Play, playbook: str, options: list[str], *, needs_room: bool, needs_docker: bool
 ) -> None:
     preflight = yaml.safe_load((ROOT / "playbooks" / "plays" / "preflight.yml").read_text("utf-8"))[0]
     (stages,) = [task["role_variables"]["stages"] for task in preflight["tasks"] if "role_variables" in task]
@@ -257,6 +258,7 @@ def test_a_run_asks_a_pi_for_the_room_that_its_stages_need(
     done = play({"pi": PAGE}, *options, play=tagged, stages=stages)
     assert done.code == 0, done.output
     assert bool(done.result["requirements"]["pi"]["disk"]) is needs_room
+    assert bool(done.result["requirements"]["pi"]["docker_source"]) is needs_docker
 
 
 def test_an_inventory_with_a_host_that_yaml_reads_as_a_truth_value_ends_the_run(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Facts:
     docker_repository: str = ""
     """The address in the file that we write for apt."""
     docker_root: str = ""
-    """The folder that the engine works in, or would; empty where nobody asked."""
+    """The folder that the engine works in, or would."""
     daemon_differs: bool | None = None
     """Whether daemon.json lacks keys of ours; None where nobody asked."""
     daemon_problems: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers import services
@@ -17,14 +17,25 @@ WITHIN = {"postgis_data_folder": ("cluster",), "lizmap_folder": ("projects", "co
 """Folders within those of the data, on which somebody may have mounted something else."""
 ONLY_LOOKING = frozenset({"build", "verify"})
 """Stages that write nothing on a Pi."""
+AFTER_PROVISION = ONLY_LOOKING | {"deliver", "deploy"}
+"""Stages that leave Docker as they find it."""
 MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf",)
 """Files that roles keep, whatever the variables are."""
 
 
 def writes(stages: Iterable[str]) -> bool:
     """Tell whether a run of these stages, or tags, writes on a Pi; one that nobody knows may."""
+    return not _only(ONLY_LOOKING, stages)
+
+
+def provisions(stages: Iterable[str]) -> bool:
+    """Tell whether such a run installs and configures Docker."""
+    return not _only(AFTER_PROVISION, stages)
+
+
+def _only(known: Set[str], stages: Iterable[str]) -> bool:
     named = set(stages)
-    return not named or not named <= ONLY_LOOKING
+    return bool(named) and named <= known
 
 
 def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
@@ -33,7 +44,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
     Where nothing is written on the Pi, neither room nor a file system to write to nor the right time is needed: a Pi
     with a full or failing card can still be looked at.
     """
-    writing = writes(stages)
+    writing, provisioning = writes(stages), provisions(stages)
     values = host.values
     data = posixpath.normpath(values["postgis_data_folder"])
     enough = {"free_mb": values["raspberry_pi_min_free_disk_mb"], "variable": "raspberry_pi_min_free_disk_mb"}
@@ -44,8 +55,8 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
         "memory_mb": values["raspberry_pi_min_memory_mb"],
         "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data) if writing],
         "clock_difference": CLOCK_DIFFERENCE if writing else 0,
-        "docker_source": values["docker_engine_source"] if writing else None,
-        "docker_settings": docker_settings.of_variables(values) if writing else None,
+        "docker_source": values["docker_engine_source"] if provisioning else None,
+        "docker_settings": docker_settings.of_variables(values) if provisioning else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
         "files": [
