@@ -253,6 +253,7 @@ from ansible.module_utils.poppyfield.images.image_names import digest_of
 from ansible.module_utils.poppyfield.images.profiles import DEFAULT, NAMES, RELEASES
 
 MB = 1024 * 1024
+SNAP = "/snap/docker/current"
 DOCKER_REPOSITORY = "/etc/apt/sources.list.d/docker.sources"
 
 ARGUMENTS: dict[str, Any] = {
@@ -479,7 +480,7 @@ def gather(params: dict[str, Any]) -> Facts:
         docker_repository=repository_address(text_of(DOCKER_REPOSITORY)),
         docker_root=root,
         **daemon,
-        docker_snap=Path("/var/snap/docker").is_dir(),
+        docker_snap=os.path.lexists(SNAP),
         adopted=docker_packages.adopted(versions, engine),
         versions=versions,
         packages=tuple(name for name in params["packages"] if name in versions),

@@ -57,6 +57,7 @@ def test_an_engine_from_elsewhere_is_adopted(versions: dict[str, str], engine: s
         ({"containerd.io": "2.1"}, "distribution", "apt would remove containerd.io. Set it to docker"),
         ({"docker-ce-cli": "5:28"}, "distribution", "apt would remove docker-ce-cli. Set it to docker"),
         (DEBIAN, "docker", "apt would remove docker.io, docker-cli, containerd, runc. Set it to distribution"),
+        ({"moby-engine": "28.0.1"}, "docker", "there is an engine of moby-engine already"),
         ({"runc": "1.1"}, "docker", "apt would remove runc. Set it to distribution"),
     ],
 )
@@ -70,6 +71,7 @@ def test_what_would_have_to_be_removed_or_is_too_old_is_refused(
 def test_an_engine_that_answers_tells_its_own_version() -> None:
     assert "Docker Engine 18.09.1 of an unknown package is too old" in problems({}, "18.09.1")[0]
     assert problems({"docker.io": "of nobody's numbering"}) == []
+    assert "an engine of an unknown package already" in problems({}, "28.5.2", "docker")[0]
 
 
 def test_a_snap_is_refused_unless_debians_engine_is_there() -> None:
@@ -104,6 +106,12 @@ def test_the_module_tells_what_is_installed_and_refuses(
     monkeypatch.setattr(module, "printed_by", lambda argv: "podman-docker\tinstalled\t5.4\n")
     refused = run_module("host_requirements", docker_source="distribution")
     assert any("podman-docker is installed" in sentence for sentence in refused["problems"])
+    # As snapd leaves it while it is not running.
+    (tmp_path / "current").symlink_to("/no/such/revision")
+    monkeypatch.setattr(module, "SNAP", str(tmp_path / "current"))
+    monkeypatch.setattr(module, "printed_by", lambda argv: "")
+    refused = run_module("host_requirements", docker_source="distribution")
+    assert any("sudo snap remove docker" in sentence for sentence in refused["problems"])
 
 
 def test_the_address_of_dockers_repository_is_read() -> None:

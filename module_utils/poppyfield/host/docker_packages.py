@@ -52,6 +52,11 @@ def problems(versions: Mapping[str, str], engine: str, source: str, *, snap: boo
             f"remove them yourself when their containers may stop (sudo apt-get remove {' '.join(lost)}); what is in "
             f"/var/lib/docker stays."
         )
+    elif source == "docker" and package not in ("", DISTRIBUTION, OF_DOCKER):
+        yield (
+            f"docker_engine_source is docker, but there is an engine of {package} already, over which {OF_DOCKER} "
+            f"would be installed. Set it to distribution, which uses that engine as it is, or remove that one yourself."
+        )
     elif package:
         yield from _too_old(package, engine or versions.get(package, ""))
 
