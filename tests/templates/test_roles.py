@@ -87,7 +87,7 @@ MIRROR = "https://docker.example.org/linux/debian"
     ("source", "packages", "more", "from_the_internet"),
     [
         ("distribution", INSTALLED, {}, []),
-        ("distribution", INSTALLED[1:], {}, ["Install the engine and its Python SDK", "Read the package lists"]),
+        ("distribution", INSTALLED[1:], {}, ["Install the engine and its Python SDK", "Update the package lists"]),
         ("distribution", [*INSTALLED_OF_DOCKER], {"adopted": "docker-ce"}, []),
         ("docker", INSTALLED_OF_DOCKER, {"docker_repository": MIRROR}, []),
         # Installed by hand, from a repository that is not our file.
@@ -102,7 +102,7 @@ MIRROR = "https://docker.example.org/linux/debian"
             "docker",
             ["openssl"],
             {},
-            ["Add Docker's own repository", "Install the engine and its Python SDK", "Read the package lists"],
+            ["Add Docker's own repository", "Install the engine and its Python SDK", "Update the package lists"],
         ),
     ],
 )
