@@ -143,7 +143,7 @@ def test_a_stopped_engine_is_started_and_only_what_is_missing_needs_the_internet
         if {"ansible.builtin.apt", "ansible.builtin.deb822_repository"} & set(task) and played(role, task)
     ]
     assert sorted(needing) == from_the_internet
-    (start,) = [(role, task) for role, task in tasks if task["name"] == "Start the engine, now and at every boot"]
+    (start,) = [(role, task) for role, task in tasks if task["name"] == "Start the engine now and at every boot"]
     assert played(*start)
 
 
