@@ -205,7 +205,17 @@ WITH_PASSWORD = [
     (f"PG:dbname=gis password={PASSWORD}", "ogr"),
     (f"type=xyz&url=https://ann:{PASSWORD}@tile.example/", "wms"),
     (f"username=ann&password={PASSWORD}&url=https://maps.example/wms", "wms"),
+    (f"layers=a&url=https://maps.example/wms?user%3Dann%26password%3D{PASSWORD}", "wms"),
+    (f" url='https://maps.example/wfs' username='ann' password='{PASSWORD}' typename='a'", "WFS"),
+    (f"http-header:authorization=Basic%20{PASSWORD}&url=https://maps.example/wms", "wms"),
+    (f"dbname='gis' host=h user='ann' password='{PASSWORD}' table=\"a\"", "mssql"),
+    (f"MSSQL:server=h;uid=ann;pwd={PASSWORD};", "ogr"),
+    (f"MYSQL:gis,user=ann,password={PASSWORD},tables=a", "ogr"),
+    (f"OCI:ann/{PASSWORD}@db:a", "ogr"),
+    (f"<GDAL_WMS><UserPwd>ann:{PASSWORD}</UserPwd></GDAL_WMS>", "gdal"),
+    (f"?layer=postgres:dbname%3D'gis'%20password%3D'{PASSWORD}':a:UTF-8&query=SELECT%201", "virtual"),
 ]
+SERVER_REMEDY = "Take the login out of the layer's address"
 
 
 @pytest.mark.parametrize(("source", "provider"), WITH_PASSWORD)
@@ -213,6 +223,73 @@ def test_a_password_is_refused_and_never_repeated(check: Run, source: str, provi
     result = check({"map.qgs": qgs([Layer(source, provider, "Rivers")])})
     problems = [finding["problem"] for finding in result["findings"] if finding["refuses"]]
     assert problems[0].startswith("there is a password in it")
+    assert PASSWORD not in json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("source", "provider", "remedy"),
+    [
+        (*WITH_PASSWORD[0], "make a PostgreSQL connection whose Service is poppyfield"),
+        (*WITH_PASSWORD[3], SERVER_REMEDY),
+        (*WITH_PASSWORD[5], SERVER_REMEDY),
+        (*WITH_PASSWORD[8], "load it into the Pi's PostGIS"),
+    ],
+)
+def test_the_remedy_of_a_password_is_that_of_its_source(check: Run, source: str, provider: str, remedy: str) -> None:
+    first = check({"map.qgs": qgs([Layer(source, provider, "Rivers")])})["findings"][0]
+    assert first["problem"].startswith("there is a password in it") and remedy in first["remedy"]
+
+
+NO_PASSWORD = [
+    """<actionsetting action='https://e.example/?password=[% "code" %]'/>""",
+    """<actionsetting action='https://[% "user" %]:[% "code" %]@e.example/'/>""",
+    """<default expression="'https://e.example/?password=' || &quot;code&quot;"/>""",
+    """<expressionfield expression="concat('?password=', code)"/>""",
+    """<rule filter="user=1 and password='x'"/>""",
+    """<mapTip>&lt;a href="?password=[%  concat(1, 2) %]"&gt;</mapTip>""",
+    """<editforminitcode>call(password=password)</editforminitcode>""",
+    """<Option name="FilterExpression" value="password='x'"/>""",
+    """<Option name="LayerSource" value="service='poppyfield' password='' table=&quot;a&quot;"/>""",
+]
+
+
+@pytest.mark.parametrize("text", NO_PASSWORD)
+def test_what_an_expression_gives_is_no_password(check: Run, text: str) -> None:
+    project = qgs([Layer("./meadow.geojson", style=text)]).replace("<Layouts>", f"<Layouts>{text}")
+    assert check({"map.qgs": project, "meadow.geojson": "{}"})["findings"] == []
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer(f"{SERVICE} sql=password='x'", "postgres"),
+        Layer("./meadow.geojson|subset=password='x'"),
+        Layer("file:./meadow.geojson?type=csv&subset=password%3D'x'&crs=EPSG:4326", "delimitedtext"),
+        Layer("?query=SELECT%20*%20FROM%20meadow%20WHERE%20password%3D'x'", "virtual"),
+    ],
+)
+def test_a_filter_by_a_column_that_is_called_password_is_none(check_layer: Found, layer: Layer) -> None:
+    assert check_layer(layer) == []
+
+
+ELSEWHERE = [
+    (f"""<Option name="LayerSource" value="dbname='gis' password='{PASSWORD}'"/>""", "value relation", "relation"),
+    (f"""<relation dataSource="service='a' password={PASSWORD}"/>""", "value relation", "a relation"),
+    (f"""<actionsetting action="https://e.example/?user=ann&amp;password={PASSWORD}"/>""", "an action", "an action"),
+    (f"""<mapTip>https://ann:{PASSWORD}@e.example/</mapTip>""", "a map tip", "a map tip"),
+    (f"""<code>connect("dbname=gis user=ann password={PASSWORD}")</code>""", "code", "a macro"),
+    (f"""<code>connect(dbname="gis", password="{PASSWORD}")</code>""", "code", "a macro"),
+]
+
+
+@pytest.mark.parametrize(("text", "in_layer", "outside"), ELSEWHERE)
+def test_a_password_is_found_wherever_it_is(check: Run, text: str, in_layer: str, outside: str) -> None:
+    project = qgs([Layer("./meadow.geojson", style=text)]).replace("<Layouts>", f"<Layouts>{text}")
+    result = check({"map.qgs": project, "meadow.geojson": "{}"})
+    first, second = result["findings"]
+    assert "outside of its layers" in first["problem"] and first["layer"] == "" and outside in first["remedy"]
+    assert second["problem"].startswith("there is a password in it") and second["layer"] == "meadow"
+    assert in_layer in second["remedy"] and first["refuses"] and second["refuses"]
     assert PASSWORD not in json.dumps(result)
 
 

@@ -16,8 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
+from ansible.module_utils.poppyfield.projects import passwords
 from ansible.module_utils.poppyfield.projects.findings import ProjectFinding
+from ansible.module_utils.poppyfield.projects.passwords import WrittenIn
 from ansible.module_utils.poppyfield.projects.qgis_source import Kind, is_absolute, read_source
 
 SERVICE = "poppyfield"
@@ -39,9 +42,24 @@ USE_SERVICE = (
     f"In QGIS Desktop, make a PostgreSQL connection whose Service is {SERVICE} and whose other fields are empty, point "
     "the layer to it (right-click the layer > Change Data Source), save the project, and run again."
 )
-# Only what is a value: password='' is QGIS's way to say that there is none.
-PASSWORD = re.compile(r"\b(?:password|passwd|pwd)=(?:'[^']|\"[^\"]|[^\s'\"&;|)])", re.IGNORECASE)
-PASSWORD_IN_ADDRESS = re.compile(r"\w://[^/@:\s'\"]+:[^/@\s'\"]+@")
+WITHOUT_PASSWORD = {
+    Kind.DATABASE: USE_SERVICE,
+    Kind.OTHER_DATABASE: "Export the layer to a GeoPackage in the project's folder, or load it into the Pi's PostGIS.",
+}
+NO_LOGIN = (
+    "Take the login out of the layer's address (right-click the layer > Change Data Source), or export the layer to a "
+    "GeoPackage or GeoTIFF in the project's folder and use that; save the project, and run again."
+)
+FORGET_SOURCE = (
+    "A form's value relation or relation keeps the source of the layer that it chooses from. Point that layer to the "
+    f"service {SERVICE}, choose it again in this layer's Properties > Attributes Form, save the project, and run again."
+)
+FORGET_SOURCE_OUTSIDE = f"It is in the connection of a layout, a relation or a layer tree. {USE_SERVICE}"
+REMOVE_FROM_TEXT = (
+    "It is in a text: an action, a map tip, a form's code, a macro, a label of a layout or an address in the metadata. "
+    "Take it out there in QGIS Desktop, save the project, and run again."
+)
+READABLE = "there is a password in it, which everybody who gets the file can read."
 AUTHENTICATION = re.compile(r"\bauthcfg='?[A-Za-z0-9]{7}\b")
 VERSION = re.compile(r"(\d+)\.(\d+)")
 TABLE = re.compile(r'\btable="([^"]+)"(?:\."([^"]+)")?')
@@ -62,6 +80,9 @@ class ProjectLayer:
     embedded_in: str = ""
     """The other project that holds it."""
     has_password: bool = False
+    """Its own source does."""
+    passwords: frozenset[WrittenIn] = frozenset()
+    """Where else it has one: in the sources that its form keeps of other layers, or in texts."""
     pictures: tuple[str, ...] = ()
     """Files of pictures that its symbols show."""
 
@@ -72,7 +93,8 @@ class Project:
 
     version: tuple[int, int]
     layers: tuple[ProjectLayer, ...]
-    password_outside_layers: bool = False
+    passwords: frozenset[WrittenIn] = frozenset()
+    """Outside of its layers."""
     pictures: tuple[str, ...] = ()
 
 
@@ -149,28 +171,25 @@ def parse_project(name: str, content: bytes) -> Project:
     return Project(
         version=parse_version(root.get("version", "")),
         layers=tuple(_layer(element) for element in elements),
-        password_outside_layers=_has_password(outside),
+        passwords=passwords.find(outside),
         pictures=tuple(_pictures(outside)),
     )
 
 
 def _layer(element: Any) -> ProjectLayer:
     parts = list(element.iter())
+    source = (element.findtext("datasource") or "").strip()
     name = element.findtext("layername") or element.get("name") or element.get("id") or ""
     return ProjectLayer(
         id=element.findtext("id") or element.get("id") or "",
         name=name.strip() or "(without a name)",
         provider=(element.findtext("provider") or "").strip(),
-        source=(element.findtext("datasource") or "").strip(),
+        source=source,
         embedded_in=element.get("project", "") if element.get("embedded") == "1" else "",
-        has_password=_has_password(parts),
+        has_password=passwords.is_in_source(source),
+        passwords=passwords.find(part for part in parts if part.tag != "datasource"),
         pictures=tuple(_pictures(parts)),
     )
-
-
-def _has_password(elements: Iterable[Any]) -> bool:
-    texts = (text for element in elements for text in (element.text or "", *element.attrib.values()))
-    return any(PASSWORD.search(text) or PASSWORD_IN_ADDRESS.search(text) for text in texts)
 
 
 def _pictures(elements: Iterable[Any]) -> Iterator[str]:
@@ -243,13 +262,9 @@ def check_project(
     found = []
     if project.version > expected.qgis_server:
         found.append(_newer(finding, project.version, expected))
-    if project.password_outside_layers:
-        found.append(
-            finding(
-                "there is a password in the project file, outside of its layers.",
-                f"It is in the connection of a layout, a relation or a layer tree. {USE_SERVICE}",
-            )
-        )
+    remedies = {WrittenIn.SOURCE: FORGET_SOURCE_OUTSIDE, WrittenIn.TEXT: REMOVE_FROM_TEXT}
+    for place in sorted(project.passwords, key=list(WrittenIn).index):
+        found.append(finding("there is a password in the project file, outside of its layers.", remedies[place]))
     for layer in project.layers:
         found += [
             finding(problem, remedy, layer.name, refuses=refuses)
@@ -338,8 +353,12 @@ def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer) ->
         return
     source = read_source(layer.provider, layer.source)
     if layer.has_password:
-        yield "there is a password in it, which everybody who gets the file can read.", USE_SERVICE, True
-    if AUTHENTICATION.search(layer.source):
+        yield READABLE, WITHOUT_PASSWORD.get(source.kind, NO_LOGIN), True
+    elif WrittenIn.SOURCE in layer.passwords:
+        yield READABLE, FORGET_SOURCE, True
+    if WrittenIn.TEXT in layer.passwords:
+        yield READABLE, REMOVE_FROM_TEXT, True
+    if AUTHENTICATION.search(unquote(layer.source)):
         yield (
             "it uses a login that is stored in this laptop's QGIS (authcfg), which the Pi does not have.",
             USE_SERVICE if source.kind is Kind.DATABASE else "Remove the layer, or its authentication.",
