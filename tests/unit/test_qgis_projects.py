@@ -65,6 +65,17 @@ def test_a_good_project_is_said_nothing_of(check: Run) -> None:
 
 # Layers --------------------------------------------------------------------------------------------------------------
 
+# Those of MDAL; names as QGIS writes them.
+MESH_DRIVERS = (
+    *("2DM", "XMDF", "DAT", "BINARY_DAT", "ASCII_DAT", "GRIB", "NETCDF", "SELAFIN", "Ugrid", "FLO2D", "HEC2D", "SWW"),
+    *("TUFLOWFV", "XDMF", "3Di", "PLY", "ESRI_TIN", "XMS_TIN", "H2i", "MIKE21", "CF"),
+)
+LOCAL_TILES = (
+    "file:./data/%7Bz%7D/%7Bx%7D/%7By%7D.png",
+    "./data/%7Bz%7D/%7Bx%7D/%7By%7D.png",
+    "file:./data/tile-%7Bz%7D-%7Bx%7D-%7B-y%7D.png",
+    "file:%7Bz%7D/%7Bx%7D/%7By%7D.png",
+)
 GOOD = [
     Layer("meadow.geojson"),
     Layer("./data/../meadow.geojson|layername=meadow"),
@@ -80,8 +91,24 @@ GOOD = [
     Layer(SERVICE.replace("key", "password='' key") + " sql=\"host\" = 'elsewhere'", "postgres"),
     Layer("service='poppyfield' mode=2 schema='public' column='rast' table='relief'", "postgresraster", geometry=""),
     Layer("?query=SELECT * FROM meadow", "virtual"),
+    Layer("./data/dam.2dm", "mdal"),
+    *(Layer(f'{driver}:"./data/dam.2dm"', "mdal") for driver in MESH_DRIVERS),
+    Layer('Ugrid:"./data/dam.2dm":mesh2d', "mdal"),
+    Layer('"./data/dam.2dm":mesh 1', "mdal"),
+    Layer('"./data/dam.2dm"', "mdal"),
+    Layer('Ugrid:"./data/dam.2dm":"of the dam"', "mdal"),
+    Layer("type=vtpk&url=./data/tiles.mbtiles", "vtpkvectortiles"),
+    Layer("type=mbtiles&url=file:./data/tiles.mbtiles", "wms"),
+    *(
+        Layer(f"type=xyz&url={url}&zmax=19&zmin=0", provider)
+        for url in LOCAL_TILES
+        for provider in ("wms", "vectortile")
+    ),
+    Layer("./data/tiles.mbtiles", "copc"),
+    Layer("url=file:./data/tiles.mbtiles", "cesiumtiles"),
 ]
 BESIDE = (
+    "dam.2dm",
     "fields.gpkg",
     "fields.zip",
     "shape.shp",
@@ -146,6 +173,29 @@ BAD = [
         "ogr",
         "is called meadow.geojson, not ./Meadow.GeoJSON",
         "Rename meadow.geojson to Meadow.GeoJSON",
+    ),
+    ('2DM:"./dam.2dm"', "mdal", "./dam.2dm is not in the project's folder", "Copy the file"),
+    ('Ugrid:"./dam.nc":mesh2d', "mdal", "./dam.nc is not in the project's folder", "Copy the file"),
+    ('SELAFIN:"C:/maps/dam.slf"', "mdal", "C:/maps/dam.slf is a path of the laptop", "Copy the file"),
+    ('"../dam.nc"', "mdal", "../dam.nc lies outside of the project's folder", "Copy the file"),
+    ("1 0 0 0", "mesh_memory", "temporary scratch layer", "Make Permanent"),
+    (
+        "type=xyz&url=file:///home/ann/tiles/%7Bz%7D/%7Bx%7D/%7By%7D.png",
+        "wms",
+        "its folder of tiles /home/ann/tiles is a path of the laptop",
+        "Copy the folder of tiles",
+    ),
+    (
+        "type=xyz&url=file:///C:/ann/data/%7Bz%7D/%7Bx%7D/%7By%7D.png",
+        "wms",
+        "its folder of tiles C:/ann/data is a path of the laptop",
+        "data is in the project's folder already",
+    ),
+    (
+        "type=xyz&url=file:./my%2520tiles/%257Bz%257D/%257Bx%257D.pbf",
+        "vectortile",
+        "its folder of tiles ./my tiles is not in the project's folder",
+        "Copy the folder of tiles",
     ),
     ("localized:world.gpkg", "ogr", "folder of localized data", "Copy the file"),
     ("inbuilt:/data/world_map.gpkg|layername=countries", "ogr", "comes with QGIS Desktop only", "Copy the file"),
@@ -478,6 +528,24 @@ def test_lizmap_needs_a_cfg_that_fits(check: Run, content: str | None, problem: 
     assert [problem in finding["problem"] for finding in result["findings"]] == ([True] if problem else [])
     # The map page has no use for it.
     assert check(files)["findings"] == []
+
+
+@pytest.mark.parametrize("source", ["./dam.2dm", '2DM:"./dam.2dm"', '"./dam.2dm":mesh'])
+def test_lizmap_shows_no_project_with_a_mesh(check: Run, source: str) -> None:
+    files = {"map.qgs": qgs([Layer(source, "mdal", "Dam"), MEADOW]), "meadow.geojson": "{}", "dam.2dm": "x"}
+    files["map.qgs.cfg"] = cfg()
+    (found,) = check(files, web_client="archive")["findings"]
+    assert found["problem"].startswith("Lizmap shows no project that has a layer with a mesh") and found["refuses"]
+    assert found["layer"] == "Dam" and "Rasterize mesh dataset" in found["remedy"]
+    assert check(files)["findings"] == []
+
+
+def test_the_datasets_of_a_mesh_are_files_too(check: Run) -> None:
+    style = '<extra-datasets><uri>./depth.dat</uri><uri>XMDF:"./speed.xmdf"</uri></extra-datasets>'
+    files = {"map.qgs": qgs([Layer("./dam.2dm", "mdal", style=style)]), "dam.2dm": "x", "depth.dat": "x"}
+    (found,) = check(files)["findings"]
+    assert found["problem"] == "the file of one of its datasets ./speed.xmdf is not in the project's folder."
+    assert not found["refuses"]
 
 
 def test_lizmap_shows_no_zipped_projects(check: Run) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from ansible.module_utils.poppyfield.projects import passwords
 from ansible.module_utils.poppyfield.projects.findings import ProjectFinding
 from ansible.module_utils.poppyfield.projects.passwords import WrittenIn
-from ansible.module_utils.poppyfield.projects.qgis_source import Kind, is_absolute, read_source
+from ansible.module_utils.poppyfield.projects.qgis_source import MESH, MESHES, Kind, Source, is_absolute, read_source
 
 SERVICE = "poppyfield"
 ENDINGS = (".qgs", ".qgz")
@@ -59,6 +59,10 @@ REMOVE_FROM_TEXT = (
     "It is in a text: an action, a map tip, a form's code, a macro, a label of a layout or an address in the metadata. "
     "Take it out there in QGIS Desktop, save the project, and run again."
 )
+WITHOUT_MESH = (
+    "Make a raster or lines of it (Processing > Mesh > Rasterize mesh dataset, or Export contours) in the project's "
+    "folder, use that in its place, remove the mesh from the project, save, apply the Lizmap plugin, and run again."
+)
 READABLE = "there is a password in it, which everybody who gets the file can read."
 AUTHENTICATION = re.compile(r"\bauthcfg='?[A-Za-z0-9]{7}\b")
 VERSION = re.compile(r"(\d+)\.(\d+)")
@@ -85,6 +89,8 @@ class ProjectLayer:
     """Where else it has one: in the sources that its form keeps of other layers, or in texts."""
     pictures: tuple[str, ...] = ()
     """Files of pictures that its symbols show."""
+    datasets: tuple[str, ...] = ()
+    """Files that a mesh has beside its own: results at its points."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,13 @@ class RepositoryFolder:
 
     def has(self, path: str) -> bool:
         """Tell whether there is such a file, or a folder with files."""
-        return path in self.files or any(name.startswith(f"{path}/") for name in self.files)
+        below = "" if path == "." else f"{path}/"
+        return path in self.files or any(name.startswith(below) for name in self.files)
+
+    def named(self, name: str) -> str:
+        """Give the first file or folder that has this name, wherever it is."""
+        folders = {str(folder) for file in self.files for folder in PurePosixPath(file).parents}
+        return next((path for path in sorted({*self.files, *folders}) if PurePosixPath(path).name == name), "")
 
     def nearly(self, path: str) -> str:
         """Give the name of a file that differs only in upper and lower case."""
@@ -188,6 +200,7 @@ def _layer(element: Any) -> ProjectLayer:
         embedded_in=element.get("project", "") if element.get("embedded") == "1" else "",
         has_password=passwords.is_in_source(source),
         passwords=passwords.find(part for part in parts if part.tag != "datasource"),
+        datasets=tuple(uri.text or "" for uri in element.findall("./extra-datasets/uri")),
         pictures=tuple(_pictures(parts)),
     )
 
@@ -273,6 +286,11 @@ def check_project(
     found += [finding(*picture, refuses=False) for picture in _check_pictures(folder, project.pictures)]
     if expected.lizmap:
         found += [
+            finding("Lizmap shows no project that has a layer with a mesh, as this one is.", WITHOUT_MESH, layer.name)
+            for layer in project.layers
+            if layer.provider in MESHES
+        ]
+        found += [
             finding(problem, remedy, refuses=refuses)
             for problem, remedy, refuses in _check_cfg(contents.get(f"{name}.cfg"), project)
         ]
@@ -352,6 +370,17 @@ def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer) ->
         yield from _check_file(folder, layer.embedded_in, "the project that it is embedded from")
         return
     source = read_source(layer.provider, layer.source)
+    yield from _check_logins(source, layer)
+    yield from _check_source(folder, source, has_password=layer.has_password)
+    for uri in layer.datasets:
+        path = read_source(MESH, uri).path
+        for problem, remedy, _ in _check_file(folder, path, "the file of one of its datasets"):
+            yield problem, remedy, False
+    for problem, remedy in _check_pictures(folder, layer.pictures):
+        yield problem, remedy, False
+
+
+def _check_logins(source: Source, layer: ProjectLayer) -> Iterator[Judged]:
     if layer.has_password:
         yield READABLE, WITHOUT_PASSWORD.get(source.kind, NO_LOGIN), True
     elif WrittenIn.SOURCE in layer.passwords:
@@ -364,10 +393,16 @@ def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer) ->
             USE_SERVICE if source.kind is Kind.DATABASE else "Remove the layer, or its authentication.",
             True,
         )
-    if source.kind is Kind.FILE:
+
+
+def _check_source(folder: RepositoryFolder, source: Source, *, has_password: bool) -> Iterator[Judged]:
+    if source.kind is Kind.FILE and source.is_folder:
+        for problem, remedy, refuses in _check_file(folder, source.path, "its folder of tiles"):
+            yield problem, remedy.replace("the file", "the folder of tiles"), refuses
+    elif source.kind is Kind.FILE:
         yield from _check_file(folder, source.path, "its file")
     elif source.kind is Kind.DATABASE:
-        yield from _check_connection(source.connection, has_password=layer.has_password)
+        yield from _check_connection(source.connection, has_password=has_password)
     elif source.kind is Kind.MEMORY:
         yield (
             "it is a temporary scratch layer, whose features are gone when QGIS Desktop closes.",
@@ -394,8 +429,6 @@ def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer) ->
             "Export the layer to a GeoPackage or GeoTIFF in the project's folder and use that, or remove the layer.",
             True,
         )
-    for problem, remedy in _check_pictures(folder, layer.pictures):
-        yield problem, remedy, False
 
 
 def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judged]:
@@ -410,7 +443,7 @@ def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judg
         return
     if is_absolute(path):
         name = re.split(r"[/\\]", path)[-1]
-        inside = next((file for file in folder.files if PurePosixPath(file).name == name), "")
+        inside = folder.named(name)
         remedy = f"{inside} is in the project's folder already. {RELATIVE_PATHS}" if inside else INTO_FOLDER
         yield f"{what} {path} is a path of the laptop, which a Pi does not have.", remedy, True
         return

@@ -35,6 +35,8 @@ class Source:
     path: str = ""
     connection: Mapping[str, str] = field(default_factory=dict)
     address: str = ""
+    is_folder: bool = False
+    """Whether the path is that of a folder with tiles."""
 
 
 REMOTE = {
@@ -48,23 +50,30 @@ REMOTE = {
         "arcgisvectortileservice",
         "sensorthings",
     ),
-    *("vectortile", "xyzvectortiles", "mbtilesvectortiles", "cesiumtiles", "tiled-scene", "ept", "copc"),
+    *("vectortile", "xyzvectortiles", "mbtilesvectortiles", "vtpkvectortiles"),
+    *("cesiumtiles", "tiled-scene", "quantizedmesh", "esrii3s", "ept", "copc"),
 }
-TILES = {"xyzvectortiles", "cesiumtiles", "tiled-scene", "ept", "copc"}
+TILES = {"xyzvectortiles", "cesiumtiles", "tiled-scene", "quantizedmesh", "esrii3s", "ept", "copc"}
 OTHER_DATABASES = {"mssql": "SQL Server", "oracle": "Oracle", "hana": "SAP HANA", "db2": "DB2"}
 CONNECTIONS = {"postgres", "postgresraster"}
 WITHOUT_FILES = {
     **{name: Source(Kind.OTHER_DATABASE, address=product) for name, product in OTHER_DATABASES.items()},
     **dict.fromkeys(("", "virtual", "annotation", "group"), Source(Kind.NOTHING)),
-    "memory": Source(Kind.MEMORY),
+    **dict.fromkeys(("memory", "mesh_memory"), Source(Kind.MEMORY)),
 }
-TILE_KINDS = ("xyz", "mbtiles", "tms")
+MESH = "mdal"
+MESHES = {MESH, "mesh_memory"}
+"""Providers of meshes, which Lizmap does not know."""
+TILE_KINDS = ("xyz", "mbtiles", "tms", "vtpk")
+FILES_OF_TILES = {"mbtilesvectortiles", "vtpkvectortiles"}
 ADDRESS = re.compile(r"(?:https?|ftp)://", re.IGNORECASE)
 ARCHIVE = re.compile(r"^/vsi(?:zip|gzip|tar|7z|rar)/+")
 ONLINE_FILE = re.compile(r"^/vsi(?:curl|s3|gs|az|webhdfs|oss|swift)", re.IGNORECASE)
 PAIR = re.compile(r"(?P<key>\w+)=(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>[^\s'\"]\S*))")
 # A raster inside of a file of many: GPKG:./a.gpkg:table, NETCDF:"./a.nc":temperature, HDF5:"./a.h5"://grid
 PREFIXED = re.compile(r'^[A-Z][A-Z0-9_]{2,}:(?:"(?P<quoted>[^"]+)"|(?P<plain>[^:]+))(?::.*)?$')
+# A mesh as QGIS writes it: Ugrid:"./a.nc":mesh2d, "./a.nc":mesh2d, 2DM:"./a.2dm", or the path alone.
+MESH_SOURCE = re.compile(r'^(?:\w+:)?"(?P<path>[^"]*)"(?::.*)?$', re.DOTALL)
 
 
 def read_source(provider: str, source: str) -> Source:
@@ -78,6 +87,9 @@ def read_source(provider: str, source: str) -> Source:
         return _server(provider, source)
     if provider == "spatialite":
         return Source(Kind.FILE, path=read_connection(source).get("dbname", ""))
+    if provider == MESH:
+        mesh = MESH_SOURCE.match(source)
+        return _file(mesh["path"] if mesh else source)
     return _file(source)
 
 
@@ -94,15 +106,24 @@ def read_connection(text: str) -> dict[str, str]:
 
 
 def _server(provider: str, source: str) -> Source:
-    values = dict(parse_qsl(source)) or {}
+    # In the address of a form a plus would be a space; QGIS writes a plus as it is.
+    values = dict(parse_qsl(source.replace("+", "%2B")))
     address = values.get("url", "") or read_connection(source).get("url", "") or source
     kind = values.get("type", "")
     local = not ADDRESS.search(address)
-    if (kind == "mbtiles" or provider == "mbtilesvectortiles") and local:
-        return Source(Kind.FILE, path=_without_scheme(unquote(address)))
-    if provider in TILES or kind in TILE_KINDS or provider == "vectortile":
-        return _file(address) if local and not values else Source(Kind.TILES, address=_host(address))
+    if provider in TILES or provider in FILES_OF_TILES or kind in TILE_KINDS or provider == "vectortile":
+        return _tiles_in_files(address) if local else Source(Kind.TILES, address=_host(address))
     return Source(Kind.SERVER, address=_host(address))
+
+
+def _tiles_in_files(address: str) -> Source:
+    """Give the file of tiles, or the folder where {z}/{x}/{y}.png begins."""
+    path = _without_scheme(unquote(address))
+    above, braces, _ = path.partition("{")
+    if not braces:
+        return _file(path)
+    folder = re.sub(r"[^/\\]*$", "", above)
+    return Source(Kind.FILE, path=folder.rstrip("/\\") or folder or ".", is_folder=True)
 
 
 def _file(source: str) -> Source:
