@@ -229,10 +229,12 @@ def test_initial_sql_is_brought_once_and_again_when_it_changed(render: Render, t
     assert files_to_bring(render, there, **wanted) == [(str(sql), target)]
 
 
-def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_path: Path) -> None:
-    for name in ("b.qgs", "a.qgz", "notes.txt", "b.qgs.cfg"):
-        (tmp_path / name).touch()
-    published = [{"repository": "fields", "folder": str(tmp_path)}]
+@pytest.mark.parametrize("folder", ["fields", "fields [2026]", "what?", "all*", "a, b", "été", "{a,b}"])
+def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    for name in ("b.qgs", "a.qgz", "notes.txt", "b.qgs.cfg", ".c.qgs", "d.qgs~"):
+        (tmp_path / folder / name).touch()
+    published = [{"repository": "fields", "folder": str(tmp_path / folder)}]
     projects = render("lizmap", "{{ __lizmap_expected_projects }}", lizmap_projects=published)
     assert projects == ["fields/a", "fields/b"]
 

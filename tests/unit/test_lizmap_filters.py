@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from ansible.errors import AnsibleFilterError
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,6 +24,7 @@ def load(name: str) -> Callable[..., Any]:
 
 
 settings_texts = load("lizmap_settings_texts")
+maps_of_folders = load("maps_of_folders")
 
 
 # Settings ------------------------------------------------------------------------------------------------------------
@@ -37,3 +41,21 @@ def test_true_and_false_are_written_as_each_file_of_lizmap_wants_them() -> None:
         "localconfig": {"jcommunity": {"registrationEnabled": "on", "resetPasswordEnabled": "off"}},
         "profiles": {"smtp:mailer": {"auth_enabled": "on", "host": "a", "ratio": "0.5"}},
     }
+
+
+# Maps ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["fields", "fields [2026]", "a*", "what?", "été"])
+def test_the_maps_of_a_folder_are_found_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name / "deeper.qgs").mkdir(parents=True)
+    for file in ("b.qgs", "a [1].qgz", ".hidden.qgs", "old.qgs~", "b.qgs.cfg", "B.QGS"):
+        (tmp_path / name / file).touch()
+    given = {"repository": "fields", "folder": str(tmp_path / name)}
+    assert maps_of_folders([given]) == ["fields/a [1]", "fields/b"]
+
+
+def test_a_folder_without_maps_is_not_taken_for_one_that_is_gone(tmp_path: Path) -> None:
+    assert maps_of_folders([{"repository": "fields", "folder": str(tmp_path)}]) == []
+    with pytest.raises(AnsibleFilterError, match="/gone of lizmap_projects cannot be read: No such file"):
+        maps_of_folders([{"repository": "fields", "folder": str(tmp_path / "gone")}])

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from ansible.module_utils.poppyfield.projects import passwords
 from ansible.module_utils.poppyfield.projects.findings import ProjectFinding
+from ansible.module_utils.poppyfield.projects.folder_difference import is_published
 from ansible.module_utils.poppyfield.projects.passwords import WrittenIn
 from ansible.module_utils.poppyfield.projects.qgis_source import MESH, MESHES, Kind, Source, is_absolute, read_source
 
@@ -138,6 +139,11 @@ class RepositoryFolder:
     def projects(self) -> list[str]:
         """Name the projects that can be published: those at the top of the folder."""
         return sorted(name for name in self.files if name.lower().endswith(ENDINGS) and "/" not in name)
+
+
+def published_maps(names: Iterable[str]) -> list[str]:
+    """Give the names by which the projects among these files of a folder are asked for."""
+    return sorted({PurePosixPath(name).stem for name in names if is_published(name) and name.endswith(ENDINGS)})
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
