@@ -55,7 +55,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         super().__init__()
         ActionBase._execute_module = counted
 
-    def _task(self, result: Any) -> None:
+    def _task(self, result: Any, ignore_errors: bool = False) -> None:
         note(task=result.task_name, host=result.host.name)
 
     v2_runner_on_ok = v2_runner_on_failed = _task

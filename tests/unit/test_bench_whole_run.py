@@ -97,6 +97,18 @@ def test_each_light_host_answers_as_was_recorded(
             plugin.replayed(connection, "echo BECOME-SUCCESS-xyz; command 3")
 
 
+def test_a_temporary_folder_has_the_name_that_is_asked_for(
+    plugin: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "execute", lambda *_: (0, b"ansible-tmp-1.5-20-300=/tmp/ansible-tmp-1.5-20-300", b""))
+    monkeypatch.setenv("POPPYFIELD_RECORD", str(tmp_path / "answers"))
+    plugin.recorded(Asked("pi"), "mkdir ansible-tmp-1.5-20-300", b"", True)
+    monkeypatch.setenv("POPPYFIELD_REPLAY", str(tmp_path / "answers"))
+    monkeypatch.setenv("POPPYFIELD_REPLAY_COUNTS", str(tmp_path))
+    _, answer, _ = plugin.replayed(Asked("light-01"), "mkdir ansible-tmp-9.25-80-700")
+    assert answer == b"ansible-tmp-9.25-80-700=/tmp/ansible-tmp-9.25-80-700"
+
+
 def test_a_light_host_answers_nothing_else(
     plugin: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,14 +29,14 @@ from ansible.plugins.callback import CallbackBase
 from ansible.plugins.connection.ssh import Connection
 
 execute = Connection.exec_command
-BECOME_MARK = re.compile("BECOME-SUCCESS-[a-z]+")
+RANDOM_PARTS = re.compile(r"BECOME-SUCCESS-[a-z]+|ansible-tmp-[0-9.]+-[0-9]+-[0-9]+")
 
 
 def recorded(self: Any, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
     """Execute a command, and note it with its answer."""
     code, stdout, stderr = execute(self, cmd, in_data, sudoable)
     line = {
-        "command": BECOME_MARK.sub("", cmd),
+        "command": cmd,
         "code": code,
         "stdout": base64.b64encode(stdout).decode(),
         "stderr": base64.b64encode(stderr).decode(),
@@ -56,11 +56,15 @@ def replayed(self: Any, cmd: str, in_data: bytes | None = None, sudoable: bool =
     if number >= len(lines):
         raise AnsibleConnectionFailure(f"{name} is asked for more than was recorded ({len(lines)} answers)")
     line = json.loads(lines[number])
-    if BECOME_MARK.sub("", cmd) != line["command"]:
+    if RANDOM_PARTS.sub("", cmd) != RANDOM_PARTS.sub("", line["command"]):
         raise AnsibleConnectionFailure(
             f"{name} is asked for something else than was recorded as number {number}: {cmd}"
         )
-    return line["code"], base64.b64decode(line["stdout"]), base64.b64decode(line["stderr"])
+    stdout, stderr = (base64.b64decode(line[stream]) for stream in ("stdout", "stderr"))
+    # A temporary folder has the name that this run has given it.
+    for recorded_part, part in zip(RANDOM_PARTS.findall(line["command"]), RANDOM_PARTS.findall(cmd), strict=False):
+        stdout = stdout.replace(recorded_part.encode(), part.encode())
+    return line["code"], stdout, stderr
 
 
 def no_files(self: Any, in_path: str, out_path: str) -> None:
