@@ -39,6 +39,8 @@ PATH = "/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENTER = """
 set -e
 root=$1 checkout=$2; shift 2
+# As on any machine, / is a mount.
+mount --bind "$root" "$root"
 if [ -n "$checkout" ]; then
     mount --bind "$checkout" "$root/checkout"
     mount -o remount,bind,ro "$root/checkout"
