@@ -10,7 +10,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,14 +70,18 @@ class Side:
             "changed": done.changed,
         }
 
-    def all_figures(self, change: Sequence[str]) -> dict[str, Json]:
-        """Measure a first run, runs that change nothing, and one changed setting; the Pi is bare at first."""
+    def all_figures(self, change: Sequence[str], look: Callable[[BenchPi], None]) -> dict[str, Json]:
+        """Measure a first run, runs that change nothing, and one changed setting; the Pi is bare at first.
+
+        `look` sees the Pi before that one change.
+        """
         first = self.measure("first")
         self.pi.wait_until_healthy()
         self.idle_share = self.pi.idle_share()
         rounds = [self.measure(f"noop-{number}") for number in range(NOOP_ROUNDS)]
         if any(found["changed"] for found in rounds):
             raise BenchError(f"A run of {self.key} that should change nothing changed something: {FOLDER}")
+        look(self.pi)
         noop = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
         return {
             "first": first,
@@ -109,11 +113,14 @@ def measure_all() -> Json:
     with fresh(FOLDER / "ours") as pi:
         side = Side("ours", pi, ROOT / "site.yml", ["--skip-tags", "verify"], ROOT / "ansible.cfg")
         side.run("build", ["--tags", "build"])
-        ours = side.all_figures(["-e", f"lizmap_server_name={SERVER_NAME}"])
+        deployed: list[Any] = []
+        ours = side.all_figures(
+            ["-e", f"lizmap_server_name={SERVER_NAME}"],
+            lambda pi: deployed.extend([pi.containers(), pi.settings(), pi.end_state()]),
+        )
         recorded = FOLDER / "answers.jsonl"
         side.run("before-recording")
         side.run("recording", environment={"POPPYFIELD_RECORD": str(recorded)})
-        deployed = (pi.containers(), pi.settings(), pi.end_state())
         hosts = {str(number): light_hosts(side, number, recorded, ours["noop"]) for number in HOSTS}
     say("Stock modules, on a bare Pi")
     stock = stock_figures(*deployed)
@@ -134,11 +141,10 @@ def stock_figures(containers: Mapping[str, Json], settings: Mapping[str, str], e
     changed["stock_lizmap_container"]["env"]["SERVER_NAME"] = SERVER_NAME
     with fresh(FOLDER / "stock") as pi:
         side = Side("stock", pi, STOCK / "playbooks" / "site.yml", ["-e", f"@{given}"], STOCK / "ansible.cfg")
-        figures = side.all_figures(["-e", json.dumps({"stock_lizmap_container": changed["stock_lizmap_container"]})])
-        side.run("back")
-        pi.wait_until_healthy()
-        require_equal(pi, containers, end_state)
-    return figures
+        return side.all_figures(
+            ["-e", json.dumps({"stock_lizmap_container": changed["stock_lizmap_container"]})],
+            lambda pi: require_equal(pi, containers, end_state),
+        )
 
 
 def require_equal(pi: BenchPi, containers: Mapping[str, Json], end_state: Json) -> None:
