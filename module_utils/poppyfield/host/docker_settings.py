@@ -18,6 +18,7 @@ SOCKETS = ("unix:///var/run/docker.sock", "unix:///run/docker.sock", "unix://", 
 FLAGS = {"--live-restore": LIVE_RESTORE, "--log-driver": DRIVER, "--log-opt": OPTIONS}
 """Of the engine's command line, which may not say what the file says, too."""
 DEFAULT_ROOT = "/var/lib/docker"
+"""Where Docker works unless it is told otherwise."""
 
 Json = dict[str, Any]
 

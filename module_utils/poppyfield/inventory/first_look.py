@@ -10,7 +10,6 @@ from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.host import docker_settings
 from ansible.module_utils.poppyfield.inventory.problems import Host
 
-DOCKER_FOLDER = "/var/lib/docker"
 CLOCK_DIFFERENCE = 24 * 60 * 60
 """Seconds: less than a day off, neither apt nor a browser minds for long; more, and they refuse what they are given."""
 WITHIN = {"postgis_data_folder": ("cluster",), "lizmap_folder": ("projects", "config")}
@@ -53,7 +52,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
     return {
         "profile": values["arm_images_profile"],
         "memory_mb": values["raspberry_pi_min_memory_mb"],
-        "disk": [{"path": path, **enough} for path in (DOCKER_FOLDER, data) if writing],
+        "disk": [{"path": path, **enough} for path in (docker_settings.DEFAULT_ROOT, data) if writing],
         "clock_difference": CLOCK_DIFFERENCE if writing else 0,
         "docker_source": values["docker_engine_source"] if provisioning else None,
         "docker_settings": docker_settings.of_variables(values) if provisioning else None,

@@ -137,12 +137,12 @@ def stock_figures(containers: Mapping[str, Json], settings: Mapping[str, str], e
     given = FOLDER / "stock.json"
     found = stock_variables.variables(containers, settings, FOLDER, SAMPLE)
     given.write_text(json.dumps(found, indent=2), encoding="utf-8")
-    changed = json.loads(given.read_text("utf-8"))
-    changed["stock_lizmap_container"]["env"]["SERVER_NAME"] = SERVER_NAME
+    container = found["stock_lizmap_container"]
+    changed = {**container, "env": {**container["env"], "SERVER_NAME": SERVER_NAME}}
     with fresh(FOLDER / "stock") as pi:
         side = Side("stock", pi, STOCK / "playbooks" / "site.yml", ["-e", f"@{given}"], STOCK / "ansible.cfg")
         return side.all_figures(
-            ["-e", json.dumps({"stock_lizmap_container": changed["stock_lizmap_container"]})],
+            ["-e", json.dumps({"stock_lizmap_container": changed})],
             lambda pi: require_equal(pi, containers, end_state),
         )
 

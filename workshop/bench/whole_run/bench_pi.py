@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,6 +114,6 @@ def fresh(state: Path) -> Iterator[BenchPi]:
         _emulator("destroy", "--name", NAME)
 
 
-def _emulator(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+def _emulator(*arguments: str) -> None:
     command = [sys.executable, str(ROOT / "workshop" / "emulator" / "pi.py"), *arguments]
-    subprocess.run(command, check=True, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
