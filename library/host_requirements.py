@@ -223,7 +223,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -400,12 +400,13 @@ def installed(names: list[str]) -> dict[str, str]:
 
 def service_states(names: list[str]) -> dict[str, dict[str, bool]]:
     """Give for each named service whether it runs, and whether it starts with the host."""
+    form = ["systemctl", "show", "--property", "ActiveState,UnitFileState"]
+    # One paragraph for each unit, or none where systemd does not answer.
+    told = said_by([*form, *names]).split("\n\n")
+    states = [text.split() for text in told] if len(told) == len(names) else [[] for _ in names]
     return {
-        name: {
-            "active": said_by(["systemctl", "is-active", name]).strip() == "active",
-            "enabled": said_by(["systemctl", "is-enabled", name]).strip() == "enabled",
-        }
-        for name in names
+        name: {"active": "ActiveState=active" in lines, "enabled": "UnitFileState=enabled" in lines}
+        for name, lines in zip(names, states, strict=True)
     }
 
 
@@ -417,25 +418,31 @@ def own_images() -> dict[str, str]:
     return {reference: digest_of(image) for image in images for reference in image["RepoTags"] or []}
 
 
-def foreign(kind: str, names: list[str]) -> tuple[str, ...]:
+def foreign(names: list[str], labels: Mapping[str, str]) -> tuple[str, ...]:
     """Give those of the named containers or networks that exist without our label."""
-    listing = ["ps", "--all"] if kind == "container" else ["network", "ls"]
-    column = "{{.Names}}" if kind == "container" else "{{.Name}}"
-    lines = said_by(["docker", *listing, "--format", column + '\t{{.Label "' + MANAGED + '"}}']).splitlines()
-    found = dict(line.partition("\t")[::2] for line in lines)
-    return tuple(name for name in names if found.get(name, "true") != "true")
+    return tuple(name for name in names if labels.get(name, "true") != "true")
 
 
-def docker_daemon(wanted: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
-    """Give the folder that Docker works in, or would, and what concerns our keys in daemon.json."""
-    said = said_by(["docker", "info", "--format", "{{.DockerRootDir}}\t{{.Swarm.LocalNodeState}}"]).strip()
-    root, _, swarm = said.partition("\t")
-    text = text_of(docker_settings.PATH)
-    if not wanted:
-        return root or docker_settings.data_root(text), {}
-    units = said_by(["systemctl", "cat", "docker"]) + "\n" + text_of("/etc/default/docker")
-    facts = daemon_facts(text, wanted, root, units, swarm=swarm in ("active", "locked"))
-    return root or docker_settings.data_root(text), facts
+def docker_objects(*listing: str) -> list[list[str]]:
+    """Give a row for each object that Docker lists: its name, the value of our label, and its ports if it has any."""
+    column = "{{.Names}}" if listing[0] == "ps" else "{{.Name}}"
+    ports = "\t{{.Ports}}" if listing[0] == "ps" else ""
+    lines = said_by(["docker", *listing, "--format", column + '\t{{.Label "' + MANAGED + '"}}' + ports]).splitlines()
+    return [line.split("\t") for line in lines]
+
+
+def engine_state() -> tuple[str, str, bool]:
+    """Give the version of the engine that answers, the folder that it works in, and whether it is in a swarm."""
+    form = "{{.ServerVersion}}\t{{.DockerRootDir}}\t{{.Swarm.LocalNodeState}}"
+    version, root, swarm = (*said_by(["docker", "info", "--format", form]).strip().split("\t"), "", "", "")[:3]
+    return version, root, swarm in ("active", "locked")
+
+
+def daemon_file(text: str, wanted: dict[str, Any] | None, root: str, *, swarm: bool) -> dict[str, Any]:
+    """Give what concerns our keys in daemon.json. Docker's units count only where one is missing."""
+    missing = wanted and docker_settings.lacks(text, wanted)
+    units = said_by(["systemctl", "cat", "docker"]) + "\n" + text_of("/etc/default/docker") if missing else ""
+    return daemon_facts(text, wanted, root, units, swarm=swarm)
 
 
 def place_of(path: str, docker_root: str) -> str:
@@ -448,12 +455,16 @@ def gather(params: dict[str, Any]) -> Facts:
     # First of all, since the rest takes its time.
     clock = int(time.time())
     release = parse_os_release(text_of("/etc/os-release"))
-    engine = said_by(["docker", "version", "--format", "{{.Server.Version}}"]).strip()
+    engine, root, swarm = engine_state()
     docker = engine != ""
-    root, daemon = docker_daemon(params["docker_settings"])
+    text = text_of(docker_settings.PATH)
+    daemon = daemon_file(text, params["docker_settings"], root, swarm=swarm)
+    root = root or docker_settings.data_root(text)
     versions = installed(list(dict.fromkeys([*params["packages"], *docker_packages.LOOKED_FOR])))
     busy = listening_ports(text_of("/proc/net/tcp"), text_of("/proc/net/tcp6"))
-    owners = published_ports(said_by(["docker", "ps", "--format", "{{.Names}}\t{{.Ports}}"])) if docker else {}
+    rows = docker_objects("ps", "--all") if docker else []
+    owners = published_ports({row[0]: row[-1] for row in rows})
+    networks = docker_objects("network", "ls") if docker else []
     ports = [need["port"] for need in params["ports"]]
     containers = services.containers() if params["containers"] is None else params["containers"]
     return Facts(
@@ -469,8 +480,8 @@ def gather(params: dict[str, Any]) -> Facts:
         disks=tuple(Disk(need["path"], free_mb(place_of(need["path"], root))) for need in params["disk"]),
         file_systems=file_systems([need["path"] for need in params["folders"]]),
         listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
-        foreign_containers=foreign("container", containers) if docker else (),
-        foreign_networks=foreign("network", params["networks"]) if docker else (),
+        foreign_containers=foreign(containers, {row[0]: row[1] for row in rows}),
+        foreign_networks=foreign(params["networks"], {row[0]: row[1] for row in networks}),
         memory_cgroup=memory_cgroup_enabled(text_of("/proc/cgroups"), text_of("/sys/fs/cgroup/cgroup.controllers")),
         model=text_of("/proc/device-tree/model"),
         docker=docker,

@@ -33,7 +33,6 @@ class WantedRepository(NamedTuple):
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     """Look, send what is missing a batch at a time, publish."""
 
-    TRANSFERS_FILES = True
     _requires_connection = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -141,7 +141,8 @@ def test_the_first_look_tells_whether_it_differs_and_none_of_the_content(
     module = library("host_requirements")
     texts = {"/etc/docker/daemon.json": json.dumps(HIS)}
     monkeypatch.setattr(module, "text_of", lambda path: texts.get(path, ""))
-    monkeypatch.setattr(module, "said_by", lambda argv: "/mnt/disk/docker\n" if argv[:2] == ["docker", "info"] else "")
+    engine = "28\t/mnt/disk/docker\t\n"
+    monkeypatch.setattr(module, "said_by", lambda argv: engine if argv[:2] == ["docker", "info"] else "")
 
     def look(**given: Any) -> tuple[Any, list[str]]:
         result = run_module("host_requirements", **given)
@@ -183,6 +184,7 @@ def test_an_engine_that_would_not_start_again_is_told_before(units: str, swarm: 
     assert all(word in sentence for sentence in told for word in words)
     # Nothing is written, so nothing is restarted.
     assert daemon_facts(json.dumps(OURS), OURS, "", units, swarm=swarm)["daemon_problems"] == ()
+    assert docker_settings.lacks("{}", OURS) and not docker_settings.lacks(json.dumps(OURS), OURS)
     calm = {**OURS, "live-restore": False}
     assert daemon_facts("{}", calm, "", UNIT, swarm=True)["daemon_problems"] == ()
 
@@ -190,7 +192,7 @@ def test_an_engine_that_would_not_start_again_is_told_before(units: str, swarm: 
 @pytest.mark.parametrize(
     ("answers", "file", "place"),
     [
-        ("/mnt/disk/docker\tinactive\n", "{}", "/mnt/disk/docker"),
+        ("28\t/mnt/disk/docker\tinactive\n", "{}", "/mnt/disk/docker"),
         ("", '{"data-root": "/mnt/other"}', "/mnt/other"),
         ("", '{"data-root": 7}', "/var/lib/docker"),
         ("", "{", "/var/lib/docker"),

@@ -198,11 +198,12 @@ def test_reading_listeners() -> None:
 
 
 def test_reading_published_ports() -> None:
-    listing = (
-        "websig-lizmap\t0.0.0.0:80->8080/tcp, [::]:80->8080/tcp, 5432/tcp\n"
-        "other\t127.0.0.1:9000-9001->9000-9001/tcp, 0.0.0.0:53->53/udp\n"
-    )
-    assert requirements.published_ports(listing) == {80: "websig-lizmap", 9000: "other", 9001: "other"}
+    containers = {
+        "websig-lizmap": "0.0.0.0:80->8080/tcp, [::]:80->8080/tcp, 5432/tcp",
+        "other": "127.0.0.1:9000-9001->9000-9001/tcp, 0.0.0.0:53->53/udp",
+        "stopped": "",
+    }
+    assert requirements.published_ports(containers) == {80: "websig-lizmap", 9000: "other", 9001: "other"}
 
 
 @pytest.mark.parametrize(
@@ -250,9 +251,8 @@ def test_a_host_that_passes_is_described(run_module: Any, library: Any, monkeypa
     }
     said = {
         "dpkg --print-architecture": "armhf\n",
-        "docker version": "26.1.5\n",
-        "docker ps --format": "websig-lizmap\t0.0.0.0:80->8080/tcp\n",
-        "docker ps --all": "websig-lizmap\ttrue\nwebsig-postgis\t\n",
+        "docker info": "26.1.5\t/var/lib/docker\tinactive\n",
+        "docker ps --all": "websig-lizmap\ttrue\t0.0.0.0:80->8080/tcp\nwebsig-postgis\t\t\n",
         "docker network ls": "poppyfield\ttrue\nbridge\t\n",
     }
     monkeypatch.setattr(module, "text_of", lambda path: files.get(path, ""))
@@ -269,7 +269,7 @@ def test_a_host_that_passes_is_described(run_module: Any, library: Any, monkeypa
         "A Docker container named websig-postgis exists that Poppyfield did not make, so it is left alone. Rename or "
         "remove it, or choose another name.",
     ]
-    said["docker ps --all"] = "websig-lizmap\ttrue\n"
+    said["docker ps --all"] = "websig-lizmap\ttrue\t0.0.0.0:80->8080/tcp\n"
     result = run_module("host_requirements", **{**wanted, "ports": ports[:1]})
     assert not result.get("failed")
     facts = result["ansible_facts"]["poppyfield_pi"]
@@ -294,11 +294,11 @@ def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
         },
     }
     said = {
-        "docker version": "26.1.5\n",
+        "docker info": "26.1.5\t/var/lib/docker\tinactive\n",
         "docker image ls": "sha256:1\nsha256:1\n",
         "docker image inspect --format {{json .}} sha256:1": json.dumps(image) + "\n",
-        "systemctl is-active docker": "active\n",
-        "systemctl is-enabled docker": "disabled\n",
+        # Of a unit that is not there systemctl shows no more than that it is inactive.
+        "systemctl show": "ActiveState=inactive\nUnitFileState=\n\nActiveState=active\nUnitFileState=disabled\n",
     }
     module = library("host_requirements")
     answer = lambda argv: next((text for words, text in said.items() if " ".join(argv).startswith(words)), "")  # noqa: E731
@@ -309,6 +309,7 @@ def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
         "host_requirements",
         files=[str(tmp_path / name) for name in ("daemon.json", "link", "none")],
         packages=["docker.io", "old", "never-heard-of"],
+        services=["none", "docker"],
     )["ansible_facts"]["poppyfield_pi"]
     assert facts["files"] == {
         str(tmp_path / "daemon.json"): {
@@ -321,5 +322,6 @@ def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
         str(tmp_path / "none"): {},
     }
     assert facts["packages"] == ["docker.io"]
-    assert facts["services"] == {"docker": {"active": True, "enabled": False}}
+    none = {"active": False, "enabled": False}
+    assert facts["services"] == {"none": none, "docker": {"active": True, "enabled": False}}
     assert facts["images"] == {"poppyfield/postgis:trixie-arm64-1": "1", "other:1": "1"}

@@ -63,6 +63,15 @@ def merged(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Json:
     }
 
 
+def lacks(text: str, ours: Mapping[str, Any]) -> bool:
+    """Tell a file that has not all of our keys, also because it can't be read."""
+    try:
+        there = read(text)
+    except SettingsError:
+        return True
+    return merged(there, ours) != there
+
+
 def text_of(settings: Mapping[str, Any]) -> str:
     """Give a file's content."""
     return json.dumps(settings, indent=4, ensure_ascii=False) + "\n"

@@ -347,11 +347,10 @@ def listening_ports(*tables: str) -> set[int]:
     return found
 
 
-def published_ports(listing: str) -> dict[int, str]:
-    """Read the output of docker ps with names and ports, one container a line: who publishes which TCP port."""
+def published_ports(containers: Mapping[str, str]) -> dict[int, str]:
+    """Read the ports of each container as docker ps shows them: who publishes which TCP port."""
     found = {}
-    for line in listing.splitlines():
-        name, _, ports = line.partition("\t")
+    for name, ports in containers.items():
         for first, last in re.findall(r":(\d+)(?:-(\d+))?->[\d-]+/tcp", ports):
             for port in range(int(first), int(last or first) + 1):
                 found[port] = name
