@@ -62,11 +62,6 @@ def test_no_two_services_share_a_name_a_port_or_a_folder() -> None:
         assert len(set(values)) == len(values)
 
 
-def test_a_container_is_known_by_its_name() -> None:
-    assert services.of_container("websig-lizmap") is services.LIZMAP
-    assert services.of_container("somebody-elses") is None
-
-
 @pytest.mark.parametrize(
     ("variables", "published"),
     [

@@ -123,11 +123,6 @@ def named(name: str) -> Service:
     return next(service for service in SERVICES if service.name == name)
 
 
-def of_container(name: str) -> Service | None:
-    """Give the service that has this container; None for a container of another name."""
-    return next((service for service in SERVICES if service.container == name), None)
-
-
 def options_of(service: Service) -> dict[str, Any]:
     """Give the options of its module that follow from its entry, as an argument specification."""
     return {
