@@ -50,10 +50,13 @@ options:
         empty. With a cluster in the data folder they are never looked at.
       - A name is C([NUMBER-]DATABASE[.NOTE]) with C(.sql), C(.sql.gz) or C(.dump) (pg_dump -Fc) at its end. The
         database is made when it does not exist.
+      - They are loaded by the superuser, so what is in them can do everything. Take files that you trust.
       - The first start ends at an error, naming the file, and leaves nothing half made.
     type: path
   roles:
-    description: Roles for applications. They can log in and have no further rights of their own.
+    description:
+      - Roles for applications. They can log in and have no further rights of their own; memberships that would let them
+        become superuser are taken from them.
     type: list
     elements: dict
     default: []
@@ -63,12 +66,15 @@ options:
         type: str
         required: true
       password_file:
-        description: File on the host with the password. Only a SCRAM verifier made from it leaves the module.
+        description:
+          - File on the host with the password. The server only sees a SCRAM verifier made from it. To load
+            O(databases[].initial_sql), psql in the container is given the password itself, through its standard input.
         type: path
         required: true
   databases:
     description:
-      - Databases. Only their owner may connect unless something is granted.
+      - Databases. Only their owner may connect unless something is granted; C(postgres) and C(template1) are closed to
+        other roles, too.
       - A database that exists is adopted. With a new owner goes what the old one owned in it, but for extensions.
     type: list
     elements: dict
@@ -83,14 +89,17 @@ options:
         type: str
         required: true
       extensions:
-        description: Extensions that it has.
+        description:
+          - Extensions that it has. Where PostgreSQL does not trust one to every owner, as PostGIS, it is only added to
+            a database that exists when no other role has functions or operators in the extension's schema, which its
+            script, run by the superuser, could call. The sessions of that database end meanwhile.
         type: list
         elements: str
         default: []
       initial_sql:
         description:
-          - File on the host with SQL that is loaded as the owner when the database is made, and never again; not in a
-            database that O(first_start_folder) made.
+          - File on the host with SQL that is loaded by the owner when the database is made, and never again; not in a
+            database that O(first_start_folder) made. Whatever is in it can do what the owner can, and no more.
           - The database appears under its name only when all of it was loaded.
         type: path
   stop_timeout:
@@ -173,7 +182,7 @@ seconds_without_service:
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +198,6 @@ from ansible.module_utils.poppyfield.postgis import postgres
 
 DATA_TARGET = "/var/lib/postgresql/data"
 FIRST_START_TARGET = "/etc/poppyfield/first-start"
-DATABASE_USER = "postgres"
 CHUNK = 256 * 1024
 LEAST_SHARE = 0.05
 MOST_SHARE = 0.9
@@ -242,9 +250,9 @@ class Cluster:
 
     def predict_first(self) -> list[str]:
         """Say what would change in a server that begins with an empty folder; of another one nothing is known."""
-        if self.folder.version:
+        if self.folder.version or not (self.roles or self.databases):
             return []
-        changes = postgres.plan_changes(self.roles, self.databases, postgres.ClusterState(), self._salts())
+        changes = postgres.plan_changes(self.roles, self.databases, postgres.NEW_CLUSTER, self._salts())
         return [words for change in changes for words in change.words]
 
     def predict(self, engine: Engine, container: str) -> list[str]:
@@ -255,7 +263,7 @@ class Cluster:
         """Change what differs, then look again, so that a change that did not hold is not reported as done."""
         changes = self._plan(engine, container)
         for change in changes:
-            self._psql(engine, container, "; ".join(change.words), self._script(change))
+            self._change(engine, container, change)
         if changes and (left := self.predict(engine, container)):
             raise EngineError(f"PostgreSQL accepted these changes, but they did not hold: {'; '.join(left)}.")
         return [words for change in changes for words in change.words]
@@ -264,7 +272,7 @@ class Cluster:
         if not self.roles and not self.databases:
             return []
         script = postgres.state_script(self.roles, self.databases)
-        output = self._psql(engine, container, "read roles and databases", iter([script.encode()]))
+        output = self._as_superuser(engine, container, "read roles and databases", script)
         state = postgres.parse_state(output)
         changes: list[postgres.ClusterChange] = postgres.plan_changes(self.roles, self.databases, state, self._salts())
         return changes
@@ -272,22 +280,34 @@ class Cluster:
     def _salts(self) -> dict[str, bytes]:
         return {role.name: os.urandom(16) for role in self.roles}
 
-    @staticmethod
-    def _script(change: postgres.ClusterChange) -> Iterator[bytes]:
-        yield change.script.encode()
-        if change.sql_file:
-            with Path(change.sql_file).open("rb") as stream:
-                while chunk := stream.read(CHUNK):
-                    yield chunk
-        yield change.after_file.encode()
+    def _change(self, engine: Engine, container: str, change: postgres.ClusterChange) -> None:
+        doing = "; ".join(change.words)
+        self._as_superuser(engine, container, doing, change.script)
+        if change.load:
+            user, argv, beginning = postgres.loading_command(change.load)
+            self._run(engine, container, doing, user, argv, _with_file(beginning, change.load.path))
+            self._as_superuser(engine, container, doing, change.load.after)
+
+    @classmethod
+    def _as_superuser(cls, engine: Engine, container: str, doing: str, script: str) -> str:
+        chunks = [script.encode()]
+        return cls._run(engine, container, doing, postgres.SUPERUSER, postgres.SUPERUSER_PSQL, chunks)
 
     @staticmethod
-    def _psql(engine: Engine, container: str, doing: str, script: Iterator[bytes]) -> str:
-        argv = [*postgres.PSQL, "--username", DATABASE_USER, "--dbname", "postgres", "--file", "-"]
-        result = engine.execute(container, DATABASE_USER, argv, script)
+    def _run(
+        engine: Engine, container: str, doing: str, user: str, argv: Sequence[str], chunks: Iterable[bytes]
+    ) -> str:
+        result = engine.execute(container, user, argv, chunks)
         if result.code:
             raise EngineError(f"PostgreSQL refused ({doing}): {last_lines(result.errors, 5)}")
         return str(result.output)
+
+
+def _with_file(beginning: str, path: str) -> Iterator[bytes]:
+    yield beginning.encode()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            yield chunk
 
 
 def data_folder(path: str) -> postgres.DataFolder:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import itertools
 import os
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,125 +11,7 @@ import docker
 import pytest
 from ansible.module_utils.poppyfield.postgis import postgres
 
-ROOT = Path(__file__).resolve().parents[2]
-
-UID = 5432
-PATIENCE = 300
-PASSWORD = "a password of the tests"
-NUMBERS = itertools.count()
-
-
-class Server:
-    """A container of the image on a data folder."""
-
-    def __init__(self, client: Any, image: str, data: Path, **options: Any) -> None:
-        self.data = data
-        self.container = client.containers.create(
-            image,
-            name=f"pf-images-test-postgis-{os.getpid()}-{next(NUMBERS)}",
-            read_only=True,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            tmpfs={"/tmp": "mode=1777", "/run/postgresql": f"uid={UID},gid={UID},mode=0755"},
-            shm_size="128m",
-            **options,
-        )
-
-    def start(self) -> Server:
-        self.container.start()
-        return self
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait for something that the container does; it fails at once when the container has ended."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            self.container.reload()
-            assert self.container.status == "running", f"It ended before {what}:\n{self.log()}"
-            assert time.monotonic() < deadline, f"No {what}:\n{self.log()}"
-            time.sleep(0.05)
-
-    def ready(self) -> Server:
-        """Wait until its own health check is content."""
-        self.until(lambda: self.execute("healthcheck")[0] == 0, "answer to the health check")
-        return self
-
-    def said(self, words: str) -> None:
-        """Wait until its log has these words."""
-        self.until(lambda: words in self.log(), f"{words!r} in the log")
-
-    def ended(self) -> str:
-        """Wait until it ends by itself with an error; give its log."""
-        assert self.container.wait(timeout=60)["StatusCode"] == 1, self.log()
-        return self.log()
-
-    def log(self, **options: Any) -> str:
-        return str(self.container.logs(**options).decode())
-
-    def execute(self, *argv: str, **environment: str) -> tuple[int, bytes]:
-        code, output = self.container.exec_run(list(argv), environment=environment)
-        return code, output
-
-    def psql(self, sql: str, *options: str, **environment: str) -> tuple[int, str]:
-        code, output = self.execute(*postgres.PSQL, "--command", sql, *options, **environment)
-        return code, output.decode().strip()
-
-    def sql(self, sql: str, database: str = "postgres") -> str:
-        """Run SQL as the superuser, through the socket; give what it prints."""
-        code, output = self.psql(sql, f"--dbname={database}")
-        assert code == 0, output
-        return output
-
-    def script(self, text: str) -> str:
-        """Run a psql script as the superuser; give what it prints."""
-        code, output = self.execute("bash", "-c", f'{" ".join(postgres.PSQL)} --file=- <<< "$SCRIPT"', SCRIPT=text)
-        assert code == 0, output
-        return output.decode()
-
-    def over_network(self, sql: str, user: str, password: str, database: str = "postgres") -> tuple[int, str]:
-        """Run SQL over TCP, at the container's own address in its network."""
-        self.container.reload()
-        (network,) = self.container.attrs["NetworkSettings"]["Networks"].values()
-        options = (f"--host={network['IPAddress']}", f"--username={user}", "--no-password", f"--dbname={database}")
-        return self.psql(sql, *options, PGPASSWORD=password)
-
-    def setting(self, name: str) -> str:
-        return self.sql(f"SHOW {name}")
-
-
-Start = Callable[..., Server]
-
-
-def owned_folder(path: Path, uid: int = UID) -> Path:
-    path.mkdir(mode=0o700)
-    os.chown(path, uid, uid)
-    return path
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root: the containers write into the folders of the tests")
-    client = docker.from_env()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def starter(client: Any, postgis_image: str) -> Iterator[Start]:
-    """Return what makes a server on a data folder; all are removed at the end."""
-    servers: list[Server] = []
-
-    def start(data: Path, **options: Any) -> Server:
-        first_start = options.pop("first_start", None)
-        volumes = {str(data): {"bind": "/var/lib/postgresql/data", "mode": "rw"}}
-        if first_start:
-            volumes[str(first_start)] = {"bind": "/etc/poppyfield/first-start", "mode": "ro"}
-        servers.append(Server(client, postgis_image, data, volumes=volumes, **options))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        server.container.remove(force=True)
+from tests.images.postgis_server import PASSWORD, UID, Server, Start, owned_folder, write
 
 
 @pytest.fixture
@@ -197,13 +76,6 @@ def test_a_first_start_that_is_killed_is_begun_again_or_complete(start: Start, m
 
 
 # Files of the first start -------------------------------------------------------------------------------------------
-
-
-def write(folder: Path, name: str, content: bytes | str) -> None:
-    file = folder / name
-    file.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.chown(file, UID, UID)
-    file.chmod(0o400)
 
 
 def dump_of(server: Server, database: str) -> bytes:

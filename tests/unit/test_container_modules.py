@@ -352,11 +352,13 @@ class Server:
     def __init__(self) -> None:
         rights = {column: column == "rolcanlogin" for column in postgres.ROLE_ATTRIBUTES}
         self.wanted: list[Json] = [
-            {"role": "lizmap", "password": postgres.scram_verifier(PASSWORD, b"salt"), **rights},
+            {"role": "lizmap", "password": postgres.scram_verifier(PASSWORD, b"salt"), **rights, "powers": []},
             {"database": "gis", "owner": "lizmap", "public": False},
             {"extension": "postgis", "in": "gis"},
         ]
-        self.holds: list[Json] = []
+        self.holds: list[Json] = [
+            {"database": name, "owner": "postgres", "public": True} for name in ("postgres", "template1")
+        ]
 
     def __call__(self, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
         script = b"".join(chunks).decode()
@@ -368,6 +370,8 @@ class Server:
 
 WORDS = [
     "role lizmap: absent -> present",
+    "database postgres: no longer open to every role",
+    "database template1: no longer open to every role",
     "database gis: absent -> present",
     "database gis: extension postgis added",
 ]
@@ -396,7 +400,7 @@ def test_roles_and_databases_are_predicted_and_made_once(
     told = (*TOLD, "database_changes", "settings")
     done = predict_and_run("postgis_container", told, **databases)
     assert done["database_changes"] == done["diff"]["after"]["content"] == WORDS
-    assert done["changed"] and done["reasons"][-3:] == WORDS
+    assert done["changed"] and done["reasons"][-len(WORDS) :] == WORDS
     assert not predict_and_run("postgis_container", told, **databases)["changed"]
     assert PASSWORD not in json.dumps(done)
 

@@ -35,6 +35,7 @@ def state_of(**changes: Any) -> ClusterState:
         "rolcreaterole": False,
         "rolreplication": False,
         "rolbypassrls": False,
+        "powers": [],
     }
     database = {"database": "gis", "owner": "lizmap", "public": False}
     return ClusterState(
@@ -134,10 +135,40 @@ def test_an_empty_cluster_gets_role_then_database_under_its_name_last() -> None:
         "database gis: first content loaded from /srv/initial.sql",
     )
     assert made.script.index('CREATE DATABASE "gis__loading"') < made.script.index("CREATE EXTENSION")
-    assert made.script.index("CREATE EXTENSION") < made.script.index('SET SESSION AUTHORIZATION "lizmap"')
+    assert made.script.index("CREATE EXTENSION") < made.script.index("CONNECTION LIMIT -1")
     assert "RENAME" not in made.script
-    assert made.sql_file == "/srv/initial.sql"
-    assert 'RENAME TO "gis"' in made.after_file
+    assert made.load is not None
+    assert (made.load.path, made.load.owner) == ("/srv/initial.sql", ROLE)
+    assert 'RENAME TO "gis"' in made.load.after
+
+
+def test_a_new_database_is_nobodys_but_ours_until_its_extensions_are_there() -> None:
+    (made,) = changes_for(ClusterState(roles=state_of().roles))
+    order = ["CONNECTION LIMIT 0", "FROM PUBLIC", "CREATE EXTENSION", "CONNECTION LIMIT -1", "RENAME TO"]
+    assert [words for _, words in sorted((made.script.index(words), words) for words in order)] == order
+
+
+# Who loads a file, and what nobody can see --------------------------------------------------------------------------
+
+
+def test_the_first_content_is_loaded_by_its_owner_as_a_stranger_in_the_container() -> None:
+    odd = Role("o'dd", r"back\slash:colon")
+    user, argv, beginning = postgres.loading_command(postgres.FirstContent("/f.sql", "gis__loading", odd, ""))
+    assert user == "65534:65534"
+    assert argv[-4:] == ("--host=127.0.0.1", "--username=o'dd", "--no-password", "--dbname=dbname='gis__loading'")
+    assert beginning == "*:*:*:*:back\\\\slash\\:colon\n"
+    assert not any("slash" in word for word in argv)
+
+
+def test_the_superusers_own_database_is_loaded_by_the_superuser_as_it_always_was() -> None:
+    user, argv, beginning = postgres.loading_command(postgres.FirstContent("/f.sql", "gis__loading", None, ""))
+    assert (user, beginning) == ("postgres", "")
+    assert argv[0] == "psql"
+
+
+def test_each_session_of_the_superuser_begins_with_an_empty_search_path() -> None:
+    assert postgres.SUPERUSER_PSQL[0] == "env"
+    assert "-c search_path= " in postgres.SUPERUSER_PSQL[1]
 
 
 def test_what_a_cut_off_load_left_is_dropped_and_done_again() -> None:
@@ -156,10 +187,16 @@ def test_what_a_cut_off_load_left_is_dropped_and_done_again() -> None:
         ({"role": {"rolsuper": True}}, "role lizmap: NOSUPERUSER", "NOSUPERUSER"),
         ({"role": {"rolcanlogin": False}}, "role lizmap: LOGIN", "LOGIN"),
         ({"role": {"rolbypassrls": True}}, "role lizmap: NOBYPASSRLS", "NOBYPASSRLS"),
+        ({"role": {"powers": ["postgres"]}}, "role lizmap: no longer a member of postgres", 'REVOKE "postgres" FROM'),
         ({"role": {"password": None}}, "role lizmap: password renewed", "PASSWORD 'SCRAM-SHA-256$"),
         ({"database": {"owner": "old"}}, "database gis: owner old -> lizmap", 'DATABASE "gis" OWNER TO "lizmap"'),
         ({"database": {"public": True}}, "database gis: no longer open to every role", "FROM PUBLIC"),
         ({"extensions": frozenset()}, "database gis: extension postgis added", "CREATE EXTENSION"),
+        (
+            {"databases": {"template1": {"database": "template1", "owner": "postgres", "public": True}}},
+            "database template1: no longer open to every role",
+            'REVOKE CONNECT, TEMPORARY ON DATABASE "template1" FROM PUBLIC;',
+        ),
     ],
 )
 def test_each_drift_is_named_and_corrected(changes: dict[str, Any], words: str, sql: str) -> None:
@@ -201,7 +238,7 @@ def test_the_state_is_read_in_one_script_with_one_connection_a_database() -> Non
     script = postgres.state_script([ROLE], [GIS, Database("plain", "lizmap")])
     assert script.count("\\connect 'dbname=''gis'''") == 1
     assert "\\connect 'dbname=''plain'''" not in script
-    assert "'gis', 'gis__loading', 'plain', 'plain__loading'" in script
+    assert "'postgres', 'template1', 'gis', 'gis__loading', 'plain', 'plain__loading'" in script
 
 
 def test_lines_that_say_nothing_are_passed_over() -> None:
@@ -269,19 +306,19 @@ def test_a_data_folder_of_another_release_or_architecture_is_refused(
 
 
 class FakePsql:
-    """Answers the state script with what it is told, and keeps what else it hears."""
+    """Answers the state script with what it is told, and keeps what else it hears, and by whom."""
 
     def __init__(self, *answers: Sequence[dict[str, Any]]) -> None:
         self.answers = list(answers)
         self.heard: list[str] = []
-        self.argv: list[str] = []
+        self.argv: list[list[str]] = []
 
     def __call__(self, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
-        self.argv = list(argv)
         script = b"".join(chunks).decode()
         if "json_build_object" in script:
             return Result(0, "\n".join(json.dumps(line) for line in self.answers.pop(0)), "")
         self.heard.append(script)
+        self.argv.append(list(argv))
         if "bad sql" in script:
             return Result(3, "", "psql:<stdin>:7: ERROR:  syntax error\n")
         return Result(0, "", "")
@@ -302,10 +339,15 @@ def test_a_cluster_is_read_changed_and_read_again(library: Library, tmp_path: Pa
     cluster = library("postgis_container").Cluster(FOLDER, [ROLE], [Database("gis", "lizmap", ("postgis",), str(sql))])
     words = cluster.apply(Engine(None, None, psql), "websig-postgis")
     assert words[0] == "role lizmap: absent -> present"
-    assert psql.argv[:6] == ["docker", "exec", "-i", "--user", "postgres", "websig-postgis"]
-    assert psql.heard[1].index("SET SESSION AUTHORIZATION") < psql.heard[1].index("CREATE TABLE t")
-    assert psql.heard[1].index("CREATE TABLE t") < psql.heard[1].index("RENAME TO")
-    assert not any(PASSWORD in text for text in [*psql.heard, *psql.argv])
+    assert [argv[:6] for argv in psql.argv] == [
+        ["docker", "exec", "-i", "--user", user, "websig-postgis"]
+        for user in ("postgres", "postgres", "65534:65534", "postgres")
+    ]
+    roles, made, loaded, named = psql.heard
+    assert loaded == f"*:*:*:*:{PASSWORD}\nCREATE TABLE t ();"
+    assert "CREATE DATABASE" in made
+    assert "RENAME TO" in named
+    assert not any(PASSWORD in text for text in [roles, made, named, *(word for argv in psql.argv for word in argv)])
 
 
 def test_a_data_folder_is_read_as_the_image_leaves_it(library: Library, tmp_path: Path) -> None:
@@ -320,7 +362,13 @@ def test_a_data_folder_is_read_as_the_image_leaves_it(library: Library, tmp_path
 def test_a_first_start_is_predicted_and_one_on_old_data_is_not(library: Library) -> None:
     cluster = library("postgis_container").Cluster
     words = cluster(postgres.DataFolder("/srv/data"), [ROLE], [GIS]).predict_first()
-    assert words[:2] == ["role lizmap: absent -> present", "database gis: absent -> present"]
+    assert words[:4] == [
+        "role lizmap: absent -> present",
+        "database postgres: no longer open to every role",
+        "database template1: no longer open to every role",
+        "database gis: absent -> present",
+    ]
+    assert cluster(postgres.DataFolder("/srv/data"), [], []).predict_first() == []
     assert cluster(FOLDER, [ROLE], [GIS]).predict_first() == []
 
 

@@ -1,7 +1,9 @@
 """PostgreSQL's side of the database container: its command, roles, databases, extensions. Pure.
 
 The running cluster is read with one psql call that answers in JSON, compared with what is wanted, and changed with
-psql scripts. A plaintext password never leaves the module: the cluster only ever sees SCRAM verifiers.
+psql scripts. Those run as the superuser in databases where other roles may create what they like, so SUPERUSER_PSQL
+takes nothing from a database: neither a function of a schema nor a setting. The server only ever sees SCRAM verifiers;
+a plaintext password goes no further than to a psql that logs in with it, through its standard input.
 """
 
 # ruff: noqa: S608 - SQL is put together here on purpose; every name and text goes through identifier() or literal().
@@ -22,7 +24,9 @@ from ansible.module_utils.poppyfield.host.architectures import ENGINE_NAMES
 MIB = 1024 * 1024
 LOADING_SUFFIX = "__loading"
 MAX_IDENTIFIER = 63
-OWN_NAMES = {"role": ("postgres",), "database": ("postgres", "template0", "template1")}
+OPEN_DATABASES = ("postgres", "template1")
+"""Databases that PostgreSQL makes, and lets every role connect to."""
+OWN_NAMES = {"role": ("postgres",), "database": (*OPEN_DATABASES, "template0")}
 """What the cluster has of itself, by kind; a role's name may not begin with pg_, either."""
 FIRST_START_NAME = r"^([0-9]+-)?([A-Za-z_][A-Za-z0-9_-]*)(\..*)?\.(sql|sql\.gz|dump)$"
 """The name of a file of the first start, [NUMBER-]DATABASE[.NOTE].KIND: the image's entrypoint has the same rule."""
@@ -30,9 +34,35 @@ DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 """Settings that must stay on, since a loss of power could cost data."""
 LEAST_PASSWORD = 16
 SCRAM_ITERATIONS = 4096
-PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1")
-# A failed statement must not put a verifier into the container's log.
-QUIET_LOG = "SET log_statement = 'none'; SET log_min_error_statement = 'panic'; SET log_min_duration_statement = -1;"
+PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--file=-")
+SESSION = {
+    # Nothing but PostgreSQL's own functions, operators and types: a role may create others of the same name.
+    "search_path": "",
+    # Event triggers of a restored dump are not called: their functions may have gone to the database's owner.
+    "session_replication_role": "replica",
+    # What an owner may set for its database (ALTER DATABASE), and what would stop us or change what we say.
+    "role": "none",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "default_transaction_read_only": "off",
+    "statement_timeout": "0",
+    # A failed statement must not put a verifier into the container's log.
+    "log_statement": "none",
+    "log_min_error_statement": "panic",
+    "log_min_duration_statement": "-1",
+}
+"""Settings of each connection of the superuser's psql, above those of databases and roles, whatever it connects to."""
+SUPERUSER_PSQL = (
+    "env",
+    "PGOPTIONS=" + " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
+    *PSQL,
+    "--username=postgres",
+    "--dbname=postgres",
+)
+SUPERUSER = "postgres"
+"""The superuser, and the container's user whom PostgreSQL takes for it."""
+POWERFUL = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
+"""PostgreSQL's own roles whose members can become superuser."""
 ROLE_ATTRIBUTES = {
     "rolcanlogin": "LOGIN",
     "rolsuper": "NOSUPERUSER",
@@ -167,12 +197,13 @@ def password_matches(password: str, stored: str | None) -> bool:
 def state_script(roles: Iterable[Role], databases: Iterable[Database]) -> str:
     """Give the psql script that tells the state of these roles and databases, one JSON document a line."""
     databases = list(databases)
-    names = [name for db in databases for name in (db.name, db.name + LOADING_SUFFIX)]
+    names = [*OPEN_DATABASES, *(name for db in databases for name in (db.name, db.name + LOADING_SUFFIX))]
     attributes = ", ".join(f"'{a}', {a}" for a in ROLE_ATTRIBUTES)
     lines = [
-        QUIET_LOG,
-        f"SELECT json_build_object('role', rolname, 'password', rolpassword, {attributes}) FROM pg_authid"
-        f" WHERE rolname IN ({_list(role.name for role in roles)});",
+        f"SELECT json_build_object('role', rolname, 'password', rolpassword, {attributes}, 'powers', ARRAY("
+        "SELECT p.rolname FROM pg_auth_members m JOIN pg_authid p ON p.oid = m.roleid"
+        f" WHERE m.member = a.oid AND (p.rolsuper OR p.rolname IN ({_list(POWERFUL)})) ORDER BY 1))"
+        f" FROM pg_authid a WHERE rolname IN ({_list(role.name for role in roles)});",
         "SELECT json_build_object('database', d.datname, 'owner', r.rolname, 'public', EXISTS ("
         "SELECT FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a"
         " WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT'))"
@@ -194,11 +225,14 @@ def state_script(roles: Iterable[Role], databases: Iterable[Database]) -> str:
 
 def connection(database: str) -> str:
     """Give the argument of psql's connect command for a database with any name."""
-    inside = database.replace("\\", "\\\\").replace("'", "\\'")
     identifier(database)
     # As a connection string, and that inside psql's own quotes.
-    text = f"dbname='{inside}'"
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+    return "'" + _conninfo(database).replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _conninfo(database: str) -> str:
+    inside = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{inside}'"
 
 
 def _list(texts: Iterable[str]) -> str:
@@ -236,17 +270,31 @@ def parse_state(output: str) -> ClusterState:
     return ClusterState(roles, databases, frozenset(extensions))
 
 
+NEW_CLUSTER = ClusterState(databases={name: {"owner": SUPERUSER, "public": True} for name in OPEN_DATABASES})
+"""What a cluster has that nobody has changed yet."""
+
+
 # Planning and applying ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
+class FirstContent:
+    """A file with SQL for a new database, loaded by its owner; `after` is the superuser's script that follows."""
+
+    path: str
+    database: str
+    owner: Role | None
+    """None is the superuser."""
+    after: str
+
+
+@dataclass(frozen=True)
 class ClusterChange:
-    """One psql run: its words for the user, its script, and the file that follows the script."""
+    """Its words for the user, the superuser's script, and what is loaded after it."""
 
     words: tuple[str, ...]
     script: str = field(repr=False)
-    sql_file: str = ""
-    after_file: str = ""
+    load: FirstContent | None = None
 
 
 def check_wanted(roles: Sequence[Role], databases: Sequence[Database]) -> None:
@@ -280,16 +328,18 @@ def plan_changes(
     """Give the psql runs from the cluster's state to what is wanted; `salts` has one for each role."""
     check_wanted(roles, databases)
     changes = [change for role in roles if (change := _role_change(role, state, salts))]
+    changes += [_closed(name) for name in OPEN_DATABASES if state.databases.get(name, {}).get("public")]
     merged = []
     if changes:
         words = tuple(word for change in changes for word in change.words)
-        script = "\n".join([QUIET_LOG, "BEGIN;", *(c.script for c in changes), "COMMIT;", ""])
+        script = "\n".join(["BEGIN;", *(c.script for c in changes), "COMMIT;", ""])
         merged.append(ClusterChange(words, script))
+    owners = {SUPERUSER: None, **{role.name: role for role in roles}}
     for db in databases:
-        known = {role.name for role in roles} | {"postgres"}
-        if db.owner not in known:
+        if db.owner not in owners:
             raise PostgresError(f"The owner {db.owner} of the database {db.name} is not among the roles.")
-        change = _database_change(db, state) if db.name in state.databases else _new_database(db, state)
+        made = db.name in state.databases
+        change = _database_change(db, state) if made else _new_database(db, state, owners[db.owner])
         if change:
             merged.append(change)
     return merged
@@ -308,52 +358,89 @@ def _role_change(role: Role, state: ClusterState, salts: Mapping[str, bytes]) ->
     if not password_matches(role.password, found["password"]):
         options.append(password)
         words.append(f"role {role.name}: password renewed")
-    return ClusterChange(tuple(words), f"ALTER ROLE {name} {' '.join(options)};") if options else None
+    lines = [f"ALTER ROLE {name} {' '.join(options)};"] if options else []
+    for power in found["powers"]:
+        words.append(f"role {role.name}: no longer a member of {power}")
+        lines.append(f"REVOKE {identifier(power)} FROM {name} CASCADE;")
+    return ClusterChange(tuple(words), "\n".join(lines)) if lines else None
+
+
+def _closed(database: str) -> ClusterChange:
+    """Close a database to roles to which nothing in it was granted."""
+    script = f"REVOKE CONNECT, TEMPORARY ON DATABASE {identifier(database)} FROM PUBLIC;"
+    return ClusterChange((f"database {database}: no longer open to every role",), script)
 
 
 def _database_change(db: Database, state: ClusterState) -> ClusterChange | None:
     found = state.databases[db.name]
-    name = identifier(db.name)
-    words = []
-    lines = []
+    words: list[str] = []
+    lines: list[str] = []
     leftover = db.name + LOADING_SUFFIX
     if leftover in state.databases:
         words.append(f"database {leftover}: left by a run that was cut off, removed")
         lines.append(f"DROP DATABASE {identifier(leftover)} WITH (FORCE);")
-    if found["owner"] != db.owner:
-        words.append(f"database {db.name}: owner {found['owner']} -> {db.owner}")
-        lines += [f"\\connect {connection(db.name)}", *_hand_over(db.name, found["owner"], db.owner)]
     if found["public"]:
-        words.append(f"database {db.name}: no longer open to every role")
-        lines.append(f"REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC;")
+        closed = _closed(db.name)
+        words += closed.words
+        lines.append(closed.script)
     missing = [e for e in db.extensions if (db.name, e) not in state.extensions]
     if missing:
         words += [f"database {db.name}: extension {e} added" for e in missing]
-        lines.append(f"\\connect {connection(db.name)}")
-        lines += [_extension(e) for e in missing]
+        lines += [f"\\connect {connection(db.name)}", *_extensions_among_strangers(db.name, missing)]
+    # After the extensions, which trust what is the superuser's, as all that a first start loaded is until here.
+    if found["owner"] != db.owner:
+        words.append(f"database {db.name}: owner {found['owner']} -> {db.owner}")
+        lines += [f"\\connect {connection(db.name)}", *_hand_over(db.name, found["owner"], db.owner)]
     return ClusterChange(tuple(words), "\n".join([*lines, ""])) if lines else None
 
 
-def _new_database(db: Database, state: ClusterState) -> ClusterChange:
-    """Make the database under another name and give it its own when all is in it, so that it is whole or not there."""
+def _new_database(db: Database, state: ClusterState, owner: Role | None) -> ClusterChange:
+    """Make the database under another name and give it its own when all is in it, so that it is whole or not there.
+
+    Until its extensions are there nobody else can connect to it, so their scripts find nothing of a role in it.
+    """
     loading = identifier(db.name + LOADING_SUFFIX)
     lines = []
     if db.name + LOADING_SUFFIX in state.databases:
         lines.append(f"DROP DATABASE {loading} WITH (FORCE);")
     lines += [
-        f"CREATE DATABASE {loading} OWNER {identifier(db.owner)};",
-        f"REVOKE CONNECT, TEMPORARY ON DATABASE {loading} FROM PUBLIC;",
+        f"CREATE DATABASE {loading} OWNER {identifier(db.owner)} CONNECTION LIMIT 0;",
+        _closed(db.name + LOADING_SUFFIX).script,
         f"\\connect {connection(db.name + LOADING_SUFFIX)}",
         *(_extension(e) for e in db.extensions),
     ]
     words = [f"database {db.name}: absent -> present"]
     words += [f"database {db.name}: extension {e} added" for e in db.extensions]
-    finish = ["\\connect postgres", f"ALTER DATABASE {loading} RENAME TO {identifier(db.name)};", ""]
+    open_it = f"ALTER DATABASE {loading} CONNECTION LIMIT -1;"
+    finish = ["BEGIN;", open_it, f"ALTER DATABASE {loading} RENAME TO {identifier(db.name)};", "COMMIT;", ""]
     if not db.initial_sql:
-        return ClusterChange(tuple(words), "\n".join([*lines, *finish]))
+        return ClusterChange(tuple(words), "\n".join([*lines, "\\connect postgres", *finish]))
     words.append(f"database {db.name}: first content loaded from {db.initial_sql}")
-    lines += [f"SET SESSION AUTHORIZATION {identifier(db.owner)};", ""]
-    return ClusterChange(tuple(words), "\n".join(lines), db.initial_sql, "\n".join(["", *finish]))
+    load = FirstContent(db.initial_sql, db.name + LOADING_SUFFIX, owner, "\n".join(finish))
+    return ClusterChange(tuple(words), "\n".join([*lines, open_it, ""]), load)
+
+
+NOBODY = "65534:65534"
+"""The container's user whom PostgreSQL takes for nobody."""
+# The password comes as the first line, in the form of a password file, and is kept in a file that has no name.
+WITH_PASSWORD = (
+    'umask 077; IFS= read -r line; file=$(mktemp); exec {fd}<> "$file"; rm "$file"; printf "%s\\n" "$line" >&"$fd";'
+    ' PGPASSFILE=/proc/self/fd/$fd exec "$@"'
+)
+
+
+def loading_command(content: FirstContent) -> tuple[str, tuple[str, ...], str]:
+    """Give the container's user who loads the content, the command, and what its input begins with.
+
+    The owner logs in, as anybody else who is not in the container; SET SESSION AUTHORIZATION would be no barrier, as the
+    SQL can take it back, and psql's commands can ask for a shell.
+    """
+    database = f"--dbname={_conninfo(content.database)}"
+    if content.owner is None:
+        return SUPERUSER, (*PSQL, f"--username={SUPERUSER}", database), ""
+    login = ("--host=127.0.0.1", f"--username={content.owner.name}", "--no-password", database)
+    password = re.sub(r"([\\:])", r"\\\1", content.owner.password)
+    return NOBODY, ("bash", "-c", WITH_PASSWORD, "bash", *PSQL, *login), f"*:*:*:*:{password}\n"
 
 
 OWNED = """
@@ -370,7 +457,8 @@ def _hand_over(database: str, old: str, new: str) -> list[str]:
     """Give a database, and what its owner owns in it, to another role, in one transaction. For psql, connected to it.
 
     REASSIGN OWNED would not do: it refuses for postgres, and reaches into every other database of the old owner.
-    Object ids below 16384 are PostgreSQL's own; an extension keeps what it made; a sequence goes with its column.
+    Object ids below 16384 are PostgreSQL's own; an extension keeps what it made; a sequence goes with its column. The
+    superuser, too, calls the function of an event trigger: whoever owns that function is superuser.
     """
     return [
         "BEGIN;",
@@ -378,11 +466,69 @@ def _hand_over(database: str, old: str, new: str) -> list[str]:
         f" FROM ({OWNED}) w, pg_identify_object(w.catalog, w.oid, 0) o"
         f" WHERE w.oid >= 16384 AND pg_get_userbyid(w.owner) = {literal(old)} AND NOT EXISTS ("
         "SELECT FROM pg_depend d WHERE d.classid = w.catalog AND d.objid = w.oid AND (d.deptype = 'e'"
-        " OR d.deptype IN ('a', 'i') AND d.refobjsubid > 0)) \\gexec",
+        " OR d.deptype IN ('a', 'i') AND d.refobjsubid > 0)) AND NOT EXISTS ("
+        "SELECT FROM pg_event_trigger t WHERE w.catalog = 'pg_proc'::regclass AND t.evtfoid = w.oid) \\gexec",
         f"ALTER DATABASE {identifier(database)} OWNER TO {identifier(new)};",
         "COMMIT;",
     ]
 
 
 def _extension(name: str) -> str:
-    return f"CREATE EXTENSION IF NOT EXISTS {identifier(name)} CASCADE;"
+    """Make an extension in public, if it has no schema of its own: with an empty search_path it must be said."""
+    return f"CREATE EXTENSION IF NOT EXISTS {identifier(name)} SCHEMA public CASCADE;"
+
+
+NO_STRANGERS = """
+DO $$
+DECLARE
+    wanted CONSTANT name[] := ARRAY[{extensions}];
+    strange text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name)
+                   WHERE v.version = e.default_version AND v.name = ANY (wanted) AND NOT v.trusted) THEN
+        RETURN;
+    END IF;
+    SELECT string_agg(thing, ', ') INTO strange FROM (
+        SELECT p.oid::regprocedure::text, p.pronamespace, p.proowner FROM pg_proc p
+        UNION ALL SELECT o.oid::regoperator::text, o.oprnamespace, o.oprowner FROM pg_operator o
+        UNION ALL SELECT 'the schema ' || quote_ident(nspname), oid, nspowner FROM pg_namespace
+            WHERE nspname IN (SELECT v.schema FROM pg_available_extension_versions v WHERE v.name = ANY (wanted))
+        UNION ALL SELECT 'the setting ' || setting, 'public'::regnamespace::oid, datdba
+            FROM pg_db_role_setting, unnest(setconfig) setting, pg_database d
+            WHERE d.oid = setdatabase AND d.datname = current_database() AND setting ~ '^search_path=.*;'
+    ) found (thing, schema, owner)
+    WHERE NOT (SELECT rolsuper FROM pg_authid a WHERE a.oid = owner) AND schema IN (
+        SELECT 'public'::regnamespace::oid UNION SELECT extnamespace FROM pg_extension
+        UNION SELECT oid FROM pg_namespace
+            WHERE nspname IN (SELECT v.schema FROM pg_available_extension_versions v WHERE v.name = ANY (wanted)));
+    IF strange IS NOT NULL THEN
+        RAISE EXCEPTION 'The database % has % of other roles, which the scripts of %, run by the superuser, could call. '
+            'Move them to another schema, or remove them.', current_database(), strange, array_to_string(wanted, ', ');
+    END IF;
+END
+$$;
+"""
+"""Ends the transaction where roles left what an extension's script, run by the superuser, could take for its own.
+
+Scripts look for functions and operators in the extension's schema, and in those of the extensions that it needs;
+postgis_topology also puts the database's search_path into a statement. Trusted extensions are those that PostgreSQL lets
+every owner of a database make, so their scripts must do with it.
+"""
+
+
+def _extensions_among_strangers(database: str, names: Sequence[str]) -> list[str]:
+    """Make extensions in a database where others are at work, in one transaction. For psql, connected to it.
+
+    While they are looked for, and until all is done, nobody can add a function, an operator or a setting: the locks
+    stop those who begin now, and what the sessions from before have not committed goes with them.
+    """
+    return [
+        "BEGIN;",
+        "LOCK TABLE pg_proc, pg_operator, pg_namespace, pg_db_role_setting IN SHARE ROW EXCLUSIVE MODE;",
+        "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
+        f" WHERE datname = {literal(database)} AND backend_type = 'client backend' AND pid <> pg_backend_pid();",
+        "CREATE SCHEMA IF NOT EXISTS public AUTHORIZATION pg_database_owner;",
+        NO_STRANGERS.format(extensions=_list(names)).strip(),
+        *(_extension(name) for name in names),
+        "COMMIT;",
+    ]
