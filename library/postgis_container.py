@@ -182,13 +182,13 @@ seconds_without_service:
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import container_module, services
-from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, last_lines
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result, last_lines
 from ansible.module_utils.poppyfield.containers.plan import PlanError
 from ansible.module_utils.poppyfield.containers.services import POSTGIS
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, Mount
@@ -285,22 +285,18 @@ class Cluster:
         self._as_superuser(engine, container, doing, change.script)
         if change.load:
             user, argv, beginning = postgres.loading_command(change.load)
-            self._run(engine, container, doing, user, argv, _with_file(beginning, change.load.path))
+            _output(doing, engine.execute(container, user, argv, _with_file(beginning, change.load.path)))
             self._as_superuser(engine, container, doing, change.load.after)
 
-    @classmethod
-    def _as_superuser(cls, engine: Engine, container: str, doing: str, script: str) -> str:
-        chunks = [script.encode()]
-        return cls._run(engine, container, doing, postgres.SUPERUSER, postgres.SUPERUSER_PSQL, chunks)
-
     @staticmethod
-    def _run(
-        engine: Engine, container: str, doing: str, user: str, argv: Sequence[str], chunks: Iterable[bytes]
-    ) -> str:
-        result = engine.execute(container, user, argv, chunks)
-        if result.code:
-            raise EngineError(f"PostgreSQL refused ({doing}): {last_lines(result.errors, 5)}")
-        return str(result.output)
+    def _as_superuser(engine: Engine, container: str, doing: str, script: str) -> str:
+        return _output(doing, engine.execute(container, postgres.SUPERUSER, postgres.SUPERUSER_PSQL, [script.encode()]))
+
+
+def _output(doing: str, result: Result) -> str:
+    if result.code:
+        raise EngineError(f"PostgreSQL refused ({doing}): {last_lines(result.errors, 5)}")
+    return str(result.output)
 
 
 def _with_file(beginning: str, path: str) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from tests.images import building
-from tests.images.postgis_server import Server, Start, owned_folder
+from tests.images.postgis_server import Server, Start
 
 
 @pytest.fixture(scope="session")

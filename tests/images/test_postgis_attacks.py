@@ -1,7 +1,7 @@
-"""Whoever holds the role that projects log in as plays PostgreSQL's superuser, on the image and with the module's own SQL.
+"""Whoever holds the role that projects log in as wants to be superuser: on the image, and with the module's own SQL.
 
-What our run would do with it, in check mode, too, is done; where a defence of ours stands in between, the same attack is
-played once more with the defence taken back, and there it must succeed.
+What a run does, in check mode, too, is done; where a defence of ours stands in between, the same attack is played once
+more with the defence taken back, and there it must succeed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ NUMBERS = itertools.count()
 PLAIN_PSQL = (*postgres.PSQL, "--username=postgres", "--dbname=postgres")
 """The superuser's psql without any of our settings."""
 FIRST_WITH_LOGIN_TRIGGERS = 170000
+BECAME_SUPERUSER = r"did not hold: role .*: NOSUPERUSER"
 
 
 def cluster_class() -> Any:
@@ -125,9 +126,7 @@ def untouched(make_pi: MakePi) -> Pi:
 
 # What our SQL could be made to call ---------------------------------------------------------------------------------
 
-FUNCTION = (
-    "CREATE FUNCTION {name} RETURNS {type} LANGUAGE plpgsql AS $body${gives_itself} RETURN {result}; END$body$"
-)
+FUNCTION = "CREATE FUNCTION {name} RETURNS {type} LANGUAGE plpgsql AS $body${gives_itself} RETURN {result}; END$body$"
 
 
 def function(pi: Pi, name: str, returns: str, result: str) -> str:
@@ -202,7 +201,7 @@ def test_an_event_trigger_of_a_dump_is_not_called_by_a_change(pi: Pi, monkeypatc
     pi.wants("hstore", "unaccent").run()
     assert not pi.is_superuser()
     monkeypatch.setattr(postgres, "SUPERUSER_PSQL", PLAIN_PSQL)
-    with pytest.raises(EngineError, match="did not hold: role .*: NOSUPERUSER"):
+    with pytest.raises(EngineError, match=BECAME_SUPERUSER):
         pi.wants("hstore", "unaccent", "citext").run()
     assert pi.is_superuser()
 
@@ -233,7 +232,7 @@ def test_an_operator_of_the_old_owner_is_not_called_when_the_database_changes_ha
     pi.server.sql(f"ALTER DATABASE {pi.database.name} OWNER TO {pi.role.name}")
     pi.server.sql(f"ALTER FUNCTION public.ge(oid, int) OWNER TO {pi.role.name}", pi.database.name)
     monkeypatch.setattr(postgres, "SUPERUSER_PSQL", PLAIN_PSQL)
-    with pytest.raises(EngineError, match="did not hold: role .*: NOSUPERUSER"):
+    with pytest.raises(EngineError, match=BECAME_SUPERUSER):
         inherited.run()
 
 
@@ -276,7 +275,7 @@ def test_an_extension_whose_script_could_be_led_astray_is_refused(
         pi.wants("postgis", "postgis_topology").run()
     assert not pi.is_superuser()
     monkeypatch.setattr(postgres, "NO_STRANGERS", "")
-    with pytest.raises(EngineError, match="did not hold: role .*: NOSUPERUSER"):
+    with pytest.raises(EngineError, match=BECAME_SUPERUSER):
         pi.wants("postgis", "postgis_topology").run()
 
 
@@ -368,6 +367,20 @@ def test_first_content_is_loaded_by_its_owner_into_public(make_pi: MakePi, tmp_p
     assert left == b""
 
 
+def test_a_dump_from_elsewhere_can_be_loaded_by_the_owner(make_pi: MakePi, tmp_path: Path) -> None:
+    office = make_pi("postgis")
+    office.run()
+    office.does("CREATE TABLE plots (id serial, at geometry(Point, 2154)); INSERT INTO plots (at) VALUES (NULL)")
+    dump = f"pg_dump --format=custom {office.database.name} > /tmp/gis.dump"
+    convert = "pg_restore --no-owner --no-privileges --no-comments --file=- /tmp/gis.dump; rm /tmp/gis.dump"
+    code, sql = office.server.execute("bash", "-c", f"{dump} && {convert}")
+    assert code == 0
+    (tmp_path / "gis.sql").write_bytes(sql)
+    pi = make_pi("postgis", sql=tmp_path / "gis.sql")
+    pi.run()
+    assert pi.does("INSERT INTO public.plots (at) VALUES (NULL) RETURNING id") == "2"
+
+
 # What PostgreSQL refuses --------------------------------------------------------------------------------------------
 
 DENIED = "permission denied|must be owner|password is required|credentials required|is not available|is not allowed"
@@ -406,7 +419,7 @@ FORBIDDEN = {
     "the catalog": "UPDATE pg_class SET relowner = 0",
     "pg_hba.conf": "SELECT * FROM pg_hba_file_rules",
     "a tablespace": "CREATE TABLESPACE t LOCATION '/tmp'",
-    "an extension's function": "CREATE OR REPLACE FUNCTION hstore_to_json(hstore) RETURNS json LANGUAGE sql AS 'SELECT 1'",
+    "an extension's function": "CREATE OR REPLACE FUNCTION exist(hstore, text) RETURNS bool LANGUAGE sql AS 'SELECT 1'",
     "the superuser's sessions": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
     "a replication slot": "SELECT pg_create_physical_replication_slot('s')",
 }
@@ -463,7 +476,8 @@ def test_memberships_by_which_a_role_becomes_superuser_are_taken_from_it(pi: Pi)
     program = "CREATE TEMP TABLE t (n int); COPY t FROM PROGRAM 'id -u'; SELECT n FROM t"
     pi.server.sql(f"GRANT pg_execute_server_program, postgres TO {pi.role.name}")
     assert pi.does(program) == str(UID)
-    told = [f"role {pi.role.name}: no longer a member of {power}" for power in ("pg_execute_server_program", "postgres")]
+    powers = ("pg_execute_server_program", "postgres")
+    told = [f"role {pi.role.name}: no longer a member of {power}" for power in powers]
     assert pi.check() == told
     assert pi.run() == told
     assert re.search(DENIED, pi.tries(program)[1])

@@ -423,7 +423,7 @@ def _new_database(db: Database, state: ClusterState, owner: Role | None) -> Clus
 NOBODY = "65534:65534"
 """The container's user whom PostgreSQL takes for nobody."""
 # The password comes as the first line, in the form of a password file, and is kept in a file that has no name.
-WITH_PASSWORD = (
+LOGGING_IN = (
     'umask 077; IFS= read -r line; file=$(mktemp); exec {fd}<> "$file"; rm "$file"; printf "%s\\n" "$line" >&"$fd";'
     ' PGPASSFILE=/proc/self/fd/$fd exec "$@"'
 )
@@ -432,15 +432,15 @@ WITH_PASSWORD = (
 def loading_command(content: FirstContent) -> tuple[str, tuple[str, ...], str]:
     """Give the container's user who loads the content, the command, and what its input begins with.
 
-    The owner logs in, as anybody else who is not in the container; SET SESSION AUTHORIZATION would be no barrier, as the
-    SQL can take it back, and psql's commands can ask for a shell.
+    The owner logs in like anybody outside the container; SET SESSION AUTHORIZATION would be no barrier, as the SQL can
+    take it back, and psql's commands can ask for a shell.
     """
     database = f"--dbname={_conninfo(content.database)}"
     if content.owner is None:
         return SUPERUSER, (*PSQL, f"--username={SUPERUSER}", database), ""
     login = ("--host=127.0.0.1", f"--username={content.owner.name}", "--no-password", database)
     password = re.sub(r"([\\:])", r"\\\1", content.owner.password)
-    return NOBODY, ("bash", "-c", WITH_PASSWORD, "bash", *PSQL, *login), f"*:*:*:*:{password}\n"
+    return NOBODY, ("bash", "-c", LOGGING_IN, "bash", *PSQL, *login), f"*:*:*:*:{password}\n"
 
 
 OWNED = """
@@ -502,7 +502,7 @@ BEGIN
         UNION SELECT oid FROM pg_namespace
             WHERE nspname IN (SELECT v.schema FROM pg_available_extension_versions v WHERE v.name = ANY (wanted)));
     IF strange IS NOT NULL THEN
-        RAISE EXCEPTION 'The database % has % of other roles, which the scripts of %, run by the superuser, could call. '
+        RAISE EXCEPTION 'The database % has % of other roles, which the scripts of %, run as superuser, could use. '
             'Move them to another schema, or remove them.', current_database(), strange, array_to_string(wanted, ', ');
     END IF;
 END
@@ -511,8 +511,8 @@ $$;
 """Ends the transaction where roles left what an extension's script, run by the superuser, could take for its own.
 
 Scripts look for functions and operators in the extension's schema, and in those of the extensions that it needs;
-postgis_topology also puts the database's search_path into a statement. Trusted extensions are those that PostgreSQL lets
-every owner of a database make, so their scripts must do with it.
+postgis_topology also puts the database's search_path into a statement. Trusted extensions are those that PostgreSQL
+lets every owner of a database make, so their scripts must do with it.
 """
 
 
