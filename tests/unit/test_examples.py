@@ -311,7 +311,9 @@ def around_postgis_container(
     for role in task["postgis_container"].get("roles", []):
         write(Path(moved(role["password_file"], tmp_path)), SECRET)
         rights = {column: column == "rolcanlogin" for column in postgres.ROLE_ATTRIBUTES}
-        state.append({"role": role["name"], "password": postgres.scram_verifier(SECRET, b"salt"), **rights})
+        state.append(
+            {"role": role["name"], "password": postgres.scram_verifier(SECRET, b"salt"), "powers": [], **rights}
+        )
     for database in task["postgis_container"].get("databases", []):
         state.append({"database": database["name"], "owner": database["owner"], "public": False})
         state += [{"extension": name, "in": database["name"]} for name in database.get("extensions", [])]
