@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -233,6 +234,31 @@ def test_sources_that_a_pi_does_not_have_are_refused(
     (found,) = check_layer(Layer(source, provider, "Rivers"), "half.shp", "data/x")
     assert problem in found["problem"] and remedy in found["remedy"] and found["refuses"]
     assert found["layer"] == "Rivers"
+
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "forêt/prés.shp") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(("on_disk", "wanted"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_a_name_that_only_looks_the_same_is_told_as_that(check: Run, on_disk: str, wanted: str) -> None:
+    style = f'<layer class="SvgMarker"><prop k="name" v="./{wanted}"/></layer>'
+    project = qgs([Layer(f"./{wanted}", name="Meadow", style=style), Layer(f"./{on_disk}", name="Other")])
+    parts = {on_disk.replace(".shp", part): "x" for part in (".shp", ".dbf", ".shx")}
+    layer, picture = check({"map.qgs": project, **parts})["findings"]
+    assert layer["layer"] == picture["layer"] == "Meadow" and layer["refuses"] and not picture["refuses"]
+    assert layer["problem"].startswith(f"its file ./{wanted} is in the project's folder, but its name is written there")
+    assert picture["problem"].startswith(f"the picture ./{wanted} is in the project's folder, but its name")
+    assert "one without accents, foret/pres.shp," in layer["remedy"]
+
+
+def test_a_part_of_a_shapefile_and_a_folder_may_only_look_the_same(check: Run) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "prés") for form in ("NFC", "NFD"))
+    tiles = f"type=xyz&url=file:./{decomposed}/%7Bz%7D/%7Bx%7D/%7By%7D.png"
+    layers = [Layer(f"./{composed}.shp"), Layer(tiles, "wms", "tiles", geometry="")]
+    names = (f"{composed}.shp", f"{composed}.shx", f"{decomposed}.dbf", f"{composed}/1/1/1.png")
+    part, folder = check({"map.qgs": qgs(layers), **dict.fromkeys(names, "x")})["findings"]
+    assert part["problem"].startswith(f"the part .dbf of {composed}.shp is in") and "pres.dbf" in part["remedy"]
+    assert folder["problem"].startswith(f"its folder of tiles ./{decomposed} is in")
 
 
 @pytest.mark.parametrize(
@@ -546,6 +572,14 @@ def test_the_datasets_of_a_mesh_are_files_too(check: Run) -> None:
     (found,) = check(files)["findings"]
     assert found["problem"] == "the file of one of its datasets ./speed.xmdf is not in the project's folder."
     assert not found["refuses"]
+
+
+def test_a_cfg_whose_name_only_looks_the_same_is_told_as_that(check: Run) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "pre\u0301s.qgs") for form in ("NFC", "NFD"))
+    files = {composed: qgs([MEADOW]), f"{decomposed}.cfg": cfg(), "meadow.geojson": "{}"}
+    problems = [finding["problem"] for finding in check(files, web_client="archive")["findings"]]
+    assert any(problem.startswith(f"its .cfg {composed}.cfg is in the project's folder, but") for problem in problems)
+    assert not any("has no .cfg" in problem for problem in problems)
 
 
 def test_lizmap_shows_no_zipped_projects(check: Run) -> None:

@@ -10,6 +10,7 @@ import io
 import json
 import posixpath
 import re
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -133,12 +134,18 @@ class RepositoryFolder:
         return next((path for path in sorted({*self.files, *folders}) if PurePosixPath(path).name == name), "")
 
     def nearly(self, path: str) -> str:
-        """Give the name of a file that differs only in upper and lower case."""
-        return next((name for name in self.files if name.casefold() == path.casefold()), "")
+        """Give the file or folder that a person reads the same, but for upper and lower case."""
+        folders = {str(folder) for file in self.files for folder in PurePosixPath(file).parents}
+        return next((name for name in sorted({*self.files, *folders}) if _as_read(name) == _as_read(path)), "")
 
     def projects(self) -> list[str]:
         """Name the projects that can be published: those at the top of the folder."""
         return sorted(name for name in self.files if name.lower().endswith(ENDINGS) and "/" not in name)
+
+
+def _as_read(name: str) -> str:
+    """Give the same for names that look the same: é is one character (NFC) or an e with an accent after it (NFD)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def published_maps(names: Iterable[str]) -> list[str]:
@@ -298,7 +305,7 @@ def check_project(
         ]
         found += [
             finding(problem, remedy, refuses=refuses)
-            for problem, remedy, refuses in _check_cfg(contents.get(f"{name}.cfg"), project)
+            for problem, remedy, refuses in _check_cfg(folder, name, contents.get(f"{name}.cfg"), project)
         ]
     return found
 
@@ -458,25 +465,47 @@ def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judg
         yield f"{what} {path} lies outside of the project's folder, which is all that the Pi gets.", INTO_FOLDER, True
         return
     if not folder.has(wanted):
-        near = folder.nearly(wanted)
-        yield (
-            (f"{what} is called {near}, not {path}: upper and lower case count on a Pi.", _rename(near, wanted), True)
-            if near
-            else (f"{what} {path} is not in the project's folder.", INTO_FOLDER, True)
-        )
+        if near := folder.nearly(wanted):
+            yield _other_name(what, near, path, wanted)
+        else:
+            yield f"{what} {path} is not in the project's folder.", INTO_FOLDER, True
         return
     yield from _check_shapefile(folder, wanted, what)
 
 
-def _rename(near: str, wanted: str) -> str:
-    return f"Rename {near} to {wanted}, or point the layer to it in QGIS Desktop, save, and run again."
+def _other_name(what: str, near: str, path: str, wanted: str) -> Judged:
+    """Say that a file has another name than the one that is wanted, which a person hardly sees."""
+    if near.casefold() == wanted.casefold():
+        return (
+            f"{what} is called {near}, not {path}: upper and lower case count on a Pi.",
+            f"Rename {near} to {wanted}, or point the layer to it in QGIS Desktop, save, and run again.",
+            True,
+        )
+    return (
+        f"{what} {path} is in the project's folder, but its name is written there with other characters that look the "
+        "same: an accent is a part of its letter in one of the two, and a character of its own in the other, as macOS "
+        "writes it. A Pi tells them apart.",
+        f"Rename it to one without accents, {_without_accents(near)}, point to it in QGIS Desktop (right-click the "
+        "layer > Change Data Source), save the project, and run again.",
+        True,
+    )
+
+
+def _without_accents(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name)
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _check_shapefile(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judged]:
     if not path.lower().endswith(".shp"):
         return
     names = {name.lower() for name in folder.files}
-    missing = [part for part in PARTS_OF_SHAPEFILE if path.lower()[:-4] + part not in names]
+    lacking = [part for part in PARTS_OF_SHAPEFILE if path.lower()[:-4] + part not in names]
+    near = {part: folder.nearly(path[:-4] + part) for part in lacking}
+    missing = [part for part in lacking if not near[part]]
+    for part in lacking:
+        if near[part]:
+            yield _other_name(f"the part {part} of", near[part], path, path[:-4] + part)
     if missing:
         yield (
             f"{what} {path} is a shapefile, which has several parts, and {' and '.join(missing)} are missing.",
@@ -508,15 +537,23 @@ def _check_pictures(folder: RepositoryFolder, pictures: Iterable[str]) -> Iterat
     for path in dict.fromkeys(pictures):
         looks_like_path = is_absolute(path) or path.startswith(("./", "../"))
         wanted = posixpath.normpath(path)
-        if looks_like_path and (is_absolute(path) or wanted.startswith("../") or not folder.has(wanted)):
+        near = folder.nearly(wanted)
+        if looks_like_path and near and not folder.has(wanted):
+            problem, remedy, _ = _other_name("the picture", near, path, wanted)
+            yield problem, remedy.replace("point the layer to it", "choose it again")
+        elif looks_like_path and (is_absolute(path) or wanted.startswith("../") or not folder.has(wanted)):
             yield (
                 f"the picture {path} will not be on the Pi, so its symbol shows as a question mark or not at all.",
                 "Copy it into the project's folder, or choose Embed File in the settings of the symbol or layout item.",
             )
 
 
-def _check_cfg(content: bytes | None, project: Project) -> Iterator[Judged]:
+def _check_cfg(folder: RepositoryFolder, file: str, content: bytes | None, project: Project) -> Iterator[Judged]:
     apply = "Open the project in QGIS Desktop, open the Lizmap plugin, choose Apply, and run again."
+    if content is None and (near := folder.nearly(f"{file}.cfg")):
+        problem, _, _ = _other_name("its .cfg", near, f"{file}.cfg", f"{file}.cfg")
+        yield problem, f"Save the project under a name without accents, {_without_accents(file)}. {apply}", False
+        return
     if content is None:
         yield "it has no .cfg beside it, so Lizmap does not show it.", apply, False
         return
