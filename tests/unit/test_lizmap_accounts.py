@@ -467,7 +467,8 @@ def test_repositories_that_were_made_here_and_are_no_longer_listed_are_removed(
     ("options", "said"),
     [
         ({"key": "two words"}, "'two words' cannot be the name of a repository"),
-        ({"key": "my-fields"}, "'my-fields' cannot be the name of a repository"),
+        ({"key": "my-fields"}, "letters, digits and underscores, up to 100. Call it my_fields."),
+        ({"key": "étés, 2026"}, "Call it etes_2026."),
         ({"key": "fields", "label": 'a "b"'}, "must be one line of at most 150 characters without"),
         ({"key": "fields", "label": "no"}, "cannot be 'no', which means something else"),
         ({"key": "fields", "view": ["mapers"]}, "there is no group mapers in this Lizmap. There are __anonymous, "),

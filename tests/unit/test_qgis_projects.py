@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.projects.names import lizmap_shows
 from ansible.module_utils.poppyfield.projects.qgis_project import describe, parse_project
 from ansible.module_utils.poppyfield.projects.qgis_source import Kind, is_absolute, read_connection, read_source
 
@@ -572,6 +573,45 @@ def test_the_datasets_of_a_mesh_are_files_too(check: Run) -> None:
     (found,) = check(files)["findings"]
     assert found["problem"] == "the file of one of its datasets ./speed.xmdf is not in the project's folder."
     assert not found["refuses"]
+
+
+TAKEN = ("été", "ete", "ete_2")
+NAMES_FOR_LIZMAP = [
+    ("été", "ete"),
+    ("e\u0301te\u0301", "ete"),
+    ("a,b", "a_b"),
+    ("x;y", "x_y"),
+    ("carte d'été (v2).1", "carte d_ete_v2.1"),
+    ("a&b", "a_b"),
+    ("地图", "map"),
+    ("plan №1", "plan No1"),
+]
+
+
+@pytest.mark.parametrize(("name", "good"), NAMES_FOR_LIZMAP)
+def test_a_name_that_lizmap_cannot_show_is_told_with_one_that_works(check: Run, name: str, good: str) -> None:
+    files = {f"{name}.qgs": qgs([MEADOW]), f"{name}.qgs.cfg": cfg(), "meadow.geojson": "{}"}
+    result = check(files, web_client="archive")
+    (found,) = result["findings"]
+    assert found["problem"].startswith("Lizmap shows no project of this name") and found["refuses"]
+    assert f"save it as {good}.qgs " in found["remedy"] and result["failed"]
+    assert lizmap_shows(good)
+    # The map page shows it, but for what no address can have.
+    assert bool(check(files).get("failed")) == ("&" in name)
+
+
+def test_the_name_that_works_is_not_that_of_another_project(check: Run) -> None:
+    project = {
+        f"{name}.qgs{ending}": qgs([MEADOW]) if not ending else cfg() for name in TAKEN for ending in ("", ".cfg")
+    }
+    (found,) = check({**project, "meadow.geojson": "{}"}, web_client="archive")["findings"]
+    assert "save it as ete_3.qgs " in found["remedy"]
+
+
+@pytest.mark.parametrize("name", ["map", "Map_2.1", "my map - 2", "a.b", "2026"])
+def test_names_that_lizmap_shows_are_good(check: Run, name: str) -> None:
+    files = {f"{name}.qgs": qgs([MEADOW]), f"{name}.qgs.cfg": cfg(), "meadow.geojson": "{}"}
+    assert check(files, web_client="archive")["findings"] == []
 
 
 def test_a_cfg_whose_name_only_looks_the_same_is_told_as_that(check: Run) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ansible.module_utils.poppyfield.projects.names import LONGEST_REPOSITORY, OF_REPOSITORY, repository_for_lizmap
+
 Json = dict[str, Any]
 Right = tuple[str, str, str]
 """Group, right and resource."""
@@ -716,9 +718,10 @@ def check_group_name(name: str) -> None:
 
 def check_key(key: str) -> None:
     """Refuse the name of a repository in which Lizmap would not find its projects."""
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,100}", key):
+    if not OF_REPOSITORY.fullmatch(key):
         raise LizmapError(
-            f"'{key}' cannot be the name of a repository: Lizmap takes letters, digits and underscores, up to 100."
+            f"'{key}' cannot be the name of a repository: Lizmap takes letters, digits and underscores, up to "
+            f"{LONGEST_REPOSITORY}. Call it {repository_for_lizmap(key)}."
         )
 
 

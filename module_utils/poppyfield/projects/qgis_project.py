@@ -10,7 +10,6 @@ import io
 import json
 import posixpath
 import re
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +21,12 @@ from urllib.parse import unquote
 from ansible.module_utils.poppyfield.projects import passwords
 from ansible.module_utils.poppyfield.projects.findings import ProjectFinding
 from ansible.module_utils.poppyfield.projects.folder_difference import is_published
+from ansible.module_utils.poppyfield.projects.names import (
+    as_read,
+    lizmap_shows,
+    project_for_lizmap,
+    without_accents,
+)
 from ansible.module_utils.poppyfield.projects.passwords import WrittenIn
 from ansible.module_utils.poppyfield.projects.qgis_source import MESH, MESHES, Kind, Source, is_absolute, read_source
 
@@ -136,16 +141,11 @@ class RepositoryFolder:
     def nearly(self, path: str) -> str:
         """Give the file or folder that a person reads the same, but for upper and lower case."""
         folders = {str(folder) for file in self.files for folder in PurePosixPath(file).parents}
-        return next((name for name in sorted({*self.files, *folders}) if _as_read(name) == _as_read(path)), "")
+        return next((name for name in sorted({*self.files, *folders}) if as_read(name) == as_read(path)), "")
 
     def projects(self) -> list[str]:
         """Name the projects that can be published: those at the top of the folder."""
         return sorted(name for name in self.files if name.lower().endswith(ENDINGS) and "/" not in name)
-
-
-def _as_read(name: str) -> str:
-    """Give the same for names that look the same: é is one character (NFC) or an e with an accent after it (NFD)."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def published_maps(names: Iterable[str]) -> list[str]:
@@ -259,7 +259,7 @@ def _about(layer: ProjectLayer) -> dict[str, Any]:
 
 def check_folder(folder: RepositoryFolder, contents: Mapping[str, bytes], expected: Expected) -> list[ProjectFinding]:
     """Give everything that is wrong with a repository; `contents` holds the projects and their .cfg files."""
-    found = [*_check_names(folder), *_check_unfinished(folder)]
+    found = [*_check_names(folder, lizmap=expected.lizmap), *_check_unfinished(folder)]
     for name in folder.projects():
         found += check_project(folder, name, contents, expected)
     return found
@@ -324,7 +324,7 @@ def _newer(finding: Any, version: tuple[int, int], expected: Expected) -> Projec
     return result
 
 
-def _check_names(folder: RepositoryFolder) -> Iterator[ProjectFinding]:
+def _check_names(folder: RepositoryFolder, *, lizmap: bool) -> Iterator[ProjectFinding]:
     names = folder.projects()
     if not names:
         deeper = next((name for name in sorted(folder.files) if name.lower().endswith(ENDINGS)), "")
@@ -357,13 +357,28 @@ def _check_names(folder: RepositoryFolder) -> Iterator[ProjectFinding]:
                 "its name ends in capital letters, as the map server does not know it.",
                 "Rename it to .qgs or .qgz.",
             )
-        if name.startswith("-") or not name.isprintable() or re.search(r'[/\\?#%&+"<>|]', name):
+        if lizmap and not lizmap_shows(PurePosixPath(name).stem):
+            yield _name_for_lizmap(folder, name)
+        elif name.startswith("-") or not name.isprintable() or re.search(r'[/\\?#%&+"<>|]', name):
             yield ProjectFinding(
                 folder.repository,
                 name,
                 "its name has characters that an address cannot have.",
                 "Use letters, digits, spaces, hyphens and underscores.",
             )
+
+
+def _name_for_lizmap(folder: RepositoryFolder, name: str) -> ProjectFinding:
+    taken = {PurePosixPath(project).stem for project in folder.projects()}
+    good = project_for_lizmap(PurePosixPath(name).stem, taken)
+    return ProjectFinding(
+        folder.repository,
+        name,
+        "Lizmap shows no project of this name: it takes letters without accents, digits, spaces, and of other "
+        "characters only hyphens, dots and underscores.",
+        f"In QGIS Desktop, save it as {good}.qgs (Project > Save As), apply the Lizmap plugin again, remove {name} and "
+        f"{name}.cfg from the folder, and run again.",
+    )
 
 
 def _check_unfinished(folder: RepositoryFolder) -> Iterator[ProjectFinding]:
@@ -485,15 +500,10 @@ def _other_name(what: str, near: str, path: str, wanted: str) -> Judged:
         f"{what} {path} is in the project's folder, but its name is written there with other characters that look the "
         "same: an accent is a part of its letter in one of the two, and a character of its own in the other, as macOS "
         "writes it. A Pi tells them apart.",
-        f"Rename it to one without accents, {_without_accents(near)}, point to it in QGIS Desktop (right-click the "
+        f"Rename it to one without accents, {without_accents(near)}, point to it in QGIS Desktop (right-click the "
         "layer > Change Data Source), save the project, and run again.",
         True,
     )
-
-
-def _without_accents(name: str) -> str:
-    letters = unicodedata.normalize("NFKD", name)
-    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def _check_shapefile(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judged]:
@@ -552,7 +562,7 @@ def _check_cfg(folder: RepositoryFolder, file: str, content: bytes | None, proje
     apply = "Open the project in QGIS Desktop, open the Lizmap plugin, choose Apply, and run again."
     if content is None and (near := folder.nearly(f"{file}.cfg")):
         problem, _, _ = _other_name("its .cfg", near, f"{file}.cfg", f"{file}.cfg")
-        yield problem, f"Save the project under a name without accents, {_without_accents(file)}. {apply}", False
+        yield problem, f"Save the project under a name without accents, {without_accents(file)}. {apply}", False
         return
     if content is None:
         yield "it has no .cfg beside it, so Lizmap does not show it.", apply, False
