@@ -184,6 +184,11 @@ features:
   description: Number of features of each layer.
   returned: when O(project) is given
   type: dict
+not_checked:
+  description: Layers that cannot be asked for, because their name has a comma. A warning names them.
+  returned: when O(project) is given
+  type: list
+  elements: str
 drawn:
   description:
     - How each layer is drawn where its features are, V(drawn), V(drawn when zoomed in), or V(not drawn at this scale).
@@ -225,7 +230,9 @@ from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.lizmap import answers, editing
 from ansible.module_utils.poppyfield.lizmap.web_page import read_page
 from ansible.module_utils.poppyfield.projects import map_checks
+from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA
 from ansible.module_utils.poppyfield.projects.map_checks import MapError
+from ansible.module_utils.poppyfield.projects.words import plain
 
 MISSING: list[tuple[str, str]] = []
 try:
@@ -367,7 +374,7 @@ class Server:
         explained = answers.explain_refusal(answer.status, answer.body)
         if explained is not None:
             raise explained
-        text = " ".join(answer.body[:300].decode("utf-8", "replace").split())
+        text = plain(answer.body[:300].decode("utf-8", "replace"))
         raise MapError(f"{url}: the server refused with HTTP {answer.status}: {text}", status=answer.status)
 
     def _ask(self, method: str, url: str, **given: Any) -> tuple[MapServerAnswer | None, str, int]:
@@ -388,7 +395,7 @@ class Server:
             return None, f"the server is not ready (HTTP {answer.status_code})", answer.status_code
         if answer.status_code == FAILED:
             # After a restart of the database each QGIS Server process fails once, on its old connection.
-            return None, f"{INTERNAL}: {' '.join(answer.text[:300].split())}", FAILED
+            return None, f"{INTERNAL}: {plain(answer.text[:300])}", FAILED
         return MapServerAnswer(answer.status_code, bytes(answer.content), answer.headers.get("Location", "")), "", 0
 
 
@@ -465,7 +472,15 @@ class MapCheck:
         capabilities = map_checks.parse_capabilities(self.server.get(map_checks.capabilities_url(self.address)))
         names = [layer.name for layer in capabilities.layers]
         self.found["capabilities"] = {"title": capabilities.title, "layers": names}
-        self.layers = map_checks.choose_layers(capabilities, self.params["layers"])
+        chosen = map_checks.choose_layers(capabilities, self.params["layers"])
+        self.layers = tuple(layer for layer in chosen if map_checks.can_be_asked(layer))
+        self.found["not_checked"] = [layer.name for layer in chosen if layer not in self.layers]
+        if not self.layers:
+            told = " and ".join(f"'{name}'" for name in self.found["not_checked"])
+            raise MapError(
+                f"Of this map only {told} could be asked for, and the comma ends a name in a list of layers.",
+                remedy=GIVE_SHORT_NAME,
+            )
         return f"layers: {', '.join(names)}"
 
     def pictured(self) -> tuple[map_checks.MapLayer, ...]:
@@ -487,9 +502,8 @@ class MapCheck:
 
     def _features(self) -> str:
         published = map_checks.parse_feature_types(self.server.get(map_checks.feature_types_url(self.address)))
-        # WFS writes a space in a layer's name as an underscore.
-        wanted = {layer.name.replace(" ", "_") for layer in self.layers}
-        self.features = {name: self._features_of(name) for name in published if name in wanted}
+        wanted = {map_checks.type_name(layer.name) for layer in self.layers}
+        self.features = {name: self._features_of(name) for name in published if map_checks.type_name(name) in wanted}
         counts = {name: len(features) for name, features in self.features.items()}
         if not counts:
             url = map_checks.feature_info_url(self.address, self.layers, self.params["width"])
@@ -515,11 +529,17 @@ class MapCheck:
         """Ask for each layer alone, on a transparent ground, where its features are: only they can paint it."""
         drawn: dict[str, str] = {}
         self.found["drawn"] = drawn
+        features = {map_checks.type_name(name): found for name, found in self.features.items()}
         for layer in self.layers:
-            places = map_checks.find_places(self.features.get(layer.name.replace(" ", "_"), []))
+            places = map_checks.find_places(features.get(map_checks.type_name(layer.name), []))
             if places:
                 drawn[layer.name] = self._how_drawn(layer, places)
-        return "; ".join(f"{name}: {how}" for name, how in drawn.items()) or "no layer has features in WFS"
+        if not drawn:
+            return "no layer has features in WFS"
+        told = [f"{name}: {how}" for name, how in drawn.items()]
+        if others := ", ".join(layer.name for layer in self.layers if layer.name not in drawn):
+            told.append(f"not looked at alone, for WFS gives no features with a place: {others}")
+        return "; ".join(told)
 
     def _how_drawn(self, layer: map_checks.MapLayer, places: list[map_checks.Place]) -> str:
         looks = map_checks.views(places, layer)
@@ -538,9 +558,9 @@ class MapCheck:
         name = next((name for name, features in self.features.items() if features), "")
         if not name:
             return "no layer has features in WFS"
-        if name not in collections:
+        if (key := map_checks.type_name(name)) not in collections:
             raise MapError(f"OGC API Features does not give the layer {name}, which WFS gives.")
-        url = map_checks.ask(collections[name], ONE_FEATURE)
+        url = map_checks.ask(collections[key], ONE_FEATURE)
         if not map_checks.count_features(self.server.get(url)):
             raise MapError(f"OGC API Features gives no feature of the layer {name}. {url}")
         return f"a feature of {name}"
@@ -687,6 +707,8 @@ def main() -> None:
         check = make_check(module, server)
         verified = check.run()
     result = {"changed": False, "verified": verified, "checks": check.checks, **check.found}
+    for name in check.found.get("not_checked", []) if verified else []:
+        module.warn(f"{module.params['project']}, layer '{name}': {WITH_COMMA} {GIVE_SHORT_NAME}")
     if not verified and not module.check_mode:
         failed = check.checks[-1]
         module.fail_json(msg=f"The map does not work. Check of the {failed['check']}: {failed['detail']}", **result)

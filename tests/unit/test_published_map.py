@@ -182,6 +182,52 @@ def test_a_map_that_does_not_exist(check: Run) -> None:
     assert "must be given as repository/project" in check(project="france")["msg"]
 
 
+def test_a_layer_with_a_comma_in_its_name_is_named_as_not_checked(
+    server: MapServer, check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capabilities = server.answers["WMS GetCapabilities"]
+    server.answers["WMS GetCapabilities"] = capabilities.replace(b">observations<", ">Forêt, parcelles<".encode())
+    result = check()
+    assert result["verified"] and result["not_checked"] == ["Forêt, parcelles"]
+    asked = next(query for query in server.asked if query.get("REQUEST") == "GetMap")
+    assert asked["LAYERS"] == "countries,big towns"
+    said = " ".join(capsys.readouterr().err.split())
+    assert "sample/france, layer 'Forêt, parcelles': no map can show it" in said and "give it a short name" in said
+
+
+def test_a_map_whose_layers_all_have_commas_cannot_be_asked_for(server: MapServer, check: Run) -> None:
+    names = (b"observations", b"big towns", b"countries")
+    for name in names:
+        body = server.answers["WMS GetCapabilities"].replace(b"<Name>" + name, b"<Name>a, " + name)
+        server.answers["WMS GetCapabilities"] = body
+    said = check()["msg"]
+    assert "Of this map only 'a, observations' and 'a, big towns' and 'a, countries' could be asked for" in said
+    assert "give it a short name" in said
+
+
+def test_a_layer_with_a_colon_in_its_name_is_looked_at_too(server: MapServer, check: Run) -> None:
+    """WFS writes a colon as a hyphen."""
+    server.answers["WMS GetCapabilities"] = server.answers["WMS GetCapabilities"].replace(b">big towns", b">big:towns")
+    server.answers["WFS GetCapabilities"] = server.answers["WFS GetCapabilities"].replace(b"big_towns", b"big-towns")
+    server.answers["collections"] = server.answers["collections"].replace(b'"big towns"', b'"big:towns"')
+    point = {"geometry": {"type": "Point", "coordinates": [2.0, 46.0]}}
+    server.answers["WFS GetFeature"] = json.dumps({"features": [point]}).encode()
+    result = check()
+    assert result["verified"] and result["features"] == {"big-towns": 1}
+    assert result["drawn"] == {"big:towns": "drawn"}
+    detail = next(entry["detail"] for entry in result["checks"] if entry["check"] == "layers")
+    assert detail.endswith("not looked at alone, for WFS gives no features with a place: observations, countries")
+
+
+def test_what_a_server_says_is_told_with_its_characters(server: MapServer, check: Run) -> None:
+    server.answers["WMS GetCapabilities"] = (
+        b"<Error>No layer &amp;quot;d&amp;#039;&amp;Eacute;t&amp;eacute;&amp;quot;</Error>"
+    )
+    assert 'No layer "d\'Été"' in check()["msg"]
+    server.answers["WMS GetCapabilities"] = b"no XML, but &lt;b&gt; at /?a=1&REQUEST=b&copy=2"
+    assert "no XML, but <b> at /?a=1&REQUEST=b&copy=2" in check()["msg"]
+
+
 def test_addresses_are_quoted() -> None:
     assert map_checks.project_address("http://pi/", "a b/c?d") == "http://pi/ows/a%20b/c%3Fd/"
 

@@ -413,6 +413,29 @@ def test_pictures_that_the_pi_has_are_good(check: Run, path: str) -> None:
     assert check({"map.qgs": project, "meadow.geojson": "{}", "tree.svg": "x"})["findings"] == []
 
 
+def named(name: str, short: str = "") -> str:
+    """Give a project with a layer of this name, and a short name if there is one."""
+    project = qgs([Layer("./meadow.geojson", name=name)])
+    return project.replace(f"<shortname>{name}</shortname>", f"<shortname>{short}</shortname>" if short else "")
+
+
+def test_a_layer_with_a_comma_in_its_name_is_told_with_the_remedy(check: Run) -> None:
+    def problems(project: str) -> list[tuple[str, bool]]:
+        found = check({"map.qgs": project, "meadow.geojson": "{}"})["findings"]
+        assert all("give it a short name without a comma" in finding["remedy"] for finding in found)
+        return [(finding["layer"], finding["refuses"]) for finding in found]
+
+    project = named("Forêt, parcelles")
+    assert problems(project) == [("Forêt, parcelles", False)]
+    assert problems(named("Forêt, parcelles", "foret")) == []
+    by_id = "<properties><WMSUseLayerIDs type='bool'>true</WMSUseLayerIDs>"
+    assert problems(project.replace("<properties>", by_id)) == []
+    excluded = "<properties><WMSRestrictedLayers><value>Forêt, parcelles</value></WMSRestrictedLayers>"
+    assert problems(project.replace("<properties>", excluded)) == []
+    assert problems(project.replace('geometry="Polygon"', 'geometry="No geometry"')) == []
+    assert problems(named("a:b &amp; c + d % e / f # g")) == []
+
+
 # Projects ------------------------------------------------------------------------------------------------------------
 
 

@@ -181,6 +181,12 @@ def test_a_query_that_fails_for_somebody_elses_map_is_not_the_projects_fault() -
             QgisServerAnswer(400, "text/xml", '<ServiceException code="x">No such layer</ServiceException>'),
             "No such layer",
         ),
+        (
+            QgisServerAnswer(
+                400, "text/xml", "<ServiceException>Layer &quot;d&apos;&#xC9;t&#233;&quot;</ServiceException>"
+            ),
+            'Layer "d\'Été"',
+        ),
         (QgisServerAnswer(0, "", "", "Segmentation fault\n"), "Segmentation fault"),
         (QgisServerAnswer(0, "", ""), "it gave no answer in time"),
         (
@@ -199,6 +205,17 @@ def test_a_project_without_layers_is_refused() -> None:
     assert check(QgisServerAnswer(200, "text/xml", NO_LAYER)) == ([], [("", "it has no layer that can be shown.")])
 
 
+def test_a_layer_with_a_comma_in_its_name_is_not_asked_for_and_alone_it_is_named() -> None:
+    """In a list of layers a comma ends a name, and QGIS Server knows no way to write one."""
+    some = QgisServerAnswer(200, "text/xml", CAPABILITIES.replace("meadow", "Wood, old"))
+    server = Server(some, DRAWN)
+    assert check_projects(server, "fields", "/srv/projects/.x", {"map.qgs": LAYERS}) == (["map.qgs"], [])
+    assert read_ground(some.body).layers == ("rivers",)
+    alone = QgisServerAnswer(200, "text/xml", some.body.replace("<Name>rivers</Name>", ""))
+    ((layer, problem),) = check(alone)[1]
+    assert layer == "Wood, old" and "the comma in its name" in problem
+
+
 def test_every_project_is_looked_at_though_one_is_bad() -> None:
     server = Server(REFUSED, alone(not_valid("relief_3")), OPENED, DRAWN)
     good, found = check_projects(server, "fields", "/srv/x", {"b.qgs": LAYERS, "a.qgs": LAYERS})
@@ -210,7 +227,7 @@ def test_every_project_is_looked_at_though_one_is_bad() -> None:
 
 def test_the_layers_that_have_names_are_drawn_in_the_middle_of_the_ground() -> None:
     ground = read_ground(CAPABILITIES)
-    assert ground == (("meadow", "rivers"), (2.0, 46.0, 4.0, 47.0))
+    assert ground == (("meadow", "rivers"), (2.0, 46.0, 4.0, 47.0), ())
     request = map_request(ground)  # type: ignore[arg-type]
     assert request["LAYERS"] == "meadow,rivers"
     west, south, east, north = map(float, request["BBOX"].split(","))

@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ansible.module_utils.poppyfield.containers.services import LIZMAP
 from ansible.module_utils.poppyfield.lizmap.web_page import Page
-from ansible.module_utils.poppyfield.projects.map_checks import MapError, excerpt, read_json
+from ansible.module_utils.poppyfield.projects.map_checks import MapError, excerpt, read_json, type_name
+from ansible.module_utils.poppyfield.projects.words import plain
 
 LOGS = f"`docker logs {LIZMAP.container}` on the Pi tells more."
 # Which remedy goes with what Lizmap says to a person, in English, when it sends them from the map to another page.
@@ -163,7 +164,7 @@ def projects_of(page: Page) -> list[dict[str, str]]:
 
 def explain_page(location: str, messages: Sequence[str]) -> MapError:
     """Tell why the page of a map sent the browser elsewhere."""
-    said = " ".join(messages)
+    said = plain(" ".join(messages))
     where = "to the page to log in" if "/auth/login" in location else "to the list of projects"
     remedy = next((remedy for words, remedy in PAGE_REMEDIES if words in said), "")
     if not remedy and "/auth/login" in location:
@@ -189,7 +190,7 @@ def explain_refusal(status: int, body: bytes) -> MapError | None:
     code = exceptions[0].get("code", "")
     said = " ".join(" ".join(node.itertext()) for node in exceptions)
     return MapError(
-        f"Lizmap refused with HTTP {status}: {' '.join(said.split()) or code}",
+        f"Lizmap refused with HTTP {status}: {plain(said) or code}",
         remedy=SERVICE_REMEDIES.get(code, ""),
         status=status,
     )
@@ -227,7 +228,7 @@ def _editable(edition: dict[str, Any], layers: dict[str, dict[str, Any]]) -> lis
             EditableLayer(
                 name=name,
                 layer_id=str(entry.get("layerId") or layer.get("id")),
-                type_name=str(layer.get("shortname") or name.replace(" ", "_")),
+                type_name=type_name(str(layer.get("shortname") or name)),
                 geometry=str(entry.get("geometryType") or layer.get("geometryType") or "none"),
                 crs=str(layer.get("crs", "")),
                 extent=tuple(float(number) for number in layer.get("extent") or ()),

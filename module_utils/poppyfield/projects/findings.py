@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+WITH_COMMA = (
+    "no map can show it, and none checks it, because the comma in its name ends a name where maps ask for layers."
+)
+GIVE_SHORT_NAME = (
+    "In QGIS Desktop, give it a short name without a comma (Layer Properties > QGIS Server > Short name), save the "
+    "project, and run again."
+)
+
 
 @dataclass(frozen=True)
 class ProjectFinding:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urljoin
 
+from ansible.module_utils.poppyfield.projects.words import plain
+
 WMS = "{http://www.opengis.net/wms}"
 MIN_HEIGHT = 100
 MAX_HEIGHT = 2000
@@ -173,6 +175,16 @@ def choose_layers(capabilities: Capabilities, names: Sequence[str]) -> tuple[Map
     if missing:
         raise MapError(f"The map has no layer {', '.join(missing)}. It has: {', '.join(known) or 'none'}.")
     return tuple(layer for layer in capabilities.layers if layer.name in names)
+
+
+def can_be_asked(layer: MapLayer) -> bool:
+    """Tell whether WMS can be asked for a layer: in its list of names a comma ends one, and nothing escapes it."""
+    return "," not in layer.name
+
+
+def type_name(layer: str) -> str:
+    """Give the name that WFS has for a layer: it writes a space as an underscore, and a colon as a hyphen."""
+    return layer.replace(" ", "_").replace(":", "-")
 
 
 def extent_of(layers: Sequence[MapLayer]) -> BoundingBox:
@@ -370,7 +382,7 @@ def parse_collections(body: bytes, address: str) -> dict[str, str]:
     problem = "OGC API Features answered what is no list of collections"
     document = read_json(body, problem)
     try:
-        found = {str(c["id"]).replace(" ", "_"): _items(c["links"]) for c in document["collections"]}
+        found = {type_name(str(c["id"])): _items(c["links"]) for c in document["collections"]}
     except (KeyError, TypeError, StopIteration) as error:
         raise MapError(f"{problem}: {excerpt(body)}") from error
     for link in found.values():
@@ -439,10 +451,10 @@ def _local(tag: str) -> str:
 
 
 def _text(root: Any) -> str:
-    return " ".join(" ".join(root.itertext()).split())[:300]
+    return plain(" ".join(root.itertext()))[:300]
 
 
 def excerpt(body: bytes) -> str:
     """Give the beginning of an answer that nobody expected."""
-    text = " ".join(body[:300].decode("utf-8", "replace").split())
+    text = plain(body[:300].decode("utf-8", "replace"))
     return repr(text) if text else "nothing"

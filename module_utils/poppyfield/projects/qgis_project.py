@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ansible.module_utils.poppyfield.projects import passwords
-from ansible.module_utils.poppyfield.projects.findings import ProjectFinding
+from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA, ProjectFinding
 from ansible.module_utils.poppyfield.projects.folder_difference import is_published
 from ansible.module_utils.poppyfield.projects.names import (
     as_read,
@@ -96,6 +96,8 @@ class ProjectLayer:
     """Where else it has one: in the sources that its form keeps of other layers, or in texts."""
     pictures: tuple[str, ...] = ()
     """Files of pictures that its symbols show."""
+    name_in_wms: str = ""
+    """By which maps ask for it, unless they ask by its id; empty when nobody does."""
     datasets: tuple[str, ...] = ()
     """Files that a mesh has beside its own: results at its points."""
 
@@ -109,6 +111,10 @@ class Project:
     passwords: frozenset[WrittenIn] = frozenset()
     """Outside of its layers."""
     pictures: tuple[str, ...] = ()
+    asked_by_id: bool = False
+    """Whether maps ask for its layers by their ids."""
+    excluded: frozenset[str] = frozenset()
+    """Names of layers that are not published."""
 
 
 class Expected(NamedTuple):
@@ -197,6 +203,8 @@ def parse_project(name: str, content: bytes) -> Project:
         version=parse_version(root.get("version", "")),
         layers=tuple(_layer(element) for element in elements),
         passwords=passwords.find(outside),
+        asked_by_id=root.findtext("./properties/WMSUseLayerIDs", "").strip() == "true",
+        excluded=frozenset(value.text or "" for value in root.findall("./properties/WMSRestrictedLayers/value")),
         pictures=tuple(_pictures(outside)),
     )
 
@@ -213,6 +221,7 @@ def _layer(element: Any) -> ProjectLayer:
         embedded_in=element.get("project", "") if element.get("embedded") == "1" else "",
         has_password=passwords.is_in_source(source),
         passwords=passwords.find(part for part in parts if part.tag != "datasource"),
+        name_in_wms="" if element.get("geometry") == "No geometry" else element.findtext("shortname") or name,
         datasets=tuple(uri.text or "" for uri in element.findall("./extra-datasets/uri")),
         pictures=tuple(_pictures(parts)),
     )
@@ -296,6 +305,9 @@ def check_project(
             finding(problem, remedy, layer.name, refuses=refuses)
             for problem, remedy, refuses in _check_layer(folder, name, layer)
         ]
+    for layer in project.layers:
+        if "," in layer.name_in_wms and not project.asked_by_id and layer.name not in project.excluded:
+            found.append(finding(WITH_COMMA, GIVE_SHORT_NAME, layer.name, refuses=False))
     found += [finding(*picture, refuses=False) for picture in _check_pictures(folder, project.pictures)]
     if expected.lizmap:
         found += [

@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result, last_lines
-from ansible.module_utils.poppyfield.projects.findings import ProjectFinding
+from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA, ProjectFinding
+from ansible.module_utils.poppyfield.projects.words import plain
 
 WEB_USER = "www-data"
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
@@ -211,6 +212,17 @@ def check_project(server: Asks, repository: str, path: str, layers: Described) -
                 "and run again.",
             )
         ]
+    if not ground.layers and ground.not_asked:
+        return [
+            ProjectFinding(
+                repository,
+                name,
+                WITH_COMMA,
+                GIVE_SHORT_NAME,
+                layer,
+            )
+            for layer in ground.not_asked
+        ]
     if not ground.layers:
         return [
             ProjectFinding(
@@ -251,6 +263,8 @@ class Ground(NamedTuple):
 
     layers: tuple[str, ...]
     box: tuple[float, float, float, float]
+    not_asked: tuple[str, ...] = ()
+    """Layers whose names have a comma, which ends a name in a list of layers."""
 
 
 def read_ground(capabilities: str) -> Ground:
@@ -260,11 +274,12 @@ def read_ground(capabilities: str) -> Ground:
     top = root.find(f"{WMS}Capability/{WMS}Layer")
     inner = [] if top is None else [layer for child in top for layer in child.iter(f"{WMS}Layer")]
     drawn = [layer for layer in inner if layer.find(f"{WMS}Layer") is None]
-    names = tuple(name for layer in drawn if (name := layer.findtext(f"{WMS}Name")) and "," not in name)
+    names = [name for layer in drawn if (name := layer.findtext(f"{WMS}Name"))]
     box = root.find(f".//{WMS}EX_GeographicBoundingBox")
     sides = ("westBoundLongitude", "southBoundLatitude", "eastBoundLongitude", "northBoundLatitude")
     west, south, east, north = (float((box.findtext(f"{WMS}{side}") if box is not None else "") or 0) for side in sides)
-    return Ground(names, (west, south, east, north))
+    asked = tuple(name for name in names if "," not in name)
+    return Ground(asked, (west, south, east, north), tuple(name for name in names if "," in name))
 
 
 def map_request(ground: Ground) -> dict[str, str]:
@@ -364,5 +379,5 @@ def _said(answer: QgisServerAnswer) -> str:
     failed = re.search(QUERY_FAILED + r".*?ERROR: +([^\n]+)", answer.log, re.DOTALL)
     for found in (loading, error, failed):
         if found:
-            return found[1].strip().rstrip(".")
+            return plain(found[1]).rstrip(".")
     return last_lines(answer.log, 1) or "it gave no answer in time"
