@@ -185,7 +185,9 @@ features:
   returned: when O(project) is given
   type: dict
 not_checked:
-  description: Layers that cannot be asked for, because their name has a comma. A warning names them.
+  description:
+    - Layers that cannot be asked for, because their name has a comma or Lizmap's configuration does not list them. A
+      warning names them.
   returned: when O(project) is given
   type: list
   elements: str
@@ -263,6 +265,11 @@ LONGEST_ANSWER = 120.0
 # Lizmap speaks the language that is asked for, and some of what it says is understood here.
 HEADERS = {"Accept-Language": "en"}
 ONE_FEATURE = {"limit": 1}
+NOT_LISTED = (
+    "it is not checked, because Lizmap's configuration of the project does not list it for {who}: its .cfg is older "
+    "than the project, or it is hidden. If people are to see it, choose Apply in the Lizmap plugin of QGIS Desktop, "
+    "and publish it again."
+)
 
 LOGS = answers.LOGS
 # What helps when a check fails and the answer itself does not tell.
@@ -433,6 +440,7 @@ class MapCheck:
         self.address = ""
         self.layers: tuple[map_checks.MapLayer, ...] = ()
         self.features: dict[str, list[dict[str, Any]]] = {}
+        self.not_checked: dict[str, str] = {}
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Give the checks by name."""
@@ -473,15 +481,18 @@ class MapCheck:
         names = [layer.name for layer in capabilities.layers]
         self.found["capabilities"] = {"title": capabilities.title, "layers": names}
         chosen = map_checks.choose_layers(capabilities, self.params["layers"])
-        self.layers = tuple(layer for layer in chosen if map_checks.can_be_asked(layer))
-        self.found["not_checked"] = [layer.name for layer in chosen if layer not in self.layers]
+        self.not_checked = {layer.name: why for layer in chosen if (why := self.why_not_asked(layer))}
+        self.layers = tuple(layer for layer in chosen if layer.name not in self.not_checked)
+        self.found["not_checked"] = list(self.not_checked)
         if not self.layers:
-            told = " and ".join(f"'{name}'" for name in self.found["not_checked"])
-            raise MapError(
-                f"Of this map only {told} could be asked for, and the comma ends a name in a list of layers.",
-                remedy=GIVE_SHORT_NAME,
-            )
+            *others, last = (f"'{name}'" for name in self.not_checked)
+            told = " and ".join([", ".join(others), last] if others else [last])
+            raise MapError(f"No layer of the map can be asked for, of {told}:", remedy=self.not_checked[chosen[0].name])
         return f"layers: {', '.join(names)}"
+
+    def why_not_asked(self, layer: map_checks.MapLayer) -> str:
+        """Say why a layer cannot be asked for, and what helps; empty when it can."""
+        return "" if map_checks.can_be_asked(layer) else f"{WITH_COMMA} {GIVE_SHORT_NAME}"
 
     def pictured(self) -> tuple[map_checks.MapLayer, ...]:
         """Give the layers that the picture shows."""
@@ -603,6 +614,12 @@ class LizmapCheck(MapCheck):
         """Give the address of the map's WMS and WFS."""
         return str(answers.service_url(self.url, self.params["project"]))
 
+    def why_not_asked(self, layer: map_checks.MapLayer) -> str:
+        """Say why a layer cannot be asked for, and what helps; Lizmap fails where it does not know one."""
+        if layer.name not in self.config.listed:
+            return NOT_LISTED.format(who=self.who)
+        return super().why_not_asked(layer)
+
     def pictured(self) -> tuple[map_checks.MapLayer, ...]:
         """Give the layers with features: a base layer may be of a server that cannot be reached from here."""
         return tuple(layer for layer in self.layers if layer.name in self.config.vector_layers) or self.layers
@@ -707,8 +724,8 @@ def main() -> None:
         check = make_check(module, server)
         verified = check.run()
     result = {"changed": False, "verified": verified, "checks": check.checks, **check.found}
-    for name in check.found.get("not_checked", []) if verified else []:
-        module.warn(f"{module.params['project']}, layer '{name}': {WITH_COMMA} {GIVE_SHORT_NAME}")
+    for name, why in check.not_checked.items() if verified else ():
+        module.warn(f"{module.params['project']}, layer '{name}': {why}")
     if not verified and not module.check_mode:
         failed = check.checks[-1]
         module.fail_json(msg=f"The map does not work. Check of the {failed['check']}: {failed['detail']}", **result)

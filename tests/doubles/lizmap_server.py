@@ -252,6 +252,9 @@ class Handler(BaseHTTPRequestHandler):
         request = self.given["REQUEST"]
         if request == "GetCapabilities":
             self._answer(200, WFS if self.given["SERVICE"] == "WFS" else WMS.format(limits=self.server.limits).encode())
+        elif request == "GetMap" and set(self.given["LAYERS"].split(",")) - set(self.server.config["layers"]):
+            # As PHP ends where the .cfg does not list a layer.
+            self._answer(500, b"")
         elif request == "GetMap":
             self._answer(200, self._picture())
         elif request == "GetFeature":

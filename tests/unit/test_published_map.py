@@ -201,7 +201,9 @@ def test_a_map_whose_layers_all_have_commas_cannot_be_asked_for(server: MapServe
         body = server.answers["WMS GetCapabilities"].replace(b"<Name>" + name, b"<Name>a, " + name)
         server.answers["WMS GetCapabilities"] = body
     said = check()["msg"]
-    assert "Of this map only 'a, observations' and 'a, big towns' and 'a, countries' could be asked for" in said
+    assert (
+        "No layer of the map can be asked for, of 'a, observations', 'a, big towns' and 'a, countries': no map" in said
+    )
     assert "give it a short name" in said
 
 

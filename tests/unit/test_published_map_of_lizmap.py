@@ -73,6 +73,20 @@ def test_a_project_with_only_base_layers_shows_them(server: LizmapServer, check:
     assert "LAYERS=ground%2Ctowns%2Cobservations&" in asked
 
 
+def test_a_layer_that_the_cfg_does_not_list_is_named_and_not_asked_for(
+    server: LizmapServer, check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del server.config["layers"]["towns"]
+    result = check()
+    assert result["verified"] and result["not_checked"] == ["towns"]
+    assert result["features"] == {"observations": 1}
+    assert not any("LAYERS=towns" in question or "LAYERS=observations%2Ctowns" in question for question in server.asked)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "sample/france, layer 'towns': it is not checked, because Lizmap's configuration of the project" in said
+    server.config["layers"] = {}
+    assert "'observations', 'towns' and 'ground'" in check()["msg"]
+
+
 def test_without_a_project_the_list_of_projects_is_read(server: LizmapServer, check: Run) -> None:
     result = check(project=None)
     assert result["verified"]
@@ -381,6 +395,7 @@ def test_names_of_layers_in_wms(library: Any) -> None:
     assert answers.read_config(b'{"layers": ' + layer + b"}").vector_layers == ("ab", "c")
     by_id = b'{"options": {"useLayerIDs": "True"}, "editionLayers": {"d": {}}, "layers": ' + layer + b"}"
     assert answers.read_config(by_id).vector_layers == ("a1", "c1")
+    assert answers.read_config(by_id).listed == {"a1", "c1"}
 
 
 @pytest.mark.parametrize(

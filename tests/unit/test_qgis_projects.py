@@ -583,7 +583,8 @@ def test_lizmap_needs_a_cfg_that_fits(check: Run, content: str | None, problem: 
 @pytest.mark.parametrize("source", ["./dam.2dm", '2DM:"./dam.2dm"', '"./dam.2dm":mesh'])
 def test_lizmap_shows_no_project_with_a_mesh(check: Run, source: str) -> None:
     files = {"map.qgs": qgs([Layer(source, "mdal", "Dam"), MEADOW]), "meadow.geojson": "{}", "dam.2dm": "x"}
-    files["map.qgs.cfg"] = cfg()
+    listed = {name: {"id": f"layer_id_{name}", "type": "layer"} for name in ("Dam", "meadow")}
+    files["map.qgs.cfg"] = cfg(layers=listed)
     (found,) = check(files, web_client="archive")["findings"]
     assert found["problem"].startswith("Lizmap shows no project that has a layer with a mesh") and found["refuses"]
     assert found["layer"] == "Dam" and "Rasterize mesh dataset" in found["remedy"]
@@ -643,6 +644,74 @@ def test_a_cfg_whose_name_only_looks_the_same_is_told_as_that(check: Run) -> Non
     problems = [finding["problem"] for finding in check(files, web_client="archive")["findings"]]
     assert any(problem.startswith(f"its .cfg {composed}.cfg is in the project's folder, but") for problem in problems)
     assert not any("has no .cfg" in problem for problem in problems)
+
+
+SHOWN_AS_LAYER = {"id": "Base", "type": "layer", "groupAsLayer": "True"}
+IN_CFG = {"meadow": {"id": "layer_id_meadow", "type": "layer"}}
+
+
+def with_group(properties: str, embedded: str = "") -> str:
+    """Give a project with a meadow and a group that has these properties."""
+    group = f'<layer-tree-group name="Base"><customproperties>{properties}</customproperties></layer-tree-group>'
+    project = qgs([MEADOW]).replace("<layer-tree-group>", f"<layer-tree-group>{group}")
+    return project.replace("<projectlayers>", f"<projectlayers>{embedded}")
+
+
+@pytest.mark.parametrize("shown", [SHOWN_AS_LAYER, {"id": "Base", "type": "layer"}])
+def test_a_group_that_is_shown_as_a_layer_is_not_gone(check: Run, shown: dict[str, str]) -> None:
+    group_layer = '<maplayer type="group"><id>Base_1</id><layername>Base</layername></maplayer>'
+    files = {"map.qgs": with_group("", group_layer), "meadow.geojson": "{}"}
+    files["map.qgs.cfg"] = cfg(layers={**IN_CFG, "Base": shown})
+    assert check(files, web_client="archive")["findings"] == []
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        '<property key="embedded" value="1"/><property key="embedded_project" value="./base.qgs"/>',
+        '<Option type="Map"><Option name="embedded_project" value="./base.qgs" type="QString"/></Option>',
+    ],
+)
+def test_the_layers_of_an_embedded_group_are_not_gone(check: Run, properties: str) -> None:
+    """A project keeps of such a group only the name, and the .cfg lists its layers."""
+    base = qgs([Layer("./meadow.geojson", name="roads")])
+    files = {"map.qgs": with_group(properties), "base.qgs": base, "meadow.geojson": "{}"}
+    roads = {"roads": {"id": "layer_id_roads", "type": "layer"}}
+    files["map.qgs.cfg"] = cfg(layers={**IN_CFG, **roads})
+    files["base.qgs.cfg"] = cfg(layers=roads)
+    assert check(files, web_client="archive")["findings"] == []
+    files["map.qgs.cfg"] = cfg(layers={**IN_CFG, **roads, "old": {"id": "old_1", "type": "layer"}})
+    (found,) = check(files, web_client="archive")["findings"]
+    assert "names layers that are gone (old)." in found["problem"]
+    files["map.qgs"] = with_group(properties.replace("./base", "./none"))
+    (found,) = check(files, web_client="archive")["findings"]
+    assert found["layer"] == "Base" and "embedded from ./none.qgs is not in the project's folder" in found["problem"]
+
+
+PRIVATE = "<flags><Private>1</Private></flags>"
+
+
+def test_a_layer_that_the_cfg_does_not_list_is_told(check: Run) -> None:
+    layers = [MEADOW, Layer("./meadow.geojson", name="new"), Layer("./meadow.geojson", name="own", style=PRIVATE)]
+    files = {"map.qgs": qgs(layers), "meadow.geojson": "{}", "map.qgs.cfg": cfg()}
+    (found,) = check(files, web_client="archive")["findings"]
+    assert "it does not list new, which Lizmap does not show then" in found["problem"] and not found["refuses"]
+
+
+def test_what_is_embedded_from_a_project_that_is_refused_is_told_as_that(check: Run) -> None:
+    def embedding(parent: str) -> str:
+        embedded = f'<maplayer embedded="1" project="./{parent}" id="roads_1"/>'
+        tree = '<layer-tree-layer id="roads_1" name="Roads"/>'
+        project = qgs([MEADOW]).replace("<projectlayers>", f"<projectlayers>{embedded}")
+        return project.replace("<layer-tree-group>", f"<layer-tree-group>{tree}")
+
+    files = {"a.qgs": embedding("base.qgs"), "b.qgs": embedding("a.qgs"), "base.qgs": qgs([MEADOW])}
+    assert check({**files, "meadow.geojson": "{}"})["findings"] == []
+    found = check({**files, "base.qgs": qgs([Layer("./gone.gpkg")])})["findings"]
+    told = {finding["project"]: finding for finding in found if "embedded" in finding["problem"]}
+    assert sorted(told) == ["a.qgs", "b.qgs"] and all(finding["layer"] == "Roads" for finding in told.values())
+    assert told["a.qgs"]["problem"] == "it is embedded from base.qgs, which is refused itself."
+    assert "Mend a.qgs as it is told of that" in told["b.qgs"]["remedy"] and told["b.qgs"]["refuses"]
 
 
 def test_lizmap_shows_no_zipped_projects(check: Run) -> None:

@@ -40,6 +40,7 @@ LAYERS: dict[str, dict[str, Any]] = {
         **{"name": "Rivers", "about": "the table public.rivers", "written": ['"public"."rivers"'], "database": True}
     },
     "woods_2": {"name": "Woods", "about": "the file ./woods.gpkg", "written": ["woods.gpkg", "trees"]},
+    "roads_5": {"name": "Roads", "about": "the layer of ./base.qgs that it is", "embedded_in": "./base.qgs"},
     "relief_3": {"name": "Relief", "about": "the file ./relief.tif", "written": ["relief.tif"]},
 }
 STAMP = "14:17:39 WARNING"
@@ -136,6 +137,7 @@ REASONS = [
     (NO_FILE, "woods_2", "Woods", "QGIS Server cannot read woods.gpkg: it is damaged, or of another kind."),
     (NO_PART, "woods_2", "Woods", "its file has no layer 'trees'."),
     ("", "relief_3", "Relief", "QGIS Server cannot open the file ./relief.tif."),
+    ("", "roads_5", "Roads", "it is embedded from ./base.qgs, and QGIS Server does not open it there."),
     # A connection that fails is no reason for a file, and an unknown layer still has its id.
     (NO_SERVICE, "relief_3", "Relief", "QGIS Server cannot open the file ./relief.tif."),
     ("", "other_4", "other_4", "QGIS Server cannot open its source."),

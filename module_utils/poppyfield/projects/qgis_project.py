@@ -115,6 +115,12 @@ class Project:
     """Whether maps ask for its layers by their ids."""
     excluded: frozenset[str] = frozenset()
     """Names of layers that are not published."""
+    groups: frozenset[str] = frozenset()
+    """Names of groups of layers."""
+    embedded_groups: tuple[tuple[str, str], ...] = ()
+    """Groups that are those of another project, each with the path of that; their layers are in it only."""
+    listed: frozenset[str] = frozenset()
+    """Ids of the layers that people see in the list."""
 
 
 class Expected(NamedTuple):
@@ -199,22 +205,41 @@ def parse_project(name: str, content: bytes) -> Project:
     elements = root.findall("./projectlayers/maplayer")
     inside = {id(part) for element in elements for part in element.iter()}
     outside = [part for part in root.iter() if id(part) not in inside]
+    tree = root.find("./layer-tree-group")
+    nodes = [] if tree is None else list(tree.iter("layer-tree-layer"))
+    groups = [] if tree is None else [group for group in tree.iter("layer-tree-group") if group is not tree]
+    names = {node.get("id", ""): node.get("name", "") for node in nodes}
+    embedded = ((group.get("name", ""), _property(group, "embedded_project")) for group in groups)
+    private = {element.findtext("id") for element in elements if element.findtext("./flags/Private") == "1"}
     return Project(
         version=parse_version(root.get("version", "")),
-        layers=tuple(_layer(element) for element in elements),
+        layers=tuple(_layer(element, names) for element in elements),
         passwords=passwords.find(outside),
         asked_by_id=root.findtext("./properties/WMSUseLayerIDs", "").strip() == "true",
         excluded=frozenset(value.text or "" for value in root.findall("./properties/WMSRestrictedLayers/value")),
         pictures=tuple(_pictures(outside)),
+        groups=frozenset(group.get("name", "") for group in groups),
+        embedded_groups=tuple((name, path) for name, path in embedded if path),
+        listed=frozenset(names) - private,
     )
 
 
-def _layer(element: Any) -> ProjectLayer:
+def _property(element: Any, name: str) -> str:
+    """Give a property that a plugin or QGIS itself hung on a group; QGIS 3.22 and 3.40 write them in two ways."""
+    for part in element.findall("./customproperties//*"):
+        if name in (part.get("name"), part.get("key")):
+            return str(part.get("value", ""))
+    return ""
+
+
+def _layer(element: Any, names: Mapping[str, str]) -> ProjectLayer:
     parts = list(element.iter())
     source = (element.findtext("datasource") or "").strip()
-    name = element.findtext("layername") or element.get("name") or element.get("id") or ""
+    key = element.findtext("id") or element.get("id") or ""
+    # Of one that is embedded the list of layers alone has the name.
+    name = element.findtext("layername") or element.get("name") or names.get(key) or key
     return ProjectLayer(
-        id=element.findtext("id") or element.get("id") or "",
+        id=key,
         name=name.strip() or "(without a name)",
         provider=(element.findtext("provider") or "").strip(),
         source=source,
@@ -250,6 +275,8 @@ def describe(project: Project) -> dict[str, dict[str, Any]]:
 
 
 def _about(layer: ProjectLayer) -> dict[str, Any]:
+    if layer.embedded_in:
+        return {"about": f"the layer of {layer.embedded_in} that it is", "embedded_in": layer.embedded_in}
     source = read_source(layer.provider, layer.source)
     if source.kind is Kind.FILE:
         part = re.findall(r"\|layername=([^|]+)", layer.source)
@@ -271,7 +298,50 @@ def check_folder(folder: RepositoryFolder, contents: Mapping[str, bytes], expect
     found = [*_check_names(folder, lizmap=expected.lizmap), *_check_unfinished(folder)]
     for name in folder.projects():
         found += check_project(folder, name, contents, expected)
-    return found
+    return found + _check_parents(folder, contents, found)
+
+
+def _check_parents(
+    folder: RepositoryFolder, contents: Mapping[str, bytes], found: Iterable[ProjectFinding]
+) -> list[ProjectFinding]:
+    """Tell of layers and groups of other projects that are refused, and of those of these in turn."""
+    holding = [name for name in folder.projects() if name.lower().endswith(".qgz") or b"embedded" in contents[name]]
+    parents = {name: list(_embedded(parse(name, contents))) for name in holding}
+    refused = {finding.project for finding in found if finding.refuses}
+    told: list[ProjectFinding] = []
+    while True:
+        more = [
+            ProjectFinding(
+                folder.repository,
+                name,
+                f"it is embedded from {parent}, which is refused itself.",
+                f"Mend {parent} as it is told of that, or remove this layer, save the project, and run again.",
+                layer,
+            )
+            for name, layers in parents.items()
+            for layer, parent in layers
+            if parent in refused and (name, layer) not in {(known.project, known.layer) for known in told}
+        ]
+        if not more:
+            return told
+        told += more
+        refused |= {finding.project for finding in more}
+
+
+def parse(name: str, contents: Mapping[str, bytes]) -> Project | None:
+    """Read one of the projects, if it is there and is one."""
+    try:
+        return parse_project(name, contents[name])
+    except (KeyError, ProjectError):
+        return None
+
+
+def _embedded(project: Project | None) -> Iterator[tuple[str, str]]:
+    """Give the names of layers and groups that are embedded, and of the projects that hold them."""
+    if project is not None:
+        layers = ((layer.name, layer.embedded_in) for layer in project.layers if layer.embedded_in)
+        for name, path in (*layers, *project.embedded_groups):
+            yield name, posixpath.normpath(path.replace("\\", "/"))
 
 
 def check_project(
@@ -305,6 +375,9 @@ def check_project(
             finding(problem, remedy, layer.name, refuses=refuses)
             for problem, remedy, refuses in _check_layer(folder, name, layer)
         ]
+    for group, path in project.embedded_groups:
+        for problem, remedy, refuses in _check_file(folder, path, "the project that its group is embedded from"):
+            found.append(finding(problem, remedy, group, refuses=refuses))
     for layer in project.layers:
         if "," in layer.name_in_wms and not project.asked_by_id and layer.name not in project.excluded:
             found.append(finding(WITH_COMMA, GIVE_SHORT_NAME, layer.name, refuses=False))
@@ -317,7 +390,7 @@ def check_project(
         ]
         found += [
             finding(problem, remedy, refuses=refuses)
-            for problem, remedy, refuses in _check_cfg(folder, name, contents.get(f"{name}.cfg"), project)
+            for problem, remedy, refuses in _check_cfg(folder, name, contents, project)
         ]
     return found
 
@@ -570,7 +643,10 @@ def _check_pictures(folder: RepositoryFolder, pictures: Iterable[str]) -> Iterat
             )
 
 
-def _check_cfg(folder: RepositoryFolder, file: str, content: bytes | None, project: Project) -> Iterator[Judged]:
+def _check_cfg(
+    folder: RepositoryFolder, file: str, contents: Mapping[str, bytes], project: Project
+) -> Iterator[Judged]:
+    content = contents.get(f"{file}.cfg")
     apply = "Open the project in QGIS Desktop, open the Lizmap plugin, choose Apply, and run again."
     if content is None and (near := folder.nearly(f"{file}.cfg")):
         problem, _, _ = _other_name("its .cfg", near, f"{file}.cfg", f"{file}.cfg")
@@ -582,15 +658,28 @@ def _check_cfg(folder: RepositoryFolder, file: str, content: bytes | None, proje
     try:
         given = json.loads(content)
         described = given["layers"].items()
-        layers = {str(value["id"]): name for name, value in described if value.get("type") == "layer"}
+        # A group that is shown as a layer is one to the plugin, by its name.
+        layers = {
+            str(value["id"]): name
+            for name, value in described
+            if value.get("type") == "layer" and str(value.get("groupAsLayer")) != "True"
+        }
         editable = {str(value["layerId"]): name for name, value in (given.get("editionLayers") or {}).items()}
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         yield f"its .cfg is not what the Lizmap plugin writes ({type(error).__name__}).", apply, True
         return
     known = {layer.id: layer for layer in project.layers}
-    gone = sorted(name for key, name in layers.items() if key not in known)
-    if gone:
-        yield f"its .cfg is older than the project: it names layers that are gone ({', '.join(gone)}).", apply, False
+    elsewhere = [parse(path, contents) for _, path in _embedded(project)]
+    there = {*known, *project.groups, *(layer.id for parent in elsewhere if parent for layer in parent.layers)}
+    # Of a project in a subfolder nobody knows the layers here.
+    gone = [] if None in elsewhere else sorted(name for key, name in layers.items() if key not in there)
+    new = sorted(known[key].name for key in project.listed & set(known) - set(layers))
+    differences = [
+        *([f"names layers that are gone ({', '.join(gone)})"] if gone else []),
+        *([f"does not list {', '.join(new)}, which Lizmap does not show then"] if new else []),
+    ]
+    if differences:
+        yield f"its .cfg is older than the project: it {', and it '.join(differences)}.", apply, False
     for key, name in sorted(editable.items()):
         if key in known and known[key].provider not in EDITABLE:
             yield (

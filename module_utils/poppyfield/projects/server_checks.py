@@ -359,6 +359,14 @@ def _mentions(record: str, layer: Mapping[str, Any]) -> bool:
 
 
 def _explain_layer(repository: str, name: str, layer: Mapping[str, Any], told: Sequence[str]) -> ProjectFinding:
+    if parent := layer.get("embedded_in", ""):
+        return ProjectFinding(
+            repository,
+            name,
+            f"it is embedded from {parent}, and QGIS Server does not open it there.",
+            f"Mend {parent} as it is told of that, or remove this layer, save the project, and run again.",
+            layer["name"],
+        )
     own = [record for record in told if _mentions(record, layer)]
     # Of a connection that fails, the table is not told.
     shared = [record for record in told if "Connection to database failed" in record] if layer.get("database") else []
