@@ -17,8 +17,8 @@ description:
     missing, lies outside of the folder or is given by a path of the laptop, whose database is not reached by the
     service C(poppyfield), that are temporary, or that need a server in the internet to open; and two projects with
     the same address.
-  - Warned of are background tiles from the internet, pictures of symbols that the Pi will not have, and for Lizmap
-    projects without a C(.cfg) or with one that does not fit.
+  - Warned of are background tiles from the internet and a map that opens with these alone, pictures of symbols that
+    the Pi will not have, and for Lizmap projects without a C(.cfg) or with one that does not fit.
   - Data files are not read, so that it is quick whatever their size. Whether tables exist and layers really open is
     asked of QGIS Server itself, see M(published_projects).
   - Runs where the folders are, usually on the controller with C(delegate_to).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -272,7 +273,8 @@ def test_a_part_of_a_shapefile_and_a_folder_may_only_look_the_same(check: Run) -
 def test_tiles_of_the_internet_are_warned_of(check_layer: Found, source: str) -> None:
     found = [finding for finding in check_layer(Layer(source, "wms")) if not finding["refuses"]]
     assert [finding["problem"].split(",")[0] for finding in found] == [
-        "its tiles come from the internet (tile.example)"
+        "its tiles come from the internet (tile.example)",
+        "its map is blank where the Pi has no internet: all that it draws comes from there ('meadow').",
     ]
 
 
@@ -644,6 +646,63 @@ def test_a_cfg_whose_name_only_looks_the_same_is_told_as_that(check: Run) -> Non
     problems = [finding["problem"] for finding in check(files, web_client="archive")["findings"]]
     assert any(problem.startswith(f"its .cfg {composed}.cfg is in the project's folder, but") for problem in problems)
     assert not any("has no .cfg" in problem for problem in problems)
+
+
+OSM = Layer("type=xyz&url=https://tile.example/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=19", "wms", "osm", geometry="")
+ONLY_OSM = "its map opens blank where the Pi has no internet: only 'osm' is ticked, which comes from there."
+
+
+def opening(check: Run, project: str, **given: Any) -> list[str]:
+    """Give what is said of a project's map when it opens."""
+    files = {"map.qgs": project, "meadow.geojson": "{}", "base.qgs": qgs([MEADOW]), "people.gpkg": "x"}
+    configuration = {f"{name}.cfg": cfg(layers=layers) for name, layers in given.pop("layers", {}).items()}
+    found = check({**files, **configuration}, **given)["findings"]
+    assert not any(finding["refuses"] for finding in found if finding["project"] == "map.qgs"), found
+    return [finding["problem"] for finding in found if "where the Pi has no internet: " in finding["problem"]]
+
+
+def unticked(project: str, tag: str, name: str) -> str:
+    changed = re.sub(rf'(<{tag} [^>]*name="{name}")( checked="Qt::Checked")?', r'\1 checked="Qt::Unchecked"', project)
+    assert changed != project
+    return changed
+
+
+def test_a_map_that_opens_with_tiles_of_the_internet_only_is_told(check: Run) -> None:
+    project = qgs([OSM, MEADOW])
+    assert opening(check, project) == []
+    assert opening(check, unticked(project, "layer-tree-layer", "meadow")) == [ONLY_OSM]
+    assert opening(check, unticked(project, "layer-tree-layer", "osm")) == []
+    nothing = unticked(unticked(project, "layer-tree-layer", "osm"), "layer-tree-layer", "meadow")
+    assert opening(check, nothing) == []
+
+
+def test_a_layer_shows_with_the_groups_that_it_is_in(check: Run) -> None:
+    inner = re.compile("(<layer-tree-layer [^>]*meadow[^>]*/>)")
+    group = r'<layer-tree-group name="A"><layer-tree-group name="B">\1</layer-tree-group></layer-tree-group>'
+    project = inner.sub(group, qgs([OSM, MEADOW]))
+    assert opening(check, project) == []
+    assert opening(check, unticked(project, "layer-tree-group", "A")) == [ONLY_OSM]
+    assert opening(check, unticked(project, "layer-tree-group", "B")) == [ONLY_OSM]
+
+
+def test_a_table_shows_nothing_and_an_embedded_group_what_is_not_known(check: Run) -> None:
+    people = Layer("./people.gpkg", name="people", geometry="No geometry")
+    assert opening(check, qgs([OSM, people])) == [
+        "its map is blank where the Pi has no internet: all that it draws comes from there ('osm')."
+    ]
+    assert opening(check, qgs([people])) == []
+    embedded = '<layer-tree-group name="Base"><customproperties><property key="embedded_project" value="./base.qgs"/>'
+    group = f"<layer-tree-group>{embedded}</customproperties></layer-tree-group>"
+    assert opening(check, qgs([OSM, people]).replace("<layer-tree-group>", group, 1)) == []
+
+
+@pytest.mark.parametrize(("osm", "meadow", "told"), [("True", "False", [ONLY_OSM]), ("False", "True", [])])
+def test_lizmap_shows_what_its_configuration_says(check: Run, osm: str, meadow: str, told: list[str]) -> None:
+    shown = {"osm": osm, "meadow": meadow}
+    layers = {name: {"id": f"layer_id_{name}", "type": "layer", "toggled": value} for name, value in shown.items()}
+    assert opening(check, qgs([OSM, MEADOW]), layers={"map.qgs": layers}, web_client="archive") == told
+    # The map page goes by QGIS's own list.
+    assert opening(check, qgs([OSM, MEADOW]), layers={"map.qgs": layers}) == []
 
 
 SHOWN_AS_LAYER = {"id": "Base", "type": "layer", "groupAsLayer": "True"}

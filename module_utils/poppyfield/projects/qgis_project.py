@@ -121,6 +121,8 @@ class Project:
     """Groups that are those of another project, each with the path of that; their layers are in it only."""
     listed: frozenset[str] = frozenset()
     """Ids of the layers that people see in the list."""
+    ticked: frozenset[str] = frozenset()
+    """Ids of the layers that show when the map opens."""
 
 
 class Expected(NamedTuple):
@@ -221,7 +223,19 @@ def parse_project(name: str, content: bytes) -> Project:
         groups=frozenset(group.get("name", "") for group in groups),
         embedded_groups=tuple((name, path) for name, path in embedded if path),
         listed=frozenset(names) - private,
+        ticked=frozenset() if tree is None else frozenset(_ticked(tree)),
     )
+
+
+def _ticked(group: Any) -> Iterator[str]:
+    """Give the ids of the layers that show: those that are ticked, with all groups that they are in."""
+    for node in group:
+        if node.get("checked") == "Qt::Unchecked":
+            continue
+        if node.tag == "layer-tree-layer":
+            yield node.get("id", "")
+        elif node.tag == "layer-tree-group":
+            yield from _ticked(node)
 
 
 def _property(element: Any, name: str) -> str:
@@ -263,6 +277,16 @@ def _pictures(elements: Iterable[Any]) -> Iterator[str]:
                 value = option.get("value") or option.get("v") or ""
                 if key in ("name", "svgFile", "imageFile") and not value.startswith(("base64:", "http:", "https:")):
                     yield value
+
+
+def from_internet(project: Project) -> list[ProjectLayer]:
+    """Give the layers whose tiles come from the internet, when they are drawn."""
+    return [layer for layer in project.layers if read_source(layer.provider, layer.source).kind is Kind.TILES]
+
+
+def names_from_internet(project: Project) -> frozenset[str]:
+    """Name the layers whose tiles come from the internet, as maps ask for them."""
+    return frozenset(layer.id if project.asked_by_id else layer.name_in_wms for layer in from_internet(project))
 
 
 def describe(project: Project) -> dict[str, dict[str, Any]]:
@@ -382,6 +406,8 @@ def check_project(
         if "," in layer.name_in_wms and not project.asked_by_id and layer.name not in project.excluded:
             found.append(finding(WITH_COMMA, GIVE_SHORT_NAME, layer.name, refuses=False))
     found += [finding(*picture, refuses=False) for picture in _check_pictures(folder, project.pictures)]
+    toggled = _toggled(contents.get(f"{name}.cfg")) if expected.lizmap else {}
+    found += [finding(*blank, refuses=False) for blank in _check_opening(project, toggled)]
     if expected.lizmap:
         found += [
             finding("Lizmap shows no project that has a layer with a mesh, as this one is.", WITHOUT_MESH, layer.name)
@@ -641,6 +667,38 @@ def _check_pictures(folder: RepositoryFolder, pictures: Iterable[str]) -> Iterat
                 f"the picture {path} will not be on the Pi, so its symbol shows as a question mark or not at all.",
                 "Copy it into the project's folder, or choose Embed File in the settings of the symbol or layout item.",
             )
+
+
+def _check_opening(project: Project, toggled: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+    """Tell of a map that opens blank without internet; Lizmap's configuration may say otherwise what is ticked."""
+    if project.embedded_groups:
+        return  # Of their layers nobody knows here.
+    drawn = [layer for layer in project.layers if layer.name_in_wms and layer.name not in project.excluded]
+    shown = [layer for layer in drawn if toggled.get(layer.id, layer.id in project.ticked)]
+    elsewhere = from_internet(project)
+    if not shown or any(layer not in elsewhere for layer in shown):
+        return
+    names = " and ".join(f"'{layer.name}'" for layer in shown)
+    if all(layer in elsewhere for layer in drawn):
+        yield (
+            f"its map is blank where the Pi has no internet: all that it draws comes from there ({names}).",
+            "For the field, add a layer whose data are in the project's folder or in the Pi's PostGIS.",
+        )
+    else:
+        yield (
+            f"its map opens blank where the Pi has no internet: only {names} is ticked, which comes from there.",
+            "In QGIS Desktop, tick another layer in the Layers panel too, save the project (with Lizmap, apply its "
+            "plugin), and run again.",
+        )
+
+
+def _toggled(content: bytes | None) -> dict[str, bool]:
+    """Read which layers Lizmap shows at first, where its configuration tells."""
+    try:
+        layers = json.loads(content or b"{}")["layers"].values()
+        return {str(layer["id"]): str(layer["toggled"]) == "True" for layer in layers if "toggled" in layer}
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return {}
 
 
 def _check_cfg(
