@@ -12,7 +12,9 @@ short_description: Check that a published map draws
 version_added: "0.1.0"
 description:
   - Asks a map server for the capabilities of a map, a picture of it and features, as a browser or QGIS would, and fails
-    when the picture is empty, no feature comes, or a layer is not drawn where its features are.
+    when a layer is not drawn where its features are, or when nothing is drawn although a layer ought to be.
+  - A map that has no features yet, as before the first day in the field, is right. It is drawn and its features are
+    counted, and a warning says that nothing shows yet. Of a map that has only tables no picture is asked for.
   - Of the map page it also asks for a feature by OGC API Features.
   - Of Lizmap Web Client it also asks for the page of the map and the project's configuration, and, where the project
     may be edited, it makes a feature, reads it back and removes it again.
@@ -36,6 +38,12 @@ options:
   project:
     description: The map, as repository/project. Without it only the list of projects is asked for.
     type: str
+  folder:
+    description:
+      - The folder of the project on the host where the module runs. The project there tells which layers come from the
+        internet. They are not drawn, since a Pi may have none, and of a map that has nothing else a warning says so.
+      - Without it, or when the project is not there, every layer is drawn.
+    type: path
   certificate:
     description:
       - The certificate that the server must show, in PEM, for an O(url) with HTTPS. It need not be of an authority that
@@ -72,14 +80,10 @@ options:
     type: list
     elements: str
     default: []
-  min_colors:
-    description: A picture with fewer colours counts as empty.
-    type: int
-    default: 3
   min_features:
-    description: Least number of features.
+    description: Least number of features. A survey that starts has none.
     type: int
-    default: 1
+    default: 0
   width:
     description: Width of the picture in pixels. The height follows from the extent of the map.
     type: int
@@ -161,7 +165,7 @@ capabilities:
       elements: str
 getmap:
   description: The picture.
-  returned: when O(project) is given
+  returned: when O(project) is given and there is something to draw
   type: dict
   contains:
     path:
@@ -221,7 +225,7 @@ import hashlib
 import ssl
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,7 +235,7 @@ from ansible.module_utils.poppyfield.host import password_file
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.lizmap import answers, editing
 from ansible.module_utils.poppyfield.lizmap.web_page import read_page
-from ansible.module_utils.poppyfield.projects import map_checks
+from ansible.module_utils.poppyfield.projects import map_checks, qgis_project
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA
 from ansible.module_utils.poppyfield.projects.map_checks import MapError
 from ansible.module_utils.poppyfield.projects.words import plain
@@ -265,6 +269,7 @@ LONGEST_ANSWER = 120.0
 # Lizmap speaks the language that is asked for, and some of what it says is understood here.
 HEADERS = {"Accept-Language": "en"}
 ONE_FEATURE = {"limit": 1}
+TRANSPARENT = {"TRANSPARENT": "TRUE"}
 NOT_LISTED = (
     "it is not checked, because Lizmap's configuration of the project does not list it for {who}: its .cfg is older "
     "than the project, or it is hidden. If people are to see it, choose Apply in the Lizmap plugin of QGIS Desktop, "
@@ -292,6 +297,7 @@ ARGUMENTS: dict[str, Any] = {
     "url": {"type": "str", "required": True},
     "web_client": {"type": "str", "choices": ["map_page", "lizmap"], "default": "map_page"},
     "project": {"type": "str"},
+    "folder": {"type": "path"},
     "certificate": {"type": "str"},
     "user": {"type": "str"},
     "password": {"type": "str", "no_log": True},
@@ -299,8 +305,7 @@ ARGUMENTS: dict[str, Any] = {
     "login": {"type": "str", "choices": ["always", "if_needed"], "default": "always"},
     "editing": {"type": "str", "choices": ["auto", "never", "required"], "default": "auto"},
     "layers": {"type": "list", "elements": "str", "default": []},
-    "min_colors": {"type": "int", "default": 3},
-    "min_features": {"type": "int", "default": 1},
+    "min_features": {"type": "int", "default": 0},
     "width": {"type": "int", "default": 800},
     "picture": {"type": "path"},
     "timeout": {"type": "int", "default": 180},
@@ -434,6 +439,7 @@ class MapCheck:
     def __init__(self, server: Server, params: dict[str, Any]) -> None:
         self.server = server
         self.params = params
+        self.from_internet = layers_from_internet(params["folder"], params["project"])
         self.url: str = params["url"].rstrip("/")
         self.checks: list[dict[str, Any]] = []
         self.found: dict[str, Any] = {"map_url": f"{self.url}/", "projects": []}
@@ -441,6 +447,8 @@ class MapCheck:
         self.layers: tuple[map_checks.MapLayer, ...] = ()
         self.features: dict[str, list[dict[str, Any]]] = {}
         self.not_checked: dict[str, str] = {}
+        self.blank = False
+        self.warnings: list[str] = []
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Give the checks by name."""
@@ -495,30 +503,42 @@ class MapCheck:
         return "" if map_checks.can_be_asked(layer) else f"{WITH_COMMA} {GIVE_SHORT_NAME}"
 
     def pictured(self) -> tuple[map_checks.MapLayer, ...]:
-        """Give the layers that the picture shows."""
-        return self.layers
+        """Give the layers that the picture shows: what a Pi can draw without internet."""
+        return tuple(layer for layer in self.layers if not layer.is_table and layer.name not in self.from_internet)
 
     def _picture(self) -> str:
-        url = map_checks.map_url(self.address, self.pictured(), self.params["width"])
+        layers = self.pictured()
+        if not layers:
+            return self._without_picture()
+        if not any(layer.boxes for layer in layers):
+            self.blank = True
+            return "no picture: no layer has an extent, as before the first feature"
+        url = map_checks.map_url(self.address, layers, self.params["width"])
         body = self.server.get(url)
         colors = map_checks.distinct_colors(body)
         path = self.params["picture"] or ""
         if path:
             save_picture(Path(path), body)
         self.found["getmap"] = {"path": path, "distinct_colors": colors, "bytes": len(body), "url": url}
-        least = self.params["min_colors"]
-        if colors < least:
-            raise MapError(f"The picture has {colors} colours, but at least {least} are expected: it is empty. {url}")
-        return f"{colors} colours, {len(body)} bytes"
+        # One colour is an empty ground, or an area that fills the picture: only on a transparent ground they differ.
+        self.blank = colors == 1 and not map_checks.paints(self.server.get(map_checks.ask(url, TRANSPARENT)))
+        return "nothing is drawn" if self.blank else f"{colors} colours, {len(body)} bytes"
+
+    def _without_picture(self) -> str:
+        names = " and ".join(f"'{layer.name}'" for layer in self.layers if not layer.is_table)
+        if not names:
+            return "no picture: there are only tables"
+        self.warnings.append(f"nothing of its map was drawn, for all that it draws comes from the internet: {names}.")
+        return f"no picture: from the internet come {names}"
 
     def _features(self) -> str:
         published = map_checks.parse_feature_types(self.server.get(map_checks.feature_types_url(self.address)))
         wanted = {map_checks.type_name(layer.name) for layer in self.layers}
         self.features = {name: self._features_of(name) for name in published if map_checks.type_name(name) in wanted}
         counts = {name: len(features) for name, features in self.features.items()}
-        if not counts:
-            url = map_checks.feature_info_url(self.address, self.layers, self.params["width"])
-            counts = {"all layers": map_checks.count_features(self.server.get(url))}
+        asked = [layer for layer in self.pictured() if layer.queryable and layer.boxes]
+        if not counts and asked:
+            counts = {"all layers": self._count_in_picture(asked)}
         total = sum(counts.values())
         self.found["features"] = counts
         self.found["feature_count"] = total
@@ -526,6 +546,10 @@ class MapCheck:
         if total < least:
             raise MapError(f"The map has {total} features, but at least {least} are expected.")
         return f"{total} features"
+
+    def _count_in_picture(self, layers: Sequence[map_checks.MapLayer]) -> int:
+        url = map_checks.feature_info_url(self.address, layers, self.params["width"])
+        return int(map_checks.count_features(self.server.get(url)))
 
     def _features_of(self, name: str) -> list[dict[str, Any]]:
         try:
@@ -545,12 +569,31 @@ class MapCheck:
             places = map_checks.find_places(features.get(map_checks.type_name(layer.name), []))
             if places:
                 drawn[layer.name] = self._how_drawn(layer, places)
+        if self.blank:
+            self._account_for_blank(drawn)
         if not drawn:
             return "no layer has features in WFS"
         told = [f"{name}: {how}" for name, how in drawn.items()]
         if others := ", ".join(layer.name for layer in self.layers if layer.name not in drawn):
             told.append(f"not looked at alone, for WFS gives no features with a place: {others}")
         return "; ".join(told)
+
+    def _account_for_blank(self, drawn: dict[str, str]) -> None:
+        """Fail when a layer ought to be in the picture, in which nothing is."""
+        missing = [f"'{layer.name}'" for layer in self.pictured() if self._ought_to_show(layer)]
+        if missing:
+            told = f"Nothing is drawn, and of {' and '.join(missing)} it is not known that there is nothing to draw."
+            raise MapError(f"{told} {self.found['getmap']['url']}", remedy=REMEDIES["picture"])
+        if not drawn:
+            names = " and ".join(f"'{layer.name}'" for layer in self.pictured())
+            self.warnings.append(f"its map shows nothing yet, for there are no features: {names}.")
+
+    def _ought_to_show(self, layer: map_checks.MapLayer) -> bool:
+        """Tell whether a layer was to be seen in the picture, as far as WFS has not told what it has and where."""
+        told = {map_checks.type_name(name) for name in self.features}
+        if map_checks.type_name(layer.name) in told or layer.min_scale or layer.max_scale or not layer.boxes:
+            return False
+        return not layer.queryable or self._count_in_picture([layer]) > 0
 
     def _how_drawn(self, layer: map_checks.MapLayer, places: list[map_checks.Place]) -> str:
         looks = map_checks.views(places, layer)
@@ -575,6 +618,17 @@ class MapCheck:
         if not map_checks.count_features(self.server.get(url)):
             raise MapError(f"OGC API Features gives no feature of the layer {name}. {url}")
         return f"a feature of {name}"
+
+
+def layers_from_internet(folder: str | None, project: str | None) -> frozenset[str]:
+    """Name the layers that come from the internet, as maps ask for them; none when the project is not here."""
+    name = (project or "").partition("/")[2]
+    for path in (Path(folder or "", f"{name}{ending}") for ending in qgis_project.ENDINGS if folder and name):
+        try:
+            return frozenset(qgis_project.names_from_internet(qgis_project.parse_project(path.name, path.read_bytes())))
+        except (OSError, qgis_project.ProjectError):
+            continue
+    return frozenset()
 
 
 def save_picture(path: Path, body: bytes) -> None:
@@ -622,7 +676,8 @@ class LizmapCheck(MapCheck):
 
     def pictured(self) -> tuple[map_checks.MapLayer, ...]:
         """Give the layers with features: a base layer may be of a server that cannot be reached from here."""
-        return tuple(layer for layer in self.layers if layer.name in self.config.vector_layers) or self.layers
+        drawn = super().pictured()
+        return tuple(layer for layer in drawn if layer.name in self.config.vector_layers) or drawn
 
     def _login(self) -> str:
         address = answers.login_url(self.url)
@@ -726,6 +781,8 @@ def main() -> None:
     result = {"changed": False, "verified": verified, "checks": check.checks, **check.found}
     for name, why in check.not_checked.items() if verified else ():
         module.warn(f"{module.params['project']}, layer '{name}': {why}")
+    for words in check.warnings if verified else ():
+        module.warn(f"{module.params['project']}: {words}")
     if not verified and not module.check_mode:
         failed = check.checks[-1]
         module.fail_json(msg=f"The map does not work. Check of the {failed['check']}: {failed['detail']}", **result)

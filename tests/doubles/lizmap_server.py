@@ -28,9 +28,9 @@ WMS = """<?xml version="1.0"?>
  <Service><Name>WMS</Name><Title>France</Title></Service>
  <Capability><Layer><Name>root</Name><Title>root</Title>
   <BoundingBox CRS="EPSG:3857" minx="-500000" miny="5000000" maxx="1000000" maxy="6600000"/>
-  <Layer><Name>observations</Name><Title>Observations</Title>{limits}</Layer>
-  <Layer><Name>towns</Name><Title>Towns</Title></Layer>
-  <Layer><Name>ground</Name><Title>Ground</Title></Layer>
+  <Layer><Name>observations</Name><Title>Observations</Title><CRS>EPSG:3857</CRS>{limits}</Layer>
+  <Layer><Name>towns</Name><Title>Towns</Title><CRS>EPSG:3857</CRS></Layer>
+  <Layer><Name>ground</Name><Title>Ground</Title><CRS>EPSG:3857</CRS></Layer>
  </Layer></Capability>
 </WMS_Capabilities>"""
 
@@ -266,11 +266,14 @@ class Handler(BaseHTTPRequestHandler):
     def _picture(self) -> bytes:
         if self.given.get("TRANSPARENT") != "TRUE":
             return self.server.canvas
-        west, south, east, north = (float(number) for number in self.given["BBOX"].split(","))
-        layer = self.given["LAYERS"]
-        seen = [p for p in self.server.rows[layer].values() if west <= p[0] <= east and south <= p[1] <= north]
+        # What asks in another reference system asks for the whole map.
+        box = self.given["BBOX"] if self.given["CRS"] == "CRS:84" else "-180,-90,180,90"
+        west, south, east, north = (float(number) for number in box.split(","))
+        visible = set(self.given["LAYERS"].split(",")) - self.server.invisible
+        points = [point for layer in visible for point in self.server.rows.get(layer, {}).values()]
+        seen = [p for p in points if west <= p[0] <= east and south <= p[1] <= north]
         picture = Image.new("RGBA", (16, 16))
-        if seen and layer not in self.server.invisible and east - west < self.server.widest_view:
+        if seen and east - west < self.server.widest_view:
             picture.putpixel((8, 8), (200, 0, 0, 255))
         stream = io.BytesIO()
         picture.save(stream, "PNG")

@@ -22,14 +22,14 @@ WMS = b"""<?xml version="1.0"?>
  <Service><Name>WMS</Name><Title>France</Title></Service>
  <Capability><Layer><Name>root</Name><Title>root</Title>
   <BoundingBox CRS="EPSG:3857" minx="0" miny="0" maxx="400" maxy="200"/>
-  <Layer><Name>observations</Name><Title>Observations</Title>
+  <Layer queryable="1"><Name>observations</Name><Title>Observations</Title><CRS>EPSG:3857</CRS>
    <BoundingBox CRS="EPSG:3857" minx="nan" miny="0" maxx="0" maxy="0"/></Layer>
   <Layer><Name>group</Name><Title>g</Title>
-   <Layer><Name>big towns</Name><Title>Towns</Title>
+   <Layer queryable="1"><Name>big towns</Name><Title>Towns</Title><CRS>EPSG:3857</CRS>
     <BoundingBox CRS="EPSG:4326" minx="41" miny="-5" maxx="51" maxy="10"/>
     <BoundingBox CRS="EPSG:3857" minx="10" miny="10" maxx="210" maxy="110"/></Layer>
   </Layer>
-  <Layer><Name>countries</Name><Title>Countries</Title></Layer>
+  <Layer queryable="1"><Name>countries</Name><Title>Countries</Title><CRS>EPSG:3857</CRS></Layer>
  </Layer></Capability>
 </WMS_Capabilities>"""
 
@@ -65,6 +65,13 @@ def png(colors: int) -> bytes:
     return stream.getvalue()
 
 
+def nothing_drawn() -> bytes:
+    """Give a picture on a transparent ground with nothing on it."""
+    stream = io.BytesIO()
+    Image.new("RGBA", (10, 10)).save(stream, "PNG")
+    return stream.getvalue()
+
+
 class MapServer(ThreadingHTTPServer):
     """Answers like a map server; tests change its answers."""
 
@@ -77,6 +84,7 @@ class MapServer(ThreadingHTTPServer):
             "catalogue": json.dumps({"projects": [{"id": "1", "title": "France", "more": 1}]}).encode(),
             "WMS GetCapabilities": WMS,
             "WMS GetMap": png(5),
+            "WMS GetMap transparent": png(5),
             "WFS GetCapabilities": WFS,
             "WFS GetFeature": json.dumps({"features": [{}, {}]}).encode(),
             "collections": json.dumps(COLLECTIONS).encode(),
@@ -106,7 +114,8 @@ class Handler(BaseHTTPRequestHandler):
         elif split.path == f"{COLLECTIONS_PATH}/big%20towns/items.json":
             self._answer(200, self.server.answers["items"])
         elif split.path == "/ows/sample/france/":
-            self._answer(200, self.server.answers[f"{query['SERVICE']} {query['REQUEST']}"])
+            ground = " transparent" if query.get("TRANSPARENT") == "TRUE" else ""
+            self._answer(200, self.server.answers[f"{query['SERVICE']} {query['REQUEST']}{ground}"])
         else:
             self._answer(404, b"no such map")
 

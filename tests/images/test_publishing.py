@@ -29,6 +29,8 @@ SQL = (
     f"{projects.POSTGIS_SQL}"
     "CREATE TABLE gone (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
     "CREATE TABLE denied (id int PRIMARY KEY, geom geometry(Polygon, 4326)); REVOKE ALL ON denied FROM gis;"
+    "CREATE TABLE nests (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
+    "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people VALUES (1, 'Ann'), (2, 'Bob');"
 )
 Publish = Callable[..., dict[str, Any]]
 
@@ -89,6 +91,52 @@ def test_a_project_is_published_and_drawn_and_its_change_too(pi: tuple[MapServer
     assert second["updated"] == ["map.qgs"]
     # Each worker has the old project in its memory.
     assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {GRASS}
+
+
+NESTS = Layer(TABLE.format("nests"), "postgres", "nests")
+PEOPLE = Layer(
+    "service='poppyfield' key='id' table=\"public\".\"people\"",
+    "postgres",
+    "people",
+    geometry="No geometry",
+    style='<renderer-v2 type="nullSymbol"/>',
+)
+TILES = "crs=EPSG:3857&format&type=xyz&url=https://tile.invalid/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=19&zmin=0"
+INTERNET = Layer(TILES, "wms", "osm", geometry="", crs=3857)
+NOTHING_YET = "nothing is drawn"
+AREA = Layer("./meadow.geojson")
+LITTLE: dict[str, tuple[list[Layer], str, dict[str, int]]] = {
+    "a survey that starts empty": ([NESTS], NOTHING_YET, {"nests": 0}),
+    "a survey that starts empty, with a background": ([NESTS, INTERNET], NOTHING_YET, {"nests": 0}),
+    "tables only": ([PEOPLE], "no picture: there are only tables", {"people": 2}),
+    "tiles of the internet only": ([INTERNET], "no picture: from the internet come 'osm'", {}),
+    "an empty layer and a table": ([NESTS, PEOPLE], NOTHING_YET, {"nests": 0, "people": 2}),
+    # The area is as large as its extent, and so fills the picture.
+    "one flat area": ([AREA], "colours", {"meadow": 1}),
+    "one flat area and an empty layer": ([NESTS, AREA], "colours", {"nests": 0, "meadow": 1}),
+}
+
+
+@pytest.mark.parametrize("name", LITTLE)
+def test_a_map_with_little_on_it_is_published_and_verified(
+    pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path, name: str
+) -> None:
+    server, _ = pi
+    layers, picture, features = LITTLE[name]
+    published = publish(*layers)
+    assert not published["failed"], published
+    result = ansible("published_map", url=server.url, project="known/map", folder=str(tmp_path / "known"))
+    assert result["verified"], result
+    assert result["features"] == features
+    (found,) = [check["detail"] for check in result["checks"] if check["check"] == "picture"]
+    assert picture in found
+
+
+def test_a_flat_area_that_is_not_drawn_is_noticed(pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path) -> None:
+    server, _ = pi
+    publish(Layer("./meadow.geojson", style='<renderer-v2 type="nullSymbol"/>'))
+    result = ansible("published_map", url=server.url, project="known/map", folder=str(tmp_path / "known"))
+    assert result["failed"] and "The layer meadow has features, but nothing is drawn where they are" in result["msg"]
 
 
 def test_a_large_folder_travels_in_parts(pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_an_empty_project(server: Lizmap) -> None:
 
 
 def test_a_layer_that_draws_nothing(server: Lizmap) -> None:
-    result = check(server, "survey/unseen", min_colors=1)
+    result = check(server, "survey/unseen")
     assert failed(result) == "layers"
     assert "observations has features, but nothing is drawn" in result["msg"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import sys
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ import requests
 from ansible.module_utils.poppyfield.projects import map_checks
 from ansible.module_utils.poppyfield.projects.map_checks import BoundingBox, MapError, MapLayer
 
-from tests.doubles.map_server import COLLECTIONS, MapServer, png, running_map_server
+from tests.doubles.map_server import COLLECTIONS, MapServer, nothing_drawn, png, running_map_server
+from tests.images.projects import Layer, qgs
 
 Run = Callable[..., dict[str, Any]]
+WMS_HEAD = '<WMS_Capabilities xmlns="http://www.opengis.net/wms">'
 # As behind a proxy that asks with a host of its own.
 COLLECTIONS_ELSEWHERE = json.dumps(COLLECTIONS).replace("@", "http://10.0.0.1:8080").encode()
 
@@ -122,8 +125,6 @@ def test_check_mode_asks_once_and_does_not_fail(server: MapServer, check: Run) -
         ("WMS GetCapabilities", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", ("capabilities", "not XML")),
         ("WMS GetCapabilities", b"<Error><Text>No project</Text></Error>", ("capabilities", "No project")),
         ("WMS GetMap", b"<ServiceException>Layer broken", ("picture", "not a PNG: '<ServiceException>Layer broken'")),
-        ("WMS GetMap", png(1), ("picture", "The picture has 1 colours, but at least 3")),
-        ("WFS GetFeature", b'{"features": []}', ("features", "The map has 0 features, but at least 1")),
         ("WFS GetFeature", b"<no/>", ("features", "not GeoJSON")),
         ("WFS GetFeature", b"[]", ("features", "JSON without features")),
         ("collections", b"<html>", ("ogc_api", "no list of collections: '<html>'")),
@@ -145,7 +146,7 @@ def test_the_check_that_fails_says_why(
 
 
 BROKEN_NUMBERS = b"""<WMS_Capabilities xmlns="http://www.opengis.net/wms"><Capability><Layer>
-<Layer><Name>a</Name><MinScaleDenominator>none</MinScaleDenominator><MaxScaleDenominator>inf</MaxScaleDenominator>
+<Layer><Name>a</Name><CRS>CRS:84</CRS><MinScaleDenominator>none</MinScaleDenominator><MaxScaleDenominator>inf</MaxScaleDenominator>
 <BoundingBox CRS="EPSG:3857" minx="west" miny="0" maxx="1" maxy="1"/>
 <BoundingBox CRS="EPSG:4326" minx="-inf" miny="0" maxx="inf" maxy="1"/>
 <BoundingBox CRS="CRS:84" minx="0" miny="0" maxx="1e-300" maxy="1e300"/></Layer>
@@ -168,6 +169,164 @@ def test_a_map_without_wfs_is_asked_for_feature_info(server: MapServer, check: R
     assert check()["feature_count"] == 3
     asked = next(query for query in server.asked if "QUERY_LAYERS" in query)
     assert asked["QUERY_LAYERS"] == "countries,big towns,observations"
+
+
+def test_the_extent_of_a_layer_without_features_does_not_count() -> None:
+    """QGIS Server gives it the world."""
+    sides = {"west": -180, "south": -90, "east": 180, "north": 90}
+    kinds = {"west": "Longitude", "south": "Latitude", "east": "Longitude", "north": "Latitude"}
+    world = "".join(f"<{side}Bound{kinds[side]}>{n}</{side}Bound{kinds[side]}>" for side, n in sides.items())
+    layers = [("nests", -90, -180, 90, 180, world), ("field", 46, 2, 47, 3, world.replace("180", "3"))]
+    told = "".join(
+        f"<Layer><Name>{name}</Name><CRS>EPSG:4326</CRS><EX_GeographicBoundingBox>{geographic}"
+        f'</EX_GeographicBoundingBox><BoundingBox CRS="EPSG:4326" minx="{a}" miny="{b}" maxx="{c}" maxy="{d}"/></Layer>'
+        for name, a, b, c, d, geographic in layers
+    )
+    capabilities = f"{WMS_HEAD}<Capability><Layer>{told}</Layer></Capability></WMS_Capabilities>"
+    nests, field = map_checks.parse_capabilities(capabilities.encode()).layers
+    assert map_checks.extent_of([nests, field]) == BoundingBox("EPSG:4326", 46, 2, 47, 3)
+    assert map_checks.extent_of([nests]) == BoundingBox("EPSG:4326", -90, -180, 90, 180)
+
+
+# Maps with little on them --------------------------------------------------------------------------------------------
+
+ALL_IN_WFS = b"".join(b"<FeatureType><Name>%s</Name></FeatureType>" % n for n in (b"observations", b"countries"))
+NO_FEATURES = b'{"features": []}'
+
+
+def asked(server: MapServer, request: str) -> list[dict[str, str]]:
+    return [query for query in server.asked if query.get("REQUEST") == request]
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+def start_empty(server: MapServer) -> None:
+    """Let no layer have a feature, as before the first day in the field."""
+    server.answers["WMS GetMap"] = png(1)
+    server.answers["WMS GetMap transparent"] = nothing_drawn()
+    wfs = server.answers["WFS GetCapabilities"]
+    server.answers["WFS GetCapabilities"] = wfs.replace(b"<FeatureType>", ALL_IN_WFS + b"<FeatureType>", 1)
+    server.answers["WFS GetFeature"] = server.answers["WMS GetFeatureInfo"] = NO_FEATURES
+
+
+def test_an_area_that_fills_the_picture_is_a_map(
+    server: MapServer, check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers["WMS GetMap"] = server.answers["WMS GetMap transparent"] = png(1)
+    result = check()
+    assert result["verified"] and result["getmap"]["distinct_colors"] == 1
+    assert "shows nothing" not in said(capsys)
+
+
+def test_a_survey_that_starts_empty_is_right(server: MapServer, check: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    start_empty(server)
+    result = check()
+    assert result["verified"], result
+    assert result["features"] == {"observations": 0, "big_towns": 0, "countries": 0}
+    assert len(asked(server, "GetMap")) == 2
+    told = "sample/france: its map shows nothing yet, for there are no features: 'observations' and 'big towns'"
+    assert told in said(capsys)
+    assert "The map has 0 features, but at least 1" in check(min_features=1)["msg"]
+
+
+def test_a_survey_that_starts_empty_and_has_no_extent_is_right(
+    server: MapServer, check: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start_empty(server)
+    server.answers["WMS GetCapabilities"] = re.sub(b"<BoundingBox[^>]*/>", b"", server.answers["WMS GetCapabilities"])
+    result = check(picture=str(tmp_path / "map.png"), layers=["countries"])
+    assert result["verified"] and "getmap" not in result
+    assert not asked(server, "GetMap")
+    assert "its map shows nothing yet, for there are no features: 'countries'." in said(capsys)
+    # Nor can features be counted by a picture.
+    server.answers["WFS GetCapabilities"] = b"<WFS_Capabilities/>"
+    assert check()["verified"] and not asked(server, "GetFeatureInfo")
+
+
+def test_layers_that_wfs_does_not_tell_of_are_counted_where_nothing_is_drawn(server: MapServer, check: Run) -> None:
+    start_empty(server)
+    server.answers["WFS GetCapabilities"] = b"<WFS_Capabilities/>"
+    assert check()["verified"]
+    assert [query["QUERY_LAYERS"] for query in asked(server, "GetFeatureInfo")][1:] == [
+        "observations",
+        "big towns",
+        "countries",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("WMS GetFeatureInfo", NO_FEATURES, b'{"features": [{}]}'), ("WMS GetCapabilities", b' queryable="1"', b"")],
+)
+def test_nothing_drawn_of_layers_that_may_have_features_is_a_fault(
+    server: MapServer, check: Run, change: tuple[str, bytes, bytes]
+) -> None:
+    start_empty(server)
+    server.answers["WFS GetCapabilities"] = b"<WFS_Capabilities/>"
+    answer, old, new = change
+    server.answers[answer] = server.answers[answer].replace(old, new)
+    words = check()["msg"]
+    assert "Check of the layers: Nothing is drawn, and of 'observations' and 'big towns' and 'countries' it" in words
+    assert "QGIS Server can reach their data" in words
+
+
+def test_layers_that_are_drawn_at_other_scales_only_leave_the_picture_empty(server: MapServer, check: Run) -> None:
+    start_empty(server)
+    server.answers["WFS GetCapabilities"] = b"<WFS_Capabilities/>"
+    server.answers["WMS GetFeatureInfo"] = b'{"features": [{}]}'
+    limit = b"<CRS>EPSG:3857</CRS><MaxScaleDenominator>5000</MaxScaleDenominator>"
+    capabilities = server.answers["WMS GetCapabilities"]
+    server.answers["WMS GetCapabilities"] = capabilities.replace(b"<CRS>EPSG:3857</CRS>", limit)
+    assert check()["verified"]
+
+
+def test_no_picture_is_asked_of_tables(server: MapServer, check: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    capabilities = server.answers["WMS GetCapabilities"]
+    server.answers["WMS GetCapabilities"] = capabilities.replace(b"<CRS>EPSG:3857</CRS>", b"")
+    result = check()
+    assert result["verified"] and result["features"] == {"big_towns": 2}
+    assert not asked(server, "GetMap") and "getmap" not in result
+    (picture,) = [entry["detail"] for entry in result["checks"] if entry["check"] == "picture"]
+    assert picture == "no picture: there are only tables" and "sample/france" not in said(capsys)
+
+
+TILES = "type=xyz&url=https://tile.openstreetmap.org/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=19&zmin=0"
+
+
+def write_project(folder: Path, from_internet: tuple[str, ...], *others: str) -> None:
+    layers = [Layer(TILES, "wms", name, geometry="") for name in from_internet]
+    folder.mkdir()
+    (folder / "france.qgs").write_text(qgs([*layers, *(Layer("./x.gpkg", name=name) for name in others)]))
+
+
+def test_what_comes_from_the_internet_is_not_drawn(server: MapServer, check: Run, tmp_path: Path) -> None:
+    write_project(tmp_path / "maps", ("countries",), "observations", "big towns")
+    assert check(folder=str(tmp_path / "maps"))["verified"]
+    assert asked(server, "GetMap")[0]["LAYERS"] == "big towns,observations"
+
+
+def test_a_map_that_comes_from_the_internet_is_named(
+    server: MapServer, check: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(tmp_path / "maps", ("observations", "big towns", "countries"))
+    server.answers["WFS GetCapabilities"] = b"<WFS_Capabilities/>"
+    result = check(folder=str(tmp_path / "maps"))
+    assert result["verified"] and "getmap" not in result
+    assert not asked(server, "GetMap") and not asked(server, "GetFeatureInfo")
+    told = "comes from the internet: 'observations' and 'big towns' and 'countries'."
+    assert "sample/france: nothing of its map was drawn" in (words := said(capsys)) and told in words
+
+
+@pytest.mark.parametrize("content", [None, "<html/>"])
+def test_a_project_that_is_not_here_tells_nothing(
+    server: MapServer, check: Run, tmp_path: Path, content: str | None
+) -> None:
+    if content:
+        (tmp_path / "france.qgs").write_text(content)
+    assert check(folder=str(tmp_path))["verified"]
+    assert asked(server, "GetMap")[0]["LAYERS"] == "countries,big towns,observations"
 
 
 def test_named_layers(server: MapServer, check: Run) -> None:
@@ -242,7 +401,7 @@ def test_the_extent_of_layers() -> None:
     meters = BoundingBox("EPSG:2154", 0, 0, 10, 10)
     assert map_checks.extent_of([layer(meters, degrees), layer(degrees), layer()]) == degrees
     assert degrees.aspect() == 0.5
-    with pytest.raises(MapError, match="all empty"):
+    with pytest.raises(MapError, match="No layer has an extent"):
         map_checks.extent_of([layer()])
     with pytest.raises(MapError, match="no coordinate reference system in common"):
         map_checks.extent_of([layer(meters), layer(degrees)])

@@ -205,9 +205,23 @@ def test_a_configuration_that_is_none(server: LizmapServer, check: Run, body: by
     assert "Check of the configuration: The project's configuration is not JSON with layers" in check()["msg"]
 
 
-def test_an_empty_picture(server: LizmapServer, check: Run) -> None:
+def test_an_empty_picture_of_layers_that_have_features(server: LizmapServer, check: Run) -> None:
     server.canvas = png(1)
-    assert "Check of the picture: The picture has 1 colours" in check()["msg"]
+    server.invisible = {"observations", "towns"}
+    assert "The layer observations has features, but nothing is drawn where they are" in check()["msg"]
+
+
+def test_a_survey_that_starts_empty_is_right_and_can_be_edited(
+    server: LizmapServer, check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.canvas = png(1)
+    server.rows = {"observations": {}, "towns": {}}
+    result = check()
+    assert result["verified"], result
+    assert result["features"] == {"observations": 0, "towns": 0}
+    assert "read back and removed again" in detail(result, "editing")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "sample/france: its map shows nothing yet, for there are no features: 'observations' and 'towns'." in said
 
 
 def test_a_layer_that_draws_nothing_is_named_although_the_picture_has_colours(server: LizmapServer, check: Run) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlencode, urljoin
 from ansible.module_utils.poppyfield.projects.words import plain
 
 WMS = "{http://www.opengis.net/wms}"
+WORLD = (-180.0, -90.0, 180.0, 90.0)
 MIN_HEIGHT = 100
 MAX_HEIGHT = 2000
 MAX_FEATURES = 1000
@@ -83,6 +84,11 @@ class MapLayer:
     # It is drawn from 1:min_scale to 1:max_scale only; 0 is no limit.
     min_scale: float = 0.0
     max_scale: float = 0.0
+    is_table: bool = False
+    """It has no geometry."""
+    queryable: bool = False
+    worldwide: bool = False
+    """Its extent is the world's, which QGIS Server also gives a layer without features."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +147,19 @@ def _leaves(node: Any, inherited: tuple[BoundingBox, ...]) -> Iterable[MapLayer]
     children = node.findall(f"{WMS}Layer")
     name = node.findtext(f"{WMS}Name")
     if name and not children:  # a group has layers below it, and is drawn by drawing those
-        limits = [_number(node.findtext(f"{WMS}{end}ScaleDenominator"), 0.0) for end in ("Min", "Max")]
-        yield MapLayer(name, node.findtext(f"{WMS}Title", name), boxes, *limits)
+        least, most = (_number(node.findtext(f"{WMS}{end}ScaleDenominator"), 0.0) for end in ("Min", "Max"))
+        # QGIS Server gives each layer the reference systems that it can be drawn in, but for a table.
+        is_table = node.find(f"{WMS}CRS") is None
+        yield MapLayer(
+            name,
+            node.findtext(f"{WMS}Title", name),
+            () if is_table else boxes,
+            least,
+            most,
+            is_table=is_table,
+            queryable=node.get("queryable") == "1",
+            worldwide=_sides(node) == WORLD,
+        )
     for child in children:
         yield from _leaves(child, boxes)
 
@@ -153,6 +170,13 @@ def _boxes(node: Any) -> Iterable[BoundingBox]:
         # An empty layer has no extent, which QGIS writes as zeros, nan or inf.
         if all(map(math.isfinite, values)) and values[0] < values[2] and values[1] < values[3]:
             yield BoundingBox(box.get("CRS", ""), *values)
+
+
+def _sides(node: Any) -> tuple[float, ...]:
+    """Give the extent in degrees as the capabilities have it: west, south, east, north."""
+    box = f"{WMS}EX_GeographicBoundingBox/{WMS}"
+    sides = ("westBoundLongitude", "southBoundLatitude", "eastBoundLongitude", "northBoundLatitude")
+    return tuple(_number(node.findtext(f"{box}{side}"), math.nan) for side in sides)
 
 
 def _number(text: str | None, otherwise: float) -> float:
@@ -188,10 +212,12 @@ def type_name(layer: str) -> str:
 
 
 def extent_of(layers: Sequence[MapLayer]) -> BoundingBox:
-    """Give the extent that holds all layers that have one."""
-    offered = [{box.crs: box for box in layer.boxes} for layer in layers if layer.boxes]
+    """Give the extent that holds all layers that have one; that of the world only where there is no other."""
+    placed = [layer for layer in layers if layer.boxes]
+    offered = [{box.crs: box for box in layer.boxes} for layer in placed if not layer.worldwide]
+    offered = offered or [{box.crs: box for box in layer.boxes} for layer in placed]
     if not offered:
-        raise MapError("No layer of the map has an extent: they are all empty.")
+        raise MapError("No layer has an extent.")
     common = set.intersection(*(set(boxes) for boxes in offered))
     crs = next((c for c in (*PREFERRED_CRS, *sorted(common)) if c in common), None)
     if crs is None:
