@@ -46,6 +46,11 @@ options:
         description: Whether files that are on the host only are removed.
         type: bool
         default: false
+      withheld:
+        description: See O(withheld).
+        type: list
+        elements: str
+        default: []
   folder:
     description: The folder on the controller. Needed unless O(state=absent).
     type: path
@@ -58,6 +63,13 @@ options:
       - Whether files that are on the host only are removed. Otherwise they stay, and a warning names them.
     type: bool
     default: false
+  withheld:
+    description:
+      - Files of projects in the folder that are not published. What is on the host of them stays as it is, and as long
+        as there are such projects, O(prune) removes nothing.
+    type: list
+    elements: str
+    default: []
   container:
     description:
       - Name of the map server's container, in which the projects are checked. It must run, unless O(state=absent).
@@ -189,6 +201,7 @@ from ansible.module_utils.poppyfield.projects.folder_difference import (
     before_and_after,
     compare,
     missing,
+    of_projects,
     shown,
     too_little_room,
 )
@@ -207,11 +220,13 @@ ARGUMENTS: Json = {
             "repository": {"type": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "prune": {"type": "bool", "default": False},
+            "withheld": {"type": "list", "elements": "str", "default": []},
         },
     },
     "folder": {"type": "path"},
     "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
     "prune": {"type": "bool", "default": False},
+    "withheld": {"type": "list", "elements": "str", "default": []},
     "container": {"type": "str", "default": LIZMAP.container},
     "check_timeout": {"type": "int", "default": 300},
     "owner": {"type": "int", "default": 0},
@@ -247,11 +262,14 @@ def converge(params: Json, *, check_mode: bool) -> Json:
         with folder.locked():
             return {"changed": True, "received_bytes": folder.receive(Path(params["_archive"]))}
     found = folder.found()
-    difference = compare(wanted, found, prune=params["prune"])
+    wanted |= {name: File(*found[name][:2]) for name in of_projects(params["withheld"]) if name in found}
+    # A project that stays may need any of the files.
+    prune = params["prune"] and not params["withheld"]
+    difference = compare(wanted, found, prune=prune)
     before, after = before_and_after(wanted, found, difference)
     result = _result(difference, before, after)
     if params["_step"] == "publish":
-        return result | {"checked": _publish(folder, wanted, params, is_new=not found)}
+        return result | {"checked": _publish(folder, wanted, {**params, "prune": prune}, is_new=not found)}
     needed = missing(wanted, difference, folder.arrived())
     if problem := too_little_room(needed, folder.free_bytes()):
         raise FolderError(problem)

@@ -19,6 +19,8 @@ description:
     the same address.
   - Warned of are background tiles from the internet and a map that opens with these alone, pictures of symbols that
     the Pi will not have, and for Lizmap projects without a C(.cfg) or with one that does not fit.
+  - A project that is refused withholds only itself, and the module succeeds where others can be published. It fails
+    when none can, or when something is wrong with a whole folder.
   - Data files are not read, so that it is quick whatever their size. Whether tables exist and layers really open is
     asked of QGIS Server itself, see M(published_projects).
   - Runs where the folders are, usually on the controller with C(delegate_to).
@@ -82,6 +84,15 @@ projects:
   returned: always
   type: list
   elements: str
+withheld:
+  description: Those that are refused, while others can be published.
+  returned: always
+  type: list
+  elements: str
+refused:
+  description: What is wrong with them, in words.
+  returned: always
+  type: str
 findings:
   description: What is wrong.
   returned: always
@@ -190,6 +201,14 @@ def check_all(params: dict[str, Any]) -> tuple[list[str], list[ProjectFinding]]:
     return projects, findings
 
 
+def withheld(projects: list[str], refused: list[ProjectFinding]) -> list[str]:
+    """Name the projects that are left out; none when it is a whole folder that is refused, or no project is good."""
+    bad = {f"{finding.repository}/{finding.project}" for finding in refused}
+    if set(projects) <= bad or not all(finding.project for finding in refused):
+        return []
+    return sorted(bad)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
@@ -199,12 +218,19 @@ def main() -> None:
         projects, findings = check_all(module.params)
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")
-    result = {"changed": False, "projects": projects, "findings": [finding.as_dict() for finding in findings]}
+    refused = [finding for finding in findings if finding.refuses]
+    told, left_out = as_message(refused), withheld(projects, refused)
+    result = {
+        **{"changed": False, "projects": projects, "findings": [finding.as_dict() for finding in findings]},
+        **{"withheld": left_out, "refused": told},
+    }
     for finding in findings:
         if not finding.refuses:
             module.warn(finding.sentence())
-    if refused := [finding for finding in findings if finding.refuses]:
-        module.fail_json(msg=f"Nothing was changed. lizmap_projects: {as_message(refused)}", **result)
+    if refused and not left_out:
+        module.fail_json(msg=f"Nothing was changed. lizmap_projects: {told}", **result)
+    if left_out:
+        module.warn(f"These projects are withheld, and what is served of them stays: {', '.join(left_out)}. {told}")
     module.exit_json(**result)
 
 

@@ -17,7 +17,12 @@ from ansible.utils.path import unfrackpath
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, batches, wanted_files  # noqa: E402
+from ansible.module_utils.poppyfield.projects.folder_difference import (  # noqa: E402
+    FolderError,
+    batches,
+    of_projects,
+    wanted_files,
+)
 from ansible.module_utils.poppyfield.projects.qgis_project import ENDINGS, ProjectError, describe, parse_project  # noqa: E402
 
 display = Display()
@@ -72,7 +77,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         """Read what a folder on the controller holds."""
         folder = self._folder(arguments)
         try:
-            files = wanted_files(folder)
+            left_out = of_projects(arguments.get("withheld") or [])
+            files = {name: file for name, file in wanted_files(folder).items() if name not in left_out}
         except FolderError as error:
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
@@ -180,7 +186,7 @@ def _with_warning(result: dict[str, Any], task_vars: dict[str, Any] | None) -> d
         names = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")  # noqa: PLR2004
         result.setdefault("warnings", []).append(
             f"{_host(task_vars)} still has files that are not in the folder any more: {names}. They stay, unless prune "
-            "is true."
+            "is true and no project is withheld."
         )
     return result
 

@@ -111,6 +111,26 @@ CHANGES: dict[str, tuple[dict[str, str], Json]] = {
 }
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_served_of_a_project_that_is_withheld_stays(
+    publish: Run, run_plugin: Run, options: Json, maps: Path, projects: Path, *, several: bool
+) -> None:
+    write(maps, {"old.qgs": FIRST, "old.qgs.cfg": "1", "old.tif": "old"})
+    publish()
+    write(maps, {"map.qgs": SECOND, "old.qgs": "<damaged", "old.qgs.cfg": "2", "new.qgs": "<damaged", "new.tif": "new"})
+    (maps / "old.tif").unlink()
+    entry = {"repository": "fields", "folder": str(maps), "withheld": ["old.qgs", "new.qgs"], "prune": True}
+    shared = {key: value for key, value in options.items() if key not in entry}
+    done = run_plugin("published_projects", **({"repositories": [entry]} if several else entry), **shared)
+    assert done["changed"], done
+    told = done["results"]["fields"] if several else done
+    assert (told["added"], told["updated"], told["removed"]) == (["new.tif"], ["map.qgs"], [])
+    served = read(projects / "fields")
+    assert (served["map.qgs"], served["old.qgs"], served["old.qgs.cfg"]) == (SECOND, FIRST, "1")
+    # It may need a file that is gone from the laptop.
+    assert served["old.tif"] == "old" and "new.qgs" not in served
+
+
 @pytest.mark.field_changed_once
 @pytest.mark.parametrize("change", CHANGES)
 def test_each_change_is_predicted_and_made_once(

@@ -517,7 +517,7 @@ def test_a_newer_qgis_is_refused_unless_accepted(check: Run, version: str, refus
 def test_names_that_cannot_be_are_refused(check: Run, names: tuple[str, ...], problem: str) -> None:
     project = {name: zipped(qgs([MEADOW])) if name.endswith("z") else qgs([MEADOW]) for name in names}
     result = check({**project, "meadow.geojson": "{}"})
-    assert [finding["problem"] for finding in result["findings"]] == [result["findings"][0]["problem"]]
+    assert len(result["findings"]) == len(names)
     assert problem in result["msg"]
 
 
@@ -745,6 +745,30 @@ def test_the_layers_of_an_embedded_group_are_not_gone(check: Run, properties: st
     files["map.qgs"] = with_group(properties.replace("./base", "./none"))
     (found,) = check(files, web_client="archive")["findings"]
     assert found["layer"] == "Base" and "embedded from ./none.qgs is not in the project's folder" in found["problem"]
+
+
+GONE = qgs([Layer("./gone.gpkg")])
+
+
+def test_a_bad_project_withholds_only_itself(check: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {"a.qgs": qgs([MEADOW]), "b.qgs": GONE, "meadow.geojson": "{}"}
+    result = check(files)
+    assert not result.get("failed") and result["withheld"] == ["fields/b.qgs"]
+    assert result["refused"].startswith("fields/b.qgs, layer 'meadow': its file ./gone.gpkg is not in the project's")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "These projects are withheld, and what is served of them stays: fields/b.qgs." in said
+
+
+def test_projects_with_the_same_address_are_both_withheld(check: Run) -> None:
+    files: dict[str, str | bytes] = {"a.qgs": qgs([MEADOW]), "b.qgs": qgs([MEADOW]), "b.qgz": zipped(qgs([MEADOW]))}
+    assert check({**files, "meadow.geojson": "{}"})["withheld"] == ["fields/b.qgs", "fields/b.qgz"]
+
+
+def test_what_is_wrong_with_a_whole_folder_or_all_projects_stops(check: Run) -> None:
+    result = check({"a.qgs": GONE, "b.qgs": GONE})
+    assert result["msg"].startswith("Nothing was changed.") and result["withheld"] == []
+    result = check({"a.qgs": qgs([MEADOW]), "meadow.geojson": "{}", "x.gpkg": "x", "x.gpkg-wal": "x"})
+    assert result["msg"].startswith("Nothing was changed.") and "x.gpkg is open in a program" in result["msg"]
 
 
 PRIVATE = "<flags><Private>1</Private></flags>"

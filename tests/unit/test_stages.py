@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+REPORT = str(ROOT / "playbooks" / "plays" / "report.yml")
 
 
 def tasks(*arguments: str) -> list[str]:
@@ -26,6 +28,19 @@ def tasks(*arguments: str) -> list[str]:
 def test_a_stage_named_by_its_tag_plays_what_its_playbook_plays(stage: str) -> None:
     played = tasks("site.yml", "--tags", stage)
     assert played == tasks(f"playbooks/{stage}.yml")
+
+
+@pytest.mark.parametrize("withheld", [[], ["fields/map.qgs"]])
+def test_what_was_withheld_is_told_last_and_the_run_is_no_success(withheld: list[str]) -> None:
+    check = {"project_check": {"withheld": withheld, "refused": "fields/map.qgs: mend it."}}
+    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi1,", "--extra-vars", json.dumps(check)]
+    report = "- {hosts: all, gather_facts: false, tasks: [{group_by: {key: pis}}]}\n- import_playbook: " + REPORT
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(
+        [*command, "/dev/stdin"], cwd=ROOT, env=environment, input=report, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode != 0) == bool(withheld), done.stdout + done.stderr
+    assert ("fields/map.qgs: mend it." in done.stdout) == bool(withheld)
 
 
 @pytest.mark.parametrize("stage", ["build", "provision", "deliver", "deploy", "verify"])

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +99,11 @@ def digest(path: Path) -> str:
 def wanted_files(folder: Path) -> dict[str, File]:
     """Read a folder: what is to be published."""
     return {name: File(path.stat().st_size, digest(path)) for name, path in walk(folder)}
+
+
+def of_projects(names: Iterable[str]) -> set[str]:
+    """Give the files of projects: each one's own, and Lizmap's configuration of it."""
+    return {file for name in names for file in (name, f"{name}.cfg")}
 
 
 def batches(missing: Mapping[str, int], limit: int = BATCH_BYTES) -> list[list[str]]:

@@ -450,16 +450,8 @@ def _check_names(folder: RepositoryFolder, *, lizmap: bool) -> Iterator[ProjectF
     for name in names:
         stem = PurePosixPath(name).stem.casefold()
         if stem in seen:
-            other = seen[stem]
-            same = PurePosixPath(other).stem == PurePosixPath(name).stem
-            yield ProjectFinding(
-                folder.repository,
-                name,
-                f"there is also {other}, and "
-                + ("both have" if same else "but for upper and lower case both have")
-                + " the same address on the map server.",
-                "Rename or remove one of the two.",
-            )
+            yield _same_address(folder, name, seen[stem])
+            yield _same_address(folder, seen[stem], name)
         seen[stem] = name
         if not name.endswith(ENDINGS):
             yield ProjectFinding(
@@ -477,6 +469,18 @@ def _check_names(folder: RepositoryFolder, *, lizmap: bool) -> Iterator[ProjectF
                 "its name has characters that an address cannot have.",
                 "Use letters, digits, spaces, hyphens and underscores.",
             )
+
+
+def _same_address(folder: RepositoryFolder, name: str, other: str) -> ProjectFinding:
+    same = PurePosixPath(other).stem == PurePosixPath(name).stem
+    return ProjectFinding(
+        folder.repository,
+        name,
+        f"there is also {other}, and "
+        + ("both have" if same else "but for upper and lower case both have")
+        + " the same address on the map server.",
+        "Rename or remove one of the two.",
+    )
 
 
 def _name_for_lizmap(folder: RepositoryFolder, name: str) -> ProjectFinding:
