@@ -65,6 +65,16 @@ options:
         description: Name of the variable that sets the folder, to be named in the message.
         type: str
         default: ""
+      remembered:
+        description:
+          - Whether the folder must be the one that O(folders[].variable) stood for when it was last deployed, on the
+            same file system. One whose disk is not mounted is then a problem.
+        type: bool
+        default: false
+      may_change:
+        description: Whether it may be another one all the same.
+        type: bool
+        default: false
   ports:
     description: TCP ports that must be free.
     type: list
@@ -231,7 +241,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED
-from ansible.module_utils.poppyfield.host import docker_packages, docker_settings
+from ansible.module_utils.poppyfield.host import data_folders, docker_packages, docker_settings
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, holding, parse
 from ansible.module_utils.poppyfield.host.requirements import (
@@ -274,7 +284,12 @@ ARGUMENTS: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {"path": {"type": "path", "required": True}, "variable": {"type": "str", "default": ""}},
+        "options": {
+            "path": {"type": "path", "required": True},
+            "variable": {"type": "str", "default": ""},
+            "remembered": {"type": "bool", "default": False},
+            "may_change": {"type": "bool", "default": False},
+        },
     },
     "ports": {
         "type": "list",
@@ -479,6 +494,11 @@ def gather(params: dict[str, Any]) -> Facts:
         clock=clock,
         disks=tuple(Disk(need["path"], free_mb(place_of(need["path"], root))) for need in params["disk"]),
         file_systems=file_systems([need["path"] for need in params["folders"]]),
+        data_folders={
+            need["path"]: data_folders.look(need["path"], need["variable"])
+            for need in params["folders"]
+            if need["remembered"]
+        },
         listeners=tuple(Listener(port, port in busy or port in owners, owners.get(port, "")) for port in ports),
         foreign_containers=foreign(containers, {row[0]: row[1] for row in rows}),
         foreign_networks=foreign(params["networks"], {row[0]: row[1] for row in networks}),

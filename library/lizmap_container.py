@@ -361,7 +361,8 @@ def main() -> None:
         files = container_module.bring_about(module)
         predicted = {change.path for change in files if change.is_new} if module.check_mode else set()
         stamps = stamps_of(module.params["secrets"], predicted)
-        result = container_module.run(module, spec_of(module.params, stamps, memory))
+        spec = spec_of(module.params, stamps, memory)
+        result = container_module.run(module, container_module.bound_to_data(module, spec))
     except PlanError as error:
         module.fail_json(msg=str(error))
     result.pop("content_changes")

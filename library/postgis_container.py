@@ -388,6 +388,7 @@ def main() -> None:
         memory = container_module.total_memory(container_module.read_meminfo())
         spec = spec_of(module.params, memory)
         files = container_module.bring_about(module)
+        spec = container_module.bound_to_data(module, spec)
         # Only what is started needs its passwords.
         lenient = module.check_mode or module.params["state"] != "started"
         result = container_module.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))

@@ -35,6 +35,23 @@ options:
             description: Its mode.
             type: str
             default: "0755"
+          recurse:
+            description:
+              - Whether all within it must belong to the same, as data that root has copied back does not. Where one of
+                its entries, or of theirs, is another's, everything is given to them, and closed to those to whom
+                O(host_files.folders[].mode) closes the folder.
+            type: bool
+            default: false
+          remember_as:
+            description:
+              - Name of the variable that names this folder. The folder is then marked, and another one, or the same on
+                another file system, is refused from then on. What is missing is most likely a disk that is not mounted.
+              - A container whose data is in it mounts the mark, so that Docker does not start it without the disk.
+            type: str
+          may_change:
+            description: Whether it may be another folder or file system all the same.
+            type: bool
+            default: false
       files:
         description: Files with their content, which is shown nowhere.
         type: list

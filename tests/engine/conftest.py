@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 pytest.register_assert_rewrite("tests.engine.worlds")
 from tests.engine import worlds  # noqa: E402
+from tests.engine.private_engine import PrivateEngine  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,3 +76,24 @@ def real(api: Any, wanted: ContainerSpec, tmp_path: Path) -> Iterator[worlds.Rea
 def both(real: worlds.RealWorld, wanted: ContainerSpec) -> worlds.Both:
     """Return the real engine and the fake."""
     return worlds.Both(real, worlds.FakeWorld(real.api), wanted)
+
+
+@pytest.fixture(scope="module")
+def engine(api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+    """Return an engine of the tests' own, which they may restart, that has the images."""
+    private = PrivateEngine(tmp_path_factory.mktemp("engine"))
+    try:
+        private.start()
+        client = private.client()
+        for reference in worlds.IMAGES:
+            client.load_image(b"".join(api.get_image(reference)))
+        yield private
+    finally:
+        private.stop()
+
+
+@pytest.fixture
+def private(engine: PrivateEngine, wanted: ContainerSpec, tmp_path: Path) -> Iterator[worlds.RealWorld]:
+    """Return that engine with nothing of ours in it but the images."""
+    yield worlds.RealWorld(engine.client(), tmp_path / "state")
+    worlds.clean(engine.client())

@@ -62,6 +62,12 @@ class PrivateEngine:
         self._process.kill()
         self._process.communicate()
 
+    def in_its_network(self, *command: str) -> None:
+        """Run a command as if on the machine of this engine."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        subprocess.run(["nsenter", "--target", children[0], "--net", *command], check=True)
+
     def client(self) -> Any:
         """Give a new client."""
         return docker.APIClient(base_url=self.base_url, version="auto")

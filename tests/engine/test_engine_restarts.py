@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.containers.apply import ApplyError
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 
-from tests.engine import worlds
 from tests.engine.private_engine import PrivateEngine
-from tests.engine.worlds import IMAGES, NAME, NEW, OLD, Both, FakeWorld, RealWorld, Watched, converge, look
-
-
-@pytest.fixture(scope="module")
-def engine(api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
-    """Return an engine that has the images."""
-    private = PrivateEngine(tmp_path_factory.mktemp("engine"))
-    try:
-        private.start()
-        client = private.client()
-        for reference in IMAGES:
-            client.load_image(b"".join(api.get_image(reference)))
-        yield private
-    finally:
-        private.stop()
-
-
-@pytest.fixture
-def private(engine: PrivateEngine, wanted: ContainerSpec, tmp_path: Path) -> Iterator[RealWorld]:
-    """Return that engine with nothing of ours in it but the images."""
-    yield RealWorld(engine.client(), tmp_path / "state")
-    worlds.clean(engine.client())
+from tests.engine.worlds import NAME, NEW, OLD, Both, FakeWorld, RealWorld, Watched, converge, look
 
 
 # After the old one is stopped, the new one is made, the policies are handed over, and the new one is started.

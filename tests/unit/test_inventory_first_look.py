@@ -10,6 +10,7 @@ from tests.unit.inventory_of import host
 
 def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
     enough = {"free_mb": 2000, "variable": "raspberry_pi_min_free_disk_mb"}
+    remembered = {"remembered": True, "may_change": False}
     assert requirements(host()) == {
         "profile": "trixie",
         "memory_mb": 900,
@@ -22,9 +23,9 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
             "log-opts": {"max-size": "10m", "max-file": "3"},
         },
         "folders": [
-            {"path": "/srv/poppyfield/postgis/data", "variable": "postgis_data_folder"},
+            {"path": "/srv/poppyfield/postgis/data", "variable": "postgis_data_folder", **remembered},
             {"path": "/srv/poppyfield/postgis/data/cluster", "variable": "postgis_data_folder"},
-            {"path": "/srv/poppyfield/lizmap", "variable": "lizmap_folder"},
+            {"path": "/srv/poppyfield/lizmap", "variable": "lizmap_folder", **remembered},
             {"path": "/srv/poppyfield/lizmap/projects", "variable": "lizmap_folder"},
             {"path": "/srv/poppyfield/lizmap/config", "variable": "lizmap_folder"},
         ],
@@ -42,6 +43,8 @@ def test_ports_and_files_follow_the_variables() -> None:
         host(lizmap_tls="self_signed", lizmap_port="8080", postgis_data_folder="/d/pg", postgis_databases=databases)
     )
     assert [port["port"] for port in asked["ports"]] == [8080, 443]
+    moved = requirements(host(lizmap_folder_may_change=True))["folders"]
+    assert [folder["variable"] for folder in moved if folder.get("may_change")] == ["lizmap_folder"]
     assert asked["files"][1:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
 
 

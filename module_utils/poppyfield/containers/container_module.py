@@ -22,11 +22,22 @@ from ansible.module_utils.poppyfield.containers.plan import (
     plan,
 )
 from ansible.module_utils.poppyfield.containers.services import NETWORK
-from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Json, within_kernel
-from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.containers.spec import (
+    ContainerSpec,
+    HealthTiming,
+    Json,
+    Mount,
+    clean_path,
+    within_kernel,
+)
+from ansible.module_utils.poppyfield.host import data_folders, host_files
 from ansible.module_utils.poppyfield.host.requirements import memory_bytes
 
 NOT_DELIVERED = "not delivered yet"
+NOT_MARKED = f"{data_folders.PREFIX}new"
+"""Stands in check mode for the mark that a folder would get."""
+MARKS_TARGET = "/run/data-folders"
+"""Where a container finds the marks of folders that it does not mount whole."""
 NO_IMAGE = (
     "image is empty. Which image is to be deployed is found out by the build stage, which did not run before this. "
     "Run a whole stage: ansible-playbook playbooks/deploy.yml."
@@ -174,6 +185,20 @@ def bring_about(module: Any) -> list[host_files.HostFileChange]:
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")
     return []
+
+
+def bound_to_data(module: Any, spec: ContainerSpec) -> ContainerSpec:
+    """Let the container mount the marks of the folders that are remembered: without one, Docker does not start it."""
+    remembered = [entry for entry in module.params["host_files"].get("folders", ()) if entry.get("remember_as")]
+    marks = [_mark_of(entry["remember_as"], clean_path(entry["path"]), spec) for entry in remembered]
+    return replace(spec, mounts=(*spec.mounts, *marks))
+
+
+def _mark_of(variable: str, folder: str, spec: ContainerSpec) -> Mount:
+    name = data_folders.mark_to_keep(data_folders.look(folder, variable)) or NOT_MARKED
+    # Over itself where the container may write to it: a mount is what it cannot replace, by a link for instance.
+    target = next((mount.target for mount in spec.mounts if mount.source == folder), MARKS_TARGET)
+    return Mount(f"{folder}/{name}", f"{target}/{name}", read_only=True)
 
 
 def missing_sources(spec: ContainerSpec) -> list[str]:

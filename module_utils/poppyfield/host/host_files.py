@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.host import atomic_file, data_folders, ownership
 
 SECRET_MODE = 0o600
 SECRET_LENGTH = 32
@@ -43,7 +43,14 @@ OPTION: dict[str, Any] = {
             "type": "list",
             "elements": "dict",
             "default": [],
-            "options": {"path": PATH, **OWNERSHIP, "mode": {"type": "str", "default": "0755"}},
+            "options": {
+                "path": PATH,
+                **OWNERSHIP,
+                "mode": {"type": "str", "default": "0755"},
+                "recurse": {"type": "bool", "default": False},
+                "remember_as": {"type": "str"},
+                "may_change": {"type": "bool", "default": False},
+            },
         },
         "files": {
             "type": "list",
@@ -100,6 +107,8 @@ class WantedHostFile:
     mode: int
     what: str = "file"
     """For people: folder, file or secret."""
+    recurse: bool = False
+    """Whether what is in a folder should belong to the same."""
     content: bytes | None = None
     """What a file should hold; None for a secret that is random, and for a folder."""
 
@@ -125,7 +134,10 @@ class HostFileChange:
 
 def wanted_of(params: Mapping[str, Any], minimum: int, *, missing_allowed: bool) -> list[WantedHostFile]:
     """Give what the option asks for: folders first, so that files find theirs."""
-    found = [_owned(folder, missing_allowed, _mode(folder), what="folder") for folder in params.get("folders") or []]
+    found = [
+        _owned(folder, missing_allowed, _mode(folder), what="folder", recurse=folder.get("recurse", False))
+        for folder in params.get("folders") or []
+    ]
     for file in params.get("files") or []:
         found.append(_owned(file, missing_allowed, _mode(file), content=file["content"].encode()))
     for secret in params.get("secrets") or []:
@@ -184,8 +196,12 @@ def action_for(wanted: WantedHostFile) -> HostFileAction:
             raise HostFileError(f"{wanted.path} is not a file, so it is left alone.")
         if _holds_another(wanted, state):
             return HostFileAction.RENEW
-    owned = (state.st_uid, state.st_gid) == (wanted.uid, wanted.gid)
+    owned = (state.st_uid, state.st_gid) == (wanted.uid, wanted.gid) and _is_owned_within(wanted)
     return HostFileAction.KEEP if owned and stat.S_IMODE(state.st_mode) == wanted.mode else HostFileAction.CORRECT
+
+
+def _is_owned_within(wanted: WantedHostFile) -> bool:
+    return not wanted.recurse or ownership.is_right(wanted.path, wanted.uid, wanted.gid)
 
 
 def _holds_another(wanted: WantedHostFile, state: os.stat_result) -> bool:
@@ -198,6 +214,7 @@ def converge(
     params: Mapping[str, Any], *, check_mode: bool, length: int = SECRET_LENGTH, minimum: int = LEAST_LENGTH
 ) -> list[HostFileChange]:
     """Make folders, files and secrets as they should be; say what was done, or would be done in check mode."""
+    remembered = [_Remembered.of(folder) for folder in params.get("folders") or [] if folder.get("remember_as")]
     planned = [(want, action_for(want)) for want in wanted_of(params, minimum, missing_allowed=check_mode)]
     kept = {want.path for want, _ in planned}
     unwanted = [path for purge in params.get("purge") or [] for path in _others(purge, kept)]
@@ -212,7 +229,36 @@ def converge(
         for folder in sorted({path.parent for path in unwanted}):
             atomic_file.sync_folder(folder)
     done = [HostFileChange(want.path, action, want.what) for want, action in planned]
+    whose = {str(want.path): (want.uid, want.gid) for want, _ in planned}
+    done += [folder.converge(*whose[folder.path], check_mode=check_mode) for folder in remembered]
     return [*done, *(HostFileChange(path, HostFileAction.REMOVE, "secret") for path in unwanted)]
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """A folder whose content must not be taken for another one's."""
+
+    path: str
+    variable: str
+    found: data_folders.Found
+
+    @classmethod
+    def of(cls, folder: Mapping[str, Any]) -> _Remembered:
+        """Look at it. Raises HostFileError where it is not the one that it was."""
+        path, variable = folder["path"], folder["remember_as"]
+        found = data_folders.look(path, variable)
+        if not folder["may_change"] and (problem := data_folders.problem(path, variable, found)):
+            raise HostFileError(problem)
+        return cls(str(Path(path)), variable, found)
+
+    def converge(self, owner: int, group: int, *, check_mode: bool) -> HostFileChange:
+        """Mark and record it."""
+        record = data_folders.RECORDS / self.variable
+        if data_folders.is_settled(self.path, self.found):
+            return HostFileChange(record, HostFileAction.KEEP, "record")
+        if not check_mode:
+            data_folders.remember(self.path, self.variable, self.found, owner=owner, group=group)
+        return HostFileChange(record, HostFileAction.RENEW if self.found.record else HostFileAction.CREATE, "record")
 
 
 def _sweep(folder: Path, wanted: Container[Path]) -> None:
@@ -249,6 +295,8 @@ def _make_folder(wanted: WantedHostFile) -> None:
         atomic_file.sync_folder(wanted.path.parent)
     os.chown(wanted.path, wanted.uid, wanted.gid, follow_symlinks=False)
     wanted.path.chmod(wanted.mode)
+    if not _is_owned_within(wanted):
+        ownership.put_right(wanted.path, wanted.uid, wanted.gid, wanted.mode)
 
 
 def random_secret(length: int) -> str:
@@ -282,7 +330,7 @@ def with_changes(result: dict[str, Any], changes: Sequence[HostFileChange]) -> d
 def _after(change: HostFileChange) -> str:
     if change.action is HostFileAction.REMOVE:
         return "absent"
-    return str(change.action) if change.what == "folder" else f"{change.action} (content hidden)"
+    return str(change.action) if change.what in ("folder", "record") else f"{change.action} (content hidden)"
 
 
 def _real(changes: Sequence[HostFileChange]) -> list[HostFileChange]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible.module_utils.poppyfield.host import docker_packages, docker_settings
+from ansible.module_utils.poppyfield.host import data_folders, docker_packages, docker_settings
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, unfit
 from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, RELEASES
@@ -63,6 +63,8 @@ class Facts:
     disks: tuple[Disk, ...] = ()
     file_systems: tuple[FileSystem, ...] = ()
     """Those of the folders that were asked for, as far as the kernel tells."""
+    data_folders: Mapping[str, data_folders.Found] = field(default_factory=dict)
+    """By path what is found and remembered of a folder."""
     listeners: tuple[Listener, ...] = ()
     foreign_containers: tuple[str, ...] = ()
     foreign_networks: tuple[str, ...] = ()
@@ -125,6 +127,7 @@ def problems(facts: Facts, wanted: Requirements) -> list[str]:
         *_clock(facts, wanted),
         *_disks(facts, wanted),
         *_file_systems(facts, wanted),
+        *_data_folders(facts, wanted),
         *_ports(facts, wanted),
         *_docker(facts, wanted),
         *_clashes(facts),
@@ -238,6 +241,13 @@ def _file_systems(facts: Facts, wanted: Requirements) -> Iterable[str]:
             continue
         told.add((system.point, need.get("variable", "")))
         yield f"{need['path']}{_named(need)} is on {system.kind}, mounted at {system.point}, {why}."
+
+
+def _data_folders(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    for need in wanted.folders:
+        found = facts.data_folders.get(need["path"])
+        if found and not need.get("may_change"):
+            yield from filter(None, [data_folders.problem(need["path"], need["variable"], found)])
 
 
 def _ports(facts: Facts, wanted: Requirements) -> Iterable[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers import services
-from ansible.module_utils.poppyfield.host import docker_settings
+from ansible.module_utils.poppyfield.host import data_folders, docker_settings
 from ansible.module_utils.poppyfield.inventory.problems import Host
 
 CLOCK_DIFFERENCE = 24 * 60 * 60
@@ -66,11 +66,19 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
     }
 
 
-def _data_folders(values: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Give each folder whose content must last, with the variable that names it."""
+def _data_folders(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give each folder whose content must last, with the variable that names it, which remembers the outermost."""
     return [
-        {"path": posixpath.normpath(posixpath.join(values[variable], within)), "variable": variable}
+        {
+            "path": posixpath.normpath(posixpath.join(values[variable], within)),
+            "variable": variable,
+            **({} if within else _memory_of(variable, values)),
+        }
         for service in services.SERVICES
         for variable in service.data_folders
         for within in ("", *WITHIN.get(variable, ()))
     ]
+
+
+def _memory_of(variable: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"remembered": True, "may_change": values.get(data_folders.permission(variable), False)}

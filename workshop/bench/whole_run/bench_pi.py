@@ -22,8 +22,8 @@ SSH_PORT, MAP_PORT = "2245", "8145"
 SETTINGS = ("/etc/docker/daemon.json", "/etc/systemd/journald.conf.d/poppyfield.conf")
 HEALTHY_SECONDS = 600
 IDLE_SECONDS = 40
-# Poppyfield's own notes of what it has published are in .poppyfield.
-OWN_NOTES = "-name .poppyfield -prune -o"
+# Poppyfield's own notes of what it has published are in .poppyfield, and its marks of data folders begin like this.
+OWN_NOTES = "-name '.poppyfield*' -prune -o"
 PLACES = f"/etc/poppyfield/secrets /srv/poppyfield -path '*/data/*' -prune -o {OWN_NOTES}"
 FOLDERS = f"find {PLACES} -printf '%p %U %G %m %y\\n' | sort"
 CONTENT = f"sha256sum {' '.join(SETTINGS)} $(find /srv/poppyfield/lizmap/projects {OWN_NOTES} -type f -print | sort)"
