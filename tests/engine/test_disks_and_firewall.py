@@ -1,4 +1,4 @@
-"""What a machine may lack when Docker starts containers: the disk with their data."""
+"""What a machine may lack when Docker starts containers: the disk with their data, or Docker's own rules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.poppyfield.containers import container_module, startable
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount
+from docker import errors
 
 from tests.engine.private_engine import PrivateEngine
-from tests.engine.worlds import NAME, RealWorld, converge, look
+from tests.engine.worlds import NAME, NEW, PATIENCE, RealWorld, converge, look
 
 
 def runs(world: RealWorld, wanted: ContainerSpec) -> bool:
@@ -56,3 +59,33 @@ def test_a_container_cannot_replace_its_mark(private: RealWorld, wanted: Contain
     assert not done("mv", f"/data/{mark.name}", "/data/moved")
     assert not done("mv", "/data/other", f"/data/{mark.name}")
     assert mark.is_file()
+
+
+def test_nothing_is_stopped_while_the_firewall_lacks_dockers_rules(
+    engine: PrivateEngine, private: RealWorld, wanted: ContainerSpec
+) -> None:
+    def release() -> None:
+        container_module.converge(
+            Engine(private.api, errors),
+            replace(wanted, image=NEW),
+            DesiredState(),
+            healthy_timeout=PATIENCE,
+            before_start=startable.ensure,
+            sleep=private.sleep,
+        )
+
+    converge(private, wanted, DesiredState())
+    for table in ("nat", "filter"):
+        engine.in_its_network("iptables", "-t", table, "-F")
+        engine.in_its_network("iptables", "-t", table, "-X")
+    before = look(private, wanted)
+    with pytest.raises(EngineError, match=r"Nothing was stopped.*systemctl restart docker"):
+        release()
+    assert look(private, wanted) == before
+    assert runs(private, wanted)
+    engine.stop()
+    engine.start()
+    private.api = engine.client()
+    release()
+    assert look(private, wanted)[NAME]["fields"]["image"] == NEW
+    assert [network["Name"] for network in private.api.networks(names=["poppyfield-probe"])] == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from ansible.module_utils.poppyfield.containers import startable
 from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.containers.plan import (
@@ -221,7 +222,13 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
         engine = Engine.connect()
         with nullcontext() if module.check_mode else container_lock(spec.name, timeout):
             outcome = converge(
-                engine, spec, desired, content=content, check_mode=module.check_mode, healthy_timeout=timeout
+                engine,
+                spec,
+                desired,
+                content=content,
+                check_mode=module.check_mode,
+                healthy_timeout=timeout,
+                before_start=startable.ensure,
             )
     except EngineMissingError as error:
         if not module.check_mode:
@@ -254,9 +261,13 @@ def converge(
     healthy_timeout: float,
     check_mode: bool = False,
     content: Content | None = None,
+    before_start: Callable[[Engine], str] | None = None,
     **timing: Any,
 ) -> Outcome:
-    """Plan and, unless in check mode, apply."""
+    """Plan and, unless in check mode, apply.
+
+    `before_start` is asked before the first step of a plan that starts something; what it says is a warning.
+    """
     spec, warning = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
     snapshot = take_snapshot(engine, spec)
     if content and snapshot.image and desired.state is not State.ABSENT:
@@ -273,6 +284,8 @@ def converge(
         return outcome
     if desired.state is not State.ABSENT and (missing := missing_sources(spec)):
         raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
+    if before_start and startable.is_asked(planned) and (mended := before_start(engine)):
+        outcome.plan = replace(planned, warnings=(*planned.warnings, mended))
     applier = Applier(engine, spec, healthy_timeout=healthy_timeout, **timing)
     outcome.further = tuple(applier.apply(planned)[1:])
     if desired.state is State.STARTED:

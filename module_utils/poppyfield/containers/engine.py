@@ -171,6 +171,11 @@ class Engine:
                 check_duplicate=body["CheckDuplicate"],
             )
 
+    def remove_network(self, name: str) -> None:
+        """Remove a network."""
+        with self._explained(f"remove the network {name}"):
+            self._api.remove_network(name)
+
     def create_container(self, name: str, body: Json) -> str:
         """Create a container from an Engine API request; give its id."""
         with self._explained(f"create the container {name}"):

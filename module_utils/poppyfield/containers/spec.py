@@ -187,13 +187,13 @@ def is_ours(inspected: Json, resource: str) -> bool:
     return own.get(MANAGED) == "true" and own.get(RESOURCE) == resource
 
 
-def network_body(name: str) -> Json:
-    """Give the Engine API's request for our network."""
+def network_body(name: str, *, resource: str = "network") -> Json:
+    """Give the Engine API's request for a network of ours."""
     return {
         "Name": name,
         "Driver": "bridge",
         "CheckDuplicate": True,
-        "Labels": {MANAGED: "true", RESOURCE: "network"},
+        "Labels": {MANAGED: "true", RESOURCE: resource},
     }
 
 
