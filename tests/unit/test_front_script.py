@@ -1,0 +1,34 @@
+"""What the map server listens on follows from what the kernel has."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "images" / "lizmap" / "front"
+
+
+@pytest.mark.parametrize("https", [False, True])
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_it_listens_on_ipv6_where_the_kernel_has_it(tmp_path: Path, https: bool, ipv6: bool) -> None:
+    """The folders of the container and of the kernel are stand-ins: no process is without its kernel's IPv6."""
+    text = SCRIPT.read_text("utf-8")
+    for name, place in {"folder": "run", "secrets": "secrets", "ipv6": "if_inet6"}.items():
+        text, found = re.subn(rf"^{name}=/.*$", f"{name}={tmp_path}/{place}", text, flags=re.MULTILINE)
+        assert found == 1
+    (tmp_path / "run").mkdir()
+    (tmp_path / "secrets").mkdir()
+    for name in ("tls_certificate", "tls_key"):
+        (tmp_path / "secrets" / name).write_text("PEM")
+    if ipv6:
+        (tmp_path / "if_inet6").touch()
+    environment = {"PATH": os.environ["PATH"], "HTTPS_PORT": "443" if https else ""}
+    subprocess.run(["bash", "-c", text], check=True, env=environment)
+    written = "".join((tmp_path / "run" / f"{name}.conf").read_text() for name in ("listen", "redirect"))
+    listened = re.findall(r"^ *listen (.+);$", written, re.MULTILINE)
+    ports = ["8443 ssl", "8080"] if https else ["8080"]
+    assert sorted(listened) == sorted([*ports, *(f"[::]:{port}" for port in ports if ipv6)])
