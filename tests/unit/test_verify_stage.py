@@ -103,6 +103,28 @@ def test_a_pi_that_is_written_by_its_name_only_is_asked_by_that_name(verify: Ver
     assert "http://localhost" not in done.stdout
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_the_laptop_does_not_reach_is_asked_on_the_pi(
+    server: LizmapServer, verify: Verify, tmp_path: Path, answers: bool
+) -> None:
+    """The Pi is this machine, too: the address that the laptop asks is one where nobody listens."""
+    port = server.server_address[1] if answers else 1
+    done = verify(host="pi-marsh", lizmap_url="http://127.0.0.1:1", lizmap_port=port)
+    assert (done.returncode == 0) is answers, done.stdout
+    told = "this laptop does not reach http://127.0.0.1:1, so no map was drawn" in done.stdout
+    assert told is answers
+    assert ("nobody answers there" in done.stdout) is not answers
+    assert bool(server.asked) is answers
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_a_server_that_fails_on_the_pi_as_well_is_no_good(server: LizmapServer, verify: Verify) -> None:
+    server.php_is_down = True
+    done = verify(lizmap_url="http://127.0.0.1:1", lizmap_port=server.server_address[1])
+    assert done.returncode != 0
+    assert "does not reach" not in done.stdout
+
+
 def test_check_mode_needs_no_password_and_no_map(server: LizmapServer, verify: Verify, tmp_path: Path) -> None:
     (tmp_path / "password").unlink()
     server.php_is_down = True
