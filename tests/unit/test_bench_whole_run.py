@@ -14,6 +14,7 @@ from ansible.plugins.connection.ssh import Connection
 
 from workshop.bench.contenders import Json
 from workshop.bench.whole_run import stock_variables, tables
+from workshop.bench.whole_run.bench_pi import without_marks
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "workshop" / "bench" / "whole_run" / "callbacks" / "light_hosts.py"
@@ -46,6 +47,12 @@ def inspected(name: str, **host: Any) -> Json:
         },
         "NetworkSettings": {"Networks": {"poppyfield": {"Aliases": ["lizmap", "0123456789ab"]}}},
     }
+
+
+def test_the_marks_of_data_folders_are_left_out_since_each_pi_names_its_own() -> None:
+    data, mark = {"Source": "/srv/data"}, {"Source": "/srv/data/.poppyfield-data-1"}
+    found = without_marks({"Mounts": [data, mark], "HostConfig": {"Mounts": [mark, data], "Memory": 1}})
+    assert found == {"Mounts": [data], "HostConfig": {"Mounts": [data], "Memory": 1}}
 
 
 def test_a_container_is_asked_for_by_its_own_name_with_its_ports_and_capabilities() -> None:

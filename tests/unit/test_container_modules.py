@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible.module_utils.poppyfield.containers import container_module
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError, Result
+from ansible.module_utils.poppyfield.host import data_folders
 from ansible.module_utils.poppyfield.postgis import postgres
 from docker import errors
 
@@ -502,6 +503,39 @@ def test_what_a_container_needs_on_the_host_is_brought_about_with_it(
     }
     assert sorted(path.name for path in folder.iterdir()) == ["old_2", "password"]
     assert "a hidden line" not in json.dumps({**done, "invocation": None})
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where this test remembers data folders."""
+    monkeypatch.setattr(data_folders, "RECORDS", tmp_path / "records")
+    return tmp_path / "records"
+
+
+TARGETS = {"postgis": "/var/lib/postgresql/data", "lizmap": "/run/data-folders"}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_container_is_bound_to_the_folder_of_its_data(
+    run_module: Run, options: Json, engine: FakeDocker, records: Path, name: str
+) -> None:
+    folder = Path(options["data_folder"]) if name == "postgis" else records.parent
+    entry = {"path": str(folder), "owner": str(os.getuid()), "group": str(os.getgid()), "remember_as": "a_folder"}
+
+    def run(**given: Any) -> Json:
+        return run_module(f"{name}_container", **options, host_files={"folders": [{**entry, **given}]})
+
+    assert f"record {records}/a_folder: created" in run()["reasons"]
+    (mark,) = folder.glob(".poppyfield-data-*")
+    mounts = {m["Destination"]: (m["Source"], m["RW"]) for m in engine.named(f"websig-{name}")["Mounts"]}
+    assert mounts[f"{TARGETS[name]}/{mark.name}"] == (str(mark), False)
+    assert not run()["changed"]
+    mark.unlink()
+    calls = list(engine.calls)
+    assert "its disk is not mounted, or the data are gone" in run()["msg"]
+    assert engine.calls == calls
+    assert run(may_change=True)["changed"]
+    assert not run()["changed"]
 
 
 def test_a_renewed_secret_is_predicted_to_replace_the_container(

@@ -13,6 +13,7 @@ from typing import Any
 
 import docker
 from ansible.module_utils.poppyfield.containers.services import SERVICES
+from ansible.module_utils.poppyfield.host.data_folders import PREFIX
 
 from workshop.bench.contenders import Json
 from workshop.bench.playbook import ROOT, BenchError
@@ -32,6 +33,13 @@ SELECT format('SELECT %L, count(*) FROM %I.%I', relname, nspname, relname)
     FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
     WHERE relkind = 'r' AND nspname = 'public' AND pg_get_userbyid(relowner) = 'gis' ORDER BY relname \\gexec
 END"""
+
+
+def without_marks(container: Json) -> Json:
+    """Leave the mounts of marks out of an inspected container."""
+    own = [mount for mount in container["Mounts"] if PREFIX not in mount["Source"]]
+    asked = [mount for mount in container["HostConfig"]["Mounts"] or [] if PREFIX not in mount["Source"]]
+    return {**container, "Mounts": own, "HostConfig": {**container["HostConfig"], "Mounts": asked}}
 
 
 class BenchPi:
@@ -74,8 +82,9 @@ class BenchPi:
         return done.stdout
 
     def containers(self) -> dict[str, Json]:
-        """Inspect the containers, by service."""
-        found = json.loads(self.run("docker inspect " + " ".join(service.container for service in SERVICES)))
+        """Inspect the containers, by service, without the marks of data folders, which each Pi names by itself."""
+        told = json.loads(self.run("docker inspect " + " ".join(service.container for service in SERVICES)))
+        found = [without_marks(container) for container in told]
         return dict(zip((service.name for service in SERVICES), found, strict=True))
 
     def settings(self) -> dict[str, str]:
