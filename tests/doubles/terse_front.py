@@ -21,7 +21,10 @@ class Answer(BaseHTTPRequestHandler):
     """Answers what the health check asks."""
 
     def do_GET(self) -> None:
-        """Answer by the path."""
+        """Answer by the path; the guard refuses a map of another server."""
+        if "EXTERNAL_WMS" in self.path:
+            self.wfile.write(b'HTTP/1.1 403\r\n\r\n<ServiceException code="poppyfield_guard">')
+            return
         self.wfile.write(b"HTTP/1.1 200\r\n\r\n" + ANSWERS.get(self.path, SQUARE))
 
 

@@ -182,6 +182,7 @@ BROKEN = (
     # Images
     Broken("plugin missing", NO_PLUGIN, NOT_TOUCHED, "no-plugin"),
     Broken("plugin broken", "broken on purpose", NOT_TOUCHED, "broken-plugin"),
+    Broken("guard missing", "QGIS Server did not load its plugin poppyfield_guard", NOT_TOUCHED, "no-guard"),
     Broken("plugin too old", "its plugin lizmap_server is missing, or one of both is older", PUT_BACK, "old-plugin"),
     Broken("php-fpm dead", "php-fpm keeps failing", NOT_TOUCHED, "php-fpm-dead"),
     Broken("php-fpm misconfigured", "unknown entry 'no.such.setting'", NOT_TOUCHED, "php-configuration"),
