@@ -1,0 +1,1 @@
+"""The file without which QGIS Server is not started."""
