@@ -14,8 +14,9 @@ description:
   - Keeps a repository (a folder of QGIS projects with their data, media and Lizmap's C(.cfg) files) on a host as it
     is in a folder on the controller. Only files that changed travel, over the connection that Ansible has already.
   - The new folder is put together beside the published one, where the map server sees it and visitors do not. There
-    QGIS Server opens each project and draws it. If one fails, nothing of the repository changes, and the message
-    names the project, the layer, the cause and the remedy.
+    QGIS Server opens each project and draws it. One that fails is withheld. What is published of it stays, the others
+    are published, and RV(refused) names the project, the layer, the cause and the remedy.
+  - The module fails, and nothing changes, when QGIS Server refuses every project, or one that did not change.
   - The new folder then takes the old one's place in one step, so that nobody sees half a project. A power cut leaves
     the old or the new one, whole, and the next run goes on from there.
   - A file that somebody changed on the host is noticed and put back. Content is compared, not times, but what did not
@@ -180,6 +181,15 @@ findings:
   returned: with O(repository)
   type: list
   elements: dict
+withheld:
+  description: Projects that QGIS Server refused, so that the others alone were published.
+  returned: when there are any, and with O(repositories)
+  type: list
+  elements: str
+refused:
+  description: What is wrong with them, in words.
+  returned: when there are any, and with O(repositories)
+  type: str
 reasons:
   description: Why something changed.
   returned: always

@@ -34,6 +34,15 @@ class WantedRepository(NamedTuple):
     arguments: dict[str, Any]
     sources: dict[str, Path]
 
+    def without(self, projects: set[str]) -> WantedRepository:
+        """Give it without these projects, of which what is published stays."""
+        own = self.arguments
+        left_out = of_projects(projects)
+        files = {name: file for name, file in own["_files"].items() if name not in left_out}
+        others = {name: described for name, described in own["_projects"].items() if name not in projects}
+        withheld = [*(own.get("withheld") or []), *sorted(projects)]
+        return self._replace(arguments={**own, "_files": files, "_projects": others, "withheld": withheld})
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
     """Look, send what is missing a batch at a time, publish."""
@@ -69,9 +78,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             name = want.arguments["repository"]
             own = want._replace(arguments={**shared, **want.arguments})
             results[name] = self._publish(own, found, task_vars)
-            if results[name].get("failed"):
+            if results[name].get("failed") and not refused(results[name]):
                 return {**results[name], "msg": f"{name}: {results[name].get('msg')}"}
-        return combined(results)
+        failed = [done for done in results.values() if done.get("failed")]
+        if len(failed) == len(results):
+            return {**failed[0], "msg": "\n".join(done["msg"] for done in failed)}
+        return combined({name: as_withheld(done) if done in failed else done for name, done in results.items()})
 
     def _read(self, arguments: dict[str, Any]) -> WantedRepository:
         """Read what a folder on the controller holds."""
@@ -104,8 +116,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 return received
             sent += packed
         published = self._module({**wanted.arguments, "_step": "publish"}, task_vars)
-        published["uploaded_bytes"] = sent
+        bad = refused(published)
+        if bad and set(wanted.arguments["_projects"]) - bad:
+            published = self._publish_rest(wanted.without(bad), published, task_vars)
+        published["uploaded_bytes"] = published.get("uploaded_bytes", 0) + sent
         return _with_warning(published, task_vars)
+
+    def _publish_rest(
+        self, rest: WantedRepository, first: dict[str, Any], task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Publish without the projects that QGIS Server refused in a first attempt."""
+        looked = self._module({**rest.arguments, "_step": "look"}, task_vars)
+        done = self._publish(rest, looked, task_vars)
+        if done.get("failed"):
+            return done
+        told = as_withheld(first)
+        return {**done, **{key: told[key] for key in ("findings", "withheld", "refused", "warnings")}}
 
     def _folder(self, arguments: Mapping[str, Any]) -> Path:
         if not arguments.get("folder"):
@@ -140,6 +166,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         return done
 
 
+def refused(result: dict[str, Any]) -> set[str]:
+    """Name the projects that QGIS Server refused."""
+    return {finding["project"] for finding in result.get("findings", [])} if result.get("failed") else set()
+
+
+def as_withheld(result: dict[str, Any]) -> dict[str, Any]:
+    """Give a failure to publish some projects as a success without these."""
+    names, told = sorted(refused(result)), result["msg"]
+    warning = f"These projects are withheld, and what is served of them stays: {', '.join(names)}. {told}"
+    return {
+        **{"changed": False, "findings": result["findings"], "withheld": names, "refused": told},
+        "warnings": [warning],
+    }
+
+
 def combined(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Give the results of several repositories as one."""
     sides = {
@@ -150,6 +191,8 @@ def combined(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "changed": any(result.get("changed") for result in results.values()),
         "reasons": [f"{name}: {reason}" for name, result in results.items() for reason in result.get("reasons", [])],
         "warnings": [words for result in results.values() for words in result.pop("warnings", [])],
+        "withheld": [f"{name}/{project}" for name, done in results.items() for project in done.get("withheld", [])],
+        "refused": "\n".join(result["refused"] for result in results.values() if result.get("refused")),
         "results": results,
         "diff": sides,
     }

@@ -272,6 +272,19 @@ def test_a_bad_layer_is_named_and_the_old_project_still_drawn(
     assert not (folder / ".poppyfield" / "known" / "staged").exists()
 
 
+def test_a_bad_project_beside_a_good_one_withholds_only_itself(
+    pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path
+) -> None:
+    server, folder = pi
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "bad.qgs").write_text(qgs([database_table("nothing")]), encoding="utf-8")
+    done = publish(meadow(GRASS))
+    assert not done["failed"] and done["withheld"] == ["bad.qgs"], done
+    assert "public.nothing is not in the Pi's database." in done["refused"]
+    assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {GRASS}
+    assert not (folder / "known" / "bad.qgs").exists()
+
+
 def test_a_table_that_was_dropped_is_noticed_though_it_was_good_before(
     pi: tuple[MapServer, Path], publish: Publish
 ) -> None:

@@ -127,7 +127,8 @@ def test_what_is_served_of_a_project_that_is_withheld_stays(
     assert (told["added"], told["updated"], told["removed"]) == (["new.tif"], ["map.qgs"], [])
     served = read(projects / "fields")
     assert (served["map.qgs"], served["old.qgs"], served["old.qgs.cfg"]) == (SECOND, FIRST, "1")
-    # It may need a file that is gone from the laptop.
+    # It may need a file that is gone from the laptop, as the project itself is not.
+    assert told["left"] == ["old.tif"]
     assert served["old.tif"] == "old" and "new.qgs" not in served
 
 
@@ -367,6 +368,53 @@ def test_what_qgis_server_refuses_is_not_published(
     write(maps, {"map.qgs": THIRD})
     sent = publish()
     assert not sent.get("failed") and read(projects / "fields") == read(maps) and beside(projects) == []
+
+
+@pytest.fixture
+def refuse(library: Library, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let QGIS Server refuse the projects of this name."""
+    module = library("published_projects")
+
+    def start(bad: str) -> None:
+        def check(_server: Any, repository: str, _inside: str, described: Json) -> Any:
+            found = [module.ProjectFinding(repository, name, "no table.") for name in described if name == bad]
+            return sorted(set(described) - {bad}), found
+
+        monkeypatch.setattr(module, "check_projects", check)
+
+    return start
+
+
+def test_a_project_that_qgis_server_refuses_withholds_only_itself(
+    publish: Run, maps: Path, projects: Path, refuse: Callable[[str], None]
+) -> None:
+    write(maps, {"old.qgs": FIRST})
+    publish()
+    refuse("old.qgs")
+    write(maps, {"old.qgs": SECOND, "map.qgs": THIRD})
+    done = publish()
+    assert not done.get("failed") and done["updated"] == ["map.qgs"] and done["uploaded_bytes"]
+    assert (done["withheld"], done["checked"]) == (["old.qgs"], ["map.qgs"])
+    assert done["refused"] == done["findings"][0]["repository"] + "/old.qgs: no table."
+    assert (read(projects / "fields")["old.qgs"], read(projects / "fields")["map.qgs"]) == (FIRST, THIRD)
+    # Nothing else differs now; it is told all the same, and nothing stays beside.
+    again = publish()
+    assert not again["changed"] and again["withheld"] == ["old.qgs"] and beside(projects) == []
+
+
+def test_a_repository_whose_projects_are_all_refused_does_not_keep_others(
+    run_plugin: Run, options: Json, maps: Path, tmp_path: Path, refuse: Callable[[str], None]
+) -> None:
+    projects, more = Path(options["projects_folder"]), tmp_path / "nests"
+    write(more, {"nests.qgs": SECOND})
+    shared = {name: value for name, value in options.items() if name not in ("repository", "folder")}
+    both = [{"repository": "nests", "folder": str(more)}, {"repository": "fields", "folder": str(maps)}]
+    refuse("nests.qgs")
+    done = run_plugin("published_projects", repositories=both, **shared)
+    assert done["withheld"] == ["nests/nests.qgs"] and done["refused"] == "nests/nests.qgs: no table."
+    assert done["changed"] and read(projects / "fields") == read(maps) and not (projects / "nests").exists()
+    failed = run_plugin("published_projects", repositories=both[:1], **shared)
+    assert failed["failed"] and failed["msg"] == "nests/nests.qgs: no table."
 
 
 def test_what_arrived_in_vain_is_removed_when_it_is_not_wanted_any_more(
