@@ -220,6 +220,7 @@ from ansible.module_utils.poppyfield.containers.plan import PlanError
 from ansible.module_utils.poppyfield.containers.services import LIZMAP, POSTGIS
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount, Port, Proof
 from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.lizmap import sandbox
 
 FOLDER = LIZMAP.data_folders["lizmap_folder"]
 HTTP_PORT = 8080
@@ -342,7 +343,8 @@ def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> Cont
             Mount(params["config_folder"], CONFIG_TARGET, read_only=False),
             *(Mount(path, f"{SECRETS_TARGET}/{name}", read_only=True) for name, path in params["secrets"].items()),
         ),
-        tmpfs={**container_module.TMPFS, "/run": "uid=33,gid=33,mode=0755"},
+        capabilities=sandbox.CAPABILITIES,
+        tmpfs=sandbox.TMPFS,
         memory_limit=container_module.memory_limit(params, memory),
         ports=ports_of(params),
         health=container_module.health_timing(params),

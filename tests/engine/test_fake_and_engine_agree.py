@@ -49,6 +49,7 @@ def test_each_field_changed_once(both: Both) -> None:
         {"mounts": (first, data, Mount("/etc", "/secrets", read_only=False))},
         {"mounts": (first, data)},
         {"tmpfs": {}},
+        {"capabilities": ("SETUID", "KILL")},
         {"ports": (replace(both.wanted.ports[0], container_port=8081),)},
         {"network_aliases": ()},
         {"network": f"{PREFIX}network-2"},

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import docker
 import requests
 from ansible.module_utils.poppyfield.containers.spec import network_body
+from ansible.module_utils.poppyfield.lizmap import sandbox
+from ansible.module_utils.poppyfield.projects import server_checks
 from PIL import Image
 
 from tests.images import building, projects
@@ -30,6 +33,9 @@ HARDENED: dict[str, Any] = {
     "detach": True,
 }
 PASSWORD = "not a secret"
+RUN = "/usr/local/lib/poppyfield/services/qgis-server/run"
+HOME = "/var/lib/qgis-server"
+"""QGIS Server's."""
 
 
 class MapServer:
@@ -70,10 +76,17 @@ class MapServer:
         parameters = {"SERVICE": "WFS", "VERSION": "1.1.0", "REQUEST": request, "TYPENAME": "meadow", **changes}
         return self.ows(project, **parameters)
 
-    def run(self, *command: str) -> tuple[int, str]:
-        """Run a command in the container; return its exit code and what it wrote."""
-        code, output = self.container.exec_run(list(command))
+    def run(self, *command: str, user: str = "www-data") -> tuple[int, str]:
+        """Run a command in the container as one of its users; return its exit code and what it wrote."""
+        code, output = self.container.exec_run(list(command), user=user)
         return code, output.decode(errors="replace")
+
+    def ask_inside(self, project: str, **parameters: str) -> str:
+        """Ask QGIS Server for features where nothing stands before it; give its answer."""
+        query = {"MAP": project, "SERVICE": "WFS", "VERSION": "1.1.0", "TYPENAME": "meadow", **parameters}
+        code, answer = self.run("bash", "-c", server_checks.ASK, "bash", urlencode(query))
+        assert code == 0, answer
+        return answer
 
     def log(self) -> str:
         """Give everything that the container wrote."""
@@ -104,6 +117,16 @@ def wait_until(come: Callable[[], Any], what: str, log: Callable[[], str] = str)
     return answer
 
 
+def trusting(folder: Path) -> dict[str, str]:
+    """Give a mount with which QGIS Server is the user that nginx and PHP are: without the defence."""
+    defended = (building.ROOT / "images" / "lizmap" / "services" / "qgis-server" / "run").read_text("utf-8")
+    assert "run-as qgis" in defended and f"home={HOME}\n" in defended
+    run = folder / "run"
+    run.write_text(defended.replace("run-as qgis", "run-as www-data").replace(HOME, "/tmp"), "utf-8")
+    run.chmod(0o755)
+    return {str(run): RUN}
+
+
 @contextmanager
 def map_server(image: str, folder: Path, network: str = "", **options: Any) -> Iterator[MapServer]:
     """Run a map server that serves folder/projects; remove it afterwards."""
@@ -111,13 +134,15 @@ def map_server(image: str, folder: Path, network: str = "", **options: Any) -> I
     for path in (folder / "projects", state):
         path.mkdir(exist_ok=True)
     secret.write_text(PASSWORD, encoding="utf-8")
-    for path in (state, secret):
+    for path, mode in ((state, 0o700), (secret, 0o400)):
         os.chown(path, 33, 33)
+        path.chmod(mode)
     arguments = {
         **HARDENED,
         "name": f"{PREFIX}map-{time.monotonic_ns()}",
         "network": network or "bridge",
-        "tmpfs": {"/tmp": "mode=1777", "/run": "uid=33,gid=33,mode=0755"},
+        "cap_add": list(sandbox.CAPABILITIES),
+        "tmpfs": sandbox.TMPFS,
         "ports": {"8080/tcp": ("127.0.0.1", None)},
         "volumes": [
             f"{folder}/projects:/srv/projects:ro",

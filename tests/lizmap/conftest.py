@@ -80,7 +80,7 @@ def query(network: str) -> Query:
     def ask(sql: str, name: str = "lizmap") -> str:
         container = docker.from_env().containers.get(f"{PREFIX}postgis")
         command = ["psql", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-At", "-d", name, "-c", sql]
-        code, output = MapServer(container).run(*command)
+        code, output = MapServer(container).run(*command, user="postgres")
         assert code == 0, output
         return output.strip()
 

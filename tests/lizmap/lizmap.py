@@ -232,9 +232,11 @@ def prepare(folder: Path, settings: Settings | None = None) -> dict[str, str]:
     (folder / "secrets").mkdir(exist_ok=True)
     (folder / "state").mkdir(exist_ok=True)
     os.chown(folder / "state", 33, 33)
+    (folder / "state").chmod(0o700)
     for name, content in secrets.items():
         (folder / "secrets" / name).write_text(content, "utf-8")
         os.chown(folder / "secrets" / name, 33, 33)
+        (folder / "secrets" / name).chmod(0o600)
     return {name: f"{folder}/secrets/{name}" for name in secrets}
 
 

@@ -283,6 +283,7 @@ def test_no_password_is_seen_where_others_look(server: Lizmap, keep: Run, anna: 
     watching = server.container.client.api.exec_create(
         server.container.id,
         ["bash", "-c", "while [[ ! -e /tmp/enough ]]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; done"],
+        user="www-data",
     )
     seen = server.container.client.api.exec_start(watching["Id"], stream=True)
     keep("user", **anna)

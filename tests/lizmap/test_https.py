@@ -12,6 +12,7 @@ from typing import Any
 import docker
 import pytest
 import requests
+from ansible.module_utils.poppyfield.lizmap import sandbox
 
 from tests.images.map_server import HARDENED, PREFIX, REQUEST_SECONDS
 from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, lizmap
@@ -200,7 +201,8 @@ def test_wrong_settings_end_the_container_with_a_sentence(
         **HARDENED,
         name=f"{PREFIX}front",
         environment=environment,
-        tmpfs={"/tmp": "mode=1777", "/run": "uid=33,gid=33,mode=0755"},
+        cap_add=list(sandbox.CAPABILITIES),
+        tmpfs=sandbox.TMPFS,
         volumes=[f"{secret}:/run/secrets/postgis_password:ro"],
     )
     try:

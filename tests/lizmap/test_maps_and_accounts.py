@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.images import projects
-from tests.images.map_server import map_server, wait_until
+from tests.images.map_server import map_server, trusting, wait_until
 from tests.images.projects import POPPY, WHITE
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, ADMIN_PASSWORD, STATE, Lizmap, image_of, lizmap
@@ -118,8 +121,11 @@ def test_only_lizmaps_own_scripts_run_and_no_file_of_its_own_shows(server: Lizma
 
 
 def test_no_password_is_seen_where_others_look(server: Lizmap) -> None:
-    _, told = server.run("bash", "-c", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline")
-    assert "LIZMAP_ACCOUNTS" in told
+    told = ""
+    for user in ("www-data", "qgis", "root"):
+        _, seen = server.run("bash", "-c", "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline", user=user)
+        assert "LIZMAP_ACCOUNTS" in seen
+        told += seen
     _, kept = server.run("sh", "-c", f"cat {STATE}/*/lizmap/var/log/* {STATE}/*/lizmap/var/config/*")
     for password in (ADMIN_PASSWORD, ACCOUNTS_PASSWORD):
         assert password not in told + kept + server.log()
@@ -148,17 +154,39 @@ def test_projects_have_no_way_to_the_accounts(server: Lizmap) -> None:
     _, services = server.run("cat", "/run/poppyfield/pg_service.conf")
     assert "[poppyfield]" in services
     assert "[lizmap]" not in services
-    _, environment = server.run("bash", "-c", "cat /proc/$(pgrep -o qgis_mapserv)/environ | tr '\\0' '\\n'")
+    look = "cat /proc/$(pgrep -o qgis_mapserv)/environ | tr '\\0' '\\n'"
+    _, environment = server.run("bash", "-c", look, user="qgis")
     assert "PGSERVICEFILE=/run/poppyfield/pg_service.conf" in environment.splitlines()
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["now", "as before"])
+def test_an_expression_of_a_visitor_cannot_make_an_account(
+    lizmap_image: str, network: str, tmp_path: Path, before: bool
+) -> None:
+    with lizmap(lizmap_image, tmp_path, network, mounts=trusting(tmp_path) if before else {}) as server:
+        server.wait_until_healthy()
+        (accounts,) = (tmp_path / "state").glob("*/lizmap/var/db/jauth.db")
+        place = f"{STATE}/{accounts.relative_to(tmp_path / 'state')}"
+        rest = "map('usr_email', '''e''', 'usr_password', '''x''')"
+        make = f"sqlite_fetch_and_increment('{place}', 'jlx_user', 'status', 'usr_login', 'eve', {rest}) >= 0"
+        server.ask_inside("/srv/projects/fields/meadow.qgs", REQUEST="GetFeature", EXP_FILTER=make)
+        with closing(sqlite3.connect(accounts)) as database:
+            logins = {login for (login,) in database.execute("SELECT usr_login FROM jlx_user")}
+    assert logins == ({"admin", "eve"} if before else {"admin"})
+
+
+def test_all_that_lizmap_keeps_belongs_to_it(server: Lizmap) -> None:
+    _, others = server.run("find", STATE, "!", "-user", "www-data")
+    assert others == ""
 
 
 def test_what_does_not_work_is_named_by_the_health_check(lizmap_image: str, network: str, tmp_path: Path) -> None:
     with lizmap(lizmap_image, tmp_path, network) as server:
         server.wait_until_healthy()
-        assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/php-fpm")[0] == 0
+        assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/php-fpm", user="root")[0] == 0
         code, said = server.run("healthcheck")
         assert (code, "PHP did not answer" in said) == (1, True)
-        assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/nginx")[0] == 0
+        assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/nginx", user="root")[0] == 0
         assert server.run("healthcheck") == (1, "healthcheck: nginx did not answer.\n")
 
 
@@ -180,7 +208,8 @@ def test_a_database_that_does_not_answer_is_waited_for_but_one_that_refuses_is_n
 
 def test_a_status_without_a_reason_is_as_good(lizmap_image: str, tmp_path: Path) -> None:
     volumes = [f"{DOUBLES}/terse_front.py:/double.py:ro"]
-    with map_server(lizmap_image, tmp_path, entrypoint=["python3", "/double.py"], volumes=volumes) as server:
+    double: dict[str, Any] = {"entrypoint": ["python3", "/double.py"], "user": "www-data"}
+    with map_server(lizmap_image, tmp_path, volumes=volumes, **double) as server:
         server.wait_until_healthy()
         assert server.run("healthcheck") == (0, "")
 

@@ -209,11 +209,11 @@ def test_a_database_that_lets_nobody_delete(server: Lizmap, query: Query) -> Non
 
 
 def test_php_that_does_not_run(server: Lizmap) -> None:
-    assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/php-fpm")[0] == 0
+    assert server.run("s6-svc", "-wD", "-T", "10000", "-d", "/run/service/php-fpm", user="root")[0] == 0
     try:
         result = check(server, timeout=3)
     finally:
-        assert server.run("s6-svc", "-wU", "-T", "10000", "-u", "/run/service/php-fpm")[0] == 0
+        assert server.run("s6-svc", "-wU", "-T", "10000", "-u", "/run/service/php-fpm", user="root")[0] == 0
     assert failed(result) == "page"
     assert "not PHP behind it" in result["msg"]
 

@@ -258,7 +258,7 @@ def digests(folder: Path) -> dict[str, str]:
 def dumped() -> str:
     """Give all that PostgreSQL has of the accounts, as SQL."""
     postgis = MapServer(docker.from_env().containers.get(f"{PREFIX}postgis"))
-    code, output = postgis.run("pg_dump", "--username=postgres", "--schema=lizmap", "lizmap")
+    code, output = postgis.run("pg_dump", "--username=postgres", "--schema=lizmap", "lizmap", user="postgres")
     assert code == 0, output
     # Lines with this word are random.
     return "\n".join(line for line in output.splitlines() if "restrict" not in line)

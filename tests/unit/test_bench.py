@@ -55,6 +55,7 @@ INSPECTED: Json = {
         "PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4000"}]},
         "RestartPolicy": {"Name": "always"},
         "CapDrop": ["ALL"],
+        "CapAdd": ["SETUID"],
         "SecurityOpt": ["no-new-privileges"],
         "ReadonlyRootfs": True,
         "ShmSize": 67108864,
@@ -82,6 +83,7 @@ def test_the_twin_is_asked_for_everything_that_the_container_has() -> None:
     }
     assert options["mounts"][1]["read_only"]
     assert options["tmpfs"] == ["/tmp:mode=1777"]
+    assert options["capabilities"] == ["SETUID"]
     assert options["published_ports"] == ["127.0.0.1:4001:8080/tcp"]
     assert options["networks"] == [{"name": "pf-bench-network", "aliases": ["pf-bench-map"]}]
     assert options["memory"] == "1000"

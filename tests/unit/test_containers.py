@@ -56,6 +56,7 @@ ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
         "mounts: /secrets: /etc (read-only) -> /etc (read-write)",
     ),
     ({"tmpfs": {}}, "tmpfs: /tmp removed"),
+    ({"capabilities": ("SETUID", "KILL")}, "capabilities added: nothing -> KILL, SETUID"),
     ({"ports": ()}, "ports: 8080/tcp removed"),
     ({"ports": (Port("127.0.0.1", 80, 8080),)}, "ports: 8080/tcp: 0.0.0.0:80 -> 127.0.0.1:80"),
     (
@@ -139,6 +140,7 @@ def by_hand(container: dict[str, Any], path: str, value: Any) -> None:
     [
         ("HostConfig.Privileged", True, "privileged: true by hand, should be false"),
         ("HostConfig.CapAdd", ["SYS_ADMIN"], "capabilities added: SYS_ADMIN by hand, should be nothing"),
+        ("HostConfig.CapAdd", ["CAP_KILL"], "capabilities added: KILL by hand, should be nothing"),
         ("HostConfig.CapDrop", None, "capabilities dropped: nothing by hand, should be ALL"),
         ("HostConfig.SecurityOpt", None, "security options: nothing by hand, should be no-new-privileges"),
         ("HostConfig.ReadonlyRootfs", False, "read-only root: false by hand, should be true"),
@@ -235,6 +237,7 @@ def test_what_docker_is_asked_for() -> None:
         network="poppyfield",
         network_aliases=("postgis",),
         command=("postgres",),
+        capabilities=("SETUID",),
         environment={"B": "2", "A": "1"},
         mounts=(Mount("/srv", "/data", read_only=False),),
         tmpfs={"/tmp": "mode=1777"},
@@ -260,6 +263,7 @@ def test_what_docker_is_asked_for() -> None:
             "RestartPolicy": {"Name": "no"},
             "NetworkMode": "poppyfield",
             "CapDrop": ["ALL"],
+            "CapAdd": ["SETUID"],
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyRootfs": True,
             "ShmSize": 64,

@@ -287,7 +287,20 @@ def in_container(docker: FakeDocker) -> Callable[..., tuple[ProjectServer, list[
     return make
 
 
-def test_questions_are_asked_inside_as_the_web_user(in_container: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("labels", "user"), [({"fr.poppyfield.qgis-server-user": "qgis"}, "qgis"), ({}, "www-data"), (None, "www-data")]
+)
+def test_questions_are_asked_inside_as_the_user_of_qgis_server(
+    in_container: Callable[..., Any], labels: dict[str, str] | None, user: str
+) -> None:
+    server, commands = in_container(labels)
+    server.ask({"MAP": "/srv/projects/a.qgs"})
+    server.ask_alone({"MAP": "/srv/projects/a.qgs"})
+    server.refresh()
+    assert [command[3:6] for command in commands] == [["--user", user, "websig-lizmap"]] * 3
+
+
+def test_questions_are_asked_inside(in_container: Callable[..., Any]) -> None:
     server, commands = in_container()
     assert server.ask({"MAP": "/srv/projects/é a.qgs"}).log == "since True"
     assert server.ask_alone({"MAP": "/srv/projects/x.qgs"}).log == "told"

@@ -124,6 +124,7 @@ def twin(inspected: Json, contender: Contender, subject: str, folders: tuple[str
         ],
         "restart_policy": host["RestartPolicy"]["Name"],
         "cap_drop": host["CapDrop"],
+        "capabilities": host.get("CapAdd") or [],
         "security_opts": host["SecurityOpt"],
         "read_only": host["ReadonlyRootfs"],
         "shm_size": str(host["ShmSize"]),

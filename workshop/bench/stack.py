@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from ansible.module_utils.poppyfield.lizmap import sandbox
 from docker.errors import NotFound
 
 from workshop.bench.contenders import PREFIX, Json
@@ -97,7 +98,8 @@ def _map_server(client: docker.DockerClient, image: str, folder: Path, password:
         **HARDENED,
         "name": MAP,
         "environment": {"POSTGIS_HOST": DATABASE, "POSTGIS_DATABASE": "gis", "POSTGIS_USER": "gis"},
-        "tmpfs": {"/tmp": "mode=1777", "/run": "uid=33,gid=33,mode=0755"},  # noqa: S108 - inside the container
+        "cap_add": list(sandbox.CAPABILITIES),
+        "tmpfs": sandbox.TMPFS,
         "ports": {"8080/tcp": ("127.0.0.1", None)},
         "volumes": [
             f"{SAMPLE / 'projects'}:/srv/projects:ro",

@@ -99,6 +99,8 @@ class ContainerSpec:
     network: str
     network_aliases: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    """What its first process keeps of root's powers, which are all dropped otherwise."""
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     tmpfs: Mapping[str, str] = field(default_factory=dict)
@@ -217,6 +219,7 @@ def container_body(spec: ContainerSpec, image: Json) -> Json:
             "RestartPolicy": {"Name": NEVER},
             "NetworkMode": spec.network,
             "CapDrop": ["ALL"],
+            "CapAdd": list(spec.capabilities),
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyRootfs": True,
             "ShmSize": spec.shm_size,
@@ -260,7 +263,7 @@ def desired_fields(spec: ContainerSpec, image: Json, *, restart_policy: str) -> 
         "secrets": dict(spec.secret_stamps),
         "privileged": False,
         "capabilities dropped": ["ALL"],
-        "capabilities added": [],
+        "capabilities added": sorted(spec.capabilities),
         "security options": ["no-new-privileges"],
         "read-only root": True,
         "shared memory": spec.shm_size,
@@ -293,7 +296,8 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
         "secrets": {name.removeprefix(SECRET): v for name, v in own.items() if name.startswith(SECRET)},
         "privileged": bool(host.get("Privileged")),
         "capabilities dropped": list(host.get("CapDrop") or []),
-        "capabilities added": list(host.get("CapAdd") or []),
+        # An engine may write the names in their long form.
+        "capabilities added": sorted(name.removeprefix("CAP_") for name in host.get("CapAdd") or []),
         "security options": list(host.get("SecurityOpt") or []),
         "read-only root": bool(host.get("ReadonlyRootfs")),
         "shared memory": host.get("ShmSize"),

@@ -16,10 +16,10 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result, last_lines
+from ansible.module_utils.poppyfield.lizmap.sandbox import QGIS_USER_BEFORE, QGIS_USER_LABEL
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA, ProjectFinding
 from ansible.module_utils.poppyfield.projects.words import plain
 
-WEB_USER = "www-data"
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
 OK = 200
 ASK = r"""
@@ -83,7 +83,10 @@ KNOW_REPOSITORY = (
     + r"""
 folders=$(tr '\0' '\n' < "$WORKER/environ" | sed -n 's/^QGIS_SERVER_LANDING_PAGE_PROJECTS_DIRECTORIES=//p')
 if [[ "||$folders||" != *"||/srv/projects/$1||"* ]]; then
-    s6-svc -r /run/service/qgis-server
+    # It, and so the script that names the folders, is started again. Only root may tell the supervisor so.
+    for folder in /proc/[0-9]*; do
+        [[ $(cat "$folder/comm" 2> /dev/null) == multiwatch ]] && kill "${folder#/proc/}"
+    done
     exit
 fi
 """
@@ -126,7 +129,9 @@ class ProjectServer:
         self.container = container
         self.timeout = timeout
         found = engine.container(container) or {}
-        self.has_catalogue = (found.get("Config", {}).get("Labels") or {}).get(WEB_CLIENT_LABEL) == "none"
+        labels = found.get("Config", {}).get("Labels") or {}
+        self.has_catalogue = labels.get(WEB_CLIENT_LABEL) == "none"
+        self.user = labels.get(QGIS_USER_LABEL, QGIS_USER_BEFORE)
         if not found.get("State", {}).get("Running"):
             raise NotRunningError(
                 f"The container {container} does not run, and projects are checked in it before they are published."
@@ -161,7 +166,7 @@ class ProjectServer:
 
     def _run(self, script: str, argument: str) -> Result:
         command = ["timeout", str(self.timeout), "bash", "-c", script, "bash", argument]
-        return self.engine.execute(self.container, WEB_USER, command, ())
+        return self.engine.execute(self.container, self.user, command, ())
 
 
 def parse_answer(text: str, log: str) -> QgisServerAnswer:

@@ -22,10 +22,10 @@ def container(inspected: Json) -> Json:
         for binding in bindings
     ]
     options = {name: value for name, value in asked.items() if name != "labels"}
-    added = {"capabilities": inspected["HostConfig"]["CapAdd"], "user": inspected["Config"]["User"]}
+    user = inspected["Config"]["User"]
     return {
         **options,
-        **{name: value for name, value in added.items() if value},
+        **({"user": user} if user else {}),
         "name": inspected["Name"].lstrip("/"),
         "published_ports": ports,
     }
