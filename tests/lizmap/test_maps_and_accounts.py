@@ -167,7 +167,7 @@ def test_an_expression_of_a_visitor_cannot_make_an_account(
         server.wait_until_healthy()
         (accounts,) = (tmp_path / "state").glob("*/lizmap/var/db/jauth.db")
         place = f"{STATE}/{accounts.relative_to(tmp_path / 'state')}"
-        rest = "map('usr_email', '''e''', 'usr_password', '''x''')"
+        rest = "map('usr_login', '''eve''', 'usr_email', '''e''', 'usr_password', '''x''')"
         make = f"sqlite_fetch_and_increment('{place}', 'jlx_user', 'status', 'usr_login', 'eve', {rest}) >= 0"
         server.ask_inside("/srv/projects/fields/meadow.qgs", REQUEST="GetFeature", EXP_FILTER=make)
         with closing(sqlite3.connect(accounts)) as database:
@@ -209,6 +209,7 @@ def test_a_database_that_does_not_answer_is_waited_for_but_one_that_refuses_is_n
 def test_a_status_without_a_reason_is_as_good(lizmap_image: str, tmp_path: Path) -> None:
     volumes = [f"{DOUBLES}/terse_front.py:/double.py:ro"]
     double: dict[str, Any] = {"entrypoint": ["python3", "/double.py"], "user": "www-data"}
+    double["tmpfs"] = {"/run": "uid=33,gid=33"}
     with map_server(lizmap_image, tmp_path, volumes=volumes, **double) as server:
         server.wait_until_healthy()
         assert server.run("healthcheck") == (0, "")
