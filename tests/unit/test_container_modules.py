@@ -317,6 +317,20 @@ def test_what_the_kernel_cannot_keep_is_a_warning(
     assert "The container websig-small has no memory limit" in capsys.readouterr().err
 
 
+def test_only_the_map_server_keeps_capabilities_and_its_folders_are_for_its_users(
+    run_module: Run, lizmap: Json, postgis: Json, engine: FakeDocker
+) -> None:
+    run_module("lizmap_container", **lizmap)
+    run_module("postgis_container", **postgis)
+    host, database = (engine.named(f"websig-{name}")["HostConfig"] for name in ("lizmap", "postgis"))
+    assert (host["CapDrop"], host["CapAdd"], database["CapAdd"]) == (["ALL"], ["KILL", "SETGID", "SETUID"], [])
+    assert host["Tmpfs"] == {
+        "/tmp": "gid=33",
+        "/run": "gid=33",
+        "/var/lib/qgis-server": "uid=8081,gid=8081,mode=0700,size=128m",
+    }
+
+
 def test_a_new_container_that_fails_is_an_error_that_tells_of_the_old_one(
     run_module: Run, lizmap: Json, engine: FakeDocker
 ) -> None:
