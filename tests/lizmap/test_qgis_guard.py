@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 from poppyfield_guard import functions
 
-from tests.images.map_server import wait_until
+from tests.images.map_server import trusting, wait_until
 from tests.images.projects import POPPY
 from tests.lizmap.guard.asking import (
     MOUNTED,
@@ -57,12 +57,11 @@ def guarded(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def unguarded(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
-    """Return Lizmap without the guard."""
+    """Return Lizmap without the guard, and with a QGIS Server that may write what Lizmap may."""
     folder = tmp_path_factory.mktemp("unguarded")
     publish(folder)
-    with lizmap(
-        lizmap_image, folder, network, mounts=UNGUARDED, environment=ENVIRONMENT, healthcheck=UNWATCHED
-    ) as server:
+    mounts = {**UNGUARDED, **trusting(folder)}
+    with lizmap(lizmap_image, folder, network, mounts=mounts, environment=ENVIRONMENT, healthcheck=UNWATCHED) as server:
         address = f"/?{urlencode({'MAP': 'fields/meadow.qgs', **GET_MAP})}"
         wait_until(lambda: server.run("test", "-S", "/run/qgis-server.sock")[0] == 0, "QGIS Server runs", server.log)
         wait_until(lambda: get(server, address).status == 200, "QGIS Server draws", server.log)
