@@ -36,6 +36,8 @@ PASSWORD = "not a secret"
 RUN = "/usr/local/lib/poppyfield/services/qgis-server/run"
 HOME = "/var/lib/qgis-server"
 """QGIS Server's."""
+ALL_ALLOWED = 'map $uri $refusal { default ""; }'
+"""map-page-requests.conf that refuses nothing: what QGIS Server would answer."""
 
 
 class MapServer:
@@ -127,9 +129,33 @@ def trusting(folder: Path) -> dict[str, str]:
     return {str(run): RUN}
 
 
+def volumes(folder: Path) -> list[str]:
+    """Give what every map server has mounted."""
+    return [
+        f"{folder}/projects:/srv/projects:ro",
+        f"{folder}/state:/srv/lizmap",
+        f"{folder}/password:/run/secrets/postgis_password:ro",
+    ]
+
+
+def replacing(folder: Path, configuration: dict[str, str]) -> list[str]:
+    """Write other texts for files of /etc/poppyfield; give their mounts."""
+    mounts = []
+    for name, text in configuration.items():
+        path = folder / f"{time.monotonic_ns()}-{name}"
+        path.write_text(text, "utf-8")
+        mounts.append(f"{path}:/etc/poppyfield/{name}:ro")
+    return mounts
+
+
 @contextmanager
-def map_server(image: str, folder: Path, network: str = "", **options: Any) -> Iterator[MapServer]:
-    """Run a map server that serves folder/projects; remove it afterwards."""
+def map_server(
+    image: str, folder: Path, network: str = "", configuration: dict[str, str] | None = None, **options: Any
+) -> Iterator[MapServer]:
+    """Run a map server that serves folder/projects; remove it afterwards.
+
+    `configuration` has other texts for files of /etc/poppyfield.
+    """
     state, secret = folder / "state", folder / "password"
     for path in (folder / "projects", state):
         path.mkdir(exist_ok=True)
@@ -144,12 +170,8 @@ def map_server(image: str, folder: Path, network: str = "", **options: Any) -> I
         "cap_add": list(sandbox.CAPABILITIES),
         "tmpfs": sandbox.TMPFS,
         "ports": {"8080/tcp": ("127.0.0.1", None)},
-        "volumes": [
-            f"{folder}/projects:/srv/projects:ro",
-            f"{state}:/srv/lizmap",
-            f"{secret}:/run/secrets/postgis_password:ro",
-        ],
         **options,
+        "volumes": options.get("volumes", volumes(folder)) + replacing(folder, configuration or {}),
         "environment": {**ENVIRONMENT, **options.get("environment", {})},
     }
     container = docker.from_env().containers.run(image, **arguments)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.images import projects
-from tests.images.map_server import PASSWORD, MapServer, map_server, wait_until
+from tests.images.map_server import PASSWORD, MapServer, map_server, volumes, wait_until
 from tests.images.projects import GRASS, POPPY, Layer
 
 IN_THE_MEADOW = 50, 50
@@ -82,15 +82,6 @@ def test_a_map_server_that_draws_nothing_is_not_healthy(start: Start, tmp_path: 
         wait_until(lambda: "(HTTP/1.1 200 OK)" in server.run("healthcheck")[1], "a blank picture comes", server.log)
         code, said = server.run("healthcheck")
         assert (code, said) == (1, "healthcheck: QGIS Server did not draw the map (HTTP/1.1 200 OK).\n")
-
-
-def volumes(folder: Path) -> list[str]:
-    """Give what every map server has mounted."""
-    return [
-        f"{folder}/projects:/srv/projects:ro",
-        f"{folder}/state:/srv/lizmap",
-        f"{folder}/password:/run/secrets/postgis_password:ro",
-    ]
 
 
 def test_a_worker_that_is_still_starting_is_waited_for(start: Start) -> None:
@@ -217,7 +208,7 @@ def test_pictures_are_not_compressed_again(server: MapServer) -> None:
 
 @pytest.mark.parametrize(("length", "status"), [(30_000, 200), (40_000, 414)])
 def test_addresses_may_be_long_but_not_endless(server: MapServer, length: int, status: int) -> None:
-    query = "SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities&IGNORED="
+    query = "SERVICE=WMS&VERSION=1.3.0&REQUEST=GetCapabilities&LAYERS="
     answer = server.get(f"/ows/fields/meadow/?{query}{'x' * length}")
     assert answer.status_code == status
 

@@ -19,7 +19,7 @@ import requests
 from PIL import Image, ImageChops
 
 from tests.images import projects
-from tests.images.map_server import MapServer, address, database, map_server, picture
+from tests.images.map_server import ALL_ALLOWED, MapServer, address, database, map_server, picture
 from tests.images.projects import GRASS, POPPY, RASTERS, VECTORS, WHITE, Layer
 
 WEST_SIDE, EAST_SIDE = (50, 50), (150, 50)
@@ -78,6 +78,20 @@ def server(lizmap_image: str, postgis_image: str, tmp_path_factory: pytest.TempP
     with (
         database(postgis_image, tmp_path_factory.mktemp("postgis"), projects.POSTGIS_SQL) as network,
         map_server(lizmap_image, folder, network) as running,
+    ):
+        running.wait_until_healthy()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def unguarded(lizmap_image: str, postgis_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
+    """Return a map server whose front refuses nothing: QGIS Server as Lizmap asks it."""
+    folder = tmp_path_factory.mktemp("unguarded")
+    folder.chmod(0o755)
+    publish(folder / "projects")
+    with (
+        database(postgis_image, tmp_path_factory.mktemp("postgis"), projects.POSTGIS_SQL) as network,
+        map_server(lizmap_image, folder, network, {"map-page-requests.conf": ALL_ALLOWED}) as running,
     ):
         running.wait_until_healthy()
         yield running
@@ -229,15 +243,15 @@ def test_the_legend_shows_the_symbol_and_its_label(server: MapServer) -> None:
     assert "Meadows" in json.dumps(told)
 
 
-def test_a_style_is_told_and_taken_as_sld(server: MapServer) -> None:
-    style = server.wms("geojson/map", "GetStyles").text
+def test_a_style_is_told_and_taken_as_sld(unguarded: MapServer) -> None:
+    style = unguarded.wms("geojson/map", "GetStyles").text
     assert "#b8323f" in style
-    assert server.picture("geojson/map", SLD_BODY=style.replace("#b8323f", "#0000ff")).getpixel(WEST_SIDE) == BLUE
+    assert unguarded.picture("geojson/map", SLD_BODY=style.replace("#b8323f", "#0000ff")).getpixel(WEST_SIDE) == BLUE
 
 
 @pytest.mark.parametrize(("condition", "color"), [("> 10", POPPY), ("> 20", WHITE)])
-def test_a_filter_decides_what_is_drawn(server: MapServer, condition: str, color: tuple[int, int, int]) -> None:
-    found = server.picture("geopackage/map", FILTER=f'meadow: "hectares" {condition}')
+def test_a_filter_decides_what_is_drawn(unguarded: MapServer, condition: str, color: tuple[int, int, int]) -> None:
+    found = unguarded.picture("geopackage/map", FILTER=f'meadow: "hectares" {condition}')
     assert found.getpixel(WEST_SIDE) == color
 
 
@@ -259,8 +273,8 @@ def print_page(server: MapServer, kind: str) -> bytes:
     return server.wms("geojson/map", "GetPrint", FORMAT=kind, **asked).content
 
 
-def test_a_layout_is_printed_as_a_picture(server: MapServer) -> None:
-    page = Image.open(io.BytesIO(print_page(server, "png"))).convert("RGB")
+def test_a_layout_is_printed_as_a_picture(unguarded: MapServer) -> None:
+    page = Image.open(io.BytesIO(print_page(unguarded, "png"))).convert("RGB")
     assert page.size == (1122, 793)
     # In millimetres: the map is 200 by 100, its upper left corner at 48.5, 60; the text is above it.
     places = {"meadow": (98, 110), "beside": (198, 110), "margin": (20, 110)}
@@ -270,8 +284,8 @@ def test_a_layout_is_printed_as_a_picture(server: MapServer) -> None:
     assert words == (0, 255)
 
 
-def test_a_layout_is_printed_as_a_document(server: MapServer) -> None:
-    document = print_page(server, "pdf")
+def test_a_layout_is_printed_as_a_document(unguarded: MapServer) -> None:
+    document = print_page(unguarded, "pdf")
     assert document.startswith(b"%PDF-")
     assert b"/MediaBox [0 0 842.0" in document
     streams = re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)\r?\nendstream", document, re.DOTALL)
@@ -303,8 +317,8 @@ def test_features_come_as_gml(server: MapServer, version: str, kind: str, positi
 
 
 @pytest.mark.parametrize(("condition", "number"), [('"hectares" > 10', 1), ('"hectares" > 20', 0)])
-def test_features_are_filtered_by_expression(server: MapServer, condition: str, number: int) -> None:
-    answer = server.wfs("postgis/map", "GetFeature", OUTPUTFORMAT="application/json", EXP_FILTER=condition).json()
+def test_features_are_filtered_by_expression(unguarded: MapServer, condition: str, number: int) -> None:
+    answer = unguarded.wfs("postgis/map", "GetFeature", OUTPUTFORMAT="application/json", EXP_FILTER=condition).json()
     assert len(answer["features"]) == number
 
 
