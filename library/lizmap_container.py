@@ -49,7 +49,8 @@ options:
     description:
       - TCP port of the host on which the map is published by HTTPS. With V(0) there is only HTTP; otherwise HTTP
         redirects there.
-      - The certificate, with its chain, is the secret C(tls_certificate), and its key C(tls_key).
+      - The certificate, with its chain, is the secret C(tls_certificate), and its key C(tls_key). Where the latter's
+        file holds the certificate as well, that one is used, and both are replaced at once.
     type: int
     default: 0
   hsts_seconds:
@@ -62,6 +63,13 @@ options:
     description:
       - Addresses, or networks such as V(10.0.0.0/8), of proxies before this host. Of these X-Forwarded-For and
         X-Forwarded-Proto are believed, from others not.
+    type: list
+    elements: str
+    default: []
+  server_names:
+    description:
+      - Names under which the map is served, besides V(localhost) and IP addresses. Requests for others are refused.
+        Empty serves any.
     type: list
     elements: str
     default: []
@@ -243,6 +251,7 @@ ARGUMENTS: dict[str, Any] = {
     "https_port": {"type": "int", "default": 0},
     "hsts_seconds": {"type": "int", "default": 0},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
+    "server_names": {"type": "list", "elements": "str", "default": []},
     "bind_address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104 - a map server is there for its network
     "database": {
         "type": "dict",
@@ -296,6 +305,7 @@ def environment_of(params: dict[str, Any]) -> dict[str, str]:
         "HTTPS_PORT": params["https_port"],
         "HSTS_SECONDS": params["hsts_seconds"],
         "TRUSTED_PROXIES": " ".join(params["trusted_proxies"]),
+        "SERVER_NAMES": " ".join(params["server_names"]),
         "LIZMAP_ACCOUNTS": params["accounts"] if params["accounts"] != "sqlite" else "",
     }
     return environment | {name: str(value) for name, value in chosen.items() if value}

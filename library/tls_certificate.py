@@ -25,6 +25,8 @@ options:
     description:
       - File of its key, in PEM and without a passphrase. With O(state=self_signed) its folder is made where it is
         missing, for root only.
+      - One that is made holds the certificate as well, after the key. A server that reads both from it never has the
+        key of another certificate.
     type: path
     required: true
   names:
@@ -208,8 +210,9 @@ def ensure(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, A
             make_folder(folder)
         made = ssl.make(key.parent, names, params["days"])
         whose = {"owner": params["owner"], "group": params["owner"]}
-        # If the power fails in between, the two do not belong together, and the next run makes them again.
-        atomic_file.write(key, made[0], mode=KEY_MODE, **whose)
+        # The key's file holds both, so that a server never has one of each pair. If the power fails before the other is
+        # written, the two do not belong together, and the next run makes them again.
+        atomic_file.write(key, b"".join(made), mode=KEY_MODE, **whose)
         atomic_file.write(certificate, made[1], mode=CERTIFICATE_MODE, **whose)
     there = not (reason and module.check_mode)
     return {

@@ -399,6 +399,35 @@ def test_a_certificate_of_the_pi_is_for_all_that_people_may_type(render: Render)
     names = "{{ __lizmap_tls_names }}"
     assert render("lizmap", names, **given, **of_pi()) == ["maps.example.org", "pi-marsh"]
     assert render("lizmap", names, **given, **of_pi("10.0.0.5")) == ["maps.example.org", "pi-marsh", "10.0.0.5"]
+    given["lizmap_server_names"] = ["marsh.lan"]
+    assert render("lizmap", names, **given, **of_pi()) == ["maps.example.org", "pi-marsh", "marsh.lan"]
+
+
+@pytest.mark.parametrize(
+    ("given", "served"),
+    [
+        ({}, ["pi-marsh", "pi-marsh.local", "10.0.0.5"]),
+        (
+            {"lizmap_server_name": "maps.example.org", "lizmap_server_names": ["marsh.lan"]},
+            ["maps.example.org", "pi-marsh", "pi-marsh.local", "10.0.0.5", "marsh.lan"],
+        ),
+        ({"lizmap_url": "https://proxy:8443"}, ["pi-marsh", "pi-marsh.local", "10.0.0.5", "proxy"]),
+        ({"lizmap_address": "pi é"}, ["pi-marsh", "pi-marsh.local"]),
+    ],
+)
+def test_the_names_of_a_pi_are_served(render: Render, given: dict[str, Any], served: list[str]) -> None:
+    assert render("lizmap", "{{ __lizmap_served_names }}", **{**of_pi("10.0.0.5"), **given}) == served
+
+
+def test_a_given_key_is_sent_with_its_certificate(render: Render, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate", tmp_path / "key"
+    certificate.write_text("CERTIFICATE\n", "ascii")
+    key.write_text("KEY\n", "ascii")
+    given = {"lizmap_tls": "files", "lizmap_tls_certificate": str(certificate), "lizmap_tls_key": str(key)}
+    files = render("lizmap", "{{ __lizmap_host_files.files }}", **given, **of_pi())
+    content = {Path(file["path"]).name: file["content"] for file in files}
+    assert content["lizmap_tls_key"] == "KEY\nCERTIFICATE\n"
+    assert content["lizmap_tls_certificate"] == "CERTIFICATE\n"
 
 
 @pytest.mark.parametrize("written", ["/srv/p/data", "/srv/p/data/", "/srv/p//data/.", "/srv/p/x/../data//"])

@@ -74,7 +74,7 @@ def in_folder(value: Any, folder: Path) -> Any:
     return value.replace("{folder}", str(folder)) if isinstance(value, str) else value
 
 
-NO_HTTPS: Json = {"https_port": 0, "hsts_seconds": 0, "trusted_proxies": []}
+NO_HTTPS: Json = {"https_port": 0, "hsts_seconds": 0, "trusted_proxies": [], "server_names": []}
 TLS_SECRETS = {"tls_certificate": "{folder}/password", "tls_key": "{folder}/password"}
 LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"image": NEW}, f"image: {OLD} -> {NEW}"),
@@ -101,6 +101,7 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"https_port": 443, "secrets": TLS_SECRETS}, "environment: HTTPS_PORT added"),
     ({"hsts_seconds": 600}, "environment: HSTS_SECONDS added"),
     ({"trusted_proxies": ["10.0.0.1", "fd00::/8"]}, "environment: TRUSTED_PROXIES added"),
+    ({"server_names": ["pi", "pi.local"]}, "environment: SERVER_NAMES added"),
     ({"database": {"name": "gis", "user": "lizmap", "host": "db"}}, "environment: POSTGIS_HOST: postgis -> db"),
     ({"database": {"name": "gis", "user": "lizmap", "port": 5433}}, "environment: POSTGIS_PORT: 5432 -> 5433"),
     ({"database": {"name": "other", "user": "lizmap"}}, "environment: POSTGIS_DATABASE: gis -> other"),

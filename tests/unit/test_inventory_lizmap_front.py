@@ -21,6 +21,8 @@ FILES = {"lizmap_tls": "files", "lizmap_tls_certificate": "/x", "lizmap_tls_key"
         ({"lizmap_server_name": "maps:8080"}, "is no name"),
         ({"lizmap_server_name": "maps\n"}, "is no name"),
         ({"lizmap_server_name": "märz.example.org"}, "is no name"),
+        ({"lizmap_server_names": ["maps.example.org", "192.168.1.2"]}, ""),
+        ({"lizmap_server_names": ["maps", "http://maps"]}, "lizmap_server_names: http://maps is no name"),
         ({"lizmap_tls": "self_signed", "lizmap_port": 443}, "lizmap_port and lizmap_https_port are both 443"),
         ({"lizmap_port": 443}, ""),
         ({"lizmap_port": 0}, "lizmap_port: it is no port"),

@@ -88,6 +88,14 @@ def test_only_the_owner_reads_the_key(ensure: Run, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate", "key"]
 
 
+def test_the_keys_file_holds_the_certificate_so_that_both_are_replaced_at_once(ensure: Run, tmp_path: Path) -> None:
+    ensure()
+    both = (tmp_path / "key").read_text()
+    assert both.startswith("-----BEGIN PRIVATE KEY-----")
+    assert both.endswith((tmp_path / "certificate").read_text())
+    assert not ensure()["changed"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

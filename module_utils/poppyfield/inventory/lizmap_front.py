@@ -21,7 +21,9 @@ FILES = ("lizmap_tls_certificate", "lizmap_tls_key")
 def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
     """Give what is wrong."""
     values = host.values
-    yield from _server_name(values["lizmap_server_name"])
+    yield from _server_name("lizmap_server_name", values["lizmap_server_name"])
+    for name in values["lizmap_server_names"]:
+        yield from _server_name("lizmap_server_names", name)
     wrong_ports = list(ports(values))
     yield from wrong_ports
     yield from _bind_address(values["lizmap_bind_address"])
@@ -34,7 +36,7 @@ def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
         yield from _url(values["lizmap_url"])
 
 
-def _server_name(name: str) -> Iterator[Finding]:
+def _server_name(variable: str, name: str) -> Iterator[Finding]:
     if not name:
         return
     try:
@@ -43,7 +45,7 @@ def _server_name(name: str) -> Iterator[Finding]:
         known = None
     if not known:
         yield Finding(
-            "lizmap_server_name",
+            variable,
             f"{name} is no name of a server",
             "Give one as in maps.example.org, without http:// and without a port",
             shown(name),
