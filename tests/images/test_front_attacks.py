@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -279,7 +280,7 @@ def pair(folder: Path) -> tuple[str, str]:
     return (folder / "k").read_text(), (folder / "c").read_text()
 
 
-def secured(folder: Path, certificate: str, key: str) -> dict[str, object]:
+def secured(folder: Path, certificate: str, key: str) -> dict[str, Any]:
     """Give what a map server by HTTPS is started with."""
     mounts = []
     for name, text in (("tls_certificate", certificate), ("tls_key", key)):

@@ -395,7 +395,7 @@ def test_where_the_map_is_asked_for(render: Render, tls: str, url: str, secrets:
 
 
 def test_a_certificate_of_the_pi_is_for_all_that_people_may_type(render: Render) -> None:
-    given = {"lizmap_server_name": "maps.example.org"}
+    given: dict[str, Any] = {"lizmap_server_name": "maps.example.org"}
     names = "{{ __lizmap_tls_names }}"
     assert render("lizmap", names, **given, **of_pi()) == ["maps.example.org", "pi-marsh"]
     assert render("lizmap", names, **given, **of_pi("10.0.0.5")) == ["maps.example.org", "pi-marsh", "10.0.0.5"]
