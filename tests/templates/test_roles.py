@@ -241,7 +241,7 @@ def test_the_projects_to_verify_are_those_in_the_folders(render: Render, tmp_pat
     given = {"lizmap_projects": published, **withheld}
     assert render("lizmap", "{{ __lizmap_expected_projects }}", **given) == ["fields/b"]
     assert render("lizmap", "{{ __lizmap_published_repositories[0].withheld }}", **given) == ["a.qgz"]
-    refused = {"__lizmap_published": {"withheld": ["fields/b.qgs"]}}
+    refused = {"lizmap_published": {"withheld": ["fields/b.qgs"]}}
     assert render("lizmap", "{{ __lizmap_expected_projects }}", **given, **refused) == []
 
 

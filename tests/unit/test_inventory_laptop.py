@@ -44,6 +44,10 @@ def test_a_given_certificate_is_looked_at(files: tuple[str, str]) -> None:
     wrong = LAPTOP.certificate_problem(certificate, key, ["other.example.org"])
     assert wrong == "the certificate is for maps.example.org, not for other.example.org"
     assert LAPTOP.certificate_problem(certificate, certificate, []).startswith(f"{certificate} is not a key in PEM")
+    # The key's file holds the certificate as well.
+    assert LAPTOP.certificate_problem(key, key, []) == ""
+    Path(key).write_text(Path(key).read_text().partition("-----BEGIN CERTIFICATE")[0])
+    assert LAPTOP.certificate_problem(certificate, key, []) == ""
     assert LAPTOP.certificate_problem(key, key, []).startswith(f"{key} is not a certificate in PEM")
     assert "cannot be read" in LAPTOP.certificate_problem("/none", key, [])
 

@@ -30,7 +30,7 @@ def test_a_stage_named_by_its_tag_plays_what_its_playbook_plays(stage: str) -> N
     assert played == tasks(f"playbooks/{stage}.yml")
 
 
-@pytest.mark.parametrize("told_by", ["project_check", "__lizmap_published"])
+@pytest.mark.parametrize("told_by", ["project_check", "lizmap_published"])
 @pytest.mark.parametrize("withheld", [[], ["fields/map.qgs"]])
 def test_what_was_withheld_is_told_last_and_the_run_is_no_success(withheld: list[str], told_by: str) -> None:
     check = {told_by: {"withheld": withheld, "refused": "fields/map.qgs: mend it."}}
