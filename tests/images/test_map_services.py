@@ -70,29 +70,30 @@ def publish(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(lizmap_image: str, postgis_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
-    """Return a map server with every project and the database that one of them needs."""
+def network(postgis_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the network with the database that one of the projects needs."""
+    with database(postgis_image, tmp_path_factory.mktemp("postgis"), projects.POSTGIS_SQL) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
+    """Return a map server with every project."""
     folder = tmp_path_factory.mktemp("map")
     folder.chmod(0o755)
     publish(folder / "projects")
-    with (
-        database(postgis_image, tmp_path_factory.mktemp("postgis"), projects.POSTGIS_SQL) as network,
-        map_server(lizmap_image, folder, network) as running,
-    ):
+    with map_server(lizmap_image, folder, network) as running:
         running.wait_until_healthy()
         yield running
 
 
 @pytest.fixture(scope="module")
-def unguarded(lizmap_image: str, postgis_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
+def unguarded(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
     """Return a map server whose front refuses nothing: QGIS Server as Lizmap asks it."""
     folder = tmp_path_factory.mktemp("unguarded")
     folder.chmod(0o755)
     publish(folder / "projects")
-    with (
-        database(postgis_image, tmp_path_factory.mktemp("postgis"), projects.POSTGIS_SQL) as network,
-        map_server(lizmap_image, folder, network, {"map-page-requests.conf": ALL_ALLOWED}) as running,
-    ):
+    with map_server(lizmap_image, folder, network, {"map-page-requests.conf": ALL_ALLOWED}) as running:
         running.wait_until_healthy()
         yield running
 
