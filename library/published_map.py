@@ -670,7 +670,8 @@ class LizmapCheck(MapCheck):
 
     def why_not_asked(self, layer: map_checks.MapLayer) -> str:
         """Say why a layer cannot be asked for, and what helps; Lizmap fails where it does not know one."""
-        if layer.name not in self.config.listed:
+        # The list names layers as QGIS does; a layer with a short name has that name as its title in WMS.
+        if not {layer.name, layer.title} & self.config.listed:
             return NOT_LISTED.format(who=self.who)
         return super().why_not_asked(layer)
 

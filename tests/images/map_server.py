@@ -120,13 +120,18 @@ def wait_until(come: Callable[[], Any], what: str, log: Callable[[], str] = str)
 
 
 def trusting(folder: Path) -> dict[str, str]:
-    """Give a mount with which QGIS Server is the user that nginx and PHP are: without the defence."""
+    """Give mounts with which QGIS Server is the user that nginx and PHP are: without the defence."""
     defended = (building.ROOT / "images" / "lizmap" / "services" / "qgis-server" / "run").read_text("utf-8")
     assert "run-as qgis" in defended and f"home={HOME}\n" in defended
     run = folder / "run"
     run.write_text(defended.replace("run-as qgis", "run-as www-data").replace(HOME, "/tmp"), "utf-8")
     run.chmod(0o755)
-    return {str(run): RUN}
+    passed_on = (building.ROOT / "images" / "lizmap" / "nginx" / "qgis-server.conf").read_text("utf-8")
+    assert f"TMPDIR {HOME};" in passed_on
+    configuration = folder / "qgis-server.conf"
+    configuration.write_text(passed_on.replace(HOME, "/tmp"), "utf-8")
+    configuration.chmod(0o644)
+    return {str(run): RUN, str(configuration): "/etc/poppyfield/qgis-server.conf"}
 
 
 def volumes(folder: Path) -> list[str]:

@@ -65,7 +65,7 @@ class ProjectConfig:
     vector_layers: tuple[str, ...]
     editable: tuple[EditableLayer, ...]
     listed: frozenset[str] = frozenset()
-    """All that it knows, by the name in WMS: those of the project's .cfg that the one who asks may see."""
+    """All that it knows, by name and by the name in WMS: those of the project's .cfg that the one who asks may see."""
 
 
 def split_project(project: str) -> tuple[str, str]:
@@ -207,7 +207,7 @@ def read_config(body: bytes) -> ProjectConfig:
         # An empty PHP array is written as [].
         by_id = str((document.get("options") or {}).get("useLayerIDs", "")) == "True"
         vector = [_wms_name(name, layer, by_id) for name, layer in layers.items() if _has_geometry(layer)]
-        listed = frozenset(_wms_name(name, layer, by_id) for name, layer in layers.items())
+        listed = frozenset(layers) | {_wms_name(name, layer, by_id) for name, layer in layers.items()}
         return ProjectConfig(tuple(vector), tuple(_editable(document.get("editionLayers") or {}, layers)), listed)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MapError(f"{problem}: {excerpt(body)}") from error

@@ -170,6 +170,8 @@ class Pi:
             **write_certificate(folder / "tls"),
             "lizmap_url": self.url,
             "lizmap_qgis_workers": 1,
+            # This machine is one Pi after the other.
+            "lizmap_folder_may_change": True,
             "lizmap_projects": [
                 {
                     **{"repository": "fields", "folder": str(self.maps), "prune": True},
