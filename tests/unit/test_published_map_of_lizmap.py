@@ -409,7 +409,7 @@ def test_names_of_layers_in_wms(library: Any) -> None:
     assert answers.read_config(b'{"layers": ' + layer + b"}").vector_layers == ("ab", "c")
     by_id = b'{"options": {"useLayerIDs": "True"}, "editionLayers": {"d": {}}, "layers": ' + layer + b"}"
     assert answers.read_config(by_id).vector_layers == ("a1", "c1")
-    assert answers.read_config(by_id).listed == {"a1", "c1"}
+    assert answers.read_config(by_id).listed == {"a1", "c1", "a b", "c"}
 
 
 @pytest.mark.parametrize(
