@@ -20,7 +20,7 @@ from docker.errors import APIError
 
 from tests.images.map_server import PREFIX, wait_until
 from tests.lizmap.conftest import Query
-from tests.lizmap.releases.broken import BROKEN, Broken
+from tests.lizmap.releases.broken import BAD_PROJECTS, BROKEN, Broken
 from tests.lizmap.releases.pi import NAME, TABLE, Pi
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "reports" / "broken-releases.json"
@@ -158,3 +158,14 @@ def test_a_good_release_is_not_reported_when_the_pi_is_only_slow(
     assert pi.container()[1] == pi.image(target)
     assert pi.containers() == [NAME]
     assert pi.draws()
+
+
+@pytest.mark.parametrize("release", BAD_PROJECTS, ids=lambda release: release.name)
+def test_a_bad_project_is_withheld_and_the_others_are_served(pi: Pi, release: Broken) -> None:
+    with release.fault(pi) as variables:
+        done = pi.deploy(release.image, **variables)
+        assert pi.draws()
+    assert not done.succeeded, done.output
+    assert release.says in done.message, done.output
+    assert release.then in done.message, done.output
+    assert pi.containers() == [NAME]

@@ -220,12 +220,16 @@ BROKEN = (
     Broken("database missing", 'database "nowhere" does not exist', NOT_TOUCHED, variables=NOWHERE),
     Broken("role without rights", "trees", PUT_BACK, variables=READER),
     Broken("layer's table dropped", "public.trees is not in the Pi's database", AS_IT_WAS, "good", fault=no_table),
-    # Projects
-    Broken("empty project", "it has no layer that can be shown", PUT_BACK, fault=project()),
-    Broken("wrong data path", "cannot read nothing.geojson", PUT_BACK, fault=project(Layer("./nothing.geojson"))),
-    Broken("layer without a table", "public.nothing is not in", PUT_BACK, fault=project(trees("nothing"))),
     # Certificates
     Broken("certificate expired", "the certificate expired on", REFUSED, fault=certificate(starts=-9, ends=-1)),
     Broken("certificate not yet valid", "is not valid before", REFUSED, fault=certificate(starts=2)),
     Broken("key of another certificate", "the key is not that of the certificate", REFUSED, fault=other_key),
 )
+
+WITHHELD = "what is served of them is as it was."
+BAD_PROJECTS = (
+    Broken("empty project", "it has no layer that can be shown", WITHHELD, fault=project()),
+    Broken("wrong data path", "cannot read nothing.geojson", WITHHELD, fault=project(Layer("./nothing.geojson"))),
+    Broken("layer without a table", "public.nothing is not in", WITHHELD, fault=project(trees("nothing"))),
+)
+"""Beside good ones, which are served."""
