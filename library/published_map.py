@@ -225,7 +225,7 @@ import hashlib
 import ssl
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,7 @@ from ansible.module_utils.poppyfield.lizmap.web_page import read_page
 from ansible.module_utils.poppyfield.projects import map_checks, qgis_project
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA
 from ansible.module_utils.poppyfield.projects.map_checks import MapError
+from ansible.module_utils.poppyfield.projects.names import can_be_asked
 from ansible.module_utils.poppyfield.projects.words import plain
 
 MISSING: list[tuple[str, str]] = []
@@ -500,7 +501,7 @@ class MapCheck:
 
     def why_not_asked(self, layer: map_checks.MapLayer) -> str:
         """Say why a layer cannot be asked for, and what helps; empty when it can."""
-        return "" if map_checks.can_be_asked(layer) else f"{WITH_COMMA} {GIVE_SHORT_NAME}"
+        return "" if can_be_asked(layer.name) else f"{WITH_COMMA} {GIVE_SHORT_NAME}"
 
     def pictured(self) -> tuple[map_checks.MapLayer, ...]:
         """Give the layers that the picture shows: what a Pi can draw without internet."""
@@ -525,7 +526,7 @@ class MapCheck:
         return "nothing is drawn" if self.blank else f"{colors} colours, {len(body)} bytes"
 
     def _without_picture(self) -> str:
-        names = " and ".join(f"'{layer.name}'" for layer in self.layers if not layer.is_table)
+        names = quoted(layer for layer in self.layers if not layer.is_table)
         if not names:
             return "no picture: there are only tables"
         self.warnings.append(f"nothing of its map was drawn, for all that it draws comes from the internet: {names}.")
@@ -580,12 +581,11 @@ class MapCheck:
 
     def _account_for_blank(self, drawn: dict[str, str]) -> None:
         """Fail when a layer ought to be in the picture, in which nothing is."""
-        missing = [f"'{layer.name}'" for layer in self.pictured() if self._ought_to_show(layer)]
-        if missing:
-            told = f"Nothing is drawn, and of {' and '.join(missing)} it is not known that there is nothing to draw."
+        if missing := quoted(layer for layer in self.pictured() if self._ought_to_show(layer)):
+            told = f"Nothing is drawn, and of {missing} it is not known that there is nothing to draw."
             raise MapError(f"{told} {self.found['getmap']['url']}", remedy=REMEDIES["picture"])
         if not drawn:
-            names = " and ".join(f"'{layer.name}'" for layer in self.pictured())
+            names = quoted(self.pictured())
             self.warnings.append(f"its map shows nothing yet, for there are no features: {names}.")
 
     def _ought_to_show(self, layer: map_checks.MapLayer) -> bool:
@@ -618,6 +618,11 @@ class MapCheck:
         if not map_checks.count_features(self.server.get(url)):
             raise MapError(f"OGC API Features gives no feature of the layer {name}. {url}")
         return f"a feature of {name}"
+
+
+def quoted(layers: Iterable[map_checks.MapLayer]) -> str:
+    """Give the names of layers for a sentence."""
+    return " and ".join(f"'{layer.name}'" for layer in layers)
 
 
 def layers_from_internet(folder: str | None, project: str | None) -> frozenset[str]:

@@ -125,7 +125,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message
+from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message, withheld_warning
 from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, walk
 from ansible.module_utils.poppyfield.projects.qgis_project import (
     ENDINGS,
@@ -230,7 +230,7 @@ def main() -> None:
     if refused and not left_out:
         module.fail_json(msg=f"Nothing was changed. lizmap_projects: {told}", **result)
     if left_out:
-        module.warn(f"These projects are withheld, and what is served of them stays: {', '.join(left_out)}. {told}")
+        module.warn(withheld_warning(left_out, told))
     module.exit_json(**result)
 
 

@@ -17,6 +17,7 @@ from ansible.utils.path import unfrackpath
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
+from ansible.module_utils.poppyfield.projects.findings import withheld_warning  # noqa: E402
 from ansible.module_utils.poppyfield.projects.folder_difference import (  # noqa: E402
     FolderError,
     batches,
@@ -174,10 +175,9 @@ def refused(result: dict[str, Any]) -> set[str]:
 def as_withheld(result: dict[str, Any]) -> dict[str, Any]:
     """Give a failure to publish some projects as a success without these."""
     names, told = sorted(refused(result)), result["msg"]
-    warning = f"These projects are withheld, and what is served of them stays: {', '.join(names)}. {told}"
     return {
         **{"changed": False, "findings": result["findings"], "withheld": names, "refused": told},
-        "warnings": [warning],
+        "warnings": [withheld_warning(names, told)],
     }
 
 

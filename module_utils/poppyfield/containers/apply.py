@@ -15,7 +15,7 @@ from types import FrameType
 from typing import IO, Any
 
 from ansible.module_utils.poppyfield.containers import health
-from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineGoneError
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.containers.plan import Action, Plan, Step, is_paused, is_running
 from ansible.module_utils.poppyfield.containers.spec import (
     ALWAYS,
@@ -219,14 +219,9 @@ class Applier:
         return Restored(f"The old container {done}, but it is not healthy either: {serves.why}.")
 
     def _old_container(self, container: str) -> Json | None:
-        deadline = self.clock() + ENGINE_SECONDS
-        while True:
-            try:
-                return self.engine.container(container)
-            except EngineGoneError:
-                if self.clock() >= deadline:
-                    raise
-                self.sleep(health.POLL_SECONDS)
+        return health.once_engine_answers(
+            lambda: self.engine.container(container), ENGINE_SECONDS, self.clock, self.sleep
+        )
 
     def _put_back(self, plan: Plan, old: Json) -> bool:
         """Give the old container its name, its policy and its process; tell whether anything had to be done."""

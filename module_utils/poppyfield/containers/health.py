@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
+from ansible.module_utils.poppyfield.containers.engine import EngineGoneError
 from ansible.module_utils.poppyfield.containers.spec import Json
 from ansible.module_utils.poppyfield.host.printable import printable
 
+Answer = TypeVar("Answer")
 POLL_SECONDS = 1.0
 HOPELESS = 3
 """The exit code of a health check that found what no waiting mends."""
@@ -110,3 +113,17 @@ def wait(
         if clock() >= deadline:
             return Health(Verdict.WAITING, f"it was not healthy after {seconds:.0f} seconds: {health.why}")
         sleep(POLL_SECONDS)
+
+
+def once_engine_answers(
+    ask: Callable[[], Answer], seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
+) -> Answer:
+    """Ask an engine that may be restarting until it answers; raise EngineGoneError when these seconds are over."""
+    deadline = clock() + seconds
+    while True:
+        try:
+            return ask()
+        except EngineGoneError:
+            if clock() >= deadline:
+                raise
+            sleep(POLL_SECONDS)

@@ -10,8 +10,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineGoneError
-from ansible.module_utils.poppyfield.containers.health import POLL_SECONDS
+from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.containers.health import once_engine_answers
 from ansible.module_utils.poppyfield.containers.plan import Action, Plan
 from ansible.module_utils.poppyfield.containers.spec import is_ours, network_body
 
@@ -42,7 +42,7 @@ def ensure(
     if not why:
         return ""
     if engine.about().get("LiveRestoreEnabled") and (restart or restart_docker)():
-        _wait(engine, clock, sleep)
+        once_engine_answers(engine.about, ANSWER_SECONDS, clock, sleep)
         why = _refusal(engine)
         if not why:
             return MENDED
@@ -74,16 +74,3 @@ def _refusal(engine: Engine) -> str:
         return str(error) if any(words in str(error).lower() for words in OF_FIREWALL) else ""
     engine.remove_network(PROBE)
     return ""
-
-
-def _wait(engine: Engine, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-    deadline = clock() + ANSWER_SECONDS
-    while True:
-        try:
-            engine.about()
-        except EngineGoneError:
-            if clock() >= deadline:
-                raise
-            sleep(POLL_SECONDS)
-        else:
-            return

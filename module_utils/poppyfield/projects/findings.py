@@ -45,3 +45,8 @@ def as_message(findings: Sequence[ProjectFinding]) -> str:
     for finding in findings:
         same.setdefault(replace(finding, layer=""), []).append(finding.layer)
     return "\n".join(replace(key, layer=first).sentence(others) for key, (first, *others) in same.items())
+
+
+def withheld_warning(projects: Sequence[str], why: str) -> str:
+    """Tell that projects are withheld while others are published."""
+    return f"These projects are withheld, and what is served of them stays: {', '.join(projects)}. {why}"

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlencode, urljoin
 from ansible.module_utils.poppyfield.projects.words import plain
 
 WMS = "{http://www.opengis.net/wms}"
+SIDES = ("westBoundLongitude", "southBoundLatitude", "eastBoundLongitude", "northBoundLatitude")
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 MIN_HEIGHT = 100
 MAX_HEIGHT = 2000
@@ -175,8 +176,7 @@ def _boxes(node: Any) -> Iterable[BoundingBox]:
 def _sides(node: Any) -> tuple[float, ...]:
     """Give the extent in degrees as the capabilities have it: west, south, east, north."""
     box = f"{WMS}EX_GeographicBoundingBox/{WMS}"
-    sides = ("westBoundLongitude", "southBoundLatitude", "eastBoundLongitude", "northBoundLatitude")
-    return tuple(_number(node.findtext(f"{box}{side}"), math.nan) for side in sides)
+    return tuple(_number(node.findtext(f"{box}{side}"), math.nan) for side in SIDES)
 
 
 def _number(text: str | None, otherwise: float) -> float:
@@ -199,11 +199,6 @@ def choose_layers(capabilities: Capabilities, names: Sequence[str]) -> tuple[Map
     if missing:
         raise MapError(f"The map has no layer {', '.join(missing)}. It has: {', '.join(known) or 'none'}.")
     return tuple(layer for layer in capabilities.layers if layer.name in names)
-
-
-def can_be_asked(layer: MapLayer) -> bool:
-    """Tell whether WMS can be asked for a layer: in its list of names a comma ends one, and nothing escapes it."""
-    return "," not in layer.name
 
 
 def type_name(layer: str) -> str:

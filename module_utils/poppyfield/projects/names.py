@@ -40,3 +40,8 @@ def repository_for_lizmap(key: str) -> str:
     """Give the name of a repository like this one that Lizmap can have."""
     plain = re.sub(r"[^A-Za-z0-9_]+", "_", without_accents(key))
     return plain.strip("_")[:LONGEST_REPOSITORY] or "maps"
+
+
+def can_be_asked(layer: str) -> bool:
+    """Tell whether WMS can be asked for a layer: in its list of names a comma ends one, and nothing escapes it."""
+    return "," not in layer

@@ -23,6 +23,7 @@ from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, W
 from ansible.module_utils.poppyfield.projects.folder_difference import is_published
 from ansible.module_utils.poppyfield.projects.names import (
     as_read,
+    can_be_asked,
     lizmap_shows,
     project_for_lizmap,
     without_accents,
@@ -403,7 +404,7 @@ def check_project(
         for problem, remedy, refuses in _check_file(folder, path, "the project that its group is embedded from"):
             found.append(finding(problem, remedy, group, refuses=refuses))
     for layer in project.layers:
-        if "," in layer.name_in_wms and not project.asked_by_id and layer.name not in project.excluded:
+        if not can_be_asked(layer.name_in_wms) and not project.asked_by_id and layer.name not in project.excluded:
             found.append(finding(WITH_COMMA, GIVE_SHORT_NAME, layer.name, refuses=False))
     found += [finding(*picture, refuses=False) for picture in _check_pictures(folder, project.pictures)]
     toggled = _toggled(contents.get(f"{name}.cfg")) if expected.lizmap else {}

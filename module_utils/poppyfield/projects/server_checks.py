@@ -18,6 +18,8 @@ from xml.etree import ElementTree
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result, last_lines
 from ansible.module_utils.poppyfield.lizmap.sandbox import QGIS_USER_BEFORE, QGIS_USER_LABEL
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA, ProjectFinding
+from ansible.module_utils.poppyfield.projects.map_checks import SIDES, WMS
+from ansible.module_utils.poppyfield.projects.names import can_be_asked
 from ansible.module_utils.poppyfield.projects.words import plain
 
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
@@ -92,7 +94,6 @@ fi
 """
     + REFRESH
 )
-WMS = "{http://www.opengis.net/wms}"
 PART_OF_EXTENT = 0.001
 """A map is asked for a small part of its ground, or drawing a large layer would take long."""
 
@@ -281,10 +282,9 @@ def read_ground(capabilities: str) -> Ground:
     drawn = [layer for layer in inner if layer.find(f"{WMS}Layer") is None]
     names = [name for layer in drawn if (name := layer.findtext(f"{WMS}Name"))]
     box = root.find(f".//{WMS}EX_GeographicBoundingBox")
-    sides = ("westBoundLongitude", "southBoundLatitude", "eastBoundLongitude", "northBoundLatitude")
-    west, south, east, north = (float((box.findtext(f"{WMS}{side}") if box is not None else "") or 0) for side in sides)
-    asked = tuple(name for name in names if "," not in name)
-    return Ground(asked, (west, south, east, north), tuple(name for name in names if "," in name))
+    west, south, east, north = (float((box.findtext(f"{WMS}{side}") if box is not None else "") or 0) for side in SIDES)
+    asked = tuple(name for name in names if can_be_asked(name))
+    return Ground(asked, (west, south, east, north), tuple(name for name in names if not can_be_asked(name)))
 
 
 def map_request(ground: Ground) -> dict[str, str]:
