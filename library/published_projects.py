@@ -142,6 +142,13 @@ results:
   description: What the other keys tell, for each of O(repositories) by name.
   returned: with O(repositories)
   type: dict
+others:
+  description:
+    - Repositories that earlier runs published and that are not among O(repositories).
+    - M(withdrawn_repositories) is for them.
+  returned: with O(repositories)
+  type: list
+  elements: str
 added:
   description: Files that were added.
   returned: with O(repository)
@@ -215,7 +222,7 @@ from ansible.module_utils.poppyfield.projects.folder_difference import (
     shown,
     too_little_room,
 )
-from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder
+from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder, published_repositories
 from ansible.module_utils.poppyfield.projects.server_checks import ProjectServer, check_projects
 from ansible.module_utils.poppyfield.projects.withdrawal import withdraw
 
@@ -259,7 +266,13 @@ class RefusedError(Exception):
 def look_at_all(params: Json, *, check_mode: bool) -> Json:
     """Look at several repositories; give what is said of each."""
     results = [converge({**params, **entry}, check_mode=check_mode) for entry in params["repositories"]]
-    return {"changed": any(result["changed"] for result in results), "results": results}
+    named = {entry["repository"] for entry in params["repositories"]}
+    others = [name for name in published_repositories(Path(params["projects_folder"])) if name not in named]
+    return {
+        "changed": any(result["changed"] for result in results),
+        "results": results,
+        "others": [shown(name) for name in others],
+    }
 
 
 def converge(params: Json, *, check_mode: bool) -> Json:

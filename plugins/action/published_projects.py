@@ -68,8 +68,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     ) -> dict[str, Any]:
         """Look at all repositories in one execution, and publish those that differ."""
         wanted = [self._read(entry) for entry in entries]
-        if not wanted:
-            return combined({})
         everything = {**shared, "repositories": [want.arguments for want in wanted], "_step": "look"}
         looked = self._module(everything, task_vars)
         if looked.get("failed"):
@@ -82,9 +80,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             if results[name].get("failed") and not refused(results[name]):
                 return {**results[name], "msg": f"{name}: {results[name].get('msg')}"}
         failed = [done for done in results.values() if done.get("failed")]
-        if len(failed) == len(results):
+        if failed and len(failed) == len(results):
             return {**failed[0], "msg": "\n".join(done["msg"] for done in failed)}
-        return combined({name: as_withheld(done) if done in failed else done for name, done in results.items()})
+        told = {name: as_withheld(done) if done in failed else done for name, done in results.items()}
+        return combined(told, looked["others"])
 
     def _read(self, arguments: dict[str, Any]) -> WantedRepository:
         """Read what a folder on the controller holds."""
@@ -181,8 +180,8 @@ def as_withheld(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def combined(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Give the results of several repositories as one."""
+def combined(results: dict[str, dict[str, Any]], others: list[str]) -> dict[str, Any]:
+    """Give the results of several repositories as one; `others` are published, too, and not named."""
     sides = {
         side: {name: result["diff"][side] for name, result in results.items() if result.get("changed")}
         for side in ("before", "after")
@@ -194,6 +193,7 @@ def combined(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "withheld": [f"{name}/{project}" for name, done in results.items() for project in done.get("withheld", [])],
         "refused": "\n".join(result["refused"] for result in results.values() if result.get("refused")),
         "results": results,
+        "others": others,
         "diff": sides,
     }
 

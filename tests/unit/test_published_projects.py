@@ -764,3 +764,12 @@ def test_several_repositories_are_looked_at_in_one_execution_and_only_those_that
     assert executed == ["look", "receive", "publish"]
     assert done["reasons"] and all(reason.startswith("nests: ") for reason in done["reasons"])
     assert read(projects / "nests")["map.qgs"] == THIRD
+
+
+def test_what_was_published_and_is_not_named_any_more_is_told(run_plugin: Run, options: Json, maps: Path) -> None:
+    shared = {name: value for name, value in options.items() if name not in ("repository", "folder")}
+    both = [{"repository": name, "folder": str(maps)} for name in ("fields", "nests")]
+    assert run_plugin("published_projects", repositories=both, **shared)["others"] == []
+    assert run_plugin("published_projects", repositories=both[:1], **shared)["others"] == ["nests"]
+    done = run_plugin("published_projects", repositories=[], **shared)
+    assert not done["changed"] and done["others"] == ["fields", "nests"]
