@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m workshop.demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory
+.PHONY: help demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,7 +46,7 @@ engine: ## The modules against this machine's Docker Engine
 	$(SUDO) $(TEST)/pytest tests/engine --no-skips
 
 page: ## Tests of the map page that need no server
-	cd images/lizmap/map-page && npm ci --silent --no-audit --no-fund && npm test --silent
+	cd images/lizmap/map-page && npm ci --ignore-scripts --silent --no-audit --no-fund && npm test --silent
 
 images-check: ## What the images hold, and which of their packages have a security update: build/reports/images.json
 	$(SUDO) $(TEST)/python -m image_contents check $(IMAGES)
@@ -64,6 +64,9 @@ images: ## The images for this machine's own architecture: what they can do, and
 
 lizmap: ## Lizmap's image and the modules for it, with a stand-in for the release, which draws no map page
 	$(SUDO) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py --junitxml=build/reports/lizmap-stand-in-tests.xml
+
+locks: ## Write the pins and digests of all Python packages again, after a change of the requirements
+	python3 -m workshop.laptop.locks
 
 docs: ## Regenerate docs/modules.md from the modules' own documentation
 	$(TEST)/python docs/modules.py

@@ -13,8 +13,11 @@ from workshop.laptop import newest, prepare
 ROOT = Path(__file__).resolve().parents[2]
 PINS = """# A comment.
 -r requirements.txt
-both==1
-core==2.19; python_version < "3.12"
+both==1 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+core==2.19 ; python_version < "3.12" \\
+    --hash=sha256:cc
 core==2.21; python_version >= "3.12"
 only==3; python_version == "3.13"
 """
@@ -22,18 +25,29 @@ only==3; python_version == "3.13"
 
 @pytest.mark.parametrize(
     ("python", "pins"),
-    [("3.11", ["both==1", "core==2.19"]), ("3.13", ["both==1", "core==2.21", "only==3"])],
+    [
+        ("3.11", ["both==1 --hash=sha256:aa --hash=sha256:bb", "core==2.19 --hash=sha256:cc"]),
+        ("3.13", ["both==1 --hash=sha256:aa --hash=sha256:bb", "core==2.21", "only==3"]),
+    ],
 )
 def test_the_pins_of_another_python_are_chosen_by_that_one(python: str, pins: list[str]) -> None:
     assert newest.pins_for(PINS, python) == pins
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    ("purpose", "name"), [(purpose, name) for purpose, names in prepare.REQUIREMENTS.items() for name in names]
+)
 @pytest.mark.parametrize("python", ["3.11", "3.12", newest.PYTHON, "3.14"])
-def test_what_is_required_is_pinned_alike_in_the_constraints(name: str, python: str) -> None:
-    texts = [(ROOT / file).read_text(encoding="utf-8") for file in (name, "constraints.txt")]
+def test_what_is_required_is_pinned_alike_in_the_lock(purpose: str, name: str, python: str) -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / name, prepare.lock_of(purpose))]
     required, pinned = ({_spelt(pin) for pin in newest.pins_for(text, python)} for text in texts)
     assert required and required <= pinned
+
+
+@pytest.mark.parametrize("purpose", [*prepare.REQUIREMENTS, "uv"])
+def test_everything_in_a_lock_has_digests(purpose: str) -> None:
+    pins = newest.pins_for(prepare.lock_of(purpose).read_text(encoding="utf-8"), newest.PYTHON)
+    assert pins and not [pin for pin in pins if "==" not in pin or " --hash=sha256:" not in pin]
 
 
 def test_ansible_core_is_another_one_where_python_takes_a_newer_one() -> None:
@@ -47,11 +61,10 @@ def test_ansible_core_is_another_one_where_python_takes_a_newer_one() -> None:
 
 def test_the_root_is_another_one_when_a_pin_changes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     before = newest.root_folder()
-    for name in newest.PINS:
-        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    monkeypatch.setattr(newest, "ROOT", tmp_path)
+    monkeypatch.setattr(newest, "LOCK", tmp_path / "lock.txt")
+    newest.LOCK.write_bytes(prepare.lock_of("test").read_bytes())
     assert newest.root_folder() == before
-    (tmp_path / "constraints.txt").write_text("other==1\n")
+    newest.LOCK.write_text("other==1\n")
     assert newest.root_folder() != before
 
 
@@ -71,9 +84,9 @@ def test_the_tests_run_in_the_checkout() -> None:
 
 
 def test_the_root_holds_what_the_tests_need() -> None:
-    assert set(newest.PINS) >= set(prepare.REQUIREMENTS["test"])
+    assert newest.LOCK == prepare.lock_of("test")
 
 
 def _spelt(pin: str) -> str:
-    name, _, version = pin.partition("==")
+    name, _, version = pin.partition(" --hash")[0].partition("==")
     return re.sub(r"[-_.]+", "-", name).lower() + "==" + version

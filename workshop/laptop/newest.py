@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from workshop.laptop.prepare import REQUIREMENTS, ROOT, cache_folder
+from workshop.laptop.prepare import ROOT, cache_folder, install_command, lock_of
 
 SUITE = "trixie"
 PYTHON = "3.13"
@@ -31,7 +32,8 @@ OPTIONS = (
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     '--aptopt=Acquire::Languages "none"',
 )
-PINS = (*REQUIREMENTS["test"], "constraints.txt")
+LOCK = lock_of("test")
+PINS = "pins.txt"
 TESTS = ("tests/unit", "tests/templates")
 PATH = "/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The checkout is read-only, since another Python's tests write to its build/ at the same time. All mounts end with the
@@ -55,18 +57,21 @@ exec chroot "$root" "$@"
 
 def root_folder() -> Path:
     """Return the root's folder, named by all that decides what is in it."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for name in PINS:
-        digest.update((ROOT / name).read_bytes())
+    digest = hashlib.sha256(Path(__file__).read_bytes() + LOCK.read_bytes())
     return cache_folder() / "newest" / digest.hexdigest()[:16]
 
 
 def pins_for(text: str, python: str) -> list[str]:
-    """Return the pins that hold for this Python; pip itself judges them by the Python that it runs on."""
-    lines = (line.strip() for line in text.splitlines())
-    pins = (Requirement(line) for line in lines if line and not line.startswith(("#", "-")))
+    """Return the pins, with their digests, that hold for this Python; pip goes by the Python that it runs on."""
+    lines = re.sub(r" *\\\n *", " ", text).splitlines()
+    split = [line.partition(" --hash=") for line in lines if line.strip() and not line.startswith(("#", "-"))]
+    pins = [(Requirement(pin), f"{mark}{digests}") for pin, mark, digests in split]
     wanted = {"python_version": python, "python_full_version": f"{python}.0"}
-    return [f"{pin.name}{pin.specifier}" for pin in pins if pin.marker is None or pin.marker.evaluate(wanted)]
+    return [
+        f"{pin.name}{pin.specifier}{digests}"
+        for pin, digests in pins
+        if pin.marker is None or pin.marker.evaluate(wanted)
+    ]
 
 
 def bootstrap_command(target: Path) -> list[str]:
@@ -77,8 +82,8 @@ def bootstrap_command(target: Path) -> list[str]:
 def download_command(wheels: Path) -> list[str]:
     """Return the command that fetches every pinned wheel for the other Python, by this machine's pip."""
     options = ["--no-deps", "--only-binary=:all:", f"--python-version={PYTHON}", f"--dest={wheels}"]
-    pins = pins_for((ROOT / "constraints.txt").read_text(encoding="utf-8"), PYTHON)
-    return [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", *options, *pins]
+    options += ["--require-hashes", "-r", str(wheels / PINS)]
+    return [sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check", *options]
 
 
 def make() -> Path:
@@ -90,11 +95,14 @@ def make() -> Path:
     root.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{root.name}.", suffix=".partial", dir=root.parent))
     try:
+        (partial / "wheels").mkdir()
+        pins = pins_for(LOCK.read_text(encoding="utf-8"), PYTHON)
+        (partial / "wheels" / PINS).write_text("".join(f"{pin}\n" for pin in pins))
         # Both wait for the network most of the time.
         with subprocess.Popen(download_command(partial / "wheels")) as download:
             subprocess.run(bootstrap_command(partial / "root"), check=True)
         if download.returncode:
-            raise SystemExit(f"pip did not find all of constraints.txt as wheels for Python {PYTHON}.")
+            raise SystemExit(f"pip did not find all of {LOCK.name} as wheels for Python {PYTHON}.")
         install(partial / "root", partial / "wheels")
         (partial / "root").rename(root)
     finally:
@@ -105,14 +113,11 @@ def make() -> Path:
 def install(root: Path, wheels: Path) -> None:
     """Install what the tests need into a root, with no network."""
     wheels.rename(root / "wheels")
-    for name in PINS:
-        shutil.copy(ROOT / name, root / "wheels" / name)
     (root / "checkout").mkdir()
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
-    files = [word for name in REQUIREMENTS["test"] for word in ("-r", f"/wheels/{name}")]
-    pip = ["/venv/bin/pip", "install", "-qq", "--no-index", "--find-links=/wheels", *files]
+    pip = install_command(Path("/venv/bin/pip"), Path("/wheels", PINS))
     subprocess.run(inside(root, None, ["python3", "-m", "venv", "/venv"]), check=True)
-    subprocess.run(inside(root, None, [*pip, "-c", "/wheels/constraints.txt"]), check=True)
+    subprocess.run(inside(root, None, [*pip, "--no-index", "--find-links=/wheels"]), check=True)
     shutil.rmtree(root / "wheels")
 
 

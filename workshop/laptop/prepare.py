@@ -2,7 +2,7 @@
 
 Uses the standard library only, because it runs before anything is installed. It looks first, says what it will
 do, and only then does it: Debian packages, Docker Engine's start where no init system starts it, the ARM
-interpreter, and a Python environment outside the checkout, keyed by what the requirement files pin.
+interpreter, and a Python environment outside the checkout, keyed by the lock of its packages.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poppyfield"
 
 
+def lock_of(purpose: str) -> Path:
+    """Return the file that names every package of a purpose, with the digests of its files."""
+    return ROOT / "locks" / f"{purpose}.txt"
+
+
 def environment_folder(purpose: str) -> Path:
     """Return the Python environment's folder, named by the content of all that decides what is in it."""
-    digest = hashlib.sha256(sys.version.encode())
-    for name in [*REQUIREMENTS[purpose], "constraints.txt"]:
-        digest.update((ROOT / name).read_bytes())
+    digest = hashlib.sha256(sys.version.encode() + lock_of(purpose).read_bytes())
     return cache_folder() / "venv" / f"{purpose}-{digest.hexdigest()[:16]}"
 
 
@@ -141,15 +144,17 @@ def stop_own_dockerd() -> bool:
     return True
 
 
+def install_command(pip: Path, lock: Path) -> list[str]:
+    """Return the command that installs what a lock names, and refuses a file of another digest."""
+    return [str(pip), "install", "-qq", "--disable-pip-version-check", "--require-hashes", "-r", str(lock)]
+
+
 def make_environment(purpose: str) -> None:
     """Make the Python environment, and let the purpose's link in build/ point at it."""
     folder = environment_folder(purpose)
     if not (folder / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        command = [str(folder / "bin" / "pip"), "install", "-qq", "--disable-pip-version-check"]
-        for name in REQUIREMENTS[purpose]:
-            command += ["-r", str(ROOT / name)]
-        subprocess.run([*command, "-c", str(ROOT / "constraints.txt")], check=True)
+        subprocess.run(install_command(folder / "bin" / "pip", lock_of(purpose)), check=True)
         (folder / "complete").touch()
     link = ROOT / "build" / LINKS[purpose]
     link.parent.mkdir(exist_ok=True)
