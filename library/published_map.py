@@ -229,6 +229,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.poppyfield.host import password_file
@@ -237,6 +238,7 @@ from ansible.module_utils.poppyfield.lizmap import answers, editing
 from ansible.module_utils.poppyfield.lizmap.web_page import read_page
 from ansible.module_utils.poppyfield.projects import map_checks, qgis_project
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA
+from ansible.module_utils.poppyfield.projects.folder_difference import beginning
 from ansible.module_utils.poppyfield.projects.map_checks import MapError
 from ansible.module_utils.poppyfield.projects.names import can_be_asked
 from ansible.module_utils.poppyfield.projects.words import plain
@@ -267,6 +269,8 @@ LOGIN_PAGE = "/auth/login"
 INTERNAL = "the server failed with HTTP 500"
 PAUSE = 2.0
 LONGEST_ANSWER = 120.0
+LARGEST_ANSWER = 64 * 1024**2
+CHUNK = 64 * 1024
 # Lizmap speaks the language that is asked for, and some of what it says is understood here.
 HEADERS = {"Accept-Language": "en"}
 ONE_FEATURE = {"limit": 1}
@@ -328,6 +332,7 @@ class Server:
     def __init__(
         self,
         session: Any,
+        url: str,
         seconds: float,
         *,
         patient: bool = True,
@@ -335,6 +340,7 @@ class Server:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.session = session
+        self.host = host_of(url)
         self.seconds = seconds
         self.patient = patient
         self.clock = clock
@@ -391,11 +397,14 @@ class Server:
         raise MapError(f"{url}: the server refused with HTTP {answer.status}: {text}", status=answer.status)
 
     def _ask(self, method: str, url: str, **given: Any) -> tuple[MapServerAnswer | None, str, int]:
-        left = max(self.deadline - self.clock(), 1.0)
+        self._stay_with_the_pi(url)
+        now = self.clock()
+        left = min(max(self.deadline - now, 1.0), LONGEST_ANSWER)
         try:
-            answer = self.session.request(
-                method, url, timeout=min(left, LONGEST_ANSWER), allow_redirects=False, headers=HEADERS, **given
-            )
+            with self.session.request(
+                method, url, timeout=left, allow_redirects=False, headers=HEADERS, stream=True, **given
+            ) as answer:
+                body = self._read(url, answer, now + LONGEST_ANSWER)
         except requests.exceptions.SSLError as error:
             raise MapError(f"{url}: HTTPS fails: {error}", remedy=ANOTHER_CERTIFICATE) from error
         except requests.Timeout:
@@ -408,8 +417,34 @@ class Server:
             return None, f"the server is not ready (HTTP {answer.status_code})", answer.status_code
         if answer.status_code == FAILED:
             # After a restart of the database each QGIS Server process fails once, on its old connection.
-            return None, f"{INTERNAL}: {plain(answer.text[:300])}", FAILED
-        return MapServerAnswer(answer.status_code, bytes(answer.content), answer.headers.get("Location", "")), "", 0
+            return None, f"{INTERNAL}: {plain(body[:300].decode('utf-8', 'replace'))}", FAILED
+        return MapServerAnswer(answer.status_code, body, answer.headers.get("Location", "")), "", 0
+
+    def _read(self, url: str, answer: Any, end: float) -> bytes:
+        """Give the whole of an answer, unless it is too large or does not end."""
+        body = bytearray()
+        for chunk in answer.iter_content(CHUNK):
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                raise MapError(f"{url}: the answer has more than {LARGEST_ANSWER // 1024**2} MB.")
+            if self.clock() > end:
+                raise MapError(f"{url}: the answer does not end within {LONGEST_ANSWER:.0f} seconds.")
+        return bytes(body)
+
+    def _stay_with_the_pi(self, url: str) -> None:
+        """Refuse to go where a redirect, a form or a link leads to another machine, as this laptop reaches more."""
+        if host_of(url) != self.host:
+            raise MapError(
+                f"{url}: the map leads there, to another server than {self.host}.", remedy=map_checks.TELL_THE_ADDRESS
+            )
+
+
+def host_of(url: str) -> str:
+    """Give the name or number of the machine that an address is of, empty if it is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def pin(session: Any, certificate: str) -> None:
@@ -630,7 +665,8 @@ def layers_from_internet(folder: str | None, project: str | None) -> frozenset[s
     name = (project or "").partition("/")[2]
     for path in (Path(folder or "", f"{name}{ending}") for ending in qgis_project.ENDINGS if folder and name):
         try:
-            return frozenset(qgis_project.names_from_internet(qgis_project.parse_project(path.name, path.read_bytes())))
+            content = beginning(path, qgis_project.LARGEST_PROJECT)
+            return frozenset(qgis_project.names_from_internet(qgis_project.parse_project(path.name, content)))
         except (OSError, qgis_project.ProjectError):
             continue
     return frozenset()
@@ -781,7 +817,7 @@ def main() -> None:
                 pin(session, module.params["certificate"])
             except MapError as error:
                 module.fail_json(msg=str(error))
-        server = Server(session, module.params["timeout"], patient=not module.check_mode)
+        server = Server(session, module.params["url"], module.params["timeout"], patient=not module.check_mode)
         check = make_check(module, server)
         verified = check.run()
     result = {"changed": False, "verified": verified, "checks": check.checks, **check.found}

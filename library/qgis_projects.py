@@ -126,9 +126,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message, withheld_warning
-from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, walk
+from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, beginning, walk
 from ansible.module_utils.poppyfield.projects.qgis_project import (
     ENDINGS,
+    LARGEST_PROJECT,
     Expected,
     RepositoryFolder,
     check_folder,
@@ -166,7 +167,9 @@ def read_folder(repository: str, path: Path) -> tuple[RepositoryFolder, dict[str
     folder = RepositoryFolder(repository, {name: file.stat().st_size for name, file in files.items()}, unfinished)
     wanted = (*ENDINGS, ".cfg")
     return folder, {
-        name: file.read_bytes() for name, file in files.items() if "/" not in name and name.lower().endswith(wanted)
+        name: beginning(file, LARGEST_PROJECT)
+        for name, file in files.items()
+        if "/" not in name and name.lower().endswith(wanted)
     }
 
 

@@ -21,10 +21,17 @@ from ansible.module_utils.poppyfield.projects.findings import withheld_warning  
 from ansible.module_utils.poppyfield.projects.folder_difference import (  # noqa: E402
     FolderError,
     batches,
+    beginning,
     of_projects,
     wanted_files,
 )
-from ansible.module_utils.poppyfield.projects.qgis_project import ENDINGS, ProjectError, describe, parse_project  # noqa: E402
+from ansible.module_utils.poppyfield.projects.qgis_project import (  # noqa: E402
+    ENDINGS,
+    LARGEST_PROJECT,
+    ProjectError,
+    describe,
+    parse_project,
+)
 
 display = Display()
 
@@ -103,10 +110,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         self, wanted: WantedRepository, looked: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Send what the host lacks, a batch at a time, and publish it."""
-        needed = looked.pop("_missing", {})
+        missing = looked.pop("_missing", {})
         if looked.get("failed") or not looked.get("changed") or self._task.check_mode:
             return _with_warning(looked, task_vars)
-        sent = 0
+        needed, sent = sizes_of(missing, wanted), 0
         for number, batch in enumerate(batches(needed), start=1):
             size = sum(needed[sha256] for sha256 in batch)
             display.display(f"Sending {len(batch)} files ({size / 1e6:.1f} MB) to {_host(task_vars)}, part {number}")
@@ -166,6 +173,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         return done
 
 
+def sizes_of(missing: Any, wanted: WantedRepository) -> dict[str, int]:
+    """Give the digests of what a host says that it lacks, with the sizes that the files have here."""
+    if not isinstance(missing, Mapping) or not set(missing) <= set(wanted.sources):
+        raise AnsibleActionFail("The host asks for files that are not of the folder: nothing more was sent to it.")
+    sizes = {sha256: size for size, sha256 in wanted.arguments["_files"].values()}
+    return {sha256: sizes[sha256] for sha256 in missing}
+
+
 def refused(result: dict[str, Any]) -> set[str]:
     """Name the projects that QGIS Server refused."""
     return {finding["project"] for finding in result.get("findings", [])} if result.get("failed") else set()
@@ -206,7 +221,7 @@ def is_project(name: str) -> bool:
 def describe_file(path: Path) -> dict[str, dict[str, Any]]:
     """Give what the Pi needs to name the layers of a project."""
     try:
-        described: dict[str, dict[str, Any]] = describe(parse_project(path.name, path.read_bytes()))
+        described: dict[str, dict[str, Any]] = describe(parse_project(path.name, beginning(path, LARGEST_PROJECT)))
     except ProjectError as error:
         raise AnsibleActionFail(f"{path} is not a QGIS project: {error}") from error
     return described

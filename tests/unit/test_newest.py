@@ -84,7 +84,7 @@ def test_the_tests_run_in_the_checkout() -> None:
 
 
 def test_the_root_holds_what_the_tests_need() -> None:
-    assert newest.LOCK == prepare.lock_of("test")
+    assert prepare.lock_of("test") == newest.LOCK
 
 
 def _spelt(pin: str) -> str:

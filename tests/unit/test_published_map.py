@@ -432,11 +432,11 @@ def test_a_server_that_does_not_answer_is_asked_again(
     pauses: list[float] = []
     with requests.Session() as session:
         url = f"{server.url}/index.json"
-        patient = module.Server(Unreliable(error, session), 60, sleep=pauses.append)
+        patient = module.Server(Unreliable(error, session), url, 60, sleep=pauses.append)
         assert patient.get(url) == server.answers["catalogue"]
         assert pauses == [module.PAUSE]
         with pytest.raises(MapError, match=said):
-            module.Server(Unreliable(error, session), 60, patient=False).get(url)
+            module.Server(Unreliable(error, session), url, 60, patient=False).get(url)
 
 
 def test_the_time_is_counted_again_from_each_answer(server: MapServer, library: Any) -> None:
@@ -449,7 +449,7 @@ def test_the_time_is_counted_again_from_each_answer(server: MapServer, library: 
 
     with requests.Session() as session:
         url = f"{server.url}/index.json"
-        patient = library("published_map").Server(session, 60, clock=lambda: now, sleep=sleep)
+        patient = library("published_map").Server(session, url, 60, clock=lambda: now, sleep=sleep)
         for _ in range(5):
             server.starting = 1
             assert patient.get(url)

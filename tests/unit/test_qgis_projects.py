@@ -485,8 +485,9 @@ def test_what_is_no_project_is_refused(check: Run, name: str, content: str | byt
 
 
 def test_a_project_that_unpacks_to_too_much_is_refused(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ansible.module_utils.poppyfield.projects.qgis_project.LARGEST_PROJECT", 100)
-    assert "unpacks to more than" in check({"map.qgz": zipped(qgs([MEADOW]))})["msg"]
+    content = zipped(qgs([MEADOW]) + " " * 1024**2)
+    monkeypatch.setattr("ansible.module_utils.poppyfield.projects.qgis_project.LARGEST_PROJECT", len(content))
+    assert "unpacks to more than" in check({"map.qgz": content})["msg"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from ansible.module_utils.poppyfield.containers.services import LIZMAP
+from ansible.module_utils.poppyfield.host import foreign_xml
 from ansible.module_utils.poppyfield.lizmap.web_page import Page
 from ansible.module_utils.poppyfield.projects.map_checks import MapError, excerpt, read_json, type_name
 from ansible.module_utils.poppyfield.projects.words import plain
@@ -144,9 +145,9 @@ def saved_key(location: str) -> str:
     try:
         values = parse_qs(urlsplit(location).query).get("pkVals", ["{}"])[0]
         keys = json.loads(values)
-    except ValueError:
+        return "@@".join(str(value) for value in keys.values()) if isinstance(keys, dict) else ""
+    except (ValueError, RecursionError):
         return ""
-    return "@@".join(str(value) for value in keys.values()) if isinstance(keys, dict) else ""
 
 
 def projects_of(page: Page) -> list[dict[str, str]]:
@@ -179,12 +180,9 @@ def explain_page(location: str, messages: Sequence[str]) -> MapError:
 
 def explain_refusal(status: int, body: bytes) -> MapError | None:
     """Tell what Lizmap says in an exception of its service; None if it is none."""
-    from defusedxml.common import DefusedXmlException  # noqa: PLC0415 - only the controller has defusedxml
-    from defusedxml.ElementTree import ParseError, fromstring  # noqa: PLC0415
-
     try:
-        root = fromstring(body.strip())
-    except (ParseError, DefusedXmlException, LookupError, ValueError):  # the last two tell of its encoding
+        root = foreign_xml.parse(body.strip())
+    except foreign_xml.XmlError:
         return None
     exceptions = [node for node in root.iter() if node.tag.rpartition("}")[2] == "ServiceException"]
     if not exceptions:
@@ -209,7 +207,7 @@ def read_config(body: bytes) -> ProjectConfig:
         vector = [_wms_name(name, layer, by_id) for name, layer in layers.items() if _has_geometry(layer)]
         listed = frozenset(layers) | {_wms_name(name, layer, by_id) for name, layer in layers.items()}
         return ProjectConfig(tuple(vector), tuple(_editable(document.get("editionLayers") or {}, layers)), listed)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise MapError(f"{problem}: {excerpt(body)}") from error
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ansible.module_utils.poppyfield.host.printable import printable
+
 WITH_COMMA = (
     "no map can show it, and none checks it, because the comma in its name ends a name where maps ask for layers."
 )
@@ -30,13 +32,18 @@ class ProjectFinding:
     def sentence(self, others: Sequence[str] = ()) -> str:
         """Tell it all, of other layers of the project as well."""
         where = "/".join(part for part in (self.repository, self.project) if part)
-        layers = ", ".join(f"'{name}'" for name in (self.layer, *others))
+        layers = ", ".join(f"'{one_line(name)}'" for name in (self.layer, *others))
         layer = f", layer{'s' if others else ''} {layers}" if self.layer else ""
-        return f"{where}{layer}: {self.problem}" + (f" {self.remedy}" if self.remedy else "")
+        return one_line(f"{where}{layer}: {self.problem}" + (f" {self.remedy}" if self.remedy else ""))
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as a module returns it."""
         return asdict(self)
+
+
+def one_line(text: str) -> str:
+    """Give a text, in which names stand that a project gives, without what a terminal obeys or ends a line."""
+    return printable(text).replace("\n", " ").replace("\t", " ")
 
 
 def as_message(findings: Sequence[ProjectFinding]) -> str:

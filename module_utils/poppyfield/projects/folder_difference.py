@@ -90,6 +90,12 @@ def _walk(folder: Path, prefix: str, above: tuple[Path, ...], unfinished: bool) 
             raise FolderError(f"{entry} is a link to something that does not exist.")
 
 
+def beginning(path: Path, most: int) -> bytes:
+    """Give a file's content, but one byte more than so many of a larger one."""
+    with path.open("rb") as stream:
+        return stream.read(most + 1)
+
+
 def digest(path: Path) -> str:
     """Give a file's SHA-256."""
     with path.open("rb") as stream:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urljoin
 
+from ansible.module_utils.poppyfield.host import foreign_xml
 from ansible.module_utils.poppyfield.projects.words import plain
 
 WMS = "{http://www.opengis.net/wms}"
@@ -18,6 +19,13 @@ WORLD = (-180.0, -90.0, 180.0, 90.0)
 MIN_HEIGHT = 100
 MAX_HEIGHT = 2000
 MAX_FEATURES = 1000
+MOST_PIXELS = 4096 * 4096
+"""More than any picture has that is asked for."""
+FAR = 1e9
+"""Farther out is nothing, in whatever unit."""
+MOST_COLORS = 2**20
+LEVELS_OF_COORDINATES = 4
+"""What a multipolygon has, the deepest of GeoJSON."""
 GEOJSON = "application/geo+json"
 PLACES_OF_A_LAYER = 20
 DETAIL = 256
@@ -307,9 +315,8 @@ def paints(body: bytes) -> bool:
 
 
 def distinct_colors(body: bytes) -> int:
-    """Count the colours of a PNG, transparency included."""
-    pixels = _open_png(body)
-    return len(pixels.getcolors(pixels.width * pixels.height) or ())
+    """Count the colours of a PNG, transparency included, up to a million."""
+    return len(_open_png(body).getcolors(MOST_COLORS) or range(MOST_COLORS))
 
 
 def _open_png(body: bytes) -> Any:
@@ -317,6 +324,8 @@ def _open_png(body: bytes) -> Any:
 
     try:
         with Image.open(io.BytesIO(body), formats=["PNG"]) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise MapError(f"GetMap answered a picture of {picture.width} x {picture.height} pixels.")
             return picture.convert("RGBA")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise MapError(f"GetMap answered something that is not a PNG: {excerpt(body)}") from error
@@ -404,7 +413,7 @@ def parse_collections(body: bytes, address: str) -> dict[str, str]:
     document = read_json(body, problem)
     try:
         found = {type_name(str(c["id"])): _items(c["links"]) for c in document["collections"]}
-    except (KeyError, TypeError, StopIteration) as error:
+    except (KeyError, TypeError, StopIteration, RecursionError) as error:
         raise MapError(f"{problem}: {excerpt(body)}") from error
     for link in found.values():
         if not unquote(link).startswith(unquote(address)):
@@ -421,22 +430,27 @@ def find_places(features: Sequence[dict[str, Any]]) -> list[Place]:
     places = []
     for feature in features:
         geometry = feature.get("geometry")
-        points = list(_points(geometry.get("coordinates"))) if isinstance(geometry, dict) else []
+        points = list(_points(geometry.get("coordinates"), LEVELS_OF_COORDINATES)) if isinstance(geometry, dict) else []
         if points:
             easts, norths = [point[0] for point in points], [point[1] for point in points]
             places.append(Place(min(easts), min(norths), max(easts), max(norths), points[0]))
     return places[:PLACES_OF_A_LAYER]
 
 
-def _points(coordinates: Any) -> Iterable[tuple[float, float]]:
-    if not isinstance(coordinates, list):
+def _points(coordinates: Any, levels: int) -> Iterable[tuple[float, float]]:
+    if not isinstance(coordinates, list) or not levels:
         return
     if coordinates and isinstance(coordinates[0], int | float):
-        if len(coordinates) > 1 and isinstance(coordinates[1], int | float):
+        if len(coordinates) > 1 and all(_is_place(number) for number in coordinates[:2]):
             yield float(coordinates[0]), float(coordinates[1])
     else:
         for part in coordinates:
-            yield from _points(part)
+            yield from _points(part, levels - 1)
+
+
+def _is_place(number: Any) -> bool:
+    """Tell a coordinate from what JSON can hold besides: NaN, infinity, integers of any length, other types."""
+    return isinstance(number, int | float) and -FAR < number < FAR
 
 
 def parse_catalogue(body: bytes) -> list[dict[str, Any]]:
@@ -458,12 +472,9 @@ def join(base: str, target: str) -> str:
 
 
 def _parse_xml(body: bytes, what: str) -> Any:
-    from defusedxml.common import DefusedXmlException  # noqa: PLC0415 - only the controller has defusedxml
-    from defusedxml.ElementTree import ParseError, fromstring  # noqa: PLC0415
-
     try:
-        return fromstring(body)
-    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:  # the last two tell of its encoding
+        return foreign_xml.parse(body)
+    except foreign_xml.XmlError as error:
         raise MapError(f"The server answered something that is not XML {what}: {excerpt(body)}") from error
 
 

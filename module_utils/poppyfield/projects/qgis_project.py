@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from ansible.module_utils.poppyfield.host import foreign_xml
 from ansible.module_utils.poppyfield.projects import passwords
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA, ProjectFinding
 from ansible.module_utils.poppyfield.projects.folder_difference import is_published
@@ -33,8 +34,8 @@ from ansible.module_utils.poppyfield.projects.qgis_source import MESH, MESHES, K
 
 SERVICE = "poppyfield"
 ENDINGS = (".qgs", ".qgz")
-LARGEST_PROJECT = 200 * 1024 * 1024
-"""What a project unpacks to at most; real ones have some megabytes."""
+LARGEST_PROJECT = 64 * 1024 * 1024
+"""What a project has, or unpacks to, at most; real ones have some megabytes."""
 PARTS_OF_SHAPEFILE = (".dbf", ".shx")
 EDITABLE = {"postgres"}
 """Providers whose layers people can edit: the files of a repository are read-only in the container."""
@@ -181,6 +182,8 @@ def parse_version(text: str) -> tuple[int, int]:
 
 def unpack(name: str, content: bytes) -> bytes:
     """Give the project's XML: the file itself, or what a .qgz holds."""
+    if len(content) > LARGEST_PROJECT:
+        raise ProjectError(f"it is larger than {LARGEST_PROJECT // 1024**2} MB.")
     if not name.lower().endswith(".qgz"):
         return content
     try:
@@ -197,11 +200,9 @@ def unpack(name: str, content: bytes) -> bytes:
 
 def parse_project(name: str, content: bytes) -> Project:
     """Read a project."""
-    from defusedxml import DefusedXmlException, ElementTree  # noqa: PLC0415 - the module says when it is missing
-
     try:
-        root = ElementTree.fromstring(unpack(name, content))
-    except (ElementTree.ParseError, DefusedXmlException, LookupError, ValueError) as error:
+        root = foreign_xml.parse(unpack(name, content))
+    except foreign_xml.XmlError as error:
         raise ProjectError(f"it is no XML ({error}): the file is damaged or was not saved whole.") from error
     if root.tag != "qgis":
         raise ProjectError(f"it is no project but a file of another kind (<{root.tag[:40]}>).")
@@ -702,7 +703,7 @@ def _toggled(content: bytes | None) -> dict[str, bool]:
     try:
         layers = json.loads(content or b"{}")["layers"].values()
         return {str(layer["id"]): str(layer["toggled"]) == "True" for layer in layers if "toggled" in layer}
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return {}
 
 
@@ -728,7 +729,7 @@ def _check_cfg(
             if value.get("type") == "layer" and str(value.get("groupAsLayer")) != "True"
         }
         editable = {str(value["layerId"]): name for name, value in (given.get("editionLayers") or {}).items()}
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         yield f"its .cfg is not what the Lizmap plugin writes ({type(error).__name__}).", apply, True
         return
     known = {layer.id: layer for layer in project.layers}
