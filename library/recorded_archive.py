@@ -15,7 +15,7 @@ description:
   - Runs on the controller (delegate it to localhost).
 options:
   source:
-    description: A URL (http, https) or the path of a file.
+    description: A URL (https, or http where O(sha256) is given) or the path of a file.
     type: str
     required: true
   record:
@@ -90,25 +90,26 @@ requires:
 """
 
 import hashlib
-import shutil
 import stat
 from dataclasses import asdict
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.host import atomic_file
 from ansible.module_utils.poppyfield.lizmap.archive import KINDS, ArchiveError, look_into
 from ansible.module_utils.poppyfield.lizmap.recorded_archive import (
+    WITHOUT_HTTPS,
     RecordError,
     format_record,
     is_url,
     name_of,
+    needs_digest,
     parse_record,
     problem,
 )
-from ansible.module_utils.urls import open_url
 
 ARGUMENTS: dict[str, Any] = {
     "source": {"type": "str", "required": True},
@@ -118,18 +119,38 @@ ARGUMENTS: dict[str, Any] = {
     "holds": {"type": "str", "choices": list(KINDS)},
 }
 DOWNLOAD_TIMEOUT_SECONDS = 60
+LARGEST_DOWNLOAD = 1024**3
+CHUNK = 1024**2
 
 
-def cached_download(url: str, folder: Path) -> Path:
-    """Download the URL unless it was before; the file appears only when it is whole."""
+class ToHttps(HTTPRedirectHandler):
+    """Follows no redirect to an address by which anybody on the way could send another file."""
+
+    def redirect_request(self, *given: Any) -> Request | None:
+        """Give the next request."""
+        *_, address = given
+        if not address.lower().startswith("https://"):
+            raise OSError(f"it redirects to {address}, which is not https, and no SHA-256 is given")
+        return super().redirect_request(*given)
+
+
+def cached_download(url: str, folder: Path, *, trusted: bool) -> Path:
+    """Download the URL unless it was before; the file appears only when it is whole.
+
+    `trusted` tells that the SHA-256 is known, so that it does not matter who sends the file.
+    """
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
     target = folder / f"{key}-{name_of(url)}"
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_file.replacing(target) as partial:
-        with open_url(url, timeout=DOWNLOAD_TIMEOUT_SECONDS, decompress=False) as answer:
-            shutil.copyfileobj(answer, partial)
+        opener = build_opener(*([] if trusted else [ToHttps]))
+        with opener.open(Request(url), timeout=DOWNLOAD_TIMEOUT_SECONDS) as answer:  # noqa: S310 - is_url looked at it
+            while chunk := answer.read(CHUNK):
+                partial.write(chunk)
+                if partial.tell() > LARGEST_DOWNLOAD:
+                    raise OSError(f"it has more than {LARGEST_DOWNLOAD // 1024**2} MB")
             promised = answer.headers.get("Content-Length")
         # Python takes a connection that breaks for the end of the file.
         if promised and partial.tell() != int(promised):
@@ -137,9 +158,9 @@ def cached_download(url: str, folder: Path) -> Path:
     return target
 
 
-def archive_path(source: str, folder: Path) -> Path:
+def archive_path(source: str, folder: Path, *, trusted: bool) -> Path:
     """Return the archive's file on the controller."""
-    return cached_download(source, folder) if is_url(source) else Path(source).expanduser()
+    return cached_download(source, folder, trusted=trusted) if is_url(source) else Path(source).expanduser()
 
 
 def sha256_of(path: Path) -> str:
@@ -175,8 +196,10 @@ def converge(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Fetch the archive, hold it against its record, and look into it; give the module's return values."""
     source, record_path = params["source"], Path(params["record"])
     name = name_of(source)
+    if needs_digest(source) and not params["sha256"]:
+        raise RecordError(f"{source}: {WITHOUT_HTTPS}")
     try:
-        path = archive_path(source, Path(params["folder"]))
+        path = archive_path(source, Path(params["folder"]), trusted=bool(params["sha256"]))
         actual = sha256_of(path)
     # A URL may be none, and a home be nobody's.
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
@@ -187,8 +210,9 @@ def converge(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     wrong = problem(name, actual, params["sha256"] or None, record.get(name), str(record_path))
     if wrong:
         raise RecordError(wrong)
+    is_new = record.get(name) != actual
     try:
-        found = asdict(look_into(path, params["holds"])) if params["holds"] else {}
+        found = asdict(look_into(path, params["holds"], thoroughly=is_new)) if params["holds"] else {}
     except ArchiveError as error:
         again = f" To download it again, remove {path}." if is_url(source) else ""
         raise RecordError(f"{source} is not what it should be: {error}{again}") from error

@@ -10,11 +10,14 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
+
+from ansible.module_utils.poppyfield.host import foreign_xml
+from ansible.module_utils.poppyfield.lizmap import archive_bounds
 
 LIZMAP = "lizmap-web-client"
 PLUGIN = "qgis-server-plugin"
 KINDS = (LIZMAP, PLUGIN)
+LARGEST_TEXT = 1024**2
 PROJECT_NAMESPACE = "{http://jelix.org/ns/project/1.0}"
 """That of Lizmap's project.xml."""
 REQUIREMENTS = {"qgisServer": "qgis_server", "lizmapServerPlugin": "lizmap_server"}
@@ -35,11 +38,19 @@ class ArchiveContent:
     """The least versions of what it works with: qgis_server, lizmap_server."""
 
 
-def look_into(path: Path, kind: str) -> ArchiveContent:
-    """Say what the archive holds; raise ArchiveError when it is not of this kind."""
+def look_into(path: Path, kind: str, *, thoroughly: bool = False) -> ArchiveContent:
+    """Say what the archive holds; raise ArchiveError when it is not of this kind, or one that harms who unpacks it.
+
+    `thoroughly` also reads all of it, to see that it is what its list of contents says.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            archive_bounds.check(archive, path.stat().st_size)
+            if thoroughly:
+                archive_bounds.check_contents(archive)
             return _lizmap(archive) if kind == LIZMAP else _plugin(archive)
+    except archive_bounds.BoundsError as error:
+        raise ArchiveError(str(error)) from error
     except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as error:
         # A RuntimeError tells that it is encrypted, or packed in an unknown way.
         raise ArchiveError(f"it is not a zip archive, or a damaged one ({error}).") from error
@@ -59,8 +70,8 @@ def _lizmap(archive: zipfile.ZipFile) -> ArchiveContent:
         if f"{top}/{needed}" not in archive.namelist():
             raise ArchiveError(f"it is no release of Lizmap Web Client, because {needed} is not in it. {right}")
     try:
-        project = ElementTree.fromstring(archive.read(f"{top}/lizmap/project.xml"))  # noqa: S314 - its checksum is held
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two tell of its encoding
+        project = foreign_xml.parse(_read(archive, f"{top}/lizmap/project.xml"))
+    except foreign_xml.XmlError as error:
         raise ArchiveError(f"its lizmap/project.xml cannot be read ({error}). {right}") from error
     version = project.findtext(f"{PROJECT_NAMESPACE}info/{PROJECT_NAMESPACE}version", "").strip()
     if not version:
@@ -91,6 +102,12 @@ def _top_folder(archive: zipfile.ZipFile, right: str) -> str:
     return tops[0]
 
 
+def _read(archive: zipfile.ZipFile, name: str) -> bytes:
+    if archive.getinfo(name).file_size > LARGEST_TEXT:
+        raise ArchiveError(f"its {name} is larger than such a file is.")
+    return archive.read(name)
+
+
 def _ini(archive: zipfile.ZipFile, name: str) -> configparser.ConfigParser:
     """Read a file of settings; an empty one when it is not there."""
     parser = configparser.ConfigParser(
@@ -98,6 +115,6 @@ def _ini(archive: zipfile.ZipFile, name: str) -> configparser.ConfigParser:
     )
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     if name in archive.namelist():
-        text = archive.read(name).decode("utf-8", errors="replace")
+        text = _read(archive, name).decode("utf-8", errors="replace")
         parser.read_string(f"[above]\n{text}")
     return parser

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 _LINE = re.compile(r"(?P<digest>[0-9a-fA-F]{64})[ \t]+\*?(?P<name>\S.*)")
 
 
+WITHOUT_HTTPS = "anybody on the way can replace what comes by http. Give https, or the SHA-256 of the archive."
+
+
 class RecordError(Exception):
     """A record, or a source, that cannot be used, in a sentence with its remedy."""
 
@@ -19,6 +22,11 @@ class RecordError(Exception):
 def is_url(source: str) -> bool:
     """Tell a URL from a path."""
     return bool(re.match(r"https?://", source, re.IGNORECASE))
+
+
+def needs_digest(source: str) -> bool:
+    """Tell a URL by which anybody on the way can send another file."""
+    return source.lower().startswith("http://")
 
 
 def name_of(source: str) -> str:
