@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+# What Ansible itself writes around a text, and no more: not what hides it.
+_COLOUR = re.compile(r"(\x1b\[(?:0|[01];3[0-7]|38;5;\d{1,3})m)")
 _LINE_END = re.compile(r"\r\n?")
 # ESC ] and its like hold a text, such as a window's title, up to BEL or ESC \; one that does not end holds its line.
 _TERMINAL_SEQUENCE = re.compile(
@@ -13,7 +15,13 @@ _TERMINAL_SEQUENCE = re.compile(
 )
 
 
-def printable(text: str) -> str:
-    """Give a text without what would colour a terminal, move about in it or give it orders; lines and tabs stay."""
+def printable(text: str, *, colours: bool = False) -> str:
+    """Give a text without what would colour a terminal, move about in it or give it orders; lines and tabs stay.
+
+    `colours` lets those stay that Ansible writes.
+    """
+    if colours:
+        parts = _COLOUR.split(text)
+        return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts))
     shown = _TERMINAL_SEQUENCE.sub("", _LINE_END.sub("\n", text))
     return "".join(char if char.isprintable() or char in "\n\t" else " " * char.isspace() for char in shown)
