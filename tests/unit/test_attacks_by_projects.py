@@ -18,6 +18,7 @@ import pytest
 from ansible.module_utils.poppyfield.host import foreign_xml
 from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, walk
 from ansible.module_utils.poppyfield.projects.qgis_project import LARGEST_PROJECT, ProjectError, parse_project
+from ansible.module_utils.poppyfield.projects.server_checks import read_ground
 
 from tests.images.projects import Layer, qgs
 
@@ -182,3 +183,11 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
         assert careless.read(3) == b"\0\0\0"
     with pytest.raises(FolderError, match="is a link to something"):
         list(walk(tmp_path))
+
+
+@pytest.mark.attack(kind="XML bomb", on="Pi", proof=None)
+def test_a_qgis_server_in_other_hands_does_not_exhaust_the_pi() -> None:
+    laughs = BILLION_LAUGHS.decode()
+    assert len(ElementTree.fromstring(laughs).findtext("x") or "") == 400_000
+    with pytest.raises(ValueError, match="they have entities"):
+        read_ground(laughs)

@@ -306,6 +306,20 @@ def test_the_module_alone_says_what_it_needs(run_module: Run, options: Json) -> 
     assert "the action plugin of the same name" in run_module("published_projects", **options)["msg"]
 
 
+@pytest.mark.parametrize("asked", [{"0" * 64: 1}, {"../../etc/shadow": 1}, ["a"], "all", 5, None])
+def test_a_host_is_sent_nothing_that_is_not_of_the_folder(
+    publish: Run, library: Library, monkeypatch: pytest.MonkeyPatch, projects: Path, asked: Any
+) -> None:
+    module = library("published_projects")
+    look = module.converge
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "converge", lambda *given, **named: {**look(*given, **named), "_missing": asked})
+        with pytest.raises(Exception, match="The host asks for files that are not of the folder"):
+            publish()
+    assert not (projects / "fields").exists()
+    assert publish()["changed"]
+
+
 @pytest.mark.parametrize("ahead", [-1000, 0, 1000])
 def test_a_file_that_replaces_another_is_newer_whatever_the_clock_says(
     publish: Run, maps: Path, projects: Path, ahead: int

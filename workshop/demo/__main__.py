@@ -148,7 +148,8 @@ def farewell(report: dict[str, Any]) -> str:
         f"\nThe map: {report['map_url']}\n"
         f"Its picture: {report['getmap']['path']}\n"
         + (without_lizmap if report["lizmap_web_client"] == "none" else with_lizmap)
-        + f"Log in to the Pi: {' '.join(ssh_command())}\n"
+        + "The emulated Pi is a container with all rights: whoever is root in it is root on this machine.\n"
+        f"Log in to the Pi: {' '.join(ssh_command())}\n"
         f"The credentials are on the Pi, readable by root only: {SECRETS_FOLDER}\n"
         "Stop it: make demo-stop    Remove it all: make demo-clean"
     )

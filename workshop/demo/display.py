@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ansible.module_utils.poppyfield.host.printable import printable
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -109,9 +110,9 @@ def newest_line(logs: Sequence[Path]) -> str:
 
 
 def tail(path: Path, lines: int = 40) -> str:
-    """Return the last lines of a text file that are not empty."""
+    """Return the last lines of a text file that are not empty, without what a terminal would obey."""
     with path.open("rb") as stream:
         stream.seek(0, 2)
         stream.seek(max(0, stream.tell() - 400 * max(lines, 10)))
-        text = stream.read().decode(errors="replace")
+        text = printable(stream.read().decode(errors="replace"))
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

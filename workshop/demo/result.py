@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers.services import LIZMAP, SERVICES
+from ansible.module_utils.poppyfield.host.printable import printable
 
 PROJECT = "sample/france"
 
@@ -45,7 +46,7 @@ def describe_map(root: Path, state: Path, url: str, web_client: str) -> dict[str
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise ResultError(f"The map at {url} does not draw:\n{done.stdout}{done.stderr}")
+        raise ResultError(f"The map at {url} does not draw:\n{printable(done.stdout + done.stderr)}")
     answer = json.loads((state / "map" / "localhost").read_text(encoding="utf-8"))
     return {name: answer[name] for name in ("map_url", "capabilities", "getmap", "feature_count")}
 
@@ -73,5 +74,5 @@ def on_pi(ssh: Sequence[str], command: Sequence[str]) -> str:
     """Run a command as root on the Pi and return what it prints."""
     done = subprocess.run([*ssh, shlex.join(["sudo", *command])], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ResultError(f"On the Pi, {shlex.join(command)} failed: {done.stderr.strip()}")
-    return done.stdout.strip()
+        raise ResultError(f"On the Pi, {shlex.join(command)} failed: {printable(done.stderr).strip()}")
+    return printable(done.stdout).strip()

@@ -1,0 +1,23 @@
+"""What the demo says when its map draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workshop.demo.__main__ import farewell
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("web_client", ["none", "archive"])
+def test_whoever_runs_the_demo_is_told_what_root_is_in_it(web_client: str) -> None:
+    said = farewell({"map_url": "x", "getmap": {"path": "x"}, "lizmap_web_client": web_client})
+    assert "container with all rights: whoever is root in it is root on this machine." in said
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/demo.md", "docs/security.md"])
+def test_pages_tell_it_too(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert "a container with all rights: root in it is root on " in text
