@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m workshop.demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory
+.PHONY: help demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory test-attacks attacks-begin attacks-report
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,12 +19,24 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint ## Everything that CI runs
+test: prepare-test lint attacks-begin ## Everything that CI runs
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line unit unit-newest
 	$(MAKE) --no-print-directory engine page
 	@echo 'Two at a time from here, some ten minutes each; what they print comes when they end.'
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line images molecule-default
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
+	$(MAKE) --no-print-directory attacks-report
+
+test-attacks: prepare-test attacks-begin ## Only the tests that play attacks (with LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN on the real Lizmap): build/reports/attacks.json
+	$(SUDO) $(TEST)/pytest tests/unit tests/images --attacks
+	$(SUDO) $(TEST)/pytest tests/lizmap --attacks --ignore=tests/lizmap/test_in_a_browser.py
+	$(MAKE) --no-print-directory attacks-report
+
+attacks-begin:
+	$(SUDO) rm -rf build/reports/attacks build/reports/attacks.json
+
+attacks-report:
+	$(SUDO) $(TEST)/python -m tests.attack_report
 
 prepare-test:
 	$(SUDO) python3 workshop/laptop/prepare.py test

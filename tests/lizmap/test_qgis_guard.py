@@ -1,7 +1,6 @@
 """The guard in front of QGIS Server: each attack is refused, and does harm on the same image without the guard.
 
-build/reports/guard.json tells of each attack whether it was refused, and whether it was shown to do harm;
-build/reports/functions.json of each function of QGIS's expressions whether visitors have it, and why.
+build/reports/functions.json tells of each function of QGIS's expressions whether visitors have it, and why.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 from poppyfield_guard import functions
 
+from tests.attack_report import Record
 from tests.images.map_server import trusting, wait_until
 from tests.images.projects import POPPY
 from tests.lizmap.guard.asking import (
@@ -32,7 +32,19 @@ from tests.lizmap.guard.asking import (
     lay_out,
     publish,
 )
-from tests.lizmap.guard.attacks import ATTACKS, FOLDER, GET_INFO, GET_MAP, LEGEND, OGC, PRINT, WFS, get_feature, style
+from tests.lizmap.guard.attacks import (
+    ATTACKS,
+    FOLDER,
+    GET_INFO,
+    GET_MAP,
+    LEGEND,
+    OGC,
+    PRINT,
+    SPELLINGS,
+    WFS,
+    get_feature,
+    style,
+)
 from tests.lizmap.lizmap import Lizmap, lizmap
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,22 +81,26 @@ def unguarded(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPath
         yield server
 
 
-def test_each_attack_is_refused_and_does_harm_without_the_guard(guarded: Lizmap, unguarded: Lizmap) -> None:
+def test_each_attack_is_refused_and_does_harm_without_the_guard(
+    guarded: Lizmap, unguarded: Lizmap, record_attack: Record
+) -> None:
     answers = ask(guarded, [attack.request for attack in ATTACKS])
     ask(unguarded, [attack.request for attack in ATTACKS])
     harmed, harmed_without = done(guarded), done(unguarded)
-    report = [
-        {
-            "name": attack.name,
-            "class": attack.kind,
-            "refused": answer.refused,
-            "proven_able": attack.name in harmed_without,
-        }
-        for attack, answer in zip(ATTACKS, answers, strict=True)
-    ]
-    REPORTS.mkdir(parents=True, exist_ok=True)
-    (REPORTS / "guard.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    assert [entry["name"] for entry in report if not entry["refused"]] == []
+    not_refused = []
+    for attack, answer in zip(ATTACKS, answers, strict=True):
+        refused = answer.refused and attack.name not in harmed
+        not_refused += [] if refused else [attack.name]
+        record_attack(
+            attack.name,
+            kind=attack.kind,
+            on="Lizmap",
+            refused=refused,
+            proven_able=attack.name in harmed_without,
+            request=SPELLINGS.get(attack.name, attack.name),
+            harmless_here=not attack.harms,
+        )
+    assert not_refused == []
     assert harmed == set()
     assert {attack.name for attack in ATTACKS if attack.harms} - harmed_without == set()
 

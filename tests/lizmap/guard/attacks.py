@@ -311,3 +311,12 @@ HARMLESS = {
     *("wms-dxf-filter", "wms-highlight", "print-filter", "print-highlight"),
 }
 """What QGIS Server 3.40 itself refuses, or reads otherwise: refused all the same, because another release may not."""
+
+SPELLINGS = {
+    **dict.fromkeys(("wfs-small-letters", "wfs-ligature"), "wfs-exp_filter"),
+    **dict.fromkeys(("wfs-filter-prefix", "wfs-filter-references"), "wfs-filter"),
+    "wfs-filter-prefix-list": "wfs-filter-list",
+    "external-name-encoded": "external-map",
+    "print-WORDS-0": "print-words-0",
+}
+"""Attacks that are another's request, spelled otherwise: both count once."""
