@@ -181,7 +181,7 @@ def _entry(attack: Attack) -> dict[str, Any]:
         "proven_able": attack.proven_able,
         "shown_with": attack.shown_with,
     }
-    return {**told, "spelling_of": attack.request} if attack.request else told
+    return {**told, "spelling_of": attack.request} if attack.request not in {"", attack.name} else told
 
 
 def problems(report: dict[str, Any]) -> list[str]:

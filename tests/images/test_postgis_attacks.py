@@ -124,6 +124,17 @@ def untouched(make_pi: MakePi) -> Pi:
     return pi
 
 
+@pytest.fixture(scope="module")
+def careless(starter: Start, tmp_path_factory: pytest.TempPathFactory) -> Pi:
+    """Return one whose role was made superuser, on a server of its own: it changes what all databases share."""
+    server = starter(owned_folder(tmp_path_factory.mktemp("careless") / "data")).ready()
+    pi = Pi(server, postgres.Role("gis", PASSWORD), postgres.Database("map", "gis", ("hstore",), ""))
+    pi.run()
+    server.sql("SELECT lo_create(4242)", pi.database.name)
+    server.sql(f"ALTER ROLE {pi.role.name} SUPERUSER")
+    return pi
+
+
 # What our SQL could be made to call ---------------------------------------------------------------------------------
 
 FUNCTION = "CREATE FUNCTION {name} RETURNS {type} LANGUAGE plpgsql AS $body${gives_itself} RETURN {result}; END$body$"
@@ -182,6 +193,7 @@ TRAPS = [
 ]
 
 
+@pytest.mark.attack(kind="SQL of the superuser", on="PostGIS")
 @pytest.mark.parametrize("trap", TRAPS)
 def test_neither_a_run_nor_check_mode_calls_what_the_role_made(
     pi: Pi, trap: Callable[[Pi], None], monkeypatch: pytest.MonkeyPatch
@@ -196,6 +208,7 @@ def test_neither_a_run_nor_check_mode_calls_what_the_role_made(
     assert pi.is_superuser()
 
 
+@pytest.mark.attack(kind="SQL of the superuser", on="PostGIS")
 def test_an_event_trigger_of_a_dump_is_not_called_by_a_change(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     trigger_of_a_dump(pi, "ddl_command_end")
     pi.wants("hstore", "unaccent").run()
@@ -220,6 +233,7 @@ def test_the_function_of_an_event_trigger_stays_the_superusers_when_a_database_i
     pi.does("ALTER FUNCTION public.other() RENAME TO mine")
 
 
+@pytest.mark.attack(kind="SQL of the superuser", on="PostGIS")
 def test_an_operator_of_the_old_owner_is_not_called_when_the_database_changes_hands(
     pi: Pi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +259,7 @@ SABOTAGE = [
 ]
 
 
+@pytest.mark.attack(kind="settings of the superuser's session", on="PostGIS")
 @pytest.mark.parametrize("setting", SABOTAGE)
 def test_a_setting_of_the_database_does_not_reach_our_session(pi: Pi, setting: str) -> None:
     pi.does(f"ALTER DATABASE {pi.database.name} {setting.format(role=pi.role.name)}")
@@ -265,6 +280,7 @@ def poisoned_path(pi: Pi) -> None:
     pi.does(f"SELECT set_config('search_path', '{path}', false); ALTER DATABASE {name} SET search_path FROM CURRENT")
 
 
+@pytest.mark.attack(kind="scripts of extensions", on="PostGIS")
 def test_an_extension_whose_script_could_be_led_astray_is_refused(
     make_pi: MakePi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +352,7 @@ ESCAPES = [
 ]
 
 
+@pytest.mark.attack(kind="first content", on="PostGIS")
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_first_content_cannot_become_more_than_the_owner(make_pi: MakePi, tmp_path: Path, escape: str) -> None:
     sql = tmp_path / "initial.sql"
@@ -386,32 +403,42 @@ def test_a_dump_from_elsewhere_can_be_loaded_by_the_owner(make_pi: MakePi, tmp_p
 
 # What PostgreSQL refuses --------------------------------------------------------------------------------------------
 
-DENIED = "permission denied|must be owner|password is required|credentials required|is not available|is not allowed"
+DENIED = "permission denied|must be owner|password is required|credentials required|is not allowed|must be superuser|only superuser can"
+SOCKET = pytest.mark.attack(kind="other databases", on="PostGIS")
 FORBIDDEN = {
-    "a program, to read": "CREATE TABLE t (x text); COPY t FROM PROGRAM 'id'",
+    "a program, to read": "CREATE TEMP TABLE t (x text); COPY t FROM PROGRAM 'id'",
     "a program, to write": "COPY (SELECT 1) TO PROGRAM 'cat > /tmp/x'",
-    "a file, to read": "CREATE TABLE t (x text); COPY t FROM '/etc/passwd'",
+    "a file, to read": "CREATE TEMP TABLE t (x text); COPY t FROM '/etc/passwd'",
     "a file, to write": "COPY (SELECT 1) TO '/var/lib/postgresql/data/x'",
     "pg_read_file": "SELECT pg_read_file('/etc/passwd')",
+    "pg_read_binary_file": "SELECT pg_read_binary_file('/etc/passwd')",
+    "pg_ls_waldir": "SELECT pg_ls_waldir()",
     "pg_ls_dir": "SELECT pg_ls_dir('/')",
     "pg_stat_file": "SELECT pg_stat_file('/etc/passwd')",
     "lo_import": "SELECT lo_import('/etc/passwd')",
-    "lo_export": "SELECT lo_export(lo_create(0), '/tmp/x')",
+    "lo_export": "SELECT lo_export(4242, '/tmp/x')",
     "another's large object": "SELECT lo_get(4242)",
-    "a C function": "CREATE FUNCTION f() RETURNS int LANGUAGE c AS '/lib/libc.so.6', 'system'",
+    "a C function": "CREATE FUNCTION f() RETURNS int LANGUAGE c AS '$libdir/hstore', 'hstore_in'",
     "an internal function": "CREATE FUNCTION f(text) RETURNS text LANGUAGE internal AS 'pg_read_file_all'",
-    "an untrusted language": "CREATE LANGUAGE plpython3u",
+    "a language": "CREATE LANGUAGE l HANDLER plpgsql_call_handler",
+    "a leakproof function": "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql LEAKPROOF AS 'SELECT 1'",
+    "a function in the catalog": "CREATE FUNCTION pg_catalog.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "an untrusted extension": "CREATE EXTENSION file_fdw",
-    "a library": "LOAD '/tmp/x.so'",
-    "a preloaded library": "ALTER ROLE {role} SET session_preload_libraries = 'x'",
+    "a library": "LOAD '$libdir/hstore'",
+    "a preloaded library": "ALTER ROLE {role} SET session_preload_libraries = 'hstore'",
     "an event trigger": "CREATE FUNCTION e() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
     "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION e()",
     "ALTER SYSTEM": "ALTER SYSTEM SET archive_command = 'id'",
     "a reload": "SELECT pg_reload_conf()",
     "a setting of the superuser": "SET session_replication_role = replica",
+    "an extension's function": "CREATE OR REPLACE FUNCTION public.exist(public.hstore, text) RETURNS bool "
+    "LANGUAGE sql AS 'SELECT true'",
+    "a setting of the log": "SET log_statement = 'none'",
     "a setting of the superuser's role": "ALTER ROLE postgres SET search_path = evil",
     "a setting of all roles": "ALTER ROLE ALL SET search_path = evil",
     "being superuser": "ALTER ROLE {role} SUPERUSER",
+    "passing over policies": "ALTER ROLE {role} BYPASSRLS",
+    "reading all changes": "ALTER ROLE {role} REPLICATION",
     "making roles": "CREATE ROLE another",
     "making databases": "CREATE DATABASE another",
     "acting as the superuser": "SET ROLE postgres",
@@ -419,15 +446,20 @@ FORBIDDEN = {
     "a membership": "GRANT postgres TO {role}",
     "a powerful membership": "GRANT pg_execute_server_program TO {role}",
     "the passwords": "SELECT rolpassword FROM pg_authid",
-    "the catalog": "UPDATE pg_class SET relowner = 0",
+    "the catalog": "UPDATE pg_authid SET rolsuper = true WHERE rolname = current_user",
     "pg_hba.conf": "SELECT * FROM pg_hba_file_rules",
-    "a tablespace": "CREATE TABLESPACE t LOCATION '/tmp'",
-    "an extension's function": "CREATE OR REPLACE FUNCTION exist(hstore, text) RETURNS bool LANGUAGE sql AS 'SELECT 1'",
+    "a tablespace": "CREATE TABLESPACE t LOCATION '/run/postgresql'",
     "the superuser's sessions": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres'",
+    "a foreign data wrapper": "CREATE FOREIGN DATA WRAPPER w",
+    "a publication of all tables": "CREATE PUBLICATION p FOR ALL TABLES",
+    "an access method": "CREATE ACCESS METHOD a TYPE INDEX HANDLER bthandler",
+    "another's database": "ALTER DATABASE template1 IS_TEMPLATE false",
+    "a restore point": "SELECT pg_create_restore_point('r')",
     "a replication slot": "SELECT pg_create_physical_replication_slot('s')",
 }
 
 
+@pytest.mark.attack(kind="rights of a role", on="PostGIS", proof="test_postgresql_does_it_for_a_role_that_is_superuser")
 @pytest.mark.parametrize("sql", FORBIDDEN.values(), ids=FORBIDDEN)
 def test_postgresql_refuses_the_role(untouched: Pi, sql: str) -> None:
     code, answer = untouched.tries(sql.format(role=untouched.role.name))
@@ -435,7 +467,17 @@ def test_postgresql_refuses_the_role(untouched: Pi, sql: str) -> None:
     assert re.search(DENIED, answer), answer
 
 
-@pytest.mark.parametrize("extension", ["dblink", "postgres_fdw"])
+@pytest.mark.parametrize("sql", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_postgresql_does_it_for_a_role_that_is_superuser(careless: Pi, sql: str) -> None:
+    careless.does(sql.format(role=careless.role.name))
+
+
+def test_untrusted_languages_are_not_even_there(untouched: Pi) -> None:
+    code, answer = untouched.tries("CREATE LANGUAGE plpython3u")
+    assert (code, "is not available" in answer) == (1, True), answer
+
+
+@pytest.mark.parametrize("extension", [pytest.param("dblink", marks=SOCKET), "postgres_fdw"])
 def test_the_role_does_not_get_at_the_superusers_socket_through_the_server(pi: Pi, extension: str) -> None:
     pi.wants("hstore", extension).run()
     socket = "host=/run/postgresql user=postgres dbname=postgres"
@@ -453,14 +495,22 @@ def test_the_role_does_not_get_at_the_superusers_socket_through_the_server(pi: P
 # Who may connect where ----------------------------------------------------------------------------------------------
 
 
-def test_the_role_reaches_no_database_but_its_own(pi: Pi, make_pi: MakePi) -> None:
-    other = make_pi()
-    other.run()
-    for database in (other.database.name, "postgres", "template1"):
-        code, answer = pi.tries("SELECT 1", database)
-        assert code != 0
-        assert "permission denied for database" in answer
-    # In its own it may make what projects need.
+@pytest.mark.attack(kind="other databases", on="PostGIS")
+@pytest.mark.parametrize("database", ["another role's", "postgres", "template1"])
+def test_the_role_reaches_no_database_but_its_own(pi: Pi, make_pi: MakePi, database: str) -> None:
+    if database == "another role's":
+        other = make_pi()
+        other.run()
+        database = other.database.name
+    code, answer = pi.tries("SELECT 1", database)
+    assert code != 0
+    assert "permission denied for database" in answer
+    pi.server.sql(f"GRANT CONNECT ON DATABASE {database} TO PUBLIC")
+    assert pi.tries("SELECT 1", database) == (0, "1")
+    pi.server.sql(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")
+
+
+def test_the_role_may_make_in_its_own_database_what_projects_need(pi: Pi) -> None:
     pi.does("CREATE TEMP TABLE t (); CREATE SCHEMA app; CREATE TABLE public.plots ()")
 
 
@@ -475,6 +525,7 @@ def test_pg_hba_lets_no_role_in_by_the_socket_or_for_replication(pi: Pi) -> None
     assert "no pg_hba.conf entry for replication" in output or "permission denied" in output
 
 
+@pytest.mark.attack(kind="rights of a role", on="PostGIS")
 def test_memberships_by_which_a_role_becomes_superuser_are_taken_from_it(pi: Pi) -> None:
     program = "CREATE TEMP TABLE t (n int); COPY t FROM PROGRAM 'id -u'; SELECT n FROM t"
     pi.server.sql(f"GRANT pg_execute_server_program, postgres TO {pi.role.name}")
