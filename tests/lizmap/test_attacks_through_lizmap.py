@@ -1,0 +1,197 @@
+"""What a visitor without an account sends to Lizmap, which hands it on to QGIS Server.
+
+Each attack is also played on the same image without the plugin poppyfield_guard, and succeeds there.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+
+from tests.images import projects
+from tests.images.map_server import REQUEST_SECONDS, wait_until
+from tests.images.projects import POPPY
+from tests.lizmap.guard.asking import UNGUARDED
+from tests.lizmap.lizmap import Lizmap, configuration, lizmap, write_projects
+
+GOLD = 250, 200, 0
+PHOTO = "/srv/projects/private/media/photo.png"
+WFS = {"SERVICE": "WFS", "VERSION": "1.0.0", "REQUEST": "GetFeature", "TYPENAME": "meadow", "OUTPUTFORMAT": "GeoJSON"}
+GET_MAP = {
+    **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "CRS": "CRS:84", "BBOX": "2,46,4,47"},
+    **{"WIDTH": "200", "HEIGHT": "100", "FORMAT": "image/png", "LAYERS": "meadow", "STYLES": ""},
+}
+GET_INFO = {
+    **GET_MAP,
+    **{"REQUEST": "GetFeatureInfo", "QUERY_LAYERS": "meadow", "INFO_FORMAT": "text/plain", "I": "50", "J": "50"},
+}
+PRINT = {
+    **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetPrint", "TEMPLATE": "page", "FORMAT": "png", "DPI": "30"},
+    **{"CRS": "CRS:84", "map0:EXTENT": "2,46,4,47", "map0:LAYERS": "meadow"},
+}
+FUNCTION = (
+    '<Filter><PropertyIsEqualTo><Function name="eval"><Literal>1</Literal></Function><Literal>2</Literal>'
+    "</PropertyIsEqualTo></Filter>"
+)
+"""A filter with a function, which lets nothing pass."""
+
+
+def publish(folder: Path) -> None:
+    """Write the projects, of which the public one can be printed, and a private photo."""
+    folder.chmod(0o755)
+    place = folder / "projects"
+    write_projects(place)
+    layers = [projects.geojson(place / "fields")]
+    (place / "fields" / "meadow.qgs").write_text(projects.qgs(layers, projects.layout("page")), "utf-8")
+    (place / "fields" / "meadow.qgs.cfg").write_text(configuration(layers), "utf-8")
+    media = place / "private" / "media"
+    media.mkdir()
+    Image.new("RGB", (256, 256), GOLD).save(media / "photo.png")
+
+
+def running(image: str, network: str, folder: Path, **options: Any) -> Iterator[Lizmap]:
+    """Run Lizmap with a repository for all, and one for administrators."""
+    publish(folder)
+    # One to draw, and one for what it asks of the other.
+    with lizmap(image, folder, network, environment={"QGIS_SERVER_WORKERS": "2"}, **options) as server:
+        installed = ("bash", "-c", "exec 3<> /dev/tcp/127.0.0.1/8081 && [[ -S /run/qgis-server.sock ]]")
+        wait_until(lambda: server.run(*installed)[0] == 0, "Lizmap is there", server.log)
+        server.publish("fields", "__anonymous")
+        server.publish("private", "admins")
+        wait_until(lambda: has(POPPY, server.map()), "the public map draws", server.log)
+        assert not has(POPPY, server.map("private/meadow"))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
+    """Return Lizmap as it is."""
+    yield from running(lizmap_image, network, tmp_path_factory.mktemp("lizmap"))
+
+
+@pytest.fixture(scope="module")
+def unguarded(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
+    """Return Lizmap without the guard, and without the health check, which would end QGIS Server for that."""
+    unwatched = {"test": ["NONE"]}
+    folder = tmp_path_factory.mktemp("unguarded")
+    yield from running(lizmap_image, network, folder, mounts=UNGUARDED, healthcheck=unwatched)
+
+
+def has(color: tuple[int, int, int], answer: requests.Response) -> bool:
+    """Tell whether a colour is in a picture."""
+    if not answer.headers["Content-Type"].startswith("image/"):
+        return False
+    picture = Image.open(io.BytesIO(answer.content)).convert("RGB")
+    return any(found == color for _, found in picture.getcolors(picture.width * picture.height) or ())
+
+
+def ask(server: Lizmap, asked: dict[str, str]) -> requests.Response:
+    """Ask for something of the public map, after its page was opened."""
+    with requests.Session() as visitor:
+        chosen = {"repository": "fields", "project": "meadow"}
+        visitor.get(f"{server.url}/index.php/view/map", params=chosen, timeout=REQUEST_SECONDS)
+        service = f"{server.url}/index.php/lizmap/service"
+        return visitor.get(service, params={**chosen, **asked}, timeout=REQUEST_SECONDS)
+
+
+def other(asked: dict[str, str], **source: str) -> dict[str, str]:
+    """Give a request in which a map of another server takes the layer's place."""
+    told = {f"x:{name}": value for name, value in source.items()}
+    layers = {"map0:LAYERS" if asked is PRINT else "LAYERS": "EXTERNAL_WMS:x"}
+    return {**asked, **layers, **told}
+
+
+INSIDE = "http://127.0.0.1:8081/?MAP=/srv/projects/private/meadow.qgs"
+OF_WMS = {"layers": "meadow", "format": "image/png", "crs": "EPSG:4326", "styles": ""}
+TILES = {"type": "xyz", "url": f"file://{PHOTO}", "zmin": "0", "zmax": "1"}
+PRIVATE = {
+    "the private map": (other(GET_MAP, url=INSIDE, **OF_WMS), POPPY),
+    "the private map in a print": (other(PRINT, url=INSIDE, **OF_WMS), POPPY),
+    "the private photo": (other(GET_MAP, **TILES), GOLD),
+    "the private photo in a print": (other(PRINT, **TILES), GOLD),
+}
+
+
+@pytest.mark.attack(kind="file or project", on="Lizmap")
+@pytest.mark.parametrize(("asked", "color"), PRIVATE.values(), ids=PRIVATE)
+def test_nothing_private_is_drawn(
+    server: Lizmap, unguarded: Lizmap, asked: dict[str, str], color: tuple[int, int, int]
+) -> None:
+    assert has(color, ask(unguarded, asked))
+    assert not has(color, ask(server, asked))
+
+
+ELSEWHERE = "http://127.0.0.1:8080/elsewhere"
+MESSAGES = {
+    "a map": other(GET_MAP, url=f"{ELSEWHERE}?", **OF_WMS),
+    "a map in a print": other(PRINT, url=f"{ELSEWHERE}?", **OF_WMS),
+    "tiles": other(GET_MAP, type="xyz", url=f"{ELSEWHERE}/{{z}}/{{x}}/{{y}}.png"),
+}
+
+
+@pytest.mark.attack(kind="address", on="Lizmap")
+@pytest.mark.parametrize("asked", MESSAGES.values(), ids=MESSAGES)
+def test_no_other_server_is_asked(server: Lizmap, unguarded: Lizmap, asked: dict[str, str]) -> None:
+    before = unguarded.log().count(" /elsewhere")
+    ask(unguarded, asked)
+    assert unguarded.log().count(" /elsewhere") > before
+    ask(server, asked)
+    assert " /elsewhere" not in server.log()
+
+
+QUESTIONS = {
+    "the environment": "env('PGSERVICEFILE') IS NOT NULL",
+    "a file of another repository": f"file_exists('{PHOTO}')",
+    "the size of a file": f"file_size('{PHOTO}') > 10",
+    "other layers": "aggregate('meadow', 'count', \"name\") = 1",
+    "the source of a layer": "layer_property('meadow', 'source') LIKE '/srv/%'",
+    "the place of the project": "@project_path LIKE '/srv/projects/%'",
+    "hidden in eval": "eval('env(''PGSERVICEFILE'')') IS NOT NULL",
+}
+"""What a visitor learns by whether the meadow comes."""
+
+
+@pytest.mark.attack(kind="expression that tells", on="Lizmap")
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_no_expression_tells_a_visitor_what_the_map_does_not(server: Lizmap, unguarded: Lizmap, question: str) -> None:
+    assert len(ask(unguarded, {**WFS, "EXP_FILTER": question}).json()["features"]) == 1
+    assert ask(unguarded, {**WFS, "EXP_FILTER": f"NOT ({question})"}).json()["features"] == []
+    assert len(ask(server, {**WFS, "EXP_FILTER": '"hectares" > 3'}).json()["features"]) == 1
+    for asked in (question, f"NOT ({question})"):
+        assert projects.NAME not in ask(server, {**WFS, "EXP_FILTER": asked}).text
+
+
+@pytest.mark.attack(kind="OGC filter", on="Lizmap")
+def test_no_function_is_called_for_features(server: Lizmap, unguarded: Lizmap) -> None:
+    assert ask(unguarded, {**WFS, "FILTER": FUNCTION}).json()["features"] == []
+    assert b"poppyfield_guard" in ask(server, {**WFS, "FILTER": FUNCTION}).content
+
+
+@pytest.mark.attack(kind="OGC filter", on="Lizmap")
+def test_no_function_is_called_for_a_map(server: Lizmap, unguarded: Lizmap) -> None:
+    drawn = ask(unguarded, {**GET_MAP, "FILTER": FUNCTION})
+    assert (drawn.headers["Content-Type"], has(POPPY, drawn)) == ("image/png", False)
+    assert ask(server, {**GET_MAP, "FILTER": FUNCTION}).headers["Content-Type"] != "image/png"
+
+
+@pytest.mark.attack(kind="OGC filter", on="Lizmap")
+def test_no_function_is_called_for_what_is_under_the_cursor(server: Lizmap, unguarded: Lizmap) -> None:
+    assert projects.NAME in ask(unguarded, GET_INFO).text
+    told = ask(unguarded, {**GET_INFO, "FILTER": FUNCTION})
+    assert (told.status_code, projects.NAME in told.text) == (200, False)
+    assert ask(server, {**GET_INFO, "FILTER": FUNCTION}).status_code != 200
+
+
+@pytest.mark.attack(kind="print", on="Lizmap")
+@pytest.mark.parametrize("text", ["[% 'Les ' || 'prés' %]", "Les [% eval('''p''') %]rés"])
+def test_no_text_of_a_print_is_evaluated(server: Lizmap, unguarded: Lizmap, text: str) -> None:
+    plain = ask(unguarded, {**PRINT, "words": "Les prés"}).content
+    assert ask(unguarded, {**PRINT, "words": text}).content == plain
+    assert ask(server, {**PRINT, "words": "Les prés"}).content == plain
+    assert ask(server, {**PRINT, "words": text}).headers["Content-Type"] != "image/png"
