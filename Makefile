@@ -27,10 +27,12 @@ test: prepare-test lint attacks-begin ## Everything that CI runs
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
 	$(MAKE) --no-print-directory attacks-report
 
-test-attacks: prepare-test attacks-begin ## Only the tests that play attacks (with LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN on the real Lizmap): build/reports/attacks.json
-	$(SUDO) $(TEST)/pytest tests/unit tests/images --attacks
-	$(SUDO) $(TEST)/pytest tests/lizmap --attacks --ignore=tests/lizmap/test_in_a_browser.py
-	$(MAKE) --no-print-directory attacks-report
+test-attacks: attacks-begin ## Only the tests that play attacks, and scanners: make test-attacks [LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE]
+	$(SUDO) python3 workshop/laptop/prepare.py attacks
+	$(SUDO) build/venv-attacks/bin/pytest tests/unit tests/engine tests/images --attacks
+	$(SUDO) build/venv-attacks/bin/pytest tests/lizmap --attacks --ignore=tests/lizmap/test_in_a_browser.py
+	$(SUDO) build/venv-attacks/bin/pytest tests/scanners --no-skips
+	$(SUDO) build/venv-attacks/bin/python -m tests.attack_report
 
 attacks-begin:
 	$(SUDO) rm -rf build/reports/attacks build/reports/attacks.json

@@ -86,6 +86,7 @@ FILTERED = {
 """Ways to have an expression evaluated by GetFeature: none of the features is left, since it is false."""
 
 
+@pytest.mark.attack(kind="expression", on="map page", spellings=True)
 @pytest.mark.parametrize("attack", FILTERED.values(), ids=FILTERED)
 def test_no_expression_of_a_visitor_is_evaluated_for_features(
     server: MapServer, unguarded: MapServer, attack: str
@@ -102,6 +103,7 @@ def refused(server: MapServer, path: str) -> None:
     assert answer.text.startswith("The map page refuses this")
 
 
+@pytest.mark.attack(kind="expression", on="map page", spellings=True)
 @pytest.mark.parametrize("word", ["service", "SERVICE", "%73ervice", "%C5%BFervice"])
 def test_the_address_of_the_api_reaches_no_other_service(server: MapServer, unguarded: MapServer, word: str) -> None:
     query = f"{FEATURES}?{GET_FEATURE.replace('SERVICE', word)}&EXP_FILTER={quote(FALSE)}"
@@ -109,6 +111,7 @@ def test_the_address_of_the_api_reaches_no_other_service(server: MapServer, ungu
     refused(server, query)
 
 
+@pytest.mark.attack(kind="expression", on="map page")
 def test_a_service_that_is_not_named_is_not_reached_by_the_address_of_the_api(
     server: MapServer, unguarded: MapServer
 ) -> None:
@@ -123,6 +126,7 @@ STYLED = {
 }
 
 
+@pytest.mark.attack(kind="expression", on="map page")
 @pytest.mark.parametrize("attack", STYLED.values(), ids=STYLED)
 def test_no_expression_of_a_visitor_is_evaluated_for_maps(server: MapServer, unguarded: MapServer, attack: str) -> None:
     query = f"{PROJECT}?{GET_MAP}&LAYERS=meadow"
@@ -137,7 +141,17 @@ def drawn(server: MapServer, path: str) -> bool:
     return picture.getpixel((50, 50)) == POPPY
 
 
-@pytest.mark.parametrize("layer", ["EXTERNAL_WMS:x", "external_wms:x", "%45XTERNAL_WMS%3Ax"])
+FETCHED = pytest.mark.attack(kind="file or project", on="map page", spellings=True)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param("EXTERNAL_WMS:x", marks=FETCHED),
+        "external_wms:x",
+        pytest.param("%45XTERNAL_WMS%3Ax", marks=FETCHED),
+    ],
+)
 def test_the_server_fetches_no_map_from_elsewhere(server: MapServer, unguarded: MapServer, layer: str) -> None:
     query = f"{PROJECT}?{GET_MAP}&LAYERS={layer}&{EXTERNAL}"
     if layer.isupper() or "%" in layer:
@@ -145,6 +159,7 @@ def test_the_server_fetches_no_map_from_elsewhere(server: MapServer, unguarded: 
     refused(server, query)
 
 
+@pytest.mark.attack(kind="print", on="map page", spellings=True)
 @pytest.mark.parametrize("word", ["GetPrint", "getprint", "GetPr%69nt", "GetMap&REQUEST=GetPrint"])
 def test_nothing_is_printed(server: MapServer, unguarded: MapServer, word: str) -> None:
     query = f"{PROJECT}?{PRINT.replace('GetPrint', word)}"
@@ -152,6 +167,7 @@ def test_nothing_is_printed(server: MapServer, unguarded: MapServer, word: str) 
     refused(server, query)
 
 
+@pytest.mark.attack(kind="load", on="map page", spellings=True)
 @pytest.mark.parametrize("size", ["WIDTH=4097", "HEIGHT=5000", "WIDTH=%35000", "width=4999"])
 def test_no_picture_takes_the_memory_of_a_small_machine(server: MapServer, unguarded: MapServer, size: str) -> None:
     query = f"{PROJECT}?{GET_MAP.replace('WIDTH=200&HEIGHT=100', 'WIDTH=9&HEIGHT=9')}&LAYERS=meadow"
@@ -204,8 +220,17 @@ def is_full(server: MapServer) -> bool:
     return "worker_connections are not enough" in server.log()
 
 
+HALF_OPENED = pytest.mark.attack(
+    kind="load", on="map page", proof="test_half_open_connections_do_not_take_the_map_away"
+)
+
+
 @pytest.mark.parametrize(
-    ("changes", "enough"), [((), True), (("worker_connections 4096", "worker_connections 512"), False)]
+    ("changes", "enough"),
+    [
+        pytest.param((), True, marks=HALF_OPENED),
+        (("worker_connections 4096", "worker_connections 512"), False),
+    ],
 )
 def test_half_open_connections_do_not_take_the_map_away(
     lizmap_image: str, tmp_path: Path, changes: tuple[str, str] | tuple[()], enough: bool
@@ -252,6 +277,7 @@ def named(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     yield from running(lizmap_image, tmp_path_factory.mktemp("named"), {}, SERVER_NAMES="Pi pi.local default pi")
 
 
+@pytest.mark.attack(kind="name", on="map page", spellings=True)
 @pytest.mark.parametrize("path", ["/", "/healthz", f"{PROJECT}?SERVICE=WMS&REQUEST=GetCapabilities"])
 @pytest.mark.parametrize("host", ["evil.example", "pi.evil.example", "evil.example:8080", "127.0.0.1.evil.example"])
 def test_no_other_name_is_answered(server: MapServer, named: MapServer, path: str, host: str) -> None:
@@ -304,7 +330,12 @@ def secured(folder: Path, certificate: str, key: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("together", [True, False])
+CUT = pytest.mark.attack(
+    kind="certificate", on="map page", proof="test_a_cut_while_the_certificate_is_replaced_does_not_stop_the_server"
+)
+
+
+@pytest.mark.parametrize("together", [pytest.param(True, marks=CUT), False])
 def test_a_cut_while_the_certificate_is_replaced_does_not_stop_the_server(
     lizmap_image: str, tmp_path: Path, together: bool
 ) -> None:

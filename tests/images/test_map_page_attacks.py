@@ -220,7 +220,7 @@ def has_gold(answer: requests.Response) -> bool:
     return any(color == GOLD for _, color in picture.getcolors(picture.width * picture.height) or ())
 
 
-@pytest.mark.attack(kind="file", on="map page")
+@pytest.mark.attack(kind="file or project", on="map page")
 @pytest.mark.parametrize("asked", FILES.values(), ids=FILES)
 def test_no_file_of_the_server_is_drawn(server: MapServer, careless: MapServer, asked: dict[str, str]) -> None:
     assert has_gold(ask(careless, asked))
@@ -266,7 +266,7 @@ def test_no_other_server_is_asked(server: MapServer, careless: MapServer, asked:
 CAPABILITIES = "SERVICE=WMS&REQUEST=GetCapabilities"
 
 
-@pytest.mark.attack(kind="project", on="map page", spellings=True)
+@pytest.mark.attack(kind="file or project", on="map page", spellings=True)
 @pytest.mark.parametrize("name", ["MAP", "map", "M%41P", "%4Dap", "MAP=&MAP"])
 def test_no_request_names_another_project(server: MapServer, careless: MapServer, name: str) -> None:
     asked = f"{PROJECT}?{CAPABILITIES}&{name}={quote(HIDDEN)}"
@@ -274,14 +274,14 @@ def test_no_request_names_another_project(server: MapServer, careless: MapServer
     assert is_refused(server.get(asked))
 
 
-@pytest.mark.attack(kind="project", on="map page")
+@pytest.mark.attack(kind="file or project", on="map page")
 def test_no_form_names_another_project(server: MapServer, careless: MapServer) -> None:
     body, kind = f"{CAPABILITIES}&MAP={quote(HIDDEN)}", "application/x-www-form-urlencoded"
     assert "<Title>Treasure</Title>" in posted(careless, body, kind).text
     assert posted(server, body, kind).status_code == 403
 
 
-@pytest.mark.attack(kind="project", on="map page", spellings=True)
+@pytest.mark.attack(kind="file or project", on="map page", spellings=True)
 @pytest.mark.parametrize("path", ["/ows/.hidden/treasure/", "/ows/%2Ehidden/treasure/", "/ows/x/../.hidden/treasure/"])
 def test_no_path_leads_to_a_hidden_project(server: MapServer, careless: MapServer, path: str) -> None:
     assert "<Title>Treasure</Title>" in exactly(careless, f"{path}?{CAPABILITIES}").text

@@ -64,7 +64,15 @@ def volumes(folder: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("before", "reached"), [(False, []), (True, ["eve"])], ids=["now", "as before"])
+WRITES = pytest.mark.attack(
+    kind="writing", on="map page", proof="test_an_expression_of_a_visitor_cannot_make_an_account"
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "reached"),
+    [pytest.param(False, [], id="now", marks=WRITES), pytest.param(True, ["eve"], id="as before")],
+)
 def test_an_expression_of_a_visitor_cannot_make_an_account(
     lizmap_image: str, tmp_path: Path, before: bool, reached: list[str]
 ) -> None:

@@ -403,7 +403,10 @@ def test_a_dump_from_elsewhere_can_be_loaded_by_the_owner(make_pi: MakePi, tmp_p
 
 # What PostgreSQL refuses --------------------------------------------------------------------------------------------
 
-DENIED = "permission denied|must be owner|password is required|credentials required|is not allowed|must be superuser|only superuser can"
+DENIED = (
+    "permission denied|must be owner|password is required|credentials required|is not allowed"
+    "|must be superuser|only superuser can"
+)
 SOCKET = pytest.mark.attack(kind="other databases", on="PostGIS")
 FORBIDDEN = {
     "a program, to read": "CREATE TEMP TABLE t (x text); COPY t FROM PROGRAM 'id'",

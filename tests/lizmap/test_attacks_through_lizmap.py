@@ -1,12 +1,15 @@
 """What a visitor without an account sends to Lizmap, which hands it on to QGIS Server.
 
-Each attack is also played on the same image without the plugin poppyfield_guard, and succeeds there.
+Each attack is also played on the same image without the plugin poppyfield_guard, and succeeds there; one that writes,
+where QGIS Server also runs as the user that Lizmap is.
 """
 
 from __future__ import annotations
 
 import io
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,10 @@ import requests
 from PIL import Image
 
 from tests.images import projects
-from tests.images.map_server import REQUEST_SECONDS, wait_until
+from tests.images.map_server import REQUEST_SECONDS, trusting, wait_until
 from tests.images.projects import POPPY
 from tests.lizmap.guard.asking import UNGUARDED
-from tests.lizmap.lizmap import Lizmap, configuration, lizmap, write_projects
+from tests.lizmap.lizmap import STATE, Lizmap, configuration, lizmap, write_projects
 
 GOLD = 250, 200, 0
 PHOTO = "/srv/projects/private/media/photo.png"
@@ -40,6 +43,8 @@ FUNCTION = (
     "</PropertyIsEqualTo></Filter>"
 )
 """A filter with a function, which lets nothing pass."""
+UNWATCHED = {"test": ["NONE"]}
+"""Without the health check, which would end QGIS Server without the guard."""
 
 
 def publish(folder: Path) -> None:
@@ -77,24 +82,24 @@ def server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def unguarded(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
-    """Return Lizmap without the guard, and without the health check, which would end QGIS Server for that."""
-    unwatched = {"test": ["NONE"]}
+    """Return Lizmap without the guard."""
     folder = tmp_path_factory.mktemp("unguarded")
-    yield from running(lizmap_image, network, folder, mounts=UNGUARDED, healthcheck=unwatched)
+    yield from running(lizmap_image, network, folder, mounts=UNGUARDED, healthcheck=UNWATCHED)
 
 
 def has(color: tuple[int, int, int], answer: requests.Response) -> bool:
-    """Tell whether a colour is in a picture."""
+    """Tell whether a colour, or one that nobody could tell from it, is in a picture."""
     if not answer.headers["Content-Type"].startswith("image/"):
         return False
     picture = Image.open(io.BytesIO(answer.content)).convert("RGB")
-    return any(found == color for _, found in picture.getcolors(picture.width * picture.height) or ())
+    colors = picture.getcolors(picture.width * picture.height) or ()
+    return any(max(abs(a - b) for a, b in zip(found, color, strict=True)) <= 4 for _, found in colors)
 
 
-def ask(server: Lizmap, asked: dict[str, str]) -> requests.Response:
-    """Ask for something of the public map, after its page was opened."""
+def ask(server: Lizmap, asked: dict[str, str], project: str = "meadow") -> requests.Response:
+    """Ask for something of a public map, after its page was opened."""
     with requests.Session() as visitor:
-        chosen = {"repository": "fields", "project": "meadow"}
+        chosen = {"repository": "fields", "project": project}
         visitor.get(f"{server.url}/index.php/view/map", params=chosen, timeout=REQUEST_SECONDS)
         service = f"{server.url}/index.php/lizmap/service"
         return visitor.get(service, params={**chosen, **asked}, timeout=REQUEST_SECONDS)
@@ -195,3 +200,67 @@ def test_no_text_of_a_print_is_evaluated(server: Lizmap, unguarded: Lizmap, text
     assert ask(unguarded, {**PRINT, "words": text}).content == plain
     assert ask(server, {**PRINT, "words": "Les prés"}).content == plain
     assert ask(server, {**PRINT, "words": text}).headers["Content-Type"] != "image/png"
+
+
+# Accounts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return where the two below keep what they have."""
+    return tmp_path_factory.mktemp("watched"), tmp_path_factory.mktemp("trusting")
+
+
+@pytest.fixture(scope="module")
+def watched(lizmap_image: str, network: str, folders: tuple[Path, Path]) -> Iterator[Lizmap]:
+    """Return Lizmap as it is, whose accounts are looked at."""
+    yield from running(lizmap_image, network, folders[0])
+
+
+@pytest.fixture(scope="module")
+def careless(lizmap_image: str, network: str, folders: tuple[Path, Path]) -> Iterator[Lizmap]:
+    """Return Lizmap without the guard, and with a QGIS Server that may write what Lizmap may."""
+    mounts = {**UNGUARDED, **trusting(folders[1])}
+    yield from running(lizmap_image, network, folders[1], mounts=mounts, healthcheck=UNWATCHED)
+
+
+def accounts(folder: Path) -> Path:
+    """Give the file of the accounts."""
+    (found,) = (folder / "state").glob("*/lizmap/var/db/jauth.db")
+    return found
+
+
+def logins(folder: Path) -> set[str]:
+    """Give who has an account."""
+    with closing(sqlite3.connect(accounts(folder))) as database:
+        return {login for (login,) in database.execute("SELECT usr_login FROM jlx_user")}
+
+
+MAKE = (
+    "sqlite_fetch_and_increment('{place}', 'jlx_user', 'status', 'usr_login', '{user}', "
+    "map('usr_login', '''{user}''', 'usr_email', '''e''', 'usr_password', '''x'''))"
+)
+HIDDEN = "eval('sqlite_fetch' || '_and_increment(" + MAKE.partition("(")[2].replace("'", "''") + "')"
+WAYS = {
+    "GML": ("meadow", {**WFS, "OUTPUTFORMAT": "GML2", "EXP_FILTER": f"{MAKE} >= 0"}),
+    "GeoJSON": ("meadow", {**WFS, "EXP_FILTER": f"{MAKE} >= 0"}),
+    "version 1.1": ("meadow", {**WFS, "VERSION": "1.1.0", "EXP_FILTER": f"{MAKE} >= 0"}),
+    "PostgreSQL as GML": ("postgis", {**WFS, "OUTPUTFORMAT": "GML2", "EXP_FILTER": f"{MAKE} >= 0"}),
+    "PostgreSQL by QGIS": ("postgis", {**WFS, "FORCE_QGIS": "1", "EXP_FILTER": f"{MAKE} >= 0"}),
+    "eval": ("meadow", {**WFS, "EXP_FILTER": f"{HIDDEN} >= 0"}),
+    "a print": ("meadow", {**PRINT, "words": f"[% {MAKE} %]"}),
+}
+"""Each with the project of which it is asked."""
+
+
+@pytest.mark.attack(kind="writing", on="Lizmap")
+@pytest.mark.parametrize("way", WAYS)
+def test_no_visitor_makes_an_account(watched: Lizmap, careless: Lizmap, folders: tuple[Path, Path], way: str) -> None:
+    project, asked = WAYS[way]
+    user = f"eve{list(WAYS).index(way)}"
+    for server, folder in zip((watched, careless), folders, strict=True):
+        place = f"{STATE}/{accounts(folder).relative_to(folder / 'state')}"
+        named = {name: value.replace("{place}", place).replace("{user}", user) for name, value in asked.items()}
+        ask(server, named, project)
+    assert user in logins(folders[1])
+    assert logins(folders[0]) == {"admin"}

@@ -160,7 +160,10 @@ def test_projects_have_no_way_to_the_accounts(server: Lizmap) -> None:
     assert "PGSERVICEFILE=/run/poppyfield/pg_service.conf" in environment.splitlines()
 
 
-@pytest.mark.parametrize("before", [False, True], ids=["now", "as before"])
+WRITES = pytest.mark.attack(kind="writing", on="Lizmap", proof="test_an_expression_of_a_visitor_cannot_make_an_account")
+
+
+@pytest.mark.parametrize("before", [pytest.param(False, id="now", marks=WRITES), pytest.param(True, id="as before")])
 def test_an_expression_of_a_visitor_cannot_make_an_account(
     lizmap_image: str, network: str, tmp_path: Path, before: bool
 ) -> None:

@@ -75,6 +75,10 @@ def test_only_the_tests_of_lizmap_need_a_browser() -> None:
     assert missing_packages(READY, "lizmap") == ["chromium"]
 
 
+def test_only_the_attacks_need_scanners() -> None:
+    assert missing_packages(READY, "attacks") == ["busybox-static", "sqlmap", "wapiti"]
+
+
 def test_each_purpose_has_an_environment_and_a_link_of_its_own() -> None:
     purposes = list(prepare.REQUIREMENTS)
     assert len({prepare.environment_folder(purpose) for purpose in purposes}) == len(purposes)

@@ -36,7 +36,12 @@ PACKAGE_OF_COMMAND = {
 # Where the distribution splits these from docker.io, the engine is of no use to us without them.
 DOCKER_EXTRAS = ("docker-cli", "docker-buildx")
 # No command on PATH tells of busybox-static, of which the tests' image is made: it can be the dynamic one.
-PACKAGES_OF_PURPOSE = {"test": ("busybox-static",), "bench": ("busybox-static",), "lizmap": ("chromium",)}
+PACKAGES_OF_PURPOSE = {
+    "test": ("busybox-static",),
+    "attacks": ("busybox-static", "sqlmap", "wapiti"),
+    "bench": ("busybox-static",),
+    "lizmap": ("chromium",),
+}
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 EMULATOR_PACKAGE = "qemu-user-static"
 

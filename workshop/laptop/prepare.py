@@ -1,4 +1,4 @@
-"""Prepare this laptop: `python3 workshop/laptop/prepare.py demo|test|lizmap|bench`.
+"""Prepare this laptop: `python3 workshop/laptop/prepare.py demo|test|attacks|lizmap|bench`.
 
 Uses the standard library only, because it runs before anything is installed. It looks first, says what it will
 do, and only then does it: Debian packages, Docker Engine's start where no init system starts it, the ARM
@@ -26,10 +26,11 @@ from workshop.laptop import machine as m  # noqa: E402
 REQUIREMENTS = {
     "demo": ["requirements.txt"],
     "test": ["requirements.txt", "requirements-dev.txt"],
+    "attacks": ["requirements.txt", "requirements-dev.txt"],
     "lizmap": ["requirements.txt", "requirements-dev.txt", "requirements-browser.txt"],
     "bench": ["requirements.txt", "requirements-bench.txt"],
 }
-LINKS = {"demo": "venv", "test": "venv-test", "lizmap": "venv-lizmap", "bench": "venv-bench"}
+LINKS = {"demo": "venv", "test": "venv-test", "attacks": "venv-attacks", "lizmap": "venv-lizmap", "bench": "venv-bench"}
 DOCKER_START_SECONDS = 60
 
 

@@ -108,6 +108,9 @@ def by_wfs() -> Iterator[Attack]:
         "exp_filter-gml3": {"VERSION": "1.1.0"},
     }.items():
         yield Attack(f"wfs-{name}", "expression", urlencode({**WFS, **changes, "EXP_FILTER": write(f"wfs-{name}")}))
+    for name, changes in {"postgis-gml": {}, "postgis-geojson": {"OUTPUTFORMAT": "GeoJSON"}}.items():
+        asked = urlencode({**WFS, **changes, "EXP_FILTER": write(f"wfs-{name}")})
+        yield Attack(f"wfs-{name}", "expression", asked, project="fields/postgis.qgs")
     small = urlencode({**WFS, "exp_filter": write("wfs-small-letters")})
     yield Attack("wfs-small-letters", "expression", small)
     posted = urlencode({**WFS, "MAP": "fields/printed.qgs", "EXP_FILTER": write("wfs-form")})
