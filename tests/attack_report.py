@@ -119,7 +119,8 @@ def pytest_sessionfinish() -> None:
 
 def _of_test(item: pytest.Item) -> Attack:
     """Give the attack that a test is."""
-    (marker,) = item.iter_markers("attack")
+    marker = item.get_closest_marker("attack")
+    assert marker is not None
     test, proof = item.nodeid.rpartition("::")[2], marker.kwargs.get("proof")
     refused = _outcomes[item.nodeid]
     return Attack(
