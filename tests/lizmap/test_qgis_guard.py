@@ -191,28 +191,6 @@ def test_a_project_elsewhere_is_not_drawn(guarded: Lizmap, unguarded: Lizmap, pa
     assert get(unguarded, address).picture.getpixel((5, 5)) == POPPY
 
 
-PICTURE = (
-    """<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9" fill="#00f"/></svg>"""
-)
-
-
-@pytest.mark.attack(kind="file or project", on="Lizmap", spellings=True)
-@pytest.mark.parametrize("beginning", ["", "file://"])
-def test_no_file_is_drawn_by_a_style(guarded: Lizmap, unguarded: Lizmap, beginning: str) -> None:
-    link = f'xmlns:xlink="http://www.w3.org/1999/xlink" xlink:type="simple" xlink:href="{beginning}{FOLDER}/blue.svg"'
-    fill = (
-        f"<se:PolygonSymbolizer><se:Fill><se:GraphicFill><se:Graphic><se:ExternalGraphic><se:OnlineResource {link}/>"
-        "<se:Format>image/svg+xml</se:Format></se:ExternalGraphic><se:Size>20</se:Size></se:Graphic></se:GraphicFill>"
-        "</se:Fill></se:PolygonSymbolizer>"
-    )
-    address = f"/?{urlencode({'MAP': 'fields/meadow.qgs', **GET_MAP, 'SLD_BODY': style(fill)})}"
-    for server in (guarded, unguarded):
-        code, said = server.run("sh", "-c", f"echo '{PICTURE}' > {FOLDER}/blue.svg && chmod 644 {FOLDER}/blue.svg")
-        assert code == 0, said
-    assert (0, 0, 255) in [color for _, color in get(unguarded, address).picture.getcolors() or ()]
-    assert get(guarded, address).refused
-
-
 def test_a_refusal_is_told_shortly_and_logged_in_one_line(guarded: Lizmap) -> None:
     name = "\x1b[31mA\nB" + "x" * 1000
     before = guarded.log()

@@ -12,10 +12,10 @@ from pathlib import Path
 HIGH = 3
 """From here on wapiti calls a finding high or critical."""
 MODULES = (
-    *("backup", "blindsql", "cookieflags", "crlf", "csp", "csrf", "exec", "file", "htaccess", "http_headers"),
+    *("blindsql", "cookieflags", "crlf", "csp", "csrf", "exec", "file", "htaccess", "http_headers"),
     *("methods", "permanentxss", "redirect", "shellshock", "sql", "xss"),
 )
-"""Wapiti's modules that ask nobody but the site."""
+"""Wapiti's modules that ask nobody but the site; without `backup`: QGIS Server answers any ending."""
 PATIENCE = 1800
 """Seconds after which a scanner that does not keep to its own bounds is an error."""
 

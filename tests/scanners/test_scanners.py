@@ -22,7 +22,7 @@ GET_MAP = {"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": 
 GET_INFO = {**GET_MAP, "REQUEST": "GetFeatureInfo", "QUERY_LAYERS": "meadow", "I": "5", "J": "5"}
 GET_FEATURE = {"SERVICE": "WFS", "VERSION": "1.1.0", "REQUEST": "GetFeature", "TYPENAME": "meadow", "MAXFEATURES": "1"}
 ASKED = (GET_MAP, GET_INFO, GET_FEATURE)
-ENOUGH = 200
+ENOUGH = 30
 """So many requests show that a scanner has not given up at the door."""
 
 
