@@ -111,7 +111,8 @@ options:
     description: Packages to tell whether they are installed.
     type: list
     elements: str
-    default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, openssl]
+    default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, openssl,
+      unattended-upgrades, auditd]
   docker_source:
     description:
       - Where Docker Engine is to come from. An engine from elsewhere that would have to be removed, or is too old, is
@@ -319,6 +320,8 @@ ARGUMENTS: dict[str, Any] = {
             "containerd.io",
             "python3-docker",
             "openssl",
+            "unattended-upgrades",
+            "auditd",
         ],
     },
     "docker_source": {"type": "str", "choices": ["distribution", "docker"]},

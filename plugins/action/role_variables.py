@@ -27,7 +27,7 @@ LATER = ("arm_images_architectures", "arm_images_applications", "lizmap_image", 
 UNRESOLVED = "Define what it names, or correct it; of an encrypted value, give the vault's password"
 SPECIFICATION = "meta/argument_specs.yml"
 DEFAULTS = "defaults/main.yml"
-OUR_ROLES = frozenset({"arm_images", "docker_engine", "lizmap", "postgis", "raspberry_pi"})
+OUR_ROLES = frozenset({"arm_images", "docker_engine", "hardening", "lizmap", "postgis", "raspberry_pi"})
 """Whose variables the checkers judge."""
 ABSENT = object()
 OWN_SETTINGS = Path(__file__).resolve().parents[2] / "images" / "lizmap" / "web-client" / "own-settings.json"

@@ -24,12 +24,22 @@ options:
       - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
         it) and V(machine) (as the kernel says it).
       - V(network) is the name of the containers' network, V(secrets_folder) the folder of a host for passwords and
-        keys, V(default_profile) the name of a profile, and V(what_fits) says in sentences what each profile is for.
+        keys, V(hardened_engine) the keys of Docker's daemon.json that the variable C(hardening_engine) asks for, V(default_profile) the
+        name of a profile, and V(what_fits) says in sentences what each profile is for.
       - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
         V(variable), as M(host_requirements) takes it.
     type: list
     elements: str
-    choices: [services, profiles, architectures, network, secrets_folder, default_profile, what_fits, ports]
+    choices:
+      - services
+      - profiles
+      - architectures
+      - network
+      - secrets_folder
+      - hardened_engine
+      - default_profile
+      - what_fits
+      - ports
     required: true
 author:
   - Poppyfield contributors (!UNKNOWN)
@@ -64,7 +74,7 @@ from ansible.plugins.lookup import LookupBase
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.containers import services
-from ansible.module_utils.poppyfield.host import architectures
+from ansible.module_utils.poppyfield.host import architectures, docker_settings
 from ansible.module_utils.poppyfield.images import profiles
 
 TABLES: Mapping[str, Callable[[], Any]] = {
@@ -73,6 +83,7 @@ TABLES: Mapping[str, Callable[[], Any]] = {
     "architectures": architectures.table,
     "network": lambda: services.NETWORK,
     "secrets_folder": lambda: services.SECRETS_FOLDER,
+    "hardened_engine": lambda: dict(docker_settings.HARDENED),
     "default_profile": lambda: profiles.DEFAULT,
     "what_fits": profiles.what_fits,
 }

@@ -13,9 +13,23 @@ VARIABLES = {
     "max-size": "docker_engine_log_max_size",
     "max-file": "docker_engine_log_max_files",
 }
+HARDENING = "hardening_engine"
+"""The variable that asks for the keys below, whose values nobody chooses."""
+HARDENED: Mapping[str, Any] = {
+    "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 65536, "Soft": 65536}},
+    "icc": False,
+    "no-new-privileges": True,
+}
 SOCKETS = ("unix:///var/run/docker.sock", "unix:///run/docker.sock", "unix://", "fd://")
 
-FLAGS = {"--live-restore": LIVE_RESTORE, "--log-driver": DRIVER, "--log-opt": OPTIONS}
+FLAGS = {
+    "--live-restore": LIVE_RESTORE,
+    "--log-driver": DRIVER,
+    "--log-opt": OPTIONS,
+    "--default-ulimit": "default-ulimits",
+    "--icc": "icc",
+    "--no-new-privileges": "no-new-privileges",
+}
 """Of the engine's command line, which may not say what the file says, too."""
 DEFAULT_ROOT = "/var/lib/docker"
 """Where Docker works unless it is told otherwise."""
@@ -30,6 +44,7 @@ class SettingsError(Exception):
 def of_variables(values: Mapping[str, Any]) -> Json:
     """Give our keys for the variables of a host, as the role docker_engine has them."""
     return {
+        **(HARDENED if values[HARDENING] else {}),
         LIVE_RESTORE: values["docker_engine_live_restore"],
         DRIVER: "local",
         OPTIONS: {
@@ -96,6 +111,7 @@ def problems(there: Mapping[str, Any], ours: Mapping[str, Any], root: str) -> It
         )
     elif not _has_ours(there, ours):
         yield from _own_values(there, ours)
+    yield from _softer_values(there, ours)
     yield from _unusable(there)
     if root and merged(there, ours) != there and there.get(ROOT, root) != root:
         yield (
@@ -111,7 +127,7 @@ def startup_problems(there: Mapping[str, Any], ours: Mapping[str, Any], units: s
         return
     words = {word.partition("=")[0].strip("\"'") for line in units.splitlines() for word in _words(line)}
     for flag, key in FLAGS.items():
-        if flag in words:
+        if flag in words and key in ours:
             yield (
                 f"Docker's command line has {flag} (systemctl cat docker, /etc/default/docker), and does not start "
                 f"when {PATH} has {key}, too, which Poppyfield needs there. Remove the option."
@@ -141,7 +157,7 @@ def data_root(text: str) -> str:
 def _has_ours(there: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
     """Tell a file that an earlier run has written: it has all of our keys, maybe with the values of that time."""
     options = there.get(OPTIONS)
-    return set(ours) <= set(there) and isinstance(options, dict) and set(ours[OPTIONS]) <= set(options)
+    return set(ours) - set(HARDENED) <= set(there) and isinstance(options, dict) and set(ours[OPTIONS]) <= set(options)
 
 
 def _own_values(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
@@ -157,6 +173,15 @@ def _own_values(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[s
             yield (
                 f"{PATH}: {where}{key} is {json.dumps(value)}, but {VARIABLES[key]} says {json.dumps(wanted)}. Give "
                 f"the variable that value, or remove the key from the file."
+            )
+
+
+def _softer_values(there: Mapping[str, Any], ours: Mapping[str, Any]) -> Iterator[str]:
+    for key in HARDENED.keys() & ours.keys() & there.keys():
+        if there[key] != ours[key]:
+            yield (
+                f"{PATH}: {key} is {json.dumps(there[key])}, but {HARDENING} needs {json.dumps(ours[key])}. Remove the "
+                f"key from the file, or set {HARDENING} to false."
             )
 
 

@@ -9,6 +9,7 @@ from ansible.module_utils.poppyfield.inventory import (
     archives,
     engine,
     folders,
+    hardening,
     images,
     lizmap_accounts,
     lizmap_front,
@@ -24,6 +25,7 @@ from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, Pr
 Checker = Callable[[Host, Laptop], Iterator[Finding]]
 CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: engine.findings(host),
+    lambda host, laptop: hardening.findings(host),
     images.findings,
     lambda host, laptop: folders.findings(host),
     lambda host, laptop: memory.findings(host),

@@ -20,6 +20,12 @@ AFTER_PROVISION = ONLY_LOOKING | {"deliver", "deploy"}
 """Stages that leave Docker as they find it."""
 MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf",)
 """Files that roles keep, whatever the variables are."""
+FILES_ASKED_FOR = {
+    "hardening_ssh_keys_only": "/etc/ssh/sshd_config.d/00-poppyfield.conf",
+    "hardening_security_updates": "/etc/apt/apt.conf.d/52poppyfield-security-updates",
+    "hardening_audit": "/etc/audit/rules.d/poppyfield.rules",
+}
+"""Files that roles keep while a variable is on."""
 
 
 def writes(stages: Iterable[str]) -> bool:
@@ -60,6 +66,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
         "ports": services.published_ports(values),
         "files": [
             *MANAGED_FILES,
+            *(path for variable, path in FILES_ASKED_FOR.items() if values[variable]),
             f"{data}/cluster/PG_VERSION",
             *(f"{initial}/{entry['name']}.sql" for entry in values["postgis_databases"] if entry.get("initial_sql")),
         ],
