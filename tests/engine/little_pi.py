@@ -118,7 +118,14 @@ class LittlePi:
 
     def _logs_in(self, *options: str) -> bool:
         command = ["ssh", "-F", "none", "-i", str(self._key), "-o", "IdentitiesOnly=yes", *options]
-        command += ["-o", f"UserKnownHostsFile={self._known_hosts}", "-o", "ConnectionAttempts=10", "-p", str(self.port)]
+        command += [
+            "-o",
+            f"UserKnownHostsFile={self._known_hosts}",
+            "-o",
+            "ConnectionAttempts=10",
+            "-p",
+            str(self.port),
+        ]
         asked = {**os.environ, "SSH_ASKPASS": str(self._folder / "answer"), "SSH_ASKPASS_REQUIRE": "force"}
         done = subprocess.run(
             [*command, f"root@{ADDRESS}", "true"],

@@ -28,13 +28,13 @@ wait $!
 class PrivateEngine:
     """This machine's own dockerd, started a second time, with its data in a folder that outlives it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.base_url = f"unix://{folder}/docker.sock"
         self._log = folder / "dockerd.log"
         self._command = [
             *["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"],
             *[SCRIPT, "sh", "--host", self.base_url, "--data-root", f"{folder}/data"],
-            *["--exec-opt", "native.cgroupdriver=cgroupfs"],
+            *["--exec-opt", "native.cgroupdriver=cgroupfs", *options],
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -64,13 +64,19 @@ class PrivateEngine:
 
     def in_its_network(self, *command: str) -> None:
         """Run a command as if on the machine of this engine."""
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        subprocess.run(["nsenter", "--target", children[0], "--net", *command], check=True)
+        subprocess.run(["nsenter", "--target", self._first(), "--net", *command], check=True)
+
+    def file(self, path: str) -> Path:
+        """Give a file as this engine sees it."""
+        return Path(f"/proc/{self._first()}/root{path}")
 
     def client(self) -> Any:
         """Give a new client."""
         return docker.APIClient(base_url=self.base_url, version="auto")
+
+    def _first(self) -> str:
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0]
 
     def _answers(self) -> bool:
         try:

@@ -19,16 +19,20 @@ ROOT = Path(__file__).resolve().parents[2]
 TWO_ROLES = [{"name": "gis"}, {"name": "reader"}]
 
 
-def test_the_engines_log_files_are_bounded_and_containers_survive_its_restart(render: Render) -> None:
-    configuration = render("docker_engine", "{{ __docker_engine_configuration }}", docker_engine_log_max_size="5m")
+@pytest.mark.parametrize("hardened", [True, False])
+def test_the_engines_log_files_are_bounded_and_containers_survive_its_restart(render: Render, hardened: bool) -> None:
+    chosen = {"docker_engine_log_max_size": "5m", "hardening_engine": hardened}
+    configuration = render("docker_engine", "{{ __docker_engine_configuration }}", **chosen)
     assert configuration["log-opts"] == {"max-size": "5m", "max-file": "3"}
     assert configuration["live-restore"] is True
+    assert ("icc" in configuration) is hardened
     # The first look asks for the same, before the role.
     assert configuration == docker_settings.of_variables(
         {
             "docker_engine_live_restore": True,
             "docker_engine_log_max_size": "5m",
             "docker_engine_log_max_files": 3,
+            "hardening_engine": hardened,
         }
     )
 
@@ -147,7 +151,7 @@ def test_a_stopped_engine_is_started_and_only_what_is_missing_needs_the_internet
     assert played(*start)
 
 
-@pytest.mark.parametrize("role", ["docker_engine", "raspberry_pi"])
+@pytest.mark.parametrize("role", ["docker_engine", "hardening", "raspberry_pi"])
 def test_no_installation_removes_what_is_somebody_elses(role: str) -> None:
     tasks = [
         task for path in (ROOT / "roles" / role / "tasks").glob("*.yml") for task in yaml.safe_load(path.read_text())
@@ -157,7 +161,7 @@ def test_no_installation_removes_what_is_somebody_elses(role: str) -> None:
     assert all(one["fail_on_autoremove"] is True for one in installing)
 
 
-@pytest.mark.parametrize("role", ["docker_engine", "raspberry_pi"])
+@pytest.mark.parametrize("role", ["docker_engine", "hardening", "raspberry_pi"])
 def test_apt_is_waited_for_before_it_is_used_and_while_it_is(render: Render, role: str) -> None:
     tasks = [
         task for path in (ROOT / "roles" / role / "tasks").glob("*.yml") for task in yaml.safe_load(path.read_text())
