@@ -24,8 +24,8 @@ options:
       - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
         it) and V(machine) (as the kernel says it).
       - V(network) is the name of the containers' network, V(secrets_folder) the folder of a host for passwords and
-        keys, V(hardened_engine) the keys of Docker's daemon.json that the variable C(hardening_engine) asks for, V(default_profile) the
-        name of a profile, and V(what_fits) says in sentences what each profile is for.
+        keys, V(hardened_engine) has the keys of Docker's daemon.json that the variable C(hardening_engine) asks for,
+        V(default_profile) is the name of a profile, and V(what_fits) says in sentences what each profile is for.
       - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
         V(variable), as M(host_requirements) takes it.
     type: list

@@ -1,4 +1,4 @@
-"""A Pi of a few files: a real sshd in a mount namespace of its own, which sees this machine's programs and nothing else."""
+"""A Pi of a few files: a real sshd in a mount namespace of its own, with this machine's programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ADDRESS = "127.0.0.1"
 PASSWORD = "correct-horse-battery"
 ANSWER_SECONDS = 20
 
-# sshd comes from Debian's package, unpacked and not installed, since installing it would let this machine be logged in to.
+# sshd comes from Debian's package, not installed but unpacked, so that nobody gets into this machine by it.
 SCRIPT = """
 mount -t overlay overlay -o "lowerdir=$1/usr:$2/usr:/usr" /usr
 mount -t tmpfs tmpfs /run && mkdir /run/sshd

@@ -1,4 +1,4 @@
-"""The CIS Docker Benchmark's items (cis.toml), judged on what our roles and modules make. Writes build/reports/cis.json.
+"""The CIS Docker Benchmark's items (cis.toml), judged on what our roles and modules make: build/reports/cis.json.
 
 A judge is a pair: whether the item holds, and what spoils it, so that each is seen to fail.
 """
@@ -172,8 +172,8 @@ def mounts_nothing_of_the_system(seen: Seen) -> bool:
 
 
 def mounts_no_socket(seen: Seen) -> bool:
-    return not any("/var/run/docker.sock".startswith(mount["Source"]) or "docker.sock" in mount["Source"]
-                   for mount in seen.mounts)  # fmt: skip
+    places = ("/var/run/docker.sock", "/run/docker.sock")
+    return not any(place.startswith(mount["Source"]) for mount in seen.mounts for place in places)
 
 
 def publishes_the_map_alone(seen: Seen) -> bool:
@@ -313,7 +313,7 @@ JUDGES: dict[str, Judge] = {
             )
         ),
         lambda seen: on(seen, "CapAdd", ["NET_ADMIN"]),
-    ),  # fmt: skip
+    ),
     "5.5": of_each_container("Privileged", (False,), True),
     "5.6": (mounts_nothing_of_the_system, lambda seen: seen.mounts.append({"Source": "/etc"})),
     "5.7": (

@@ -1,4 +1,4 @@
-"""hardening_ssh_keys_only against a real sshd: passwords are refused then, and nobody is locked out on the way there."""
+"""hardening_ssh_keys_only against a real sshd: passwords are refused then, and nobody is locked out."""
 
 from __future__ import annotations
 

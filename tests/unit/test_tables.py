@@ -16,7 +16,17 @@ from ansible.plugins.loader import lookup_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
-TERMS = ("services", "profiles", "architectures", "network", "secrets_folder", "hardened_engine", "default_profile", "what_fits", "ports")
+TERMS = (
+    "services",
+    "profiles",
+    "architectures",
+    "network",
+    "secrets_folder",
+    "hardened_engine",
+    "default_profile",
+    "what_fits",
+    "ports",
+)
 
 
 def look_up(term: str, **variables: Any) -> Any:
