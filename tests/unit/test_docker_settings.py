@@ -20,6 +20,7 @@ OURS: dict[str, Any] = {
     "log-driver": "local",
     "log-opts": {"max-size": "10m", "max-file": "3"},
 }
+HARDENED: dict[str, Any] = {**OURS, **docker_settings.HARDENED}
 HIS: dict[str, Any] = {
     "data-root": "/mnt/disk/docker",
     "default-address-pools": [{"base": "10.201.0.0/16", "size": 24}],
@@ -104,6 +105,33 @@ def test_what_goes_together_is_no_problem(there: dict[str, Any]) -> None:
     assert problems(there, "/mnt/disk/docker") == []
 
 
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        ({"icc": True}, "icc is true, but hardening_engine needs false"),
+        ({**OURS, "no-new-privileges": False}, "no-new-privileges is false, but hardening_engine needs true"),
+        ({"default-ulimits": {}}, "default-ulimits is {}, but hardening_engine needs {"),
+    ],
+)
+def test_a_softer_setting_is_named_where_a_hardened_engine_is_asked_for(there: dict[str, Any], words: str) -> None:
+    assert problems(there) == []
+    (sentence,) = docker_settings.problems(there, HARDENED, "")
+    assert words in sentence and "or set hardening_engine to false" in sentence
+
+
+def test_a_hardened_engine_keeps_what_an_earlier_run_wrote_and_takes_new_values(run_module: Run, file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(json.dumps({**HIS, **OURS}))
+    wanted = {**HARDENED, "log-opts": {"max-size": "20m", "max-file": "5"}}
+    done = run_module("docker_settings", settings=wanted, path=str(file))
+    assert done["changed"]
+    assert json.loads(done["diff"]["after"]) == wanted
+    assert json.loads(file.read_text()) == {**HIS, **wanted}
+    # Asked for no longer, it stays, as a setting of the operator.
+    softer = {**OURS, "log-opts": wanted["log-opts"]}
+    assert not run_module("docker_settings", settings=softer, path=str(file))["changed"]
+
+
 def test_an_engine_is_not_restarted_into_another_folder() -> None:
     (sentence,) = problems(HIS, "/var/lib/docker")
     assert "data-root is /mnt/disk/docker, but the engine works in /var/lib/docker" in sentence
@@ -182,6 +210,8 @@ def test_an_engine_that_would_not_start_again_is_told_before(units: str, swarm: 
     told = daemon_facts("{}", OURS, "", units, swarm=swarm)["daemon_problems"]
     assert len(told) == bool(words)
     assert all(word in sentence for sentence in told for word in words)
+    assert daemon_facts("{}", OURS, "", UNIT + 'DOCKER_OPTS="--icc=false"')["daemon_problems"] == ()
+    assert "--icc" in daemon_facts("{}", HARDENED, "", UNIT + 'DOCKER_OPTS="--icc=false"')["daemon_problems"][0]
     # Nothing is written, so nothing is restarted.
     assert daemon_facts(json.dumps(OURS), OURS, "", units, swarm=swarm)["daemon_problems"] == ()
     assert docker_settings.lacks("{}", OURS) and not docker_settings.lacks(json.dumps(OURS), OURS)

@@ -46,6 +46,10 @@ def test_ports_and_files_follow_the_variables() -> None:
     moved = requirements(host(lizmap_folder_may_change=True))["folders"]
     assert [folder["variable"] for folder in moved if folder.get("may_change")] == ["lizmap_folder"]
     assert asked["files"][1:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
+    hardened = requirements(host(hardening_audit=True, hardening_ssh_keys_only=True, hardening_engine=True))
+    assert "/etc/ssh/sshd_config.d/00-poppyfield.conf" in hardened["files"]
+    assert "/etc/audit/rules.d/poppyfield.rules" in hardened["files"]
+    assert hardened["docker_settings"]["no-new-privileges"] is True
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ AFTER_PROVISION = ONLY_LOOKING | {"deliver", "deploy"}
 MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf",)
 """Files that roles keep, whatever the variables are."""
 FILES_ASKED_FOR = {
-    "hardening_ssh_keys_only": "/etc/ssh/sshd_config.d/00-poppyfield.conf",
-    "hardening_security_updates": "/etc/apt/apt.conf.d/52poppyfield-security-updates",
-    "hardening_audit": "/etc/audit/rules.d/poppyfield.rules",
+    "hardening_ssh_keys_only": ("/etc/ssh/sshd_config.d/00-poppyfield.conf",),
+    "hardening_security_updates": ("/etc/apt/apt.conf.d/52poppyfield-security-updates",),
+    "hardening_audit": ("/etc/audit/rules.d/poppyfield.rules", "/etc/tmpfiles.d/poppyfield-audit.conf"),
 }
 """Files that roles keep while a variable is on."""
 
@@ -66,7 +66,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
         "ports": services.published_ports(values),
         "files": [
             *MANAGED_FILES,
-            *(path for variable, path in FILES_ASKED_FOR.items() if values[variable]),
+            *(path for variable, paths in FILES_ASKED_FOR.items() if values[variable] for path in paths),
             f"{data}/cluster/PG_VERSION",
             *(f"{initial}/{entry['name']}.sql" for entry in values["postgis_databases"] if entry.get("initial_sql")),
         ],
