@@ -182,8 +182,8 @@ def publishes_the_map_alone(seen: Seen) -> bool:
 
 
 def hardens_each_part(seen: Seen) -> bool:
-    asked = {str(condition).split()[0] for task in seen.tasks for condition in [task.get("when", "-")]}
-    return {f"hardening_{part}" for part in ("ssh_keys_only", "security_updates", "audit", "firewall")} <= asked
+    parts = ("ssh_keys_only", "security_updates", "audit")
+    return all(any(f"hardening_{part} | bool" in str(task) for task in seen.tasks) for part in parts)
 
 
 def on(seen: Seen, name: str, value: Any) -> None:
@@ -222,7 +222,7 @@ JUDGES: dict[str, Judge] = {
     "1.1.18": audited("/usr/bin/runc", "/usr/sbin/runc"),
     "1.2.1": (
         hardens_each_part,
-        lambda seen: [task.pop("when") for task in seen.tasks if "hardening_audit" in str(task.get("when"))],
+        lambda seen: [task.pop("loop") for task in seen.tasks if "hardening_audit" in str(task.get("loop"))],
     ),
     "2.2": (
         lambda seen: seen.default_network["Options"]["com.docker.network.bridge.enable_icc"] == "false",
@@ -391,7 +391,7 @@ def specification(module: str, **given: Any) -> ContainerSpec:
     """Give what a module makes of its options, on a Pi with 1 GB."""
     own = load_module(module)
     params = ArgumentSpecValidator(own.ARGUMENTS).validate({"image": OLD, **given}).validated_parameters
-    rest = ({},) if module == "lizmap_container" else ()
+    rest: tuple[Json, ...] = ({},) if module == "lizmap_container" else ()
     spec: ContainerSpec = own.spec_of(params, *rest, 1 << 30)
     return spec
 
