@@ -73,6 +73,27 @@ options:
     type: list
     elements: str
     default: []
+  may_reach:
+    description:
+      - What the container may reach besides O(network), such as a server whose layers a project shows. Everything else,
+        the host itself included, is refused by the host's firewall; what only answers is not.
+      - For other computers' names, name their DNS server here as well, with the port 53 and V(udp).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address:
+        description: An IP address, or a network such as V(10.0.0.0/8).
+        type: str
+        required: true
+      port:
+        description: The port there. Without one, all of them.
+        type: int
+      protocol:
+        description: Of the port.
+        type: str
+        choices: [tcp, udp]
+        default: tcp
   bind_address:
     description: Address of the host on which the map is published.
     type: str
@@ -227,7 +248,7 @@ from ansible.module_utils.poppyfield.containers import container_module, service
 from ansible.module_utils.poppyfield.containers.plan import PlanError
 from ansible.module_utils.poppyfield.containers.services import LIZMAP, POSTGIS
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount, Port, Proof
-from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.host import firewall, host_files
 from ansible.module_utils.poppyfield.lizmap import sandbox
 
 FOLDER = LIZMAP.data_folders["lizmap_folder"]
@@ -252,6 +273,16 @@ ARGUMENTS: dict[str, Any] = {
     "hsts_seconds": {"type": "int", "default": 0},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "server_names": {"type": "list", "elements": "str", "default": []},
+    "may_reach": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "address": {"type": "str", "required": True},
+            "port": {"type": "int"},
+            "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+        },
+    },
     "bind_address": {"type": "str", "default": "0.0.0.0"},  # noqa: S104 - a map server is there for its network
     "database": {
         "type": "dict",
@@ -318,6 +349,13 @@ def ports_of(params: dict[str, Any]) -> tuple[Port, ...]:
     return (Port(address, params["port"], HTTP_PORT), *https)
 
 
+def check_may_reach(params: dict[str, Any]) -> None:
+    """Refuse what is neither an address nor a network."""
+    wrong = [place["address"] for place in params["may_reach"] if not firewall.is_network(place["address"])]
+    if wrong:
+        raise PlanError(f"may_reach: {', '.join(wrong)} is no IP address, and no network as 10.0.0.0/8.")
+
+
 def check_tls(params: dict[str, Any]) -> None:
     """Refuse HTTPS without a certificate, and without a port of its own."""
     if not params["https_port"]:
@@ -355,6 +393,7 @@ def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> Cont
         ),
         capabilities=sandbox.CAPABILITIES,
         tmpfs=sandbox.TMPFS,
+        hardware_address=firewall.hardware_address(params["name"]) if params["may_reach"] else "",
         memory_limit=container_module.memory_limit(params, memory),
         ports=ports_of(params),
         health=container_module.health_timing(params),
@@ -369,11 +408,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         check_tls(module.params)
+        check_may_reach(module.params)
         memory = container_module.total_memory(container_module.read_meminfo())
         files = container_module.bring_about(module)
         predicted = {change.path for change in files if change.is_new} if module.check_mode else set()
         stamps = stamps_of(module.params["secrets"], predicted)
         spec = spec_of(module.params, stamps, memory)
+        files += container_module.keep_to_network(module, spec, module.params["may_reach"])
         result = container_module.run(module, container_module.bound_to_data(module, spec))
     except PlanError as error:
         module.fail_json(msg=str(error))

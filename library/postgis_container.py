@@ -19,7 +19,8 @@ description:
   - A container or network of the same name that Poppyfield did not make is never touched.
   - A data folder of another major version of PostgreSQL or another architecture, or one that another container writes
     to, is refused before anything is stopped.
-  - PostgreSQL's port is not published. Other containers reach it inside O(network).
+  - PostgreSQL's port is not published. Other containers reach it inside O(network), and the host's firewall lets it
+    reach nothing else.
 extends_documentation_fragment:
   - poppyfield_container
   - poppyfield_host_files
@@ -389,6 +390,7 @@ def main() -> None:
         spec = spec_of(module.params, memory)
         files = container_module.bring_about(module)
         spec = container_module.bound_to_data(module, spec)
+        files += container_module.keep_to_network(module, spec)
         # Only what is started needs its passwords.
         lenient = module.check_mode or module.params["state"] != "started"
         result = container_module.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))

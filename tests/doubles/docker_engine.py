@@ -185,13 +185,20 @@ class FakeDocker:
         # Like the engine, which finds by a part of the name.
         return [_copied(n) for n in self.networks_by_name.values() if any(w in n["Name"] for w in names)]
 
-    def create_network(self, name: str, driver: str, labels: dict[str, str], check_duplicate: bool) -> None:
+    def create_network(
+        self,
+        name: str,
+        driver: str,
+        labels: dict[str, str],
+        check_duplicate: bool,
+        options: dict[str, str] | None = None,
+    ) -> None:
         assert driver == "bridge" and check_duplicate
         self._change(f"create network {name}")
         if name in self.networks_by_name:
             raise self._refused("network exists", network=name)
         network = self._recording.document("network", network=name, network_id=_identity(self._number()))
-        self.networks_by_name[name] = {**network, "Labels": labels}
+        self.networks_by_name[name] = {**network, "Labels": labels, "Options": options or {}}
         self._changed()
 
     def remove_network(self, name: str) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,10 @@ def both(real: worlds.RealWorld, wanted: ContainerSpec) -> worlds.Both:
     return worlds.Both(real, worlds.FakeWorld(real.api), wanted)
 
 
-@pytest.fixture(scope="module")
-def engine(api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
-    """Return an engine of the tests' own, which they may restart, that has the images."""
-    private = PrivateEngine(tmp_path_factory.mktemp("engine"))
+@contextmanager
+def started(api: Any, folder: Path) -> Iterator[PrivateEngine]:
+    """Give an engine that has the images of another one."""
+    private = PrivateEngine(folder)
     try:
         private.start()
         client = private.client()
@@ -90,6 +91,13 @@ def engine(api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Priva
         yield private
     finally:
         private.stop()
+
+
+@pytest.fixture(scope="module")
+def engine(api: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
+    """Return an engine of the tests' own, which they may restart, that has the images."""
+    with started(api, tmp_path_factory.mktemp("engine")) as private:
+        yield private
 
 
 @pytest.fixture

@@ -14,12 +14,17 @@ from docker import errors
 ANSWER_SECONDS = 60
 
 # Everything of this engine lives in namespaces of its own, so that it never meets the machine's engine, and so that all
-# of it, containers too, is gone at once when their first process is killed. It ends by itself when its input does.
+# of it, containers too, is gone at once when their first process is killed. A line of input restarts it, and it
+# ends by itself when its input does.
 SCRIPT = """
 mount -t tmpfs tmpfs /run
 busybox ip link set lo up
 dockerd "$@" &
-read -r _
+while read -r _; do
+    kill $!
+    wait $!
+    dockerd "$@" &
+done
 kill $!
 wait $!
 """
@@ -50,6 +55,17 @@ class PrivateEngine:
             assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
             time.sleep(0.1)
 
+    def restart(self) -> None:
+        """Start it again on the same machine, whose network stays as it is."""
+        assert self._process is not None and self._process.stdin is not None
+        started = self._starts()
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while self._starts() == started or not self._answers():
+            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
+            time.sleep(0.1)
+
     def stop(self) -> None:
         """Stop it as an init system would: containers first."""
         if self._process is not None:
@@ -64,7 +80,11 @@ class PrivateEngine:
 
     def in_its_network(self, *command: str) -> None:
         """Run a command as if on the machine of this engine."""
-        subprocess.run(["nsenter", "--target", self._first(), "--net", *command], check=True)
+        subprocess.run(self.as_if_there(*command), check=True)
+
+    def as_if_there(self, *command: str) -> list[str]:
+        """Give the command that runs another one as if on the machine of this engine."""
+        return ["nsenter", "--target", self._first(), "--net", *command]
 
     def file(self, path: str) -> Path:
         """Give a file as this engine sees it."""
@@ -77,6 +97,9 @@ class PrivateEngine:
     def _first(self) -> str:
         assert self._process is not None
         return Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()[0]
+
+    def _starts(self) -> int:
+        return self._log.read_text().count("Daemon has completed initialization")
 
     def _answers(self) -> bool:
         try:

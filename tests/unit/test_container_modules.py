@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,9 @@ import pytest
 import yaml
 from ansible.module_utils.poppyfield.containers import container_module
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError, Result
+from ansible.module_utils.poppyfield.containers.spec import HARDWARE_ADDRESS
 from ansible.module_utils.poppyfield.host import data_folders
+from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.postgis import postgres
 from docker import errors
 
@@ -96,6 +99,7 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"secrets": {}}, "secrets: postgis_password removed"),
     ({"secrets": {}}, "mounts: /run/secrets/postgis_password removed"),
     ({"port": 81}, "ports: 8080/tcp: 0.0.0.0:80 -> 0.0.0.0:81"),
+    ({"may_reach": [{"address": "192.168.1.20"}]}, "hardware address: any -> 02:f7:bc:d0:de:e0"),
     ({"bind_address": "127.0.0.1"}, "ports: 8080/tcp: 0.0.0.0:80 -> 127.0.0.1:80"),
     ({"https_port": 443, "secrets": TLS_SECRETS}, "ports: 8443/tcp added"),
     ({"https_port": 443, "secrets": TLS_SECRETS}, "environment: HTTPS_PORT added"),
@@ -357,6 +361,72 @@ def test_a_secret_that_an_earlier_task_would_make_is_predicted_and_needed(run_mo
     path.unlink()
     assert run_module("lizmap_container", check_mode=True, **lizmap)["changed"]
     assert f"cannot be mounted: {path}" in run_module("lizmap_container", **lizmap)["msg"]
+
+
+# What they reach ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FirewallService:
+    """The firewall of a Pi that systemd runs."""
+    (tmp_path / "units").mkdir()
+
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, int("fails" in os.environ), "", "no such table")
+
+    service = FirewallService(tmp_path / "firewall", tmp_path / "units", tmp_path, run)
+    monkeypatch.setattr(container_module, "FirewallService", lambda: service)
+    return service
+
+
+def test_both_containers_are_kept_to_their_network(
+    predict_and_run: Run, lizmap: Json, postgis: Json, on_systemd: FirewallService, engine: FakeDocker
+) -> None:
+    done = predict_and_run("postgis_container", TOLD, **postgis)
+    assert f"firewall {on_systemd.folder}/rules.v4: created" in done["reasons"]
+    predict_and_run("lizmap_container", TOLD, **lizmap, may_reach=[{"address": "192.168.1.20", "port": 443}])
+    kept = on_systemd.policy()["containers"]
+    assert {name: entry["bridge"] for name, entry in kept.items()} == {
+        "websig-postgis": "poppyfield",
+        "websig-lizmap": "poppyfield",
+    }
+    assert kept["websig-postgis"]["may_reach"] == []
+    assert kept["websig-lizmap"]["may_reach"] == [{"address": "192.168.1.20", "port": 443, "protocol": "tcp"}]
+    # It and the one that is tried beside it are known to the firewall.
+    assert (
+        engine.named("websig-lizmap")["Config"]["Labels"][HARDWARE_ADDRESS]
+        in (kept["websig-lizmap"]["hardware_addresses"])
+    )
+    assert len(set(kept["websig-lizmap"]["hardware_addresses"])) == 2
+    for module, options in (("postgis_container", postgis), ("lizmap_container", lizmap)):
+        may_reach = {"may_reach": [{"address": "192.168.1.20", "port": 443}]} if options is lizmap else {}
+        assert not predict_and_run(module, TOLD, **options, **may_reach)["changed"]
+
+
+def test_a_container_on_a_pi_without_such_rules_is_warned_of(
+    run_module: Run,
+    postgis: Json,
+    on_systemd: FirewallService,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("fails", "1")
+    assert run_module("postgis_container", name="websig-open", **postgis)["container"]["running"]
+    assert "websig-open can reach the networks of this host" in capsys.readouterr().err
+
+
+def test_the_network_of_somebody_else_gets_no_rules(
+    run_module: Run, postgis: Json, on_systemd: FirewallService, engine: FakeDocker
+) -> None:
+    engine.create_network("poppyfield", "bridge", {}, check_duplicate=True)
+    assert "that Poppyfield did not make" in run_module("postgis_container", **postgis)["msg"]
+    assert on_systemd.policy() == {}
+
+
+def test_a_place_that_is_no_address_is_refused(run_module: Run, lizmap: Json, engine: FakeDocker) -> None:
+    said = run_module("lizmap_container", **lizmap, may_reach=[{"address": "maps.example.org"}])
+    assert said["failed"] and "maps.example.org is no IP address" in said["msg"]
+    assert engine.calls == []
 
 
 # The databases inside -----------------------------------------------------------------------------------------------

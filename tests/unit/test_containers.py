@@ -65,6 +65,7 @@ ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
     ),
     ({"network_aliases": ("db",)}, "network aliases: postgis -> db"),
     ({"network": "other"}, "network: poppyfield -> other"),
+    ({"hardware_address": "02:00:00:00:00:01"}, "hardware address: any -> 02:00:00:00:00:01"),
     ({"health": HealthTiming()}, "health check: StartPeriod removed"),
     ({"health": HealthTiming(start_period=61)}, "health check: StartPeriod: 60000000000 -> 61000000000"),
     ({"health": HealthTiming(start_period=60, interval=5)}, "health check: Interval: 10000000000 -> 5000000000"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,10 +28,13 @@ from ansible.module_utils.poppyfield.containers.spec import (
     HealthTiming,
     Json,
     Mount,
+    bridge_of,
     clean_path,
+    is_ours,
     within_kernel,
 )
-from ansible.module_utils.poppyfield.host import data_folders, host_files
+from ansible.module_utils.poppyfield.host import data_folders, firewall, host_files
+from ansible.module_utils.poppyfield.host.firewall_service import FirewallError, FirewallService
 from ansible.module_utils.poppyfield.host.requirements import memory_bytes
 
 NOT_DELIVERED = "not delivered yet"
@@ -200,6 +203,41 @@ def _mark_of(variable: str, folder: str, spec: ContainerSpec) -> Mount:
     # Over itself where the container may write to it: a mount is what it cannot replace, by a link for instance.
     target = next((mount.target for mount in spec.mounts if mount.source == folder), MARKS_TARGET)
     return Mount(f"{folder}/{name}", f"{target}/{name}", read_only=True)
+
+
+def keep_to_network(
+    module: Any, spec: ContainerSpec, may_reach: Sequence[Json] = ()
+) -> list[host_files.HostFileChange]:
+    """Let the firewall keep a container to its network and the places named; warn where it cannot.
+
+    That is done before the container starts, and before its network is there.
+    """
+    service = FirewallService()
+    if module.params["state"] != State.STARTED or not service.is_possible():
+        return []
+    try:
+        network = Engine.connect().network(spec.network)
+    except EngineMissingError:
+        # Docker is told of by what comes next.
+        network = None
+    if network is not None and not is_ours(network, "network"):
+        # Somebody else's, which the plan refuses.
+        return []
+    senders = [spec.hardware_address, spec.candidate().hardware_address] if spec.hardware_address else []
+    entry = {
+        "bridge": bridge_of(spec.network, network),
+        "hardware_addresses": senders,
+        "may_reach": [{key: value for key, value in place.items() if value is not None} for place in may_reach],
+    }
+    policy = firewall.with_container(service.policy(), spec.name, entry)
+    changes = service.changes(policy)
+    try:
+        service.converge(policy, check_mode=module.check_mode)
+    except (FirewallError, OSError) as error:
+        module.warn(
+            f"{spec.name} can reach the networks of this host, because its kernel has no rules for it. {error}."
+        )
+    return changes
 
 
 def missing_sources(spec: ContainerSpec) -> list[str]:

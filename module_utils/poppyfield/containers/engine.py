@@ -168,6 +168,7 @@ class Engine:
                 body["Name"],
                 driver=body["Driver"],
                 labels=body["Labels"],
+                options=body["Options"],
                 check_duplicate=body["CheckDuplicate"],
             )
 

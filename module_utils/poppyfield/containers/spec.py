@@ -10,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from ansible.module_utils.poppyfield.host.firewall import hardware_address
 
 SPEC_VERSION = "v1"
 PREFIX = "fr.poppyfield."
@@ -21,7 +24,13 @@ RESOURCE = PREFIX + "resource"
 DIGEST = PREFIX + "digest"
 IMAGE_DIGEST = PREFIX + "image-digest"
 SECRET = PREFIX + "secret."
+HARDWARE_ADDRESS = PREFIX + "hardware-address"
+ANY_HARDWARE_ADDRESS = "any"
+BRIDGE = "com.docker.network.bridge.name"
+LONGEST_INTERFACE = 15
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - Docker leaves it out of what it says
+INTERFACE = re.compile("poppyfield[a-z0-9-]*")
+"""A name of a network that can be its interface's as well: nothing else on a host is named so."""
 SECOND = 1_000_000_000
 RESTART_POLICY = "restart policy"
 """The one field that Docker changes in place; every other one needs a new container."""
@@ -104,6 +113,8 @@ class ContainerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
     tmpfs: Mapping[str, str] = field(default_factory=dict)
+    hardware_address: str = ""
+    """What it sends from, where the firewall is to know it from other containers; otherwise Docker chooses."""
     ports: tuple[Port, ...] = ()
     health: HealthTiming = field(default_factory=HealthTiming)
     shm_size: int = 64 * 1024 * 1024
@@ -138,6 +149,7 @@ class ContainerSpec:
             self,
             name=self.candidate_name,
             network_aliases=(),
+            hardware_address=self.hardware_address and hardware_address(self.candidate_name),
             ports=(),
             mounts=tuple(mount for mount in self.mounts if mount.target not in proof.tmpfs),
             tmpfs={**self.tmpfs, **proof.tmpfs},
@@ -180,6 +192,7 @@ def labels(spec: ContainerSpec, image: Json) -> dict[str, str]:
         DIGEST: intent_digest(spec, image),
         IMAGE_DIGEST: image_digest(image),
         **{SECRET + name: stamp for name, stamp in spec.secret_stamps.items()},
+        **({HARDWARE_ADDRESS: spec.hardware_address} if spec.hardware_address else {}),
     }
 
 
@@ -196,7 +209,19 @@ def network_body(name: str, *, resource: str = "network") -> Json:
         "Driver": "bridge",
         "CheckDuplicate": True,
         "Labels": {MANAGED: "true", RESOURCE: resource},
+        "Options": {BRIDGE: bridge_of(name, None)},
     }
+
+
+def bridge_of(name: str, network: Json | None) -> str:
+    """Give the interface of a network on its host: of one that exists, or of one that we would make.
+
+    That it is known before the network is there lets the firewall be ready before the first container.
+    """
+    if network is not None:
+        return str((network.get("Options") or {}).get(BRIDGE) or f"br-{network['Id'][:12]}")
+    fits = len(name) <= LONGEST_INTERFACE and INTERFACE.fullmatch(name)
+    return name if fits else f"pf-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def container_body(spec: ContainerSpec, image: Json) -> Json:
@@ -227,6 +252,10 @@ def container_body(spec: ContainerSpec, image: Json) -> Json:
         },
         "NetworkingConfig": {"EndpointsConfig": {spec.network: {"Aliases": list(spec.network_aliases)}}},
     }
+    if spec.hardware_address:
+        # Engines before 25 know the first of these only, later ones refuse two that differ.
+        body["MacAddress"] = spec.hardware_address
+        body["NetworkingConfig"]["EndpointsConfig"][spec.network]["MacAddress"] = spec.hardware_address
     if spec.command:
         body["Cmd"] = list(spec.command)
     if spec.health.engine_fields():
@@ -259,6 +288,7 @@ def desired_fields(spec: ContainerSpec, image: Json, *, restart_policy: str) -> 
         "ports": _port_words(_port_bindings(spec)),
         "network": spec.network,
         "network aliases": sorted(spec.network_aliases),
+        "hardware address": spec.hardware_address or ANY_HARDWARE_ADDRESS,
         "health check": health,
         "secrets": dict(spec.secret_stamps),
         "privileged": False,
@@ -292,6 +322,8 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
         "ports": _port_words(host.get("PortBindings") or {}),
         "network": host["NetworkMode"],
         "network aliases": sorted(aliases),
+        # Nobody can change it later, and not every engine tells it of a container that does not run.
+        "hardware address": own.get(HARDWARE_ADDRESS, ANY_HARDWARE_ADDRESS),
         "health check": _healthcheck(config),
         "secrets": {name.removeprefix(SECRET): v for name, v in own.items() if name.startswith(SECRET)},
         "privileged": bool(host.get("Privileged")),

@@ -16,6 +16,7 @@ from ansible.module_utils.poppyfield.inventory import (
     lizmap_settings,
     memory,
     names_and_types,
+    network_policy,
     postgis,
     projects,
 )
@@ -32,6 +33,7 @@ CHECKERS: tuple[Checker, ...] = (
     postgis.findings,
     archives.findings,
     lizmap_front.findings,
+    lambda host, laptop: network_policy.findings(host),
     lambda host, laptop: lizmap_accounts.findings(host),
     lambda host, laptop: lizmap_settings.findings(host, laptop.own_settings),
     projects.findings,

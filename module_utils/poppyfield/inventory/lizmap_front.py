@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.host.certificates import CertificateError, check_names
+from ansible.module_utils.poppyfield.host.firewall import is_network
 from ansible.module_utils.poppyfield.inventory.laptop import Laptop
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
@@ -144,24 +145,13 @@ def _hsts(values: Mapping[str, Any]) -> Iterator[Finding]:
 def proxies(addresses: Iterable[str]) -> Iterator[Finding]:
     """Give what is neither an address nor a network."""
     for address in addresses:
-        if not _is_network(address):
+        if not is_network(address):
             yield Finding(
                 "lizmap_trusted_proxies",
                 f"{address} is no IP address, and no network as 10.0.0.0/8",
                 "Give the addresses of your proxies, or remove it",
                 shown(address),
             )
-
-
-def _is_network(text: str) -> bool:
-    _, slash, bits = text.partition("/")
-    if (slash and not (bits.isascii() and bits.isdigit())) or "%" in text:
-        return False
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True
 
 
 def _url(url: str) -> Iterator[Finding]:

@@ -1,0 +1,135 @@
+"""Our rules in the firewall of a host: what containers may reach, and what of the host may be reached. Pure.
+
+A policy has under `containers`, for each of them, its bridge, the hardware addresses under which it sends, and the
+places that it may reach; and under `host`, where that is asked for, what may be reached from outside. The rules stand
+in chains of our own. They only take away: what they let pass goes on to everybody else's rules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+
+CONTAINERS = "POPPYFIELD-CONTAINERS"
+HOST = "POPPYFIELD-HOST"
+ROUTED = "POPPYFIELD-ROUTED"
+FORWARDING = ("FORWARD", "DOCKER-USER")
+"""When it starts, Docker puts its rules before all others of FORWARD, but for those in DOCKER-USER; where a firewall
+was set up again, nothing leads to the latter until Docker starts."""
+DOCKER_BRIDGES = ("docker0", "br-+")
+VERSIONS = (4, 6)
+LARGEST_PORT = 65535
+
+ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED"
+REJECT = {
+    4: "REJECT --reject-with icmp-admin-prohibited",
+    6: "REJECT --reject-with icmp6-adm-prohibited",
+}
+"""So that who asks knows at once, instead of waiting for an answer."""
+NEIGHBOURS = {4: (), 6: ("-p ipv6-icmp --icmpv6-type 135", "-p ipv6-icmp --icmpv6-type 136")}
+"""Without these IPv6 finds nobody; IPv4 has ARP for it, which no rule sees."""
+ALWAYS = {
+    4: ("-p icmp", "-p igmp", "-p udp --sport 67 --dport 68", "-d 224.0.0.251 -p udp --dport 5353"),
+    6: ("-p ipv6-icmp", "-s fe80::/10 -p udp --dport 546", "-d ff02::fb -p udp --dport 5353"),
+}
+"""What a host needs to be in a network: errors and neighbours, an address, and its name (mDNS)."""
+
+
+def hardware_address(name: str) -> str:
+    """Give the hardware address of a container of this name, one of those that nobody's device has."""
+    digits = hashlib.sha256(name.encode()).hexdigest()[:10]
+    return ":".join(("02", *(digits[at : at + 2] for at in range(0, len(digits), 2))))
+
+
+def with_container(policy: Mapping[str, Any], name: str, entry: Json | None) -> Json:
+    """Give the policy with another entry for a container; None takes it away."""
+    others = {other: kept for other, kept in (policy.get("containers") or {}).items() if other != name}
+    return {**policy, "containers": others if entry is None else {**others, name: entry}}
+
+
+def with_host(policy: Mapping[str, Any], entry: Json | None) -> Json:
+    """Give the policy with another entry for the host; None leaves the host as it is without us."""
+    return {
+        **{key: kept for key, kept in policy.items() if key != "host"},
+        **({} if entry is None else {"host": entry}),
+    }
+
+
+def rules(policy: Mapping[str, Any], version: int) -> str:
+    """Give what iptables-restore (version 4) or ip6tables-restore (6) is to read, for the table `filter`."""
+    containers = policy.get("containers") or {}
+    bridges = sorted({entry["bridge"] for entry in containers.values()})
+    # The last jump is on top: what a container sends is judged first as that.
+    lines = [*_of_host(policy.get("host"), bridges, version), *_of_containers(containers, bridges, version)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _of_containers(containers: Mapping[str, Json], bridges: Sequence[str], version: int) -> Iterator[str]:
+    if not containers:
+        return
+    yield f":{CONTAINERS} - [0:0]"
+    for match in (ESTABLISHED, *NEIGHBOURS[version]):
+        yield f"-A {CONTAINERS} {match} -j RETURN"
+    for _, entry in sorted(containers.items()):
+        for place in entry["may_reach"]:
+            for sender in entry["hardware_addresses"] if _version(place["address"]) == version else ():
+                yield f"-A {CONTAINERS} -m mac --mac-source {sender} {_destination(place)} -j RETURN"
+    yield f"-A {CONTAINERS} -j {REJECT[version]}"
+    for bridge in bridges:
+        yield f"-I INPUT -i {bridge} -j {CONTAINERS}"
+        for chain in FORWARDING:
+            yield f"-I {chain} -i {bridge} ! -o {bridge} -j {CONTAINERS}"
+
+
+def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterator[str]:
+    if entry is None:
+        return
+    inner = [*DOCKER_BRIDGES, *(bridge for bridge in bridges if not bridge.startswith(("docker0", "br-")))]
+    for chain in (HOST, ROUTED):
+        yield f":{chain} - [0:0]"
+        for match in (ESTABLISHED, *(f"-i {bridge}" for bridge in inner)):
+            yield f"-A {chain} {match} -j RETURN"
+    for match in ("-i lo", *ALWAYS[version]):
+        yield f"-A {HOST} {match} -j RETURN"
+    for opening in entry["open"]:
+        if opening["source"] and _version(opening["source"]) != version:
+            continue
+        match = f"{'-s ' + _network(opening['source']) + ' ' if opening['source'] else ''}-p {opening['protocol']}"
+        yield f"-A {HOST} {match} --dport {opening['port']} -j RETURN"
+        # A published port is another one inside the container; what was not asked for as a port of the host is none.
+        yield f"-A {ROUTED} {match} -m conntrack --ctstate DNAT --ctorigdstport {opening['port']} -j RETURN"
+    for chain in (HOST, ROUTED):
+        yield f"-A {chain} -j DROP"
+    yield f"-I INPUT -j {HOST}"
+    for chain in FORWARDING:
+        for bridge in inner:
+            yield f"-I {chain} -o {bridge} -j {ROUTED}"
+
+
+def _destination(place: Mapping[str, Any]) -> str:
+    port = f" -p {place['protocol']} --dport {place['port']}" if place.get("port") else ""
+    return f"-d {_network(place['address'])}{port}"
+
+
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text, strict=False))
+
+
+def _version(text: str) -> int:
+    return ipaddress.ip_network(text, strict=False).version
+
+
+def is_network(text: str) -> bool:
+    """Tell an IP address, or a network as in 10.0.0.0/8."""
+    _, slash, bits = text.partition("/")
+    if (slash and not (bits.isascii() and bits.isdigit())) or "%" in text:
+        return False
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

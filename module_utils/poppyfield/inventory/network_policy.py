@@ -1,0 +1,32 @@
+"""What containers may reach, and what of a Pi may be reached from outside. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible.module_utils.poppyfield.host.firewall import LARGEST_PORT, is_network
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
+
+
+def findings(host: Host) -> Iterator[Finding]:
+    """Give what is wrong."""
+    for place in host.values["lizmap_may_reach"]:
+        yield from _address("lizmap_may_reach", place["address"], place)
+        if place.get("port") is not None:
+            yield from _port("lizmap_may_reach", place["port"], place)
+
+
+def _address(variable: str, address: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    if not is_network(address):
+        yield Finding(
+            variable,
+            f"{address} is no IP address, and no network as 10.0.0.0/8",
+            "Give the address of the computer, since a firewall knows no names",
+            shown(entry),
+        )
+
+
+def _port(variable: str, port: int, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    if not 1 <= port <= LARGEST_PORT:
+        yield Finding(variable, f"{port} is no port", f"Give a number between 1 and {LARGEST_PORT}", shown(entry))
