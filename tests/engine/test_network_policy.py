@@ -30,7 +30,7 @@ PUBLISHED = 8765
 INSIDE = 8080
 WORD = b"served"
 LISTEN = ("busybox", "nc", "-ll", "-p", "{port}", "-e", "busybox", "echo", WORD.decode())
-CONNECT = ("busybox", "nc", "-w", "2")
+CONNECT = ("busybox", "nc", "-w", "5")
 ATTACK = pytest.mark.attack(kind="reach from a container", on="Pi", proof=None)
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,6 +20,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.module_utils.poppyfield.containers import apply
 from ansible.module_utils.poppyfield.containers.engine import Engine, Result
+from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.postgis import postgres
 from ansible.module_utils.urls import open_url
 from ansible.parsing.dataloader import DataLoader
@@ -250,6 +251,17 @@ def around_apt_ready(library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
 @pytest.fixture
 def around_docker_settings(tmp_path: Path) -> Json:
     write(tmp_path / "etc" / "docker" / "daemon.json", '{"data-root": "/mnt/disk/docker"}')
+    return {}
+
+
+@pytest.fixture
+def around_host_firewall(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    (tmp_path / "units").mkdir()
+    service = FirewallService(tmp_path / "firewall", tmp_path / "units", tmp_path, run)
+    monkeypatch.setattr(library("host_firewall"), "FirewallService", lambda: service)
     return {}
 
 

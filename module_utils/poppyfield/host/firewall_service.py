@@ -29,10 +29,11 @@ jumps() { "$1" -w -S | sed -n 's/^-A \(\(INPUT\|FORWARD\|DOCKER-USER\) .*-j POPP
 
 chains() { "$1" -w -S | sed -n 's/^-N \(POPPYFIELD-.*\)/-F \1\n-X \1/p'; }
 
-# All in one step: there is no moment without rules.
+# All in one step: there is no moment without rules. Everything is read before, since restoring locks out who reads.
 put() {
     "$1" -w -N DOCKER-USER 2>/dev/null || true
-    { echo '*filter' && jumps "$1" && chains "$1" && cat "$2" && echo COMMIT; } | "$1-restore" -w --noflush
+    text=$(echo '*filter' && jumps "$1" && chains "$1" && cat "$2" && echo COMMIT)
+    echo "$text" | "$1-restore" -w --noflush
 }
 
 is_whole() { [ "$("$1" -w -S | grep -c '^-A .*POPPYFIELD-')" = "$(grep -c '^-[AI]' "$2")" ]; }
