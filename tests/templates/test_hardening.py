@@ -168,3 +168,11 @@ def test_the_rules_of_auditd_are_watches_and_what_containers_read_is_not_noted(r
     watched = {part[1]: part[2] for part in parts if part}
     assert len(watched) == len(rules)
     assert watched["/var/lib/docker"] == "wa"
+
+
+def test_the_firewall_lets_in_the_ports_of_the_map_and_those_of_the_inventory(render: Render) -> None:
+    (task,) = yaml.safe_load((ROLE / "tasks/firewall.yml").read_text("utf-8"))
+    asked = task["host_firewall"]["open"]
+    assert render("hardening", asked) == [{"port": 80}]
+    given = {"lizmap_port": 81, "lizmap_tls": "self_signed", "hardening_firewall_open": [{"port": 8080}]}
+    assert render("hardening", asked, **given) == [{"port": 81}, {"port": 443}, {"port": 8080}]

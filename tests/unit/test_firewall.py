@@ -160,3 +160,18 @@ def test_what_projects_need_is_checked(place: Json, said: str) -> None:
     found = told(lizmap_may_reach=[place])
     assert len(found) == bool(said)
     assert said in " ".join(found)
+
+
+@pytest.mark.parametrize(
+    ("opening", "said"),
+    [
+        ({"port": 8080}, ""),
+        ({"port": 123, "protocol": "udp", "source": "fd00::/8"}, ""),
+        ({"port": 65536}, "hardening_firewall_open: 65536 is no port"),
+        ({"port": 8080, "source": "office"}, "hardening_firewall_open: office is no IP address"),
+    ],
+)
+def test_what_stays_open_is_checked(opening: Json, said: str) -> None:
+    found = told(hardening_firewall_open=[opening])
+    assert len(found) == bool(said)
+    assert said in " ".join(found)

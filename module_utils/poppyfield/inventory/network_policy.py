@@ -15,6 +15,10 @@ def findings(host: Host) -> Iterator[Finding]:
         yield from _address("lizmap_may_reach", place["address"], place)
         if place.get("port") is not None:
             yield from _port("lizmap_may_reach", place["port"], place)
+    for opening in host.values["hardening_firewall_open"]:
+        yield from _port("hardening_firewall_open", opening["port"], opening)
+        if opening.get("source"):
+            yield from _address("hardening_firewall_open", opening["source"], opening)
 
 
 def _address(variable: str, address: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
