@@ -31,7 +31,8 @@ options:
   stages:
     description:
       - The stages of the run, or its tags, on which it depends what a Pi must have. V(build) and V(verify) write
-        nothing on it, and so need no room. All of them unless it is given.
+        nothing on it, and so need no room. V(authority) makes the fleet's certificate authority, so none is asked for.
+        All of them unless it is given.
     type: list
     elements: str
     default: []
@@ -113,6 +114,11 @@ repositories:
   returned: success
   type: list
   elements: dict
+certificate_names:
+  description: The names and addresses of all hosts whose certificates the fleet's authority is to sign.
+  returned: success
+  type: list
+  elements: str
 web_client:
   description: Which web client all hosts have.
   returned: success

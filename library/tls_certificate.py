@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: Poppyfield contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: the TLS certificate of a server, of its own making or given."""
+"""Ansible module: the TLS certificate of a server, of its own making, of the fleet's authority, or given."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ short_description: Make, renew and check the TLS certificate of a server
 version_added: "0.1.0"
 description:
   - Makes a certificate that is signed with its own key, and renews it before it expires or when the names change.
+  - Or does the same with one that the authority of M(fleet_authority) signs on the controller.
   - Or checks a certificate and its key that were given.
   - Works with the command C(openssl). The key never leaves the host, and only its owner may read it.
 requirements:
@@ -23,7 +24,7 @@ options:
     required: true
   key:
     description:
-      - File of its key, in PEM and without a passphrase. With O(state=self_signed) its folder is made where it is
+      - File of its key, in PEM and without a passphrase. Unless O(state=checked) its folder is made where it is
         missing, for root only.
       - One that is made holds the certificate as well, after the key. A server that reads both from it never has the
         key of another certificate.
@@ -39,16 +40,25 @@ options:
   state:
     description:
       - V(self_signed) makes the certificate and its key where they are missing or will not do.
+      - V(fleet) does so, too, but the authority in O(authority_folder) signs the certificate. It is valid for two years
+        by the controller's clock, which alone counts, and dated a day back.
       - V(checked) changes nothing, and fails where they will not do.
     type: str
-    choices: [self_signed, checked]
+    choices: [self_signed, fleet, checked]
     default: self_signed
+  authority_folder:
+    description: Folder on the controller that M(fleet_authority) keeps the authority in, for O(state=fleet).
+    type: path
+  authority_passphrase:
+    description: The passphrase of its key. It stays on the controller, and is needed only when something is signed.
+    type: str
+    default: ""
   days:
-    description: Days for which a certificate that is made is valid.
+    description: Days for which a certificate that is signed with its own key is valid.
     type: int
     default: 730
   renew_before:
-    description: Days before its end in which a self-signed certificate is renewed, and any other is warned of.
+    description: Days before its end in which a certificate that is made is renewed, and one that is given is warned of.
     type: int
     default: 180
   owner:
@@ -56,6 +66,9 @@ options:
     type: int
     default: 0
 attributes:
+  action:
+    description: With O(state=fleet) an action plugin signs on the controller.
+    support: full
   check_mode:
     support: full
     description: Works on a bare host too.
@@ -77,6 +90,15 @@ EXAMPLES = r"""
     names:
       - maps.example.org
       - 192.168.1.20
+
+- name: Create one that the fleet's authority signs
+  tls_certificate:
+    certificate: /etc/poppyfield/secrets/lizmap_tls_certificate
+    key: /etc/poppyfield/secrets/lizmap_tls_key
+    names: [pi-orchard, pi-orchard.local]
+    state: fleet
+    authority_folder: "{{ inventory_dir }}"
+    authority_passphrase: "{{ passphrase_of_the_authority }}"
 
 - name: Check that it is valid
   tls_certificate:
@@ -122,13 +144,17 @@ ARGUMENTS: dict[str, Any] = {
     "certificate": {"type": "path", "required": True},
     "key": {"type": "path", "required": True, "no_log": False},
     "names": {"type": "list", "elements": "str", "default": []},
-    "state": {"type": "str", "choices": ["self_signed", "checked"], "default": "self_signed"},
+    "state": {"type": "str", "choices": ["self_signed", "fleet", "checked"], "default": "self_signed"},
     "days": {"type": "int", "default": 730},
     "renew_before": {"type": "int", "default": 180},
     "owner": {"type": "int", "default": 0},
 }
+# What the action plugin says with state: fleet. First the authority's certificate and the time; then also what it signed.
+INTERNAL: dict[str, Any] = {"_authority": {"type": "str"}, "_now": {"type": "int"}, "_signed": {"type": "str"}}
 READ = "-noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey"
 WORKSHOP = ".tls-"
+REQUEST = f"{WORKSHOP}request"
+"""The folder of a new key while the authority signs it."""
 CERTIFICATE_MODE = 0o444
 KEY_MODE = 0o400
 FOLDER_MODE = 0o700
@@ -177,50 +203,102 @@ class OpenSsl:
 
     def make(self, folder: Path, names: list[str], days: int) -> tuple[bytes, bytes]:
         """Make a key and a certificate; give both."""
-        for left in folder.glob(f"{WORKSHOP}*"):  # by a run that was cut off: it holds a key
-            shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=WORKSHOP, dir=folder) as place:
             key, certificate = Path(place) / "key", Path(place) / "certificate"
             self.run(*certificates.request_arguments(names, days), "-keyout", str(key), "-out", str(certificate))
             return key.read_bytes(), certificate.read_bytes()
+
+    def request(self, folder: Path) -> str:
+        """Make a key, which stays in the folder REQUEST, and give the request to sign it."""
+        place = folder / REQUEST
+        place.mkdir(mode=FOLDER_MODE)
+        return self.run(*certificates.signing_request_arguments(), "-keyout", str(place / "key"))
+
+    def is_of(self, authority: str, certificate: str, now: datetime) -> bool:
+        """Tell whether an authority issued a certificate."""
+        with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:
+            file.write(authority)
+            file.flush()
+            try:
+                self.run(*certificates.verify_arguments(file.name, now), certificate)
+            except CertificateError:
+                return False
+        return True
 
 
 def reason_to_make(ssl: OpenSsl, params: dict[str, Any], names: list[str], now: datetime) -> str:
     """Tell why the certificate is to be made; empty when it is not."""
     if not (Path(params["certificate"]).exists() and Path(params["key"]).exists()):
         return "there is no certificate yet"
+    authority, path = params["_authority"], params["certificate"]
     try:
-        found, key = ssl.certificate(params["certificate"]), ssl.public_key(params["key"])
+        found, key = ssl.certificate(path), ssl.public_key(params["key"])
     except OpenSslError:
         raise
     except CertificateError as error:
         return str(error)
-    return str(certificates.reason_to_renew(found, key, names, now, params["renew_before"]))
+    of_issuer = ssl.is_of(authority, path, now) if authority else found.self_signed
+    return str(certificates.reason_to_renew(found, key, names, now, params["renew_before"], of_issuer=of_issuer))
 
 
 def ensure(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, Any]:
-    """Make the certificate where that is needed."""
+    """Make the certificate, or what is needed to sign it, where it is missing or will not do."""
     params = module.params
     if not names:
         raise CertificateError("names has no name for the certificate.")
-    reason = reason_to_make(ssl, params, names, datetime.now(UTC))
+    now = datetime.fromtimestamp(params["_now"], UTC) if params["_now"] else datetime.now(UTC)
+    if params["_signed"]:
+        return take(ssl, params, names, now)
+    reason = reason_to_make(ssl, params, names, now)
     if reason and not module.check_mode:
-        certificate, key = Path(params["certificate"]), Path(params["key"])
-        for folder in (certificate.parent, key.parent):
-            make_folder(folder)
-        made = ssl.make(key.parent, names, params["days"])
-        whose = {"owner": params["owner"], "group": params["owner"]}
-        # The key's file holds both, so that a server never has one of each pair. If the power fails before the other is
-        # written, the two do not belong together, and the next run makes them again.
-        atomic_file.write(key, b"".join(made), mode=KEY_MODE, **whose)
-        atomic_file.write(certificate, made[1], mode=CERTIFICATE_MODE, **whose)
+        sweep(params)
+        if params["_authority"]:
+            return {"changed": True, "reasons": [reason], "_request": ssl.request(Path(params["key"]).parent)}
+        write(params, *ssl.make(Path(params["key"]).parent, names, params["days"]))
     there = not (reason and module.check_mode)
+    return {"changed": bool(reason), "reasons": [reason] if reason else [], **outcome(ssl, params, names, there)}
+
+
+def take(ssl: OpenSsl, params: dict[str, Any], names: list[str], now: datetime) -> dict[str, Any]:
+    """Put what the authority has signed, and its key, in the place of those before."""
+    place = Path(params["key"]).parent / REQUEST
+    signed = params["_signed"].encode("ascii")
+    (place / "certificate").write_bytes(signed)
+    wrong = certificates.problems(
+        ssl.certificate(str(place / "certificate")), ssl.public_key(str(place / "key")), names, now
+    )
+    if wrong:
+        raise CertificateError(f"What the authority signed will not do: {'; '.join(wrong)}.")
+    write(params, (place / "key").read_bytes(), signed)
+    sweep(params)
+    return {"changed": True, "reasons": [], **outcome(ssl, params, names, there=True)}
+
+
+def sweep(params: dict[str, Any]) -> None:
+    """Make the folders, and remove what a run that was cut off left in that of the key: it holds a key."""
+    for path in (params["certificate"], params["key"]):
+        make_folder(Path(path).parent)
+    for left in Path(params["key"]).parent.glob(f"{WORKSHOP}*"):
+        shutil.rmtree(left)
+
+
+def write(params: dict[str, Any], key: bytes, certificate: bytes) -> None:
+    """Write both files.
+
+    The key's holds both, so that a server never has one of each pair. If the power fails before the other is written,
+    the two do not belong together, and the next run makes them again.
+    """
+    whose = {"owner": params["owner"], "group": params["owner"]}
+    atomic_file.write(Path(params["key"]), key + certificate, mode=KEY_MODE, **whose)
+    atomic_file.write(Path(params["certificate"]), certificate, mode=CERTIFICATE_MODE, **whose)
+
+
+def outcome(ssl: OpenSsl, params: dict[str, Any], names: list[str], there: bool) -> dict[str, Any]:
+    """Give what is known of the certificate, if it is there."""
     return {
-        "changed": bool(reason),
         "names": names,
         "valid_until": f"{ssl.certificate(params['certificate']).ends:%Y-%m-%d}" if there else "",
         "content": text_of(params["certificate"]) if there else "",
-        "reasons": [reason] if reason else [],
     }
 
 
@@ -257,7 +335,7 @@ def check(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, An
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS | INTERNAL, supports_check_mode=True)
     ssl = OpenSsl(module)
     try:
         names = certificates.check_names(module.params["names"])

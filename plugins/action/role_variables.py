@@ -14,7 +14,13 @@ from ansible.template import Templar
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.inventory import check, first_look, names_and_types, projects  # noqa: E402
+from ansible.module_utils.poppyfield.inventory import (  # noqa: E402
+    check,
+    first_look,
+    fleet_authority,
+    names_and_types,
+    projects,
+)
 from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop  # noqa: E402
 from ansible.module_utils.poppyfield.inventory.problems import Finding, message  # noqa: E402
 
@@ -22,9 +28,13 @@ from ansible.module_utils.poppyfield.inventory.problems import Finding, message 
 ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventory_", "omit", "play", "role_", "vars")
 MADE_BY_ROLES = ("arm_images_built", "lizmap_application")
 """Facts that begin as variables of a role do."""
-LATER = ("arm_images_architectures", "arm_images_applications", "lizmap_image", "postgis_image")
+LATER = (
+    *("arm_images_architectures", "arm_images_applications", "lizmap_authority_names", "lizmap_image", "postgis_image"),
+)
 """What the roles find out or playbooks hand over: judged only where a person gives it."""
 UNRESOLVED = "Define what it names, or correct it; of an encrypted value, give the vault's password"
+MAKES_AUTHORITY = "authority"
+"""The stage that makes the fleet's authority, so that there need not be one yet."""
 SPECIFICATION = "meta/argument_specs.yml"
 DEFAULTS = "defaults/main.yml"
 OUR_ROLES = frozenset({"arm_images", "docker_engine", "hardening", "lizmap", "postgis", "raspberry_pi"})
@@ -66,7 +76,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         found = check.check(
             hosts,
             roles.options,
-            ThisLaptop(OWN_SETTINGS),
+            ThisLaptop(OWN_SETTINGS, makes_authority=MAKES_AUTHORITY in arguments["stages"]),
             defaults=roles.plain_defaults,
             before=before,
             secrets=secrets,
@@ -80,6 +90,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             "requirements": {host.name: first_look.requirements(host, arguments["stages"]) for host in kept},
             "repositories": projects.repositories_of_all(kept),
             "web_client": kept[0].values["lizmap_web_client"],
+            "certificate_names": fleet_authority.names_of_all(kept),
             "profile": kept[0].values["arm_images_profile"],
         }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.poppyfield.host.fleet_authority import AuthorityError
 from ansible.module_utils.poppyfield.inventory.check import check, typed_hosts
 from ansible.module_utils.poppyfield.inventory.problems import Host, Problem
 
@@ -37,6 +38,7 @@ TEMPLATED: dict[str, Any] = {
     "lizmap_server_plugin": "/plugin.zip",
     "lizmap_url": "http://192.0.2.1:80",
     "lizmap_address": "192.0.2.1",
+    "lizmap_authority_folder": "/inventory",
     "lizmap_secrets_folder": "/etc/poppyfield/secrets",
     "postgis_secrets_folder": "/etc/poppyfield/secrets",
     "arm_images_cache_folder": "/cache",
@@ -52,6 +54,8 @@ class FakeLaptop:
     missing: Sequence[str] = ()
     certificate: str = ""
     """What is wrong with the certificate."""
+    authority: AuthorityError | None = None
+    """What is wrong with the fleet's authority."""
     own_settings: Mapping[str, Any] = field(default_factory=lambda: json.loads(OWN_SETTINGS.read_text("utf-8")))
 
     def is_file(self, path: str) -> bool:
@@ -65,6 +69,10 @@ class FakeLaptop:
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say what is wrong with it."""
         return self.certificate
+
+    def authority_problem(self, folder: str, passphrase: str, names: Sequence[str]) -> AuthorityError | None:
+        """Say what is wrong with it."""
+        return self.authority
 
 
 def effective(**given: Any) -> dict[str, Any]:

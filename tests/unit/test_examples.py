@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.module_utils.poppyfield.containers import apply
 from ansible.module_utils.poppyfield.containers.engine import Engine, Result
+from ansible.module_utils.poppyfield.host import fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.postgis import postgres
 from ansible.module_utils.urls import open_url
@@ -425,14 +427,24 @@ def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def around_tls_certificate(tmp_path: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch, task: Json) -> Json:
-    """One that is checked has been made."""
+def around_fleet_authority() -> Json:
+    return {"inventory_dir": "/inventory", "passphrase_of_the_authority": SECRET}
+
+
+@pytest.fixture
+def around_tls_certificate(around_fleet_authority: Json, tmp_path: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch, task: Json) -> Json:
+    """One that is checked has been made, and so has the authority that signs."""
     folder = tmp_path / "etc" / "poppyfield" / "secrets"
     folder.mkdir(parents=True)
     if task["tls_certificate"].get("state") == "checked":
         paths = {"certificate": str(folder / "lizmap_tls_certificate"), "key": str(folder / "lizmap_tls_key")}
         run_module("tls_certificate", **paths, names=["maps.example.org"], owner=os.getuid())
-    return {}
+    if task["tls_certificate"].get("state") == "fleet":
+        names = task["tls_certificate"]["names"]
+        authority = fleet_authority.make(names, datetime.now(UTC))
+        fleet_authority.write_key(tmp_path / "inventory", authority.key, SECRET)
+        fleet_authority.publish(tmp_path / "inventory", authority.certificate)
+    return around_fleet_authority
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_a_certificate_is_renewed(ensure: Run, tmp_path: Path, change: dict[str,
         (lambda folder: (folder / "certificate").write_text("x"), "certificate is not a certificate in PEM"),
         (lambda folder: (folder / "key").write_text("x"), "key is not a key in PEM"),
         (lambda folder: give(folder, NAMES[:1], other_key=True), "the key is not that of the certificate"),
-        (lambda folder: give(folder, ["maps.example.org"]), "the certificate was not made here"),
+        (lambda folder: give(folder, ["maps.example.org"]), "the certificate has another issuer"),
     ],
 )
 def test_what_will_not_do_is_renewed(ensure: Run, tmp_path: Path, damage: Callable[[Path], None], reason: str) -> None:

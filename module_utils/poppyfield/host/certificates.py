@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 PUBLIC_KEY = re.compile(r"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
 NAME = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 LONGEST_COMMON_NAME = 64
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc")
 
 
 class CertificateError(Exception):
@@ -114,13 +115,18 @@ def problems(certificate: Certificate, key: str, names: Sequence[str], now: date
     return found
 
 
-def reason_to_renew(certificate: Certificate, key: str, names: Sequence[str], now: datetime, days: int) -> str:
-    """Tell why a certificate of our own making is to be renewed; empty when it is not."""
+def reason_to_renew(
+    certificate: Certificate, key: str, names: Sequence[str], now: datetime, days: int, *, of_issuer: bool
+) -> str:
+    """Tell why a certificate of our own making is to be renewed; empty when it is not.
+
+    `of_issuer` tells whether it is of the issuer that it is to have: itself, or the fleet's authority.
+    """
     found = problems(certificate, key, names, now)
     if found:
         return found[0]
-    if not certificate.self_signed:
-        return "the certificate was not made here"
+    if not of_issuer:
+        return "the certificate has another issuer"
     if certificate.ends - now <= timedelta(days=days):
         return f"the certificate expires on {certificate.ends:%Y-%m-%d}"
     return ""
@@ -130,8 +136,18 @@ def request_arguments(names: Sequence[str], days: int) -> list[str]:
     """Give the arguments of `openssl req` for a certificate that is signed with its own key."""
     alternatives = ",".join(f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in names)
     return [
-        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"),
+        *("req", "-x509", *NEW_KEY),
         *("-days", str(days), "-subj", f"/CN={names[0][:LONGEST_COMMON_NAME]}"),
         *("-addext", f"subjectAltName={alternatives}", "-addext", "extendedKeyUsage=serverAuth"),
         *("-addext", "keyUsage=critical,digitalSignature"),
     ]
+
+
+def signing_request_arguments() -> list[str]:
+    """Give the arguments of `openssl req` for a request to sign a new key; who signs it knows for which names."""
+    return ["req", "-new", *NEW_KEY, "-subj", "/CN=Poppyfield"]
+
+
+def verify_arguments(authority: str, now: datetime) -> list[str]:
+    """Give the arguments of `openssl verify` for a certificate that this authority alone is to have issued."""
+    return ["verify", "-CAfile", authority, "-no-CApath", "-no-CAstore", "-attime", str(int(now.timestamp()))]

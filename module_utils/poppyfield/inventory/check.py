@@ -8,6 +8,7 @@ from typing import Any
 from ansible.module_utils.poppyfield.inventory import (
     archives,
     engine,
+    fleet_authority,
     folders,
     hardening,
     images,
@@ -33,6 +34,7 @@ CHECKERS: tuple[Checker, ...] = (
     postgis.findings,
     archives.findings,
     lizmap_front.findings,
+    fleet_authority.findings,
     lambda host, laptop: network_policy.findings(host),
     lambda host, laptop: lizmap_accounts.findings(host),
     lambda host, laptop: lizmap_settings.findings(host, laptop.own_settings),

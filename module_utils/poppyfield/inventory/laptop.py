@@ -1,4 +1,4 @@
-"""What the check of an inventory asks this laptop: files, folders and certificates. The only effect of the check."""
+"""What the check of an inventory asks this laptop: files, folders, certificates. The only effect of the check."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from ansible.module_utils.poppyfield.host import fleet_authority
 from ansible.module_utils.poppyfield.host.certificates import CertificateError, parse_certificate, problems, public_key
 
 READ_CERTIFICATE = "x509 -noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey -in"
@@ -30,12 +32,19 @@ class Laptop(Protocol):
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say why a certificate and its key will not do; empty when they will, or when nobody can tell here."""
 
+    def authority_problem(
+        self, folder: str, passphrase: str, names: Sequence[str]
+    ) -> fleet_authority.AuthorityError | None:
+        """Say why the fleet's authority could not sign for these names; None when it could."""
+
 
 class ThisLaptop:
     """The laptop that runs Ansible."""
 
-    def __init__(self, own_settings: Path) -> None:
+    def __init__(self, own_settings: Path, *, makes_authority: bool = False) -> None:
+        """Where a run makes the authority, nothing is asked of one."""
         self.own_settings: Mapping[str, Any] = json.loads(own_settings.read_text("utf-8"))
+        self._makes_authority = makes_authority
 
     def is_file(self, path: str) -> bool:
         """Tell whether it is a file."""
@@ -57,6 +66,25 @@ class ThisLaptop:
             return str(error)
         except (KeyError, ValueError):
             return f"openssl tells no dates of {certificate}"
+
+    def authority_problem(
+        self, folder: str, passphrase: str, names: Sequence[str]
+    ) -> fleet_authority.AuthorityError | None:
+        """Say why the fleet's authority could not sign for these names; None when it could, or is yet to be made."""
+        if self._makes_authority:
+            return None
+        try:
+            place = local_path(folder)
+            certificate = fleet_authority.read(place)
+            fleet_authority.check_pair(certificate, _opened(place, passphrase))
+            fleet_authority.check(certificate, names, datetime.now(UTC))
+        except fleet_authority.AuthorityError as error:
+            return error
+        return None
+
+
+# Each opening takes a while, and all Pis have the same authority.
+_opened = cache(fleet_authority.unlock)
 
 
 def local_path(path: str) -> Path:

@@ -107,15 +107,16 @@ def _files(values: Mapping[str, Any], laptop: Laptop) -> Iterator[Finding]:
 
 
 def _own_certificate(host: Host) -> Iterator[Finding]:
-    """A certificate that a Pi makes is for all names by which people may reach it."""
-    if host.values["lizmap_tls"] != "self_signed":
+    """A certificate that is made for a Pi is for all names by which people may reach it."""
+    tls = host.values["lizmap_tls"]
+    if tls not in ("self_signed", "fleet"):
         return
     names = {"the Pi's name in the inventory": host.name, "lizmap_address": host.values["lizmap_address"]}
     wrong = [f"{what} ({shown(name)})" for what, name in names.items() if not _is_for_certificates(name)]
     if wrong:
         yield Finding(
             "lizmap_tls",
-            f"it is self_signed, but a certificate cannot be for {' and '.join(wrong)}",
+            f"it is {tls}, but a certificate cannot be for {' and '.join(wrong)}",
             "Use letters a to z, digits, dots and hyphens there, or your own certificate",
         )
 
