@@ -17,7 +17,7 @@ description:
   - The key is C(fleet-ca.key), which the passphrase opens and only its owner may read. The certificate that devices
     install is C(fleet-ca.crt). Keep a copy of both.
   - It is renewed when a name is missing, and in its last two years. It then keeps its key, so that devices which have
-    installed the one before go on trusting the hosts of before; for hosts that were added they need the new one.
+    installed the one before go on trusting the earlier hosts; for hosts that were added they need the new one.
 options:
   folder:
     description: Folder on the controller for both files.

@@ -145,11 +145,14 @@ ARGUMENTS: dict[str, Any] = {
     "key": {"type": "path", "required": True, "no_log": False},
     "names": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": ["self_signed", "fleet", "checked"], "default": "self_signed"},
+    # Both are for the action plugin, which keeps them to itself.
+    "authority_folder": {"type": "path"},
+    "authority_passphrase": {"type": "str", "default": "", "no_log": True},
     "days": {"type": "int", "default": 730},
     "renew_before": {"type": "int", "default": 180},
     "owner": {"type": "int", "default": 0},
 }
-# What the action plugin says with state: fleet. First the authority's certificate and the time; then also what it signed.
+# What the action plugin says with state: fleet: the authority's certificate and the time, then also what it signed.
 INTERNAL: dict[str, Any] = {"_authority": {"type": "str"}, "_now": {"type": "int"}, "_signed": {"type": "str"}}
 READ = "-noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey"
 WORKSHOP = ".tls-"
@@ -251,35 +254,35 @@ def ensure(module: AnsibleModule, ssl: OpenSsl, names: list[str]) -> dict[str, A
         return take(ssl, params, names, now)
     reason = reason_to_make(ssl, params, names, now)
     if reason and not module.check_mode:
-        sweep(params)
+        folder = prepared(params)
         if params["_authority"]:
-            return {"changed": True, "reasons": [reason], "_request": ssl.request(Path(params["key"]).parent)}
-        write(params, *ssl.make(Path(params["key"]).parent, names, params["days"]))
+            return {"changed": True, "reasons": [reason], "_request": ssl.request(folder)}
+        write(params, *ssl.make(folder, names, params["days"]))
     there = not (reason and module.check_mode)
     return {"changed": bool(reason), "reasons": [reason] if reason else [], **outcome(ssl, params, names, there)}
 
 
 def take(ssl: OpenSsl, params: dict[str, Any], names: list[str], now: datetime) -> dict[str, Any]:
     """Put what the authority has signed, and its key, in the place of those before."""
-    place = Path(params["key"]).parent / REQUEST
-    signed = params["_signed"].encode("ascii")
+    place, signed = Path(params["key"]).parent / REQUEST, params["_signed"].encode("ascii")
     (place / "certificate").write_bytes(signed)
-    wrong = certificates.problems(
-        ssl.certificate(str(place / "certificate")), ssl.public_key(str(place / "key")), names, now
-    )
+    found, key = ssl.certificate(str(place / "certificate")), ssl.public_key(str(place / "key"))
+    wrong = certificates.problems(found, key, names, now)
     if wrong:
         raise CertificateError(f"What the authority signed will not do: {'; '.join(wrong)}.")
     write(params, (place / "key").read_bytes(), signed)
-    sweep(params)
+    shutil.rmtree(place)
     return {"changed": True, "reasons": [], **outcome(ssl, params, names, there=True)}
 
 
-def sweep(params: dict[str, Any]) -> None:
-    """Make the folders, and remove what a run that was cut off left in that of the key: it holds a key."""
+def prepared(params: dict[str, Any]) -> Path:
+    """Make the folders of both files; give that of the key, without what a run that was cut off left: it holds a key."""
     for path in (params["certificate"], params["key"]):
         make_folder(Path(path).parent)
-    for left in Path(params["key"]).parent.glob(f"{WORKSHOP}*"):
+    folder = Path(params["key"]).parent
+    for left in folder.glob(f"{WORKSHOP}*"):
         shutil.rmtree(left)
+    return folder
 
 
 def write(params: dict[str, Any], key: bytes, certificate: bytes) -> None:

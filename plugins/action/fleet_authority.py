@@ -50,7 +50,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
 
     def _ensured(self, folder: Path, passphrase: str, names: Sequence[str]) -> Json:
         # Opened in any case: a passphrase that was forgotten is told before it is needed.
-        key = fleet_authority.key_of_before(folder, passphrase)
+        key = fleet_authority.earlier_key(folder, passphrase)
         certificate = fleet_authority.read_if_there(folder)
         if key and certificate:
             fleet_authority.check_pair(certificate, key)

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.poppyfield.host import docker_settings
+from ansible.module_utils.poppyfield.host.certificates import check_names
+from ansible.module_utils.poppyfield.inventory.fleet_authority import names_of
+from ansible.module_utils.poppyfield.inventory.problems import Host
 from ansible.module_utils.poppyfield.lizmap.accounts import BUILT_IN
 
 Render = Callable[..., Any]
@@ -369,7 +372,7 @@ def test_a_group_loses_what_its_entry_no_longer_says_unless_it_is_lizmaps_own(re
     assert set(render("lizmap", "{{ __lizmap_built_in_groups }}")) == BUILT_IN
 
 
-@pytest.mark.parametrize(("tls", "secure"), [("none", "off"), ("self_signed", "on"), ("files", "on")])
+@pytest.mark.parametrize(("tls", "secure"), [("none", "off"), ("self_signed", "on"), ("fleet", "on"), ("files", "on")])
 def test_the_cookie_of_the_session_goes_by_https_only_where_there_is_https(
     render: Render, tls: str, secure: str
 ) -> None:
@@ -421,6 +424,30 @@ def test_a_certificate_of_the_pi_is_for_all_that_people_may_type(render: Render)
 )
 def test_the_names_of_a_pi_are_served(render: Render, given: dict[str, Any], served: list[str]) -> None:
     assert render("lizmap", "{{ __lizmap_served_names }}", **{**of_pi("10.0.0.5"), **given}) == served
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"lizmap_server_name": "Maps.example.org", "lizmap_server_names": ["marsh.lan", "fd00::5"]},
+        {"lizmap_url": "https://[fd00::7]:8443"},
+        {"lizmap_address": "pi é"},
+    ],
+)
+def test_the_authority_is_for_the_names_of_the_certificates_that_it_signs(render: Render, given: dict[str, Any]) -> None:
+    told = {"lizmap_tls": "fleet", **of_pi("10.0.0.5"), **given}
+    names = ("lizmap_tls", "lizmap_server_name", "lizmap_address", "lizmap_url", "lizmap_server_names")
+    values = {name: render("lizmap", f"{{{{ {name} }}}}", **told) for name in names}
+    assert check_names(render("lizmap", "{{ __lizmap_tls_names }}", **told)) == names_of(Host("pi-marsh", {}, values))
+
+
+def test_the_authority_is_sent_to_be_handed_out(render: Render, tmp_path: Path) -> None:
+    (tmp_path / "fleet-ca.crt").write_text("AUTHORITY\n", "ascii")
+    given = {"lizmap_tls": "fleet", "lizmap_authority_folder": str(tmp_path), "lizmap_web_client": "none", **of_pi()}
+    (file,) = render("lizmap", "{{ __lizmap_host_files.files }}", **given)
+    assert file["content"] == "AUTHORITY\n"
+    assert render("lizmap", "{{ __lizmap_secrets }}", **given)["tls_authority"] == file["path"]
 
 
 def test_a_given_key_is_sent_with_its_certificate(render: Render, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Devices are OpenSSL, which begins a real connection in memory.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import ssl
@@ -143,7 +144,8 @@ def test_a_stolen_key_makes_no_further_authority(authority: Authority, tmp_path:
         )
         for extension in old.extensions:
             builder = builder.add_extension(extension.value, extension.critical)
-        middle = builder.sign(above.key, hashes.SHA256())
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(above.key.public_key())
+        middle = builder.add_extension(issuer, critical=False).sign(above.key, hashes.SHA256())
         return refusal(tmp_path, above.certificate, Authority(inner.key, middle), "pi-marsh", middle)
 
     assert "path length constraint exceeded" in below(authority)
@@ -271,7 +273,7 @@ def test_when_an_authority_is_renewed(authority: Authority, names: list[str], da
     assert fleet_authority.reason_to_make(None, names, NOW) == "there is no authority yet"
 
 
-def test_tablets_that_have_the_authority_of_before_go_on_opening_the_pis_of_before(
+def test_tablets_that_have_an_earlier_authority_go_on_opening_the_earlier_pis(
     authority: Authority, tmp_path: Path
 ) -> None:
     renewed = fleet_authority.make([*NAMES, "pi-orchard"], NOW + timedelta(days=2), authority.key)
@@ -393,3 +395,252 @@ def test_what_a_run_would_fail_at_is_told_before(authority: Authority, names: li
     with pytest.raises(ConstraintError, match="are of two authorities"):
         fleet_authority.check_pair(authority.certificate, ec.generate_private_key(ec.SECP256R1()))
     fleet_authority.check_pair(authority.certificate, authority.key)
+
+
+# The certificate of a Pi ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ensure(run_plugin: Run, place: Path, tmp_path: Path) -> Run:
+    """Have a certificate signed by the authority."""
+    (tmp_path / "pi").mkdir()
+
+    def run(check_mode: bool = False, **changes: Any) -> dict[str, Any]:
+        given = {
+            "certificate": str(tmp_path / "pi" / "certificate"),
+            "key": str(tmp_path / "pi" / "key"),
+            "names": ["pi-marsh", "192.168.1.20", ""],
+            "owner": os.getuid(),
+            "state": "fleet",
+            "authority_folder": str(place),
+            "authority_passphrase": PASSPHRASE,
+            **changes,
+        }
+        return run_plugin("tls_certificate", check_mode=check_mode, **given)
+
+    return run
+
+
+def of_pi(folder: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((folder / "pi" / "certificate").read_bytes())
+
+
+def test_a_pi_has_its_key_signed_once(ensure: Run, authority: Authority, tmp_path: Path) -> None:
+    predicted = ensure(check_mode=True)
+    assert list((tmp_path / "pi").iterdir()) == []
+    first = ensure()
+    assert (first["changed"], first["reasons"]) == (True, ["there is no certificate yet"])
+    assert (predicted["changed"], predicted["reasons"]) == (first["changed"], first["reasons"])
+    found = of_pi(tmp_path)
+    found.verify_directly_issued_by(authority.certificate)
+    assert [str(name.value) for name in value_of(found, x509.SubjectAlternativeName)] == ["pi-marsh", "192.168.1.20"]
+    both = (tmp_path / "pi" / "key").read_bytes()
+    assert serialization.load_pem_private_key(both, None).public_key() == found.public_key()
+    assert both.endswith((tmp_path / "pi" / "certificate").read_bytes())
+    assert first["content"].encode() == (tmp_path / "pi" / "certificate").read_bytes()
+    assert sorted(path.name for path in (tmp_path / "pi").iterdir()) == ["certificate", "key"]
+    again = ensure()
+    assert not again["changed"] and again["valid_until"] == first["valid_until"]
+    assert of_pi(tmp_path) == found
+
+
+def test_the_pi_is_told_no_passphrase(
+    ensure: Run, library: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    module, told = library("tls_certificate"), []
+    real = module.ensure
+    monkeypatch.setattr(module, "ensure", lambda of_run, *given: told.append(of_run.params) or real(of_run, *given))
+    assert ensure()["changed"]
+    assert [bool(params["_signed"]) for params in told] == [False, True]
+    assert PASSPHRASE not in str(told) and str(place) not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"names": ["pi-marsh", "pi-marsh.local"]}, "not for pi-marsh.local"),
+        ({"renew_before": 730}, "the certificate expires on "),
+    ],
+)
+def test_a_pi_gets_a_new_certificate_where_the_one_before_will_not_do(
+    ensure: Run, tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    ensure()
+    before = of_pi(tmp_path)
+    assert ensure(check_mode=True, **change)["changed"] and of_pi(tmp_path) == before
+    assert reason in ensure(**change)["reasons"][0]
+    assert of_pi(tmp_path).public_key() != before.public_key()
+
+
+def test_a_certificate_follows_from_another_kind_to_the_fleets_and_back(
+    ensure: Run, authority: Authority, tmp_path: Path
+) -> None:
+    ensure(state="self_signed")
+    assert ensure()["reasons"] == ["the certificate has another issuer"]
+    of_pi(tmp_path).verify_directly_issued_by(authority.certificate)
+    assert ensure(state="self_signed")["reasons"] == ["the certificate has another issuer"]
+    assert of_pi(tmp_path).issuer == of_pi(tmp_path).subject
+
+
+def test_a_renewed_authority_signs_nothing_again_and_another_one_all(
+    ensure: Run, authority: Authority, place: Path
+) -> None:
+    ensure()
+    renewed = fleet_authority.make([*NAMES, "pi-orchard"], NOW, authority.key)
+    fleet_authority.publish(place, renewed.certificate)
+    assert not ensure()["changed"]
+    other = fleet_authority.make(NAMES, NOW)
+    fleet_authority.write_key(place, other.key, PASSPHRASE)
+    fleet_authority.publish(place, other.certificate)
+    assert ensure()["reasons"] == ["the certificate has another issuer"]
+
+
+def test_the_laptops_clock_counts(
+    ensure: Run, library: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Late(datetime):
+        """The clock of a Pi that stood still for a month."""
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) - timedelta(days=30)
+
+    monkeypatch.setattr(library("tls_certificate"), "datetime", Late)
+    assert "msg" not in ensure()
+    assert not ensure()["changed"]
+    assert (of_pi(tmp_path).not_valid_after_utc - datetime.now(UTC)).days == 729
+
+
+def test_a_key_that_waits_for_its_signature_is_swept(ensure: Run, tmp_path: Path) -> None:
+    """A run that was cut off between its two halves, or whose passphrase was wrong."""
+    said = ensure(authority_passphrase="another-passphrase")["msg"]
+    assert said.startswith("it does not open ") and "another-passphrase" not in said
+    assert [path.name for path in (tmp_path / "pi").iterdir()] == [".tls-request"]
+    assert ensure()["changed"]
+    assert sorted(path.name for path in (tmp_path / "pi").iterdir()) == ["certificate", "key"]
+
+
+def test_what_is_missing_is_told(ensure: Run, place: Path) -> None:
+    assert ensure(authority_folder="")["msg"] == "state: fleet needs authority_folder."
+    assert "cannot be the name" in ensure(names=["a b"])["msg"]
+    assert ensure(names=[])["msg"] == "names has no name for the certificate."
+    (place / "fleet-ca.crt").unlink()
+    assert ensure()["msg"].startswith("there is no certificate authority in ")
+
+
+def test_what_the_authority_signed_is_checked_before_it_is_used(
+    ensure: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure()
+    before = (tmp_path / "pi" / "key").read_bytes()
+    real = fleet_authority.sign
+    monkeypatch.setattr(fleet_authority, "sign", lambda *given: real(*given[:2], ["pi-other"], *given[3:]))
+    said = ensure(names=["pi-marsh", "pi-marsh.local"])["msg"]
+    assert said.startswith("What the authority signed will not do: ") and "not for pi-marsh" in said
+    assert (tmp_path / "pi" / "key").read_bytes() == before
+
+
+def test_an_authority_near_its_end_is_warned_of(ensure: Run, authority: Authority, place: Path) -> None:
+    assert "warnings" not in ensure()
+    old = fleet_authority.make(NAMES, NOW - timedelta(days=3650 - 700), authority.key)
+    fleet_authority.publish(place, old.certificate)
+    (warning,) = ensure()["warnings"]
+    assert "the authority expires on " in warning and "playbooks/authority.yml" in warning
+
+
+# The chore ------------------------------------------------------------------------------------------------------------
+
+Play = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run a playbook on a fleet, which is described and kept in tmp_path."""
+
+    def run(hosts: list[str], *options: str, passphrase: str = PASSPHRASE) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / "fleet"
+        folder.mkdir(exist_ok=True)
+        every = {
+            "lizmap_web_client": "none",
+            "lizmap_tls": "fleet",
+            "lizmap_authority_passphrase": passphrase,
+            # Nobody connects.
+            "ansible_host": "192.0.2.1",
+        }
+        (folder / "hosts.yml").write_text(yaml.dump({"pis": {"hosts": dict.fromkeys(hosts), "vars": every}}))
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(folder), "-vvv", *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        )
+
+    return run
+
+
+def test_the_chore_makes_the_authority_and_renews_it_for_a_pi_that_is_added(play: Play, tmp_path: Path) -> None:
+    chore, key, crt = "playbooks/authority.yml", tmp_path / "fleet" / "fleet-ca.key", tmp_path / "fleet" / "fleet-ca.crt"
+    predicted = play(["pi-marsh"], "--check", chore)
+    assert predicted.returncode == 0 and not key.exists(), predicted.stdout
+    done = play(["pi-marsh"], chore)
+    assert done.returncode == 0, done.stdout
+    made = x509.load_pem_x509_certificate(crt.read_bytes())
+    assert fleet_authority.fingerprint(made) in done.stdout and "Renewed" not in done.stdout
+    names = ["pi-marsh", "pi-marsh.local", "192.0.2.1"]
+    assert fleet_authority.outside(made, [*names, "pi-orchard"]) == ["pi-orchard"]
+    kept = key.read_bytes()
+    assert "changed=0" in play(["pi-marsh"], chore).stdout
+    limited = play(["pi-marsh", "pi-orchard"], "--limit", "pi-marsh", chore)
+    assert limited.returncode != 0 and "run this without --limit" in limited.stdout
+    wrong = play(["pi-marsh", "pi-orchard"], chore, passphrase="another-passphrase")
+    assert wrong.returncode != 0 and "Nothing was changed. The passphrase: it does not open" in wrong.stdout
+    assert x509.load_pem_x509_certificate(crt.read_bytes()) == made
+    renewed = play(["pi-marsh", "pi-orchard"], chore)
+    assert "Renewed. Tablets go on opening the earlier Pis;" in renewed.stdout
+    assert key.read_bytes() == kept
+    assert fleet_authority.outside(fleet_authority.read(tmp_path / "fleet"), [*names, "pi-orchard"]) == []
+    for run in (predicted, done, limited, wrong, renewed):
+        assert PASSPHRASE not in run.stdout + run.stderr and "another-passphrase" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, ""),
+        ({"names": []}, "Nothing was changed. names has no name for the authority."),
+        ({"names": ["a b"]}, "Nothing was changed. a b cannot be the name of a server."),
+        ({"passphrase": "short"}, "Nothing was changed. The passphrase: it has fewer than 12 characters."),
+        ({"folder": "/proc/none"}, "/proc/none: No such file or directory."),
+    ],
+)
+def test_what_the_chore_cannot_do_is_a_sentence(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    given = {"folder": str(tmp_path / "new"), "passphrase": PASSPHRASE, "names": NAMES, **options}
+    result = make(**given)
+    assert bool(result.get("failed")) == bool(said) and result.get("msg", "") == said
+    assert (tmp_path / "new").exists() == (not said)
+
+
+def make(**arguments: Any) -> dict[str, Any]:
+    """Run fleet_authority as Ansible does."""
+    command = [sys.executable, "-m", "ansible", "adhoc", "--inventory", "localhost,", "--connection", "local"]
+    command += ["--module-name", "fleet_authority", "--args", json.dumps(arguments), "localhost"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    result: dict[str, Any] = json.loads(done.stdout.partition(" => ")[2])
+    return result
+
+
+def test_a_lost_key_is_not_replaced_by_another_in_silence(place: Path) -> None:
+    (place / "fleet-ca.key").unlink()
+    said = make(folder=str(place), passphrase=PASSPHRASE, names=NAMES)["msg"]
+    assert "fleet-ca.key is missing, but fleet-ca.crt is there. Bring the former back from your copy." in said
+    assert not (place / "fleet-ca.key").exists()
+
+
+def test_a_lost_certificate_is_made_again_with_the_same_key_and_name(authority: Authority, place: Path) -> None:
+    (place / "fleet-ca.crt").unlink()
+    assert make(folder=str(place), passphrase=PASSPHRASE, names=NAMES)["reasons"] == ["there is no authority yet"]
+    found = fleet_authority.read(place)
+    assert (found.subject, found.public_key()) == (authority.certificate.subject, authority.key.public_key())

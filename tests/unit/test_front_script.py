@@ -12,23 +12,39 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "images" / "lizmap" / "front"
 
 
-@pytest.mark.parametrize("https", [False, True])
-@pytest.mark.parametrize("ipv6", [False, True])
-def test_it_listens_on_ipv6_where_the_kernel_has_it(tmp_path: Path, https: bool, ipv6: bool) -> None:
-    """The folders of the container and of the kernel are stand-ins: no process is without its kernel's IPv6."""
+def written(tmp_path: Path, *, https: bool, ipv6: bool = False, authority: bool = False) -> dict[str, str]:
+    """Give what it writes by file.
+
+    The folders of the container and of the kernel are stand-ins: no process is without its kernel's IPv6.
+    """
     text = SCRIPT.read_text("utf-8")
     for name, place in {"folder": "run", "secrets": "secrets", "ipv6": "if_inet6"}.items():
         text, found = re.subn(rf"^{name}=/.*$", f"{name}={tmp_path}/{place}", text, flags=re.MULTILINE)
         assert found == 1
     (tmp_path / "run").mkdir()
     (tmp_path / "secrets").mkdir()
-    for name in ("tls_certificate", "tls_key"):
+    for name in ("tls_certificate", "tls_key", *(["tls_authority"] if authority else [])):
         (tmp_path / "secrets" / name).write_text("PEM")
     if ipv6:
         (tmp_path / "if_inet6").touch()
     environment = {"PATH": os.environ["PATH"], "HTTPS_PORT": "443" if https else ""}
     subprocess.run(["bash", "-c", text], check=True, env=environment)
-    written = "".join((tmp_path / "run" / f"{name}.conf").read_text() for name in ("listen", "redirect"))
-    listened = re.findall(r"^ *listen (.+);$", written, re.MULTILINE)
+    return {name: (tmp_path / "run" / f"{name}.conf").read_text() for name in ("listen", "redirect")}
+
+
+@pytest.mark.parametrize("https", [False, True])
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_it_listens_on_ipv6_where_the_kernel_has_it(tmp_path: Path, https: bool, ipv6: bool) -> None:
+    files = written(tmp_path, https=https, ipv6=ipv6)
+    listened = re.findall(r"^ *listen (.+);$", "".join(files.values()), re.MULTILINE)
     ports = ["8443 ssl", "8080"] if https else ["8080"]
     assert sorted(listened) == sorted([*ports, *(f"[::]:{port}" for port in ports if ipv6)])
+
+
+@pytest.mark.parametrize("authority", [False, True])
+def test_the_page_of_the_authority_is_there_with_the_authority(tmp_path: Path, authority: bool) -> None:
+    files = written(tmp_path, https=True, authority=authority)
+    assert {name: "include /etc/poppyfield/fleet-ca.conf;" in text for name, text in files.items()} == {
+        "listen": authority,
+        "redirect": authority,
+    }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.host import fleet_authority
 from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop, local_path
 
 from tests.unit.inventory_of import OWN_SETTINGS
@@ -72,3 +74,25 @@ def test_an_openssl_that_tells_no_dates_is_no_traceback(
     (tmp_path / "openssl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert "The openssl of this host does not tell" in LAPTOP.certificate_problem(*files, [])
+
+
+def test_the_authority_is_opened_and_looked_at(tmp_path: Path) -> None:
+    passphrase, names = "poppies-in-the-barley", ["pi-marsh"]
+
+    def problem(passphrase: str, names: list[str]) -> type[Exception]:
+        return type(LAPTOP.authority_problem(str(tmp_path), passphrase, names))
+
+    assert problem(passphrase, names) is fleet_authority.MissingAuthorityError
+    authority = fleet_authority.make(names, datetime.now(UTC))
+    fleet_authority.write_key(tmp_path, authority.key, passphrase)
+    fleet_authority.publish(tmp_path, authority.certificate)
+    assert LAPTOP.authority_problem(str(tmp_path), passphrase, names) is None
+    assert problem("another-passphrase", names) is fleet_authority.PassphraseError
+    assert problem(passphrase, ["pi-orchard"]) is fleet_authority.ConstraintError
+    fleet_authority.publish(tmp_path, fleet_authority.make(names, datetime.now(UTC)).certificate)
+    assert problem(passphrase, names) is fleet_authority.ConstraintError
+
+
+def test_who_makes_the_authority_is_not_asked_for_it(tmp_path: Path) -> None:
+    maker = ThisLaptop(OWN_SETTINGS, makes_authority=True)
+    assert maker.authority_problem(str(tmp_path), "", ["pi-marsh"]) is None

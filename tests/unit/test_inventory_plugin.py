@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.poppyfield.host import fleet_authority
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -288,3 +290,33 @@ def test_an_inventory_with_a_host_that_yaml_reads_as_a_truth_value_ends_the_run(
     hosts.write_text('pis:\n  hosts:\n    "on": {}\n')
     code, said = run()
     assert (code, "WARNING" in said) == (0, False), said
+
+
+OPENS_THE_AUTHORITY = "poppies-in-the-barley"
+
+
+@pytest.mark.parametrize(
+    ("hosts", "passphrase", "said"),
+    [
+        (["pi-marsh"], OPENS_THE_AUTHORITY, ""),
+        (["pi-marsh"], "poppies-in-the-beans", "lizmap_authority_passphrase: it does not open "),
+        (["pi-marsh"], "", "lizmap_authority_passphrase: there is none"),
+        (["pi-marsh", "pi-orchard"], OPENS_THE_AUTHORITY, "lizmap_tls: the fleet's authority is not for pi-orchard, pi-"),
+    ],
+)
+def test_what_the_fleets_authority_cannot_do_is_told_before_anything_is_changed(
+    play: Play, vault: Path, tmp_path: Path, hosts: list[str], passphrase: str, said: str
+) -> None:
+    fleet = {**PAGE, "lizmap_tls": "fleet", "lizmap_authority_passphrase": Vaulted(passphrase)}
+    options = ("--vault-password-file", str(vault))
+    missing = play({"pi-marsh": {}}, *options, of_all=fleet)
+    assert "there is no certificate authority in " in missing.lines[0] and not missing.changed
+    making = play({"pi-marsh": {}}, *options, of_all=fleet, stages=["authority"])
+    assert making.result["certificate_names"] == ["pi-marsh", "pi-marsh.local"]
+    authority = fleet_authority.make(making.result["certificate_names"], datetime.now(UTC))
+    fleet_authority.write_key(tmp_path, authority.key, OPENS_THE_AUTHORITY)
+    fleet_authority.publish(tmp_path, authority.certificate)
+    done = play({host: {} for host in hosts}, *options, of_all=fleet)
+    assert done.changed == (not said), done.output
+    assert [said in line for line in done.lines] == [True] * bool(said)
+    assert "poppies-in" not in done.output

@@ -1,6 +1,6 @@
 """The certificate authority of a fleet: made and kept on the laptop, and good for the names of the fleet alone.
 
-Only what runs on the laptop imports this: a Pi need not have the library `cryptography`.
+Only what runs on the laptop imports this: `cryptography`, which ansible-core needs, a Pi need not have.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ def unlock(folder: Path, passphrase: str) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def key_of_before(folder: Path, passphrase: str) -> ec.EllipticCurvePrivateKey | None:
+def earlier_key(folder: Path, passphrase: str) -> ec.EllipticCurvePrivateKey | None:
     """Read the key of earlier runs; None where there never was one."""
     if (folder / KEY_FILE).exists():
         return unlock(folder, passphrase)

@@ -12,8 +12,10 @@ from ansible.module_utils.poppyfield.inventory.laptop import Laptop
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 NAME = re.compile(r"[0-9A-Za-z_.:-]+")
-FOR_EVERYBODY = re.compile(r"[a-z]{2}|arpa|biz|com|edu|gov|home|info|int|internal|lan|local|localhost|mil|net|org")
-"""Names in which others have theirs: an authority for one of these would be for all below it."""
+FOR_EVERYBODY = re.compile(
+    r"(?!pi)[a-z]{2}|arpa|biz|com|edu|gov|home|info|int|internal|lan|local|localhost|mil|net|org"
+)
+"""Names below which others have theirs, for which the authority would be, too: of countries (pi is none) and of all."""
 PLAYBOOK = "ansible-playbook playbooks/authority.yml"
 
 
