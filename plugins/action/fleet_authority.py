@@ -41,10 +41,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             if not names:
                 raise CertificateError("names has no name for the authority")
             return result | self._ensured(folder, arguments["passphrase"], names)
-        except fleet_authority.PassphraseError as error:
-            return {**result, "failed": True, "msg": f"Nothing was changed. The passphrase: {error}."}
         except (fleet_authority.AuthorityError, CertificateError) as error:
-            return {**result, "failed": True, "msg": f"Nothing was changed. {str(error).rstrip('.')}."}
+            return {**result, "failed": True, "msg": f"Nothing was changed: {str(error).rstrip('.')}."}
         except OSError as error:
             return {**result, "failed": True, "msg": f"{error.filename or folder}: {error.strerror or error}."}
 

@@ -36,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         try:
             return result | self._signed(arguments, Path(unfrackpath(folder)), str(passphrase), task_vars)
         except (fleet_authority.AuthorityError, CertificateError) as error:
-            return {**result, "failed": True, "msg": f"{str(error).rstrip('.')}."}
+            return {**result, "failed": True, "msg": f"The fleet's authority: {str(error).rstrip('.')}."}
 
     def _signed(self, arguments: Json, folder: Path, passphrase: str, task_vars: Json | None) -> Json:
         now, authority = datetime.now(UTC), fleet_authority.read(folder)

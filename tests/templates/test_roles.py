@@ -435,7 +435,9 @@ def test_the_names_of_a_pi_are_served(render: Render, given: dict[str, Any], ser
         {"lizmap_address": "pi é"},
     ],
 )
-def test_the_authority_is_for_the_names_of_the_certificates_that_it_signs(render: Render, given: dict[str, Any]) -> None:
+def test_the_authority_is_for_the_names_of_the_certificates_that_it_signs(
+    render: Render, given: dict[str, Any]
+) -> None:
     told = {"lizmap_tls": "fleet", **of_pi("10.0.0.5"), **given}
     names = ("lizmap_tls", "lizmap_server_name", "lizmap_address", "lizmap_url", "lizmap_server_names")
     values = {name: render("lizmap", f"{{{{ {name} }}}}", **told) for name in names}

@@ -432,7 +432,9 @@ def around_fleet_authority() -> Json:
 
 
 @pytest.fixture
-def around_tls_certificate(around_fleet_authority: Json, tmp_path: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch, task: Json) -> Json:
+def around_tls_certificate(
+    around_fleet_authority: Json, tmp_path: Path, run_module: Run, monkeypatch: pytest.MonkeyPatch, task: Json
+) -> Json:
     """One that is checked has been made, and so has the authority that signs."""
     folder = tmp_path / "etc" / "poppyfield" / "secrets"
     folder.mkdir(parents=True)

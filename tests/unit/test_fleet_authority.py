@@ -58,7 +58,9 @@ def value_of(certificate: x509.Certificate, kind: Any) -> Any:
     return certificate.extensions.get_extension_for_class(kind).value
 
 
-def refusal(folder: Path, trusted: x509.Certificate, authority: Authority, name: str, *between: x509.Certificate) -> str:
+def refusal(
+    folder: Path, trusted: x509.Certificate, authority: Authority, name: str, *between: x509.Certificate
+) -> str:
     """Give why a device that trusts one certificate refuses a server of this name; empty when it does not.
 
     The authority, perhaps one below the trusted one, has signed the server's certificate.
@@ -140,7 +142,12 @@ def test_a_stolen_key_makes_no_further_authority(authority: Authority, tmp_path:
         inner = fleet_authority.make(NAMES, NOW)
         old = inner.certificate
         builder = x509.CertificateBuilder(
-            above.certificate.subject, old.subject, old.public_key(), 5, old.not_valid_before_utc, old.not_valid_after_utc
+            above.certificate.subject,
+            old.subject,
+            old.public_key(),
+            5,
+            old.not_valid_before_utc,
+            old.not_valid_after_utc,
         )
         for extension in old.extensions:
             builder = builder.add_extension(extension.value, extension.critical)
@@ -154,7 +161,8 @@ def test_a_stolen_key_makes_no_further_authority(authority: Authority, tmp_path:
 
 @pytest.mark.attack(kind="certificate for mail or programs", on="laptop", proof=None)
 @pytest.mark.parametrize(
-    ("purpose", "usage"), [("smimesign", ExtendedKeyUsageOID.EMAIL_PROTECTION), ("sslclient", ExtendedKeyUsageOID.CLIENT_AUTH)]
+    ("purpose", "usage"),
+    [("smimesign", ExtendedKeyUsageOID.EMAIL_PROTECTION), ("sslclient", ExtendedKeyUsageOID.CLIENT_AUTH)],
 )
 def test_a_stolen_key_signs_neither_mail_nor_people(
     authority: Authority, tmp_path: Path, purpose: str, usage: x509.ObjectIdentifier
@@ -271,6 +279,8 @@ def test_when_an_authority_is_renewed(authority: Authority, names: list[str], da
     told = fleet_authority.reason_to_make(authority.certificate, names, NOW + timedelta(days=days))
     assert told.startswith(reason) and bool(told) == bool(reason)
     assert fleet_authority.reason_to_make(None, names, NOW) == "there is no authority yet"
+    free = without(authority, x509.NameConstraints)
+    assert fleet_authority.outside(free.certificate, ["pi-marsh"]) == ["pi-marsh"]
 
 
 def test_tablets_that_have_an_earlier_authority_go_on_opening_the_earlier_pis(
@@ -304,7 +314,7 @@ def test_the_key_is_for_its_owner_and_for_who_has_the_passphrase(authority: Auth
     assert sorted(path.name for path in place.iterdir()) == ["fleet-ca.crt", "fleet-ca.key"]
     assert fleet_authority.read(place) == authority.certificate
     assert fleet_authority.unlock(place, PASSPHRASE).private_numbers() == authority.key.private_numbers()
-    for wrong, said in (("poppies-in-the-Barley", "does not open"), ("", "there is none")):
+    for wrong, said in (("poppies-in-the-Barley", "does not open"), ("", "there is no passphrase")):
         with pytest.raises(PassphraseError, match=said):
             fleet_authority.unlock(place, wrong)
 
@@ -328,7 +338,9 @@ def test_the_passphrase_is_on_no_command_line_and_in_no_environment(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = tmp_path / "seen"
-    (tmp_path / "openssl").write_text(f'#!/bin/sh\n{{ echo "$@"; env; }} > {seen}\nexec {shutil.which("openssl")} "$@"\n')
+    (tmp_path / "openssl").write_text(
+        f'#!/bin/sh\n{{ echo "$@"; env; }} > {seen}\nexec {shutil.which("openssl")} "$@"\n'
+    )
     (tmp_path / "openssl").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     fleet_authority.write_key(tmp_path, authority.key, PASSPHRASE)
@@ -514,7 +526,7 @@ def test_the_laptops_clock_counts(
 def test_a_key_that_waits_for_its_signature_is_swept(ensure: Run, tmp_path: Path) -> None:
     """A run that was cut off between its two halves, or whose passphrase was wrong."""
     said = ensure(authority_passphrase="another-passphrase")["msg"]
-    assert said.startswith("it does not open ") and "another-passphrase" not in said
+    assert said.startswith("The fleet's authority: the passphrase does not open ") and "another-passphrase" not in said
     assert [path.name for path in (tmp_path / "pi").iterdir()] == [".tls-request"]
     assert ensure()["changed"]
     assert sorted(path.name for path in (tmp_path / "pi").iterdir()) == ["certificate", "key"]
@@ -525,7 +537,7 @@ def test_what_is_missing_is_told(ensure: Run, place: Path) -> None:
     assert "cannot be the name" in ensure(names=["a b"])["msg"]
     assert ensure(names=[])["msg"] == "names has no name for the certificate."
     (place / "fleet-ca.crt").unlink()
-    assert ensure()["msg"].startswith("there is no certificate authority in ")
+    assert ensure()["msg"].startswith("The fleet's authority: there is no certificate authority in ")
 
 
 def test_what_the_authority_signed_is_checked_before_it_is_used(
@@ -581,7 +593,11 @@ def play(tmp_path: Path) -> Play:
 
 
 def test_the_chore_makes_the_authority_and_renews_it_for_a_pi_that_is_added(play: Play, tmp_path: Path) -> None:
-    chore, key, crt = "playbooks/authority.yml", tmp_path / "fleet" / "fleet-ca.key", tmp_path / "fleet" / "fleet-ca.crt"
+    chore, key, crt = (
+        "playbooks/authority.yml",
+        tmp_path / "fleet" / "fleet-ca.key",
+        tmp_path / "fleet" / "fleet-ca.crt",
+    )
     predicted = play(["pi-marsh"], "--check", chore)
     assert predicted.returncode == 0 and not key.exists(), predicted.stdout
     done = play(["pi-marsh"], chore)
@@ -595,7 +611,7 @@ def test_the_chore_makes_the_authority_and_renews_it_for_a_pi_that_is_added(play
     limited = play(["pi-marsh", "pi-orchard"], "--limit", "pi-marsh", chore)
     assert limited.returncode != 0 and "run this without --limit" in limited.stdout
     wrong = play(["pi-marsh", "pi-orchard"], chore, passphrase="another-passphrase")
-    assert wrong.returncode != 0 and "Nothing was changed. The passphrase: it does not open" in wrong.stdout
+    assert wrong.returncode != 0 and "Nothing was changed: the passphrase does not open" in wrong.stdout
     assert x509.load_pem_x509_certificate(crt.read_bytes()) == made
     renewed = play(["pi-marsh", "pi-orchard"], chore)
     assert "Renewed. Tablets go on opening the earlier Pis;" in renewed.stdout
@@ -609,9 +625,9 @@ def test_the_chore_makes_the_authority_and_renews_it_for_a_pi_that_is_added(play
     ("options", "said"),
     [
         ({}, ""),
-        ({"names": []}, "Nothing was changed. names has no name for the authority."),
-        ({"names": ["a b"]}, "Nothing was changed. a b cannot be the name of a server."),
-        ({"passphrase": "short"}, "Nothing was changed. The passphrase: it has fewer than 12 characters."),
+        ({"names": []}, "Nothing was changed: names has no name for the authority."),
+        ({"names": ["a b"]}, "Nothing was changed: a b cannot be the name of a server."),
+        ({"passphrase": "short"}, "Nothing was changed: the passphrase has fewer than 12 characters."),
         ({"folder": "/proc/none"}, "/proc/none: No such file or directory."),
     ],
 )

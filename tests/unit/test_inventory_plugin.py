@@ -299,9 +299,13 @@ OPENS_THE_AUTHORITY = "poppies-in-the-barley"
     ("hosts", "passphrase", "said"),
     [
         (["pi-marsh"], OPENS_THE_AUTHORITY, ""),
-        (["pi-marsh"], "poppies-in-the-beans", "lizmap_authority_passphrase: it does not open "),
-        (["pi-marsh"], "", "lizmap_authority_passphrase: there is none"),
-        (["pi-marsh", "pi-orchard"], OPENS_THE_AUTHORITY, "lizmap_tls: the fleet's authority is not for pi-orchard, pi-"),
+        (["pi-marsh"], "poppies-in-the-beans", "lizmap_authority_passphrase: the passphrase does not open "),
+        (["pi-marsh"], "", "lizmap_authority_passphrase: there is no passphrase"),
+        (
+            ["pi-marsh", "pi-orchard"],
+            OPENS_THE_AUTHORITY,
+            "lizmap_tls: the fleet's authority is not for pi-orchard, pi-",
+        ),
     ],
 )
 def test_what_the_fleets_authority_cannot_do_is_told_before_anything_is_changed(

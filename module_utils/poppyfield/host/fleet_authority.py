@@ -36,11 +36,11 @@ ROUNDS = 600_000
 KEY_FILE = "fleet-ca.key"
 CERTIFICATE_FILE = "fleet-ca.crt"
 EVERY_ADDRESS = ("0.0.0.0/0", "::/0")
-NOTHING_BUT_SIGNATURES = {
-    name: False
-    for name in ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
-    + ("encipher_only", "decipher_only")
-}
+NOTHING_BUT_SIGNATURES = dict.fromkeys(
+    ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+    + ("encipher_only", "decipher_only"),
+    False,
+)
 
 
 class AuthorityError(Exception):
@@ -109,8 +109,11 @@ def constraints(names: Iterable[str]) -> x509.NameConstraints:
 
 
 def outside(certificate: x509.Certificate, names: Iterable[str]) -> list[str]:
-    """Give the names that an authority is not for."""
-    allowed = certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or ()
+    """Give the names that an authority is not for; one without constraints is not ours, and for none."""
+    try:
+        allowed = certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+    except x509.ExtensionNotFound:
+        allowed = []
     return [name for name in check_names(names) if not any(_allows(subtree, name) for subtree in allowed)]
 
 
@@ -165,9 +168,7 @@ def sign(authority: Authority, request: str, names: Sequence[str], now: datetime
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
     return signed.public_bytes(serialization.Encoding.PEM).decode("ascii")
@@ -195,7 +196,7 @@ def _key_of(request: str) -> ec.EllipticCurvePublicKey:
         if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey):
             raise ValueError(request)
     except ValueError:
-        raise AuthorityError("What the host sent is no request for a certificate of its own key.") from None
+        raise AuthorityError("what the host sent is no request for a certificate of its own key") from None
     return key
 
 
@@ -222,13 +223,13 @@ def unlock(folder: Path, passphrase: str) -> ec.EllipticCurvePrivateKey:
     """Read the key of an authority."""
     path = folder / KEY_FILE
     if not passphrase:
-        raise PassphraseError(f"there is none, and {path} does not open without")
+        raise PassphraseError(f"there is no passphrase, and {path} does not open without")
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), passphrase.encode())
     except OSError as error:
         raise MissingAuthorityError(f"{path} cannot be read: {error.strerror}") from error
     except (TypeError, ValueError):
-        raise PassphraseError(f"it does not open {path}, or the file is broken") from None
+        raise PassphraseError(f"the passphrase does not open {path}, or the file is broken") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise MissingAuthorityError(f"{path} holds another kind of key")
     return key
@@ -284,9 +285,9 @@ def publish(folder: Path, certificate: x509.Certificate) -> None:
 def check_passphrase(passphrase: str) -> None:
     """Refuse a passphrase for a new authority that is soon guessed, or that openssl would not read whole."""
     if len(passphrase) < LEAST_PASSPHRASE:
-        raise PassphraseError(f"it has fewer than {LEAST_PASSPHRASE} characters")
+        raise PassphraseError(f"the passphrase has fewer than {LEAST_PASSPHRASE} characters")
     if len(passphrase) > LONGEST_PASSPHRASE or not passphrase.isprintable():
-        raise PassphraseError(f"it is not one line of up to {LONGEST_PASSPHRASE} characters")
+        raise PassphraseError(f"the passphrase is not one line of up to {LONGEST_PASSPHRASE} characters")
 
 
 def check_pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
