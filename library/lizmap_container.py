@@ -51,8 +51,8 @@ options:
         redirects there.
       - The certificate, with its chain, is the secret C(tls_certificate), and its key C(tls_key). Where the latter's
         file holds the certificate as well, that one is used, and both are replaced at once.
-      - With the secret C(tls_authority), a certificate authority, the page C(/fleet-ca/) offers it to devices, by HTTP as
-        well.
+      - With the secret C(tls_authority), a certificate authority, the page C(/fleet-ca/) offers it to devices, by HTTP,
+        too.
     type: int
     default: 0
   hsts_seconds:

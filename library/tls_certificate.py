@@ -276,7 +276,7 @@ def take(ssl: OpenSsl, params: dict[str, Any], names: list[str], now: datetime) 
 
 
 def prepared(params: dict[str, Any]) -> Path:
-    """Make the folders of both files; give that of the key, without what a run that was cut off left: it holds a key."""
+    """Make the folders of both files; give that of the key, without a key that a run which was cut off left there."""
     for path in (params["certificate"], params["key"]):
         make_folder(Path(path).parent)
     folder = Path(params["key"]).parent

@@ -1,4 +1,4 @@
-"""Action plugin: makes and renews the certificate authority of a fleet, within the process that knows its passphrase."""
+"""Action plugin: makes and renews a fleet's certificate authority, in the process that knows its passphrase."""
 
 from __future__ import annotations
 

@@ -38,9 +38,11 @@ class Fleet:
     def shake_hands(self, name: str) -> dict[str, Any]:
         """Begin a connection to this name as who trusts nobody but the authority."""
         context = ssl.create_default_context(cafile=str(self.authority))
-        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
-            with context.wrap_socket(connection, server_hostname=name) as secured:
-                return dict(secured.getpeercert() or {})
+        with (
+            socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection,
+            context.wrap_socket(connection, server_hostname=name) as secured,
+        ):
+            return dict(secured.getpeercert() or {})
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,7 @@ def test_a_stolen_key_signs_neither_mail_nor_people(
 
     def verified(trusted: Authority) -> bool:
         (tmp_path / "ca").write_bytes(trusted.certificate.public_bytes(PEM))
-        command = ["openssl", "verify", "-purpose", purpose, "-CAfile", tmp_path / "ca", tmp_path / "leaf"]
+        command = ["openssl", "verify", "-purpose", purpose, "-CAfile", str(tmp_path / "ca"), str(tmp_path / "leaf")]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     assert not verified(authority)
@@ -459,9 +459,14 @@ def test_a_pi_has_its_key_signed_once(ensure: Run, authority: Authority, tmp_pat
 def test_the_pi_is_told_no_passphrase(
     ensure: Run, library: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
-    module, told = library("tls_certificate"), []
-    real = module.ensure
-    monkeypatch.setattr(module, "ensure", lambda of_run, *given: told.append(of_run.params) or real(of_run, *given))
+    module = library("tls_certificate")
+    real, told = module.ensure, []
+
+    def seen(of_run: Any, *given: Any) -> Any:
+        told.append(of_run.params)
+        return real(of_run, *given)
+
+    monkeypatch.setattr(module, "ensure", seen)
     assert ensure()["changed"]
     assert [bool(params["_signed"]) for params in told] == [False, True]
     assert PASSPHRASE not in str(told) and str(place) not in str(told)
@@ -514,7 +519,7 @@ def test_the_laptops_clock_counts(
         """The clock of a Pi that stood still for a month."""
 
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
+        def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) - timedelta(days=30)
 
     monkeypatch.setattr(library("tls_certificate"), "datetime", Late)
@@ -546,7 +551,9 @@ def test_what_the_authority_signed_is_checked_before_it_is_used(
     ensure()
     before = (tmp_path / "pi" / "key").read_bytes()
     real = fleet_authority.sign
-    monkeypatch.setattr(fleet_authority, "sign", lambda *given: real(*given[:2], ["pi-other"], *given[3:]))
+    monkeypatch.setattr(
+        fleet_authority, "sign", lambda authority, request, _, now: real(authority, request, ["pi-other"], now)
+    )
     said = ensure(names=["pi-marsh", "pi-marsh.local"])["msg"]
     assert said.startswith("What the authority signed will not do: ") and "not for pi-marsh" in said
     assert (tmp_path / "pi" / "key").read_bytes() == before

@@ -26,8 +26,8 @@ FLEET = {"lizmap_tls": "fleet", "lizmap_authority_passphrase": "poppies-in-the-b
         (
             ConstraintError("the fleet's authority is not for pi"),
             "lizmap_tls",
-            "Renew it: ansible-playbook playbooks/authority.yml. Tablets that have installed the one before go on opening "
-            "the Pis that it is for; to open this one without a warning they have to install the new one",
+            "Renew it: ansible-playbook playbooks/authority.yml. Tablets that have installed the one before go on "
+            "opening the Pis that it is for; to open this one without a warning they have to install the new one",
         ),
     ],
 )

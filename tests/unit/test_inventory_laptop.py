@@ -79,7 +79,7 @@ def test_an_openssl_that_tells_no_dates_is_no_traceback(
 def test_the_authority_is_opened_and_looked_at(tmp_path: Path) -> None:
     passphrase, names = "poppies-in-the-barley", ["pi-marsh"]
 
-    def problem(passphrase: str, names: list[str]) -> type[Exception]:
+    def problem(passphrase: str, names: list[str]) -> type[Any]:
         return type(LAPTOP.authority_problem(str(tmp_path), passphrase, names))
 
     assert problem(passphrase, names) is fleet_authority.MissingAuthorityError

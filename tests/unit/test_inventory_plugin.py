@@ -309,7 +309,7 @@ OPENS_THE_AUTHORITY = "poppies-in-the-barley"
     ],
 )
 def test_what_the_fleets_authority_cannot_do_is_told_before_anything_is_changed(
-    play: Play, vault: Path, tmp_path: Path, hosts: list[str], passphrase: str, said: str
+    play: Play, vault: Path, hosts: list[str], passphrase: str, said: str
 ) -> None:
     fleet = {**PAGE, "lizmap_tls": "fleet", "lizmap_authority_passphrase": Vaulted(passphrase)}
     options = ("--vault-password-file", str(vault))
@@ -318,8 +318,9 @@ def test_what_the_fleets_authority_cannot_do_is_told_before_anything_is_changed(
     making = play({"pi-marsh": {}}, *options, of_all=fleet, stages=["authority"])
     assert making.result["certificate_names"] == ["pi-marsh", "pi-marsh.local"]
     authority = fleet_authority.make(making.result["certificate_names"], datetime.now(UTC))
-    fleet_authority.write_key(tmp_path, authority.key, OPENS_THE_AUTHORITY)
-    fleet_authority.publish(tmp_path, authority.certificate)
+    # Beside hosts.yml.
+    fleet_authority.write_key(vault.parent, authority.key, OPENS_THE_AUTHORITY)
+    fleet_authority.publish(vault.parent, authority.certificate)
     done = play({host: {} for host in hosts}, *options, of_all=fleet)
     assert done.changed == (not said), done.output
     assert [said in line for line in done.lines] == [True] * bool(said)

@@ -36,11 +36,8 @@ ROUNDS = 600_000
 KEY_FILE = "fleet-ca.key"
 CERTIFICATE_FILE = "fleet-ca.crt"
 EVERY_ADDRESS = ("0.0.0.0/0", "::/0")
-NOTHING_BUT_SIGNATURES = dict.fromkeys(
-    ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
-    + ("encipher_only", "decipher_only"),
-    False,
-)
+OTHER_USAGES = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+NOTHING_BUT_SIGNATURES = dict.fromkeys([*OTHER_USAGES, "encipher_only", "decipher_only"], False)
 
 
 class AuthorityError(Exception):
