@@ -72,10 +72,35 @@ function delete_group(string $group): void
     }
 }
 
+/** Begins or continues a session. One that had its identifier changed leads to the new one for three minutes, as Jelix does. */
+function start_session(): void
+{
+    session_start();
+    if (isset($_SESSION['_new_session_id']) && $_SESSION['_destroyed'] >= time() - 180) {
+        $new = $_SESSION['_new_session_id'];
+        session_write_close();
+        session_id($new);
+        session_start();
+    }
+}
+
+/** Gives the session another identifier, as Jelix does: the old one stays, and leads to it. */
+function change_session_id(): void
+{
+    $session = $_SESSION;
+    $_SESSION += ['_new_session_id' => session_create_id(), '_destroyed' => time()];
+    $new = $_SESSION['_new_session_id'];
+    session_write_close();
+    ini_set('session.use_strict_mode', '0');
+    session_id($new);
+    session_start();
+    $_SESSION = $session;
+}
+
 /** Lets somebody in for this request and, with cookies, for those after it; tells whether it did. */
 function log_in(string $login, string $password): bool
 {
-    session_regenerate_id(true);
+    change_session_id();
     $user = user($login);
     if ($user === null || $user['status'] < 1 || !password_verify($password, $user['usr_password'])) {
         return false;

@@ -14,14 +14,22 @@ const PAGES = [
         '/lizmap/service' => 'serve',
         '/lizmap/service/getProjectConfig' => 'tell_configuration',
     ],
-    'admin' => ['/auth/login' => 'show_login', '/auth/login/in' => 'let_in'],
-    'api' => [],
+    'admin' => [
+        '/auth/login' => 'show_login',
+        '/auth/login/in' => 'let_in',
+        '/admin/maps/removeSection' => 'remove_section',
+    ],
+    'api' => ['/admin/repositories' => 'list_repositories'],
 ];
 
 /** Answers a request for a script of www, with what comes after its name. */
 function answer(string $script, string $path): void
 {
     $function = PAGES[$script][$path] ?? null;
+    // As with Jelix, these fields of a POST say what answers, whatever its address.
+    if (($_POST['module'] ?? '') === 'jcommunity' && ($_POST['action'] ?? '') === 'login:in') {
+        $function = 'let_in';
+    }
     if ($function === null || !is_set_up()) {
         http_response_code($function === null ? 404 : 500);
 
@@ -33,7 +41,7 @@ function answer(string $script, string $path): void
         $options['samesite'] = $cookies['cookieSameSite'];
     }
     session_set_cookie_params($options);
-    session_start();
+    start_session();
     (__NAMESPACE__."\\{$function}")();
 }
 
@@ -139,6 +147,29 @@ function tell_metadata(): void
     }
     $info = ['version' => version(), 'installation_complete' => installed_version() === version()];
     json(['stand_in_for_tests' => true, 'info' => $info, 'qgis_server_info' => $server]);
+}
+
+/** Removes a repository; by GET, as Lizmap does. */
+function remove_section(): void
+{
+    if (may('lizmap.admin.repositories.delete')) {
+        remove_repository($_GET['repository']);
+    }
+    redirect('/admin.php/admin/maps');
+}
+
+function list_repositories(): void
+{
+    if (isset($_SERVER['PHP_AUTH_USER'])) {
+        log_in($_SERVER['PHP_AUTH_USER'], $_SERVER['PHP_AUTH_PW']);
+    }
+    if (visitor() === '') {
+        http_response_code(401);
+    } elseif (!may('lizmap.admin.repositories.view')) {
+        http_response_code(403);
+    } else {
+        json(array_map(fn ($key) => ['key' => $key], array_keys(repositories())));
+    }
 }
 
 /** The project that a request is for, when who asks may see it; otherwise the answer is given and this is null. */

@@ -35,6 +35,14 @@ function create_repository(string $key, string $label, string $path): void
     $ini->saveAs($file);
 }
 
+function remove_repository(string $key): void
+{
+    $file = CONFIG.'/lizmapConfig.ini.php';
+    $ini = new IniModifier($file);
+    $ini->removeValue(null, "repository:{$key}");
+    $ini->saveAs($file);
+}
+
 /** The file of a project, beside which its settings have to be; null without both. */
 function project_file(string $key, string $name): ?string
 {
