@@ -55,11 +55,11 @@ def server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFac
     yield from running(lizmap_image, network, folder, mounts=mounts)
 
 
-def taken_back(file: str, words: str) -> str:
-    """Give a file of the image without the line that begins with these words."""
+def taken_back(file: str, *words: str) -> str:
+    """Give a file of the image without the lines that begin with these words, one for each."""
     text = (building.ROOT / "images" / "lizmap" / file).read_text("utf-8")
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith(words)]
-    assert len(lines) == len(text.splitlines()) - 1
+    assert len(lines) == len(text.splitlines()) - len(words)
     return "".join(lines)
 
 
@@ -67,7 +67,9 @@ def taken_back(file: str, words: str) -> str:
 def open_server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
     """Return Lizmap as it is by itself: nothing of ours runs before it, and nginx refuses no other site."""
     configuration = {
-        "php-fpm.conf": taken_back("php-fpm.conf", "php_admin_value[auto_prepend_file]"),
+        "php-fpm.conf": taken_back(
+            "php-fpm.conf", "php_admin_value[auto_prepend_file]", "php_value[session.use_strict_mode]"
+        ),
         "front.conf": taken_back("nginx/front.conf", '    "~^(?:cross|same)-site'),
     }
     yield from running(lizmap_image, network, tmp_path_factory.mktemp("open"), configuration=configuration)
