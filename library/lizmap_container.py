@@ -260,7 +260,7 @@ TLS_SECRETS = ("tls_certificate", "tls_key")
 PROJECTS_TARGET = "/srv/projects"
 CONFIG_TARGET = "/srv/lizmap"
 SECRETS_TARGET = "/run/secrets"
-OWN_FOLDER = "uid=33,gid=33,mode=0750"
+OWN_FOLDER = "uid=33,gid=33,mode=0750,size=128m"
 LEAST_MEMORY_FOR_TWO = 1792 * 1024 * 1024
 """What a Pi sold as 2 GB tells, rounded."""
 

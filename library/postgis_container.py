@@ -348,7 +348,7 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
         command=postgres.server_command(settings_of(params)),
         environment={"POSTGIS_MEMORY_PERCENT": str(round(share * 100))},
         mounts=tuple(mounts),
-        tmpfs={**container_module.TMPFS, "/run/postgresql": "uid=5432,gid=5432,mode=0755"},
+        tmpfs={**container_module.TMPFS, "/run/postgresql": "uid=5432,gid=5432,mode=0755,size=4m"},
         health=container_module.health_timing(params),
         shm_size=postgres.shared_memory_size(memory, share),
         stop_timeout=params["stop_timeout"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -329,11 +330,27 @@ def test_only_the_map_server_keeps_capabilities_and_its_folders_are_for_its_user
     run_module("postgis_container", **postgis)
     host, database = (engine.named(f"websig-{name}")["HostConfig"] for name in ("lizmap", "postgis"))
     assert (host["CapDrop"], host["CapAdd"], database["CapAdd"]) == (["ALL"], ["KILL", "SETGID", "SETUID"], [])
-    assert host["Tmpfs"] == {
+    assert {folder: options.rpartition(",")[0] for folder, options in host["Tmpfs"].items()} == {
         "/tmp": "gid=33",
+        "/tmp/log": "uid=33,gid=33,mode=0700",
+        "/tmp/sessions": "uid=33,gid=33,mode=0700",
         "/run": "gid=33",
-        "/var/lib/qgis-server": "uid=8081,gid=8081,mode=0700,size=128m",
+        "/var/lib/qgis-server": "uid=8081,gid=8081,mode=0700",
     }
+
+
+def test_what_containers_write_in_memory_leaves_most_of_it_to_their_programs(
+    run_module: Run, lizmap: Json, postgis: Json, engine: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A Pi sold as 1 GB.
+    monkeypatch.setattr(container_module, "read_meminfo", lambda: "MemTotal: 945364 kB\n")
+    run_module("lizmap_container", prove_beside="always", **lizmap)
+    run_module("postgis_container", **postgis)
+    for name in ("lizmap", "postgis"):
+        host = engine.named(f"websig-{name}")["HostConfig"]
+        sizes = [re.fullmatch(r".*,size=(\d+)m", options) for options in host["Tmpfs"].values()]
+        assert sum(int(size[1]) << 20 for size in sizes if size) < 0.6 * host["Memory"]
+        assert all(sizes), host["Tmpfs"]
 
 
 def test_a_new_container_that_fails_is_an_error_that_tells_of_the_old_one(

@@ -69,7 +69,7 @@ CONTAINER_OPTIONS: Json = {
 
 RAM_STEP = 256 * 1024 * 1024
 
-TMPFS: Mapping[str, str] = {"/tmp": "mode=1777"}  # noqa: S108 - inside the container, whose root is read-only
+TMPFS: Mapping[str, str] = {"/tmp": "mode=1777,size=64m"}  # noqa: S108 - inside the container, whose root is read-only
 
 
 @dataclass
