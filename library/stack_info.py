@@ -171,6 +171,11 @@ containers:
     health_output:
       description: The end of what its last health check printed, null when it is healthy.
       type: str
+    found_earlier:
+      description:
+        - What the health check of the map server found since the container was healthy for the first time, the latest
+          three. Null when it found nothing, and while it is unhealthy.
+      type: str
     restarts:
       description: How often Docker restarted it because its process ended.
       type: int
@@ -285,6 +290,9 @@ disks:
     free_inodes:
       description: How many more files it can hold.
       type: int
+    nearly_full:
+      description: Whether less than a tenth of it is free, or less than 1 GB on a large one, or of its files a tenth.
+      type: bool
 summary:
   description: The most important in sentences.
   returned: always

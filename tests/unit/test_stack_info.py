@@ -323,13 +323,50 @@ def test_folders_on_the_same_disk_are_told_together() -> None:
         [FolderOnDisk("/a", **card), FolderOnDisk("/b", **stick), FolderOnDisk("/c", **card)]
     )
     assert disks == [
-        {"folders": ["/a", "/c"], "total_mb": 32768, "free_mb": 8192, "inodes": 100, "free_inodes": 60},
-        {"folders": ["/b"], "total_mb": 2, "free_mb": 0, "inodes": None, "free_inodes": None},
+        {
+            "folders": ["/a", "/c"],
+            "total_mb": 32768,
+            "free_mb": 8192,
+            "inodes": 100,
+            "free_inodes": 60,
+            "nearly_full": False,
+        },
+        {"folders": ["/b"], "total_mb": 2, "free_mb": 0, "inodes": None, "free_inodes": None, "nearly_full": False},
     ]
     assert stack_status.summary(whole(disks=disks))[2:] == [
         "Disk with /a and 1 more of the folders in use: 8.0 of 32.0 GB free.",
         "Disk with /b: 0.0 of 0.0 GB free.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("total_gb", "free_mb", "inodes", "free_inodes", "nearly_full"),
+    [
+        (29, 3000, 0, 0, False),
+        (29, 1025, 0, 0, False),
+        (29, 1023, 0, 0, True),
+        (4, 420, 0, 0, False),
+        (4, 400, 0, 0, True),
+        (29, 9000, 1000, 101, False),
+        (29, 9000, 1000, 99, True),
+    ],
+)
+def test_a_disk_that_is_nearly_full_is_told_while_there_is_time(
+    total_gb: int, free_mb: int, inodes: int, free_inodes: int, nearly_full: bool
+) -> None:
+    folder = FolderOnDisk("/srv", 1, total_gb * 1024 * MB, free_mb * MB, inodes, free_inodes)
+    disks = stack_status.describe_disks([folder])
+    assert disks[0]["nearly_full"] is nearly_full
+    assert ("It is nearly full: remove" in stack_status.summary(whole(disks=disks))[2]) is nearly_full
+
+
+def test_what_the_health_check_found_earlier_is_told_when_all_is_well_again() -> None:
+    said = "Found earlier: 2026-11-29 07:00 UTC: nginx did not answer.\n"
+    health = {"Status": "healthy", "Log": [{"Output": said, "ExitCode": 0}]}
+    assert told(container(Health=health)) == (
+        "websig-postgis: healthy, up for 2 days, its health check found earlier "
+        '"2026-11-29 07:00 UTC: nginx did not answer.".'
+    )
 
 
 def test_which_folders_are_looked_at() -> None:

@@ -30,6 +30,11 @@ CONDITIONS = ("under_voltage", "frequency_capped", "throttled", "soft_temperatur
 SINCE_START = 16
 
 UNHEALTHY_WORDS = 200
+FOUND_EARLIER = "Found earlier: "
+"""Begins what the health check of the map server tells when all is well again."""
+LITTLE_MB = 1024
+LITTLE_SHARE = 0.1
+"""A disk is nearly full with less than this free, whichever is less; PostgreSQL needs some room to start again."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +187,7 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
     started = _moment(state.get("StartedAt"))
     status = (state.get("Health") or {}).get("Status") or "none"
     ended = started is not None and not up
+    said = health.last_words(state)
     return {
         "id": container["Id"],
         "name": container["Name"].lstrip("/"),
@@ -190,7 +196,8 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
         "digest": _digest(labels.get(IMAGE_DIGEST, "")),
         "state": state["Status"],
         "health": status,
-        "health_output": None if status in ("healthy", "none") else health.last_words(state) or None,
+        "health_output": None if status in ("healthy", "none") else said or None,
+        "found_earlier": said.removeprefix(FOUND_EARLIER) if said.startswith(FOUND_EARLIER) else None,
         "restarts": int(container.get("RestartCount") or 0),
         "started_at": state["StartedAt"] if started else None,
         "uptime_seconds": max(int((now - started).total_seconds()), 0) if started and up else None,
@@ -289,9 +296,17 @@ def describe_disks(folders: Iterable[FolderOnDisk]) -> list[Json]:
             # A file system that makes inodes as it needs them counts none.
             "inodes": held[0].inodes or None,
             "free_inodes": held[0].free_inodes if held[0].inodes else None,
+            "nearly_full": _is_nearly_full(held[0]),
         }
         for held in by_device.values()
     ]
+
+
+def _is_nearly_full(folder: FolderOnDisk) -> bool:
+    return (
+        folder.free_bytes < min(LITTLE_MB * MB, LITTLE_SHARE * folder.total_bytes)
+        or folder.free_inodes < LITTLE_SHARE * folder.inodes
+    )
 
 
 # In words -----------------------------------------------------------------------------------------------------------
@@ -323,6 +338,8 @@ def _container_words(container: Json) -> str:
     if container["health_output"] and container["uptime_seconds"] is not None:
         said = " ".join(container["health_output"].split())
         parts.append(f'its health check says "{said[-UNHEALTHY_WORDS:]}"')
+    if container["found_earlier"]:
+        parts.append(f'its health check found earlier "{container["found_earlier"]}"')
     if container["restarts"]:
         parts.append(f"restarted by Docker {container['restarts']} {'time' if container['restarts'] == 1 else 'times'}")
     stats = container["stats"] or {}
@@ -356,7 +373,13 @@ def _disk_words(disk: Json) -> str:
     free, total = (disk[name] / 1024 for name in ("free_mb", "total_mb"))
     first, *more = disk["folders"]
     others = f" and {len(more)} more of the folders in use" if more else ""
-    return f"Disk with {first}{others}: {free:.1f} of {total:.1f} GB free."
+    words = f"Disk with {first}{others}: {free:.1f} of {total:.1f} GB free."
+    if not disk["nearly_full"]:
+        return words
+    return (
+        f"{words} It is nearly full: remove what is not needed. On a full disk nothing can be changed in the database, "
+        f"and no new release be brought."
+    )
 
 
 def _health_of_host_words(host: Json) -> Iterable[str]:
