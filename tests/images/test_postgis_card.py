@@ -1,0 +1,66 @@
+"""A disk that is full: PostgreSQL starts again, and is read, because it kept some room."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.images.postgis_server import UID, Server
+
+MEGABYTES = 400
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a data folder on a small disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = f"size={MEGABYTES}m,uid={UID},gid={UID},mode=0700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def server(docker_client: Any, postgis_image: str, disk: Path) -> Iterator[Server]:
+    """Return a server on that disk, which nobody has started."""
+    volumes = {str(disk): {"bind": "/var/lib/postgresql/data", "mode": "rw"}}
+    server = Server(docker_client, postgis_image, disk, volumes=volumes)
+    yield server
+    server.container.remove(force=True)
+
+
+def fill(disk: Path) -> None:
+    """Write until there is no room."""
+    with (disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+        while filler.write(b"x" * 65536):
+            pass
+
+
+def restart(server: Server) -> None:
+    """Stop it, as after a crash, and start it."""
+    server.container.kill()
+    server.container.wait(timeout=60)
+    server.start()
+
+
+def test_a_full_disk_is_read_until_there_is_room(server: Server, disk: Path) -> None:
+    server.start().ready()
+    server.sql("CREATE TABLE kept AS SELECT 7 AS n")
+    fill(disk)
+    restart(server)
+    server.until(
+        lambda: b"can be read, but not changed" in server.execute("healthcheck")[1], "the health check says so"
+    )
+    server.until(lambda: server.psql("SELECT n FROM kept") == (0, "7"), "the table is read")
+    code, said = server.psql("CREATE TABLE more (n int)")
+    assert (code != 0, "read-only transaction" in said) == (True, True)
+    (disk / "filler").unlink()
+    restart(server)
+    server.ready()
+    server.sql("CREATE TABLE more (n int)")
+    assert (disk / "reserve").stat().st_size == 64 << 20
