@@ -223,6 +223,6 @@ def test_a_status_without_a_reason_is_as_good(lizmap_image: str, tmp_path: Path)
 
 
 def test_a_page_of_lizmap_is_asked_for_once_after_each_start(server: Lizmap) -> None:
-    _, sessions = server.run("sh", "-c", "ls /tmp/php | wc -l")
+    _, sessions = server.run("sh", "-c", "ls /tmp/sessions | wc -l")
     assert server.run("healthcheck") == (0, "")
-    assert server.run("sh", "-c", "ls /tmp/php | wc -l") == (0, sessions)
+    assert server.run("sh", "-c", "ls /tmp/sessions | wc -l") == (0, sessions)

@@ -14,7 +14,7 @@ use Symfony\Component\Console\Input\ArgvInput;
 use Symfony\Component\Console\Output\BufferedOutput;
 
 // Where php-fpm.conf keeps them.
-const SESSIONS = '/tmp/php';
+const SESSIONS = '/tmp/sessions';
 
 /** Makes the edits in their order; tells which one failed, or null. */
 function make_edits(array $edits): ?array

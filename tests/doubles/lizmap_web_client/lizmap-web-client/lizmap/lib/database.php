@@ -19,7 +19,10 @@ const TABLES = [
         "jacl2_rights (id_aclsbj varchar(100), id_aclgrp varchar(60), id_aclres varchar(100) DEFAULT '-',
             canceled integer NOT NULL DEFAULT 0, PRIMARY KEY (id_aclsbj, id_aclgrp, id_aclres))",
     ],
-    'lizlog' => ['log_detail (id NUMBERED PRIMARY KEY, log_user varchar(100))'],
+    'lizlog' => [
+        'log_detail (id NUMBERED PRIMARY KEY, log_user varchar(100),
+            log_timestamp timestamp DEFAULT CURRENT_TIMESTAMP)',
+    ],
 ];
 const ADMIN_RIGHTS = [
     'acl.group.create', 'acl.group.delete', 'acl.group.modify', 'acl.group.view', 'acl.user.modify', 'acl.user.view',

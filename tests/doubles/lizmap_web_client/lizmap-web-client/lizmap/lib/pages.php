@@ -112,6 +112,7 @@ function show_map(): void
     } elseif (project_file($key, $_GET['project'] ?? '') === null) {
         redirect($list, 'The lizmap project '.strtoupper($_GET['project'] ?? '').' does not exist !');
     } else {
+        log_visit(visitor());
         $link = address('/index.php/view/embed', ['repository' => $key, 'project' => $_GET['project']]);
         html('<p>Here would be a map.</p><a href="'.htmlspecialchars($link).'">To embed</a>');
     }
@@ -190,6 +191,16 @@ function asked_project(): ?string
     return null;
 }
 
+/** As Jelix does: nothing is written where nothing can be, and it is no error when it cannot. */
+function write_log(string $message): void
+{
+    if (is_writable(LIZMAP.'/var/log')) {
+        foreach (['errors', 'lizmap-admin'] as $name) {
+            @error_log("{$message}\n", 3, LIZMAP."/var/log/{$name}.log");
+        }
+    }
+}
+
 function refuse(int $status, string $code): void
 {
     http_response_code($status);
@@ -215,6 +226,9 @@ function serve(): void
         $project = ['repository' => $asked['repository'], 'project' => $asked['project']];
         $public = address('/index.php/lizmap/service', $project);
         [$status, $type, $body] = ask_project($file, array_diff_key($asked, $project), $public);
+        if ($status >= 400) {
+            write_log($_SERVER['REQUEST_URI'].': '.$body);
+        }
         http_response_code($status);
         header("Content-Type: {$type}");
         echo $body;
