@@ -266,7 +266,7 @@ def identifier(session: requests.Session) -> str:
 
 def shell(server: Lizmap, command: str) -> None:
     """Run a command where sessions are."""
-    code, output = server.run("sh", "-ec", f"cd /tmp/php; {command}")
+    code, output = server.run("sh", "-ec", f"cd /tmp/sessions; {command}")
     assert code == 0, output
 
 

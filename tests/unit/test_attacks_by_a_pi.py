@@ -185,7 +185,9 @@ def test_a_picture_has_no_more_points_than_were_asked_for(server: MapServer, che
     assert not (tmp_path / "map.png").exists()
 
 
-@pytest.mark.attack(kind="decompression bomb", on="laptop", proof="test_a_picture_has_no_more_points_than_were_asked_for")
+@pytest.mark.attack(
+    kind="decompression bomb", on="laptop", proof="test_a_picture_has_no_more_points_than_were_asked_for"
+)
 def test_a_picture_of_more_points_than_a_library_takes_is_a_sentence(server: MapServer, check: Run) -> None:
     server.answers["WMS GetMap"] = large_png(20_000, 10_000)
     assert "something that is not a PNG" in check()["msg"]
