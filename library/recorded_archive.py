@@ -134,10 +134,10 @@ class ToHttps(HTTPRedirectHandler):
         return super().redirect_request(*given)
 
 
-def cached_download(url: str, folder: Path, *, trusted: bool) -> Path:
+def cached_download(url: str, folder: Path, *, known: bool) -> Path:
     """Download the URL unless it was before; the file appears only when it is whole.
 
-    `trusted` tells that the SHA-256 is known, so that it does not matter who sends the file.
+    `known` tells that its SHA-256 is, so that it does not matter who sends the file.
     """
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
     target = folder / f"{key}-{name_of(url)}"
@@ -145,7 +145,7 @@ def cached_download(url: str, folder: Path, *, trusted: bool) -> Path:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_file.replacing(target) as partial:
-        opener = build_opener(*([] if trusted else [ToHttps]))
+        opener = build_opener(*([] if known else [ToHttps]))
         with opener.open(Request(url), timeout=DOWNLOAD_TIMEOUT_SECONDS) as answer:  # noqa: S310 - is_url looked at it
             while chunk := answer.read(CHUNK):
                 partial.write(chunk)
@@ -158,9 +158,9 @@ def cached_download(url: str, folder: Path, *, trusted: bool) -> Path:
     return target
 
 
-def archive_path(source: str, folder: Path, *, trusted: bool) -> Path:
+def archive_path(source: str, folder: Path, *, known: bool) -> Path:
     """Return the archive's file on the controller."""
-    return cached_download(source, folder, trusted=trusted) if is_url(source) else Path(source).expanduser()
+    return cached_download(source, folder, known=known) if is_url(source) else Path(source).expanduser()
 
 
 def sha256_of(path: Path) -> str:
@@ -199,7 +199,7 @@ def converge(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     if needs_digest(source) and not params["sha256"]:
         raise RecordError(f"{source}: {WITHOUT_HTTPS}")
     try:
-        path = archive_path(source, Path(params["folder"]), trusted=bool(params["sha256"]))
+        path = archive_path(source, Path(params["folder"]), known=bool(params["sha256"]))
         actual = sha256_of(path)
     # A URL may be none, and a home be nobody's.
     except (OSError, HTTPException, RuntimeError, ValueError) as error:

@@ -100,7 +100,7 @@ def test_only_packages_that_are_asked_for_and_missing_are_installed(render: Rend
 
     everything = {"hardening_security_updates": True, "hardening_audit": True}
     assert missing() == []
-    assert missing(**everything) == ["unattended-upgrades", "auditd"]
+    assert sorted(missing(**everything)) == ["auditd", "unattended-upgrades"]
     assert missing("auditd", **everything) == ["unattended-upgrades"]
 
 

@@ -20,6 +20,7 @@ ELSEWHERE = {
     "module_utils/poppyfield/projects/published_folder.py": "folders change places",
     "module_utils/poppyfield/images/git_command.py": "in a temporary folder",
     "library/published_map.py": "a picture to look at",
+    "library/tls_certificate.py": "judged in a folder of its own before it is kept",
     "module_utils/poppyfield/containers/apply.py": "containers change names",
     "module_utils/poppyfield/containers/engine.py": "containers change names",
     "plugins/callback/run_report.py": "a report to look at",

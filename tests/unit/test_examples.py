@@ -406,7 +406,8 @@ def around_recorded_archive(library: Library, tmp_path: Path, monkeypatch: pytes
     archive(tmp_path / "published.zip", lizmap_files("3.9.11"))
     write(tmp_path / "inventory" / "hosts.yml", "")
     published = (tmp_path / "published.zip").as_uri()
-    monkeypatch.setattr(library("recorded_archive"), "open_url", lambda url, **given: open_url(published, **given))
+    opener = SimpleNamespace(open=lambda _, timeout: open_url(published, timeout=timeout))
+    monkeypatch.setattr(library("recorded_archive"), "build_opener", lambda *_: opener)
     return {"inventory_dir": "/inventory"}
 
 

@@ -57,7 +57,7 @@ def test_values_have_the_documented_types_and_only_what_was_given() -> None:
 def test_a_choice_that_there_is_not_is_told_with_those_that_there_are() -> None:
     (found,) = problems(lizmap_tls="letsencrypt")
     assert (found.finding.variable, found.finding.value) == ("lizmap_tls", '"letsencrypt"')
-    assert found.finding.remedy == "Give one of none, self_signed, files"
+    assert found.finding.remedy == "Give one of none, self_signed, fleet, files"
 
 
 def test_a_variable_without_a_value_is_named() -> None:
