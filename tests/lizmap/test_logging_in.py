@@ -167,14 +167,12 @@ def exhaust(server: Lizmap, somebody: Somebody) -> None:
     assert server.get(SERVICE, auth=("admin", "one more"), headers=somebody).status_code == 429
 
 
-@pytest.mark.attack(kind="locking out", on="Lizmap")
 def test_guessing_locks_nobody_out_elsewhere(server: Lizmap) -> None:
     exhaust(server, client(60))
     assert let_in(server, WAYS["form"](server, "admin", ADMIN_PASSWORD, client(61)))
     assert "metadata" in server.get(METADATA, auth=("admin", ADMIN_PASSWORD), headers=client(62)).text
 
 
-@pytest.mark.attack(kind="locking out", on="Lizmap")
 def test_who_is_in_goes_on_beside_somebody_who_guesses_from_the_same_address(server: Lizmap) -> None:
     school = client(63)
     with requests.Session() as browser:
@@ -208,7 +206,6 @@ def test_a_class_logs_in_from_one_address(server: Lizmap) -> None:
     assert all(let_in(server, answer) for answer in answers)
 
 
-@pytest.mark.attack(kind="guessed passwords", on="Lizmap", proof="test_without_the_defence_passwords_are_guessed")
 def test_who_has_an_account_guesses_no_other(server: Lizmap) -> None:
     """Being logged in is no sign that a password was right."""
     with requests.Session() as session:
@@ -220,7 +217,6 @@ def test_who_has_an_account_guesses_no_other(server: Lizmap) -> None:
         assert last.status_code == 429
 
 
-@pytest.mark.attack(kind="guessed passwords", on="Lizmap", proof="test_without_the_defence_passwords_are_guessed")
 @pytest.mark.parametrize(
     ("method", "content_type", "body"),
     [
