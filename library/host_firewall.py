@@ -143,10 +143,9 @@ def openings(wanted: Iterable[dict[str, Any]], ssh: Iterable[int]) -> list[dict[
 def problem(wanted: Iterable[dict[str, Any]]) -> str:
     """Say what is wrong with what is to be open."""
     for entry in wanted:
-        if not 1 <= entry["port"] <= firewall.LARGEST_PORT:
-            return f"open: {entry['port']} is no port."
-        if entry["source"] and not firewall.is_network(entry["source"]):
-            return f"open: {entry['source']} is no IP address, and no network as 10.0.0.0/8."
+        wrong = firewall.port_problem(entry["port"]) or (entry["source"] and firewall.address_problem(entry["source"]))
+        if wrong:
+            return f"open: {wrong}."
     return ""
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager, closing
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from tests.doubles.serving import serving
 
 
 class Careless(BaseHTTPRequestHandler):
@@ -39,14 +39,6 @@ def plot(number: str) -> tuple[int, str]:
     return 200, ", ".join(str(name) for (name,) in rows) or "nothing"
 
 
-@contextmanager
-def careless_site() -> Iterator[str]:
+def careless_site() -> AbstractContextManager[str]:
     """Serve it on this machine alone; give its address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Careless) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(Careless)

@@ -20,6 +20,7 @@ from PIL import Image
 from tests.images import building, projects
 from tests.images.map_server import ALL_ALLOWED, REQUEST_SECONDS, MapServer, map_server
 from tests.images.projects import POPPY, WHITE
+from tests.images.questions import questions
 
 PROJECT = "/ows/fields/meadow/"
 HIDDEN = "/srv/projects/.hidden/treasure.qgs"
@@ -105,15 +106,7 @@ def pixel(answer: requests.Response) -> tuple[int, int, int]:
 
 # Expressions ---------------------------------------------------------------------------------------------------------
 
-QUESTIONS = {
-    "the environment": "env('PGSERVICEFILE') IS NOT NULL",
-    "a file of another project": f"file_exists('{HIDDEN}')",
-    "the size of a file": f"file_size('{HIDDEN}') > 10",
-    "other layers": "aggregate('meadow', 'count', \"name\") = 1",
-    "the source of a layer": "layer_property('meadow', 'source') LIKE '/srv/%'",
-    "the place of the project": "@project_path LIKE '/srv/projects/%'",
-    "hidden in eval": "eval('env(''PGSERVICEFILE'')') IS NOT NULL",
-}
+QUESTIONS = questions(HIDDEN)
 """What a visitor learns by whether the meadow comes."""
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from tests.images import projects
 from tests.images.map_server import REQUEST_SECONDS, trusting, wait_until
 from tests.images.projects import POPPY
+from tests.images.questions import questions
 from tests.lizmap.guard.asking import UNGUARDED
 from tests.lizmap.lizmap import STATE, Lizmap, configuration, lizmap, write_projects
 
@@ -148,15 +149,7 @@ def test_no_other_server_is_asked(server: Lizmap, unguarded: Lizmap, asked: dict
     assert " /elsewhere" not in server.log()
 
 
-QUESTIONS = {
-    "the environment": "env('PGSERVICEFILE') IS NOT NULL",
-    "a file of another repository": f"file_exists('{PHOTO}')",
-    "the size of a file": f"file_size('{PHOTO}') > 10",
-    "other layers": "aggregate('meadow', 'count', \"name\") = 1",
-    "the source of a layer": "layer_property('meadow', 'source') LIKE '/srv/%'",
-    "the place of the project": "@project_path LIKE '/srv/projects/%'",
-    "hidden in eval": "eval('env(''PGSERVICEFILE'')') IS NOT NULL",
-}
+QUESTIONS = questions(PHOTO)
 """What a visitor learns by whether the meadow comes."""
 
 

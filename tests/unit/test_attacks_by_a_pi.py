@@ -6,13 +6,11 @@ import gzip
 import io
 import json
 import struct
-import threading
 import time
-import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -28,6 +26,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.doubles.map_server import MapServer, png, running_map_server
+from tests.doubles.serving import serving
+from tests.unit.memory_used import peak_of
 from workshop.demo.display import newest_line, tail
 
 Run = Callable[..., dict[str, Any]]
@@ -35,16 +35,6 @@ MB = 1024**2
 ORDER = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e"
 PACKED = gzip.compress(b"\0" * 100 * MB)
 """Made before memory is measured, since this process serves it as well."""
-
-
-def peak_of(action: Callable[[], Any]) -> int:
-    """Give how much memory an action took at most."""
-    tracemalloc.start()
-    try:
-        action()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 # Answers without end -------------------------------------------------------------------------------------------------
@@ -97,23 +87,13 @@ class TooMuch(BaseHTTPRequestHandler):
         """Keep the test's output quiet."""
 
 
-@contextmanager
-def running(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
 @pytest.mark.attack(kind="answer without end", on="laptop", proof=None)
 @pytest.mark.parametrize(("kind", "size"), [("large", 48 * MB), ("packed", 100 * MB), ("endless", 0)])
 def test_an_answer_has_a_size(library: Any, monkeypatch: pytest.MonkeyPatch, kind: str, size: int) -> None:
     module = library("published_map")
     monkeypatch.setattr(module, "LARGEST_ANSWER", 4 * MB)
     handler = type("Handler", (TooMuch,), {"sent": 0})
-    with running(handler) as url, requests.Session() as session:
+    with serving(handler) as url, requests.Session() as session:
         server = module.Server(session, url, 60, patient=False)
 
         def careful() -> None:
@@ -142,7 +122,7 @@ def test_an_answer_has_a_time(library: Any) -> None:
         now += 10
         return now
 
-    with running(TooMuch) as url, requests.Session() as session:
+    with serving(TooMuch) as url, requests.Session() as session:
         with pytest.raises(MapError, match="the answer does not end within 120 seconds"):
             module.Server(session, url, 60, patient=False, clock=clock).get(f"{url}/large")
         # In real time it has all that it wants.
@@ -329,7 +309,7 @@ class Leads(BaseHTTPRequestHandler):
 @pytest.mark.attack(kind="request sent elsewhere", on="laptop", proof=None)
 def test_a_redirect_does_not_send_the_laptop_to_another_machine(server: MapServer, library: Any) -> None:
     target = f"{server.url.replace('127.0.0.1', 'localhost')}/index.json"
-    with running(type("Handler", (Leads,), {"target": target})) as url, requests.Session() as session:
+    with serving(type("Handler", (Leads,), {"target": target})) as url, requests.Session() as session:
         with pytest.raises(MapError, match=r"to another server than 127\.0\.0\.1"):
             library("published_map").Server(session, url, 5, patient=False).follow(url)
         assert server.asked == []

@@ -7,12 +7,11 @@ import shutil
 import stat
 import struct
 import subprocess
-import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ansible.module_utils.poppyfield.lizmap import archive_bounds
 from ansible.module_utils.poppyfield.lizmap.archive import LIZMAP, PLUGIN, ArchiveError, look_into
 
 from tests.doubles.archives import archive, lizmap_files, plugin_files
+from tests.doubles.serving import serving
 from tests.unit.inventory_of import told
 
 MB = 1024**2
@@ -212,15 +212,9 @@ class OnTheWay(BaseHTTPRequestHandler):
         """Keep the test's output quiet."""
 
 
-@contextmanager
-def on_the_way(content: bytes) -> Iterator[str]:
-    handler = type("Handler", (OnTheWay,), {"content": content})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+def on_the_way(content: bytes) -> AbstractContextManager[str]:
+    """Serve another content than was published."""
+    return serving(type("Handler", (OnTheWay,), {"content": content}))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from ansible.module_utils.poppyfield.projects.qgis_project import LARGEST_PROJEC
 from ansible.module_utils.poppyfield.projects.server_checks import read_ground
 
 from tests.images.projects import Layer, qgs
+from tests.unit.memory_used import peak_of
 
 Run = Callable[..., dict[str, Any]]
 MB = 1024**2
@@ -42,16 +42,6 @@ def check(run_module: Run, tmp_path: Path) -> Run:
         return run_module("qgis_projects", repositories=given, qgis_server="3.40", web_client="archive")
 
     return run
-
-
-def peak_of(action: Callable[[], Any]) -> int:
-    """Give how much memory an action took at most."""
-    tracemalloc.start()
-    try:
-        action()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def qgz(content: bytes) -> bytes:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from ansible.module_utils.poppyfield.lizmap.recorded_archive import (
     parse_record,
     problem,
 )
+
+from tests.doubles.serving import serving
 
 SEEN, OTHER = "a" * 64, "b" * 64
 
@@ -201,12 +202,8 @@ class Publisher(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Publisher) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with serving(Publisher) as address:
+        yield address
 
 
 def test_an_archive_is_downloaded_once(archive: Archive, url: str, tmp_path: Path) -> None:

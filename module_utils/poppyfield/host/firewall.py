@@ -123,6 +123,16 @@ def _version(text: str) -> int:
     return ipaddress.ip_network(text, strict=False).version
 
 
+def address_problem(text: str) -> str:
+    """Say what is wrong with an address or network; empty when nothing is."""
+    return "" if is_network(text) else f"{text} is no IP address, and no network as 10.0.0.0/8"
+
+
+def port_problem(number: int) -> str:
+    """Say what is wrong with a port; empty when nothing is."""
+    return "" if 1 <= number <= LARGEST_PORT else f"{number} is no port"
+
+
 def is_network(text: str) -> bool:
     """Tell an IP address, or a network as in 10.0.0.0/8."""
     _, slash, bits = text.partition("/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible.module_utils.poppyfield.host.firewall import LARGEST_PORT, is_network
+from ansible.module_utils.poppyfield.host.firewall import LARGEST_PORT, address_problem, port_problem
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 
@@ -22,15 +22,11 @@ def findings(host: Host) -> Iterator[Finding]:
 
 
 def _address(variable: str, address: str, entry: Mapping[str, Any]) -> Iterator[Finding]:
-    if not is_network(address):
-        yield Finding(
-            variable,
-            f"{address} is no IP address, and no network as 10.0.0.0/8",
-            "Give the address of the computer, since a firewall knows no names",
-            shown(entry),
-        )
+    if problem := address_problem(address):
+        remedy = "Give the address of the computer, since a firewall knows no names"
+        yield Finding(variable, problem, remedy, shown(entry))
 
 
 def _port(variable: str, port: int, entry: Mapping[str, Any]) -> Iterator[Finding]:
-    if not 1 <= port <= LARGEST_PORT:
-        yield Finding(variable, f"{port} is no port", f"Give a number between 1 and {LARGEST_PORT}", shown(entry))
+    if problem := port_problem(port):
+        yield Finding(variable, problem, f"Give a number between 1 and {LARGEST_PORT}", shown(entry))
