@@ -55,7 +55,8 @@ def harden(pi: LittlePi, tmp_path: Path) -> Harden:
 
     def run(*options: str, **variables: str) -> Done:
         (tmp_path / "hosts").write_text(pi.inventory(**variables))
-        command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "hosts"), *options]
+        # Not as a module of Python: ssh asks the program `ansible` beside this one for the password.
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "hosts"), *options]
         done = subprocess.run(
             [*command, "-e", '{"hardening_ssh_keys_only": true}', str(tmp_path / "play.yml")],
             cwd=ROOT,
