@@ -39,6 +39,7 @@ def running(image: str, network: str, folder: Path, **options: Any) -> Iterator[
     with lizmap(image, folder, network, environment={"TRUSTED_PROXIES": HERE}, **options) as server:
         server.wait_until_healthy()
         server.publish("fields", "__anonymous", "users")
+        server.publish("private", "admins")
         server.console("jcommunity:user:create", "editor", "editor@example.org", ADMIN_PASSWORD)
         yield server
 
@@ -100,7 +101,8 @@ def basic(path: str) -> Callable[[Lizmap, str, str, Somebody], requests.Response
 
 WAYS: dict[str, Callable[[Lizmap, str, str, Somebody], requests.Response]] = {
     "services": basic(SERVICE),
-    "settings of a project": basic("/index.php/lizmap/service/getProjectConfig?repository=fields&project=meadow"),
+    # Of a private one: of a public one everybody gets them, whatever password comes along.
+    "settings of a project": basic("/index.php/lizmap/service/getProjectConfig?repository=private&project=meadow"),
     "metadata": basic(METADATA),
     "API": basic(API),
     "form": lambda server, *who: post(server, "/admin.php/auth/login/in", *who),
