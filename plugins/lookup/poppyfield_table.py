@@ -18,7 +18,7 @@ options:
         V(context) (the folder of its build context in the project), V(role), V(network_alias), V(title),
         V(build_arguments) (by build argument the field of the profile), V(ports) (with V(variable), V(default) and
         V(unless)), V(data_folders) (by variable the folder), V(memory_limit_share), V(memory_share),
-        V(has_application) and V(keeps_previous).
+        V(has_application), V(keeps_previous) and V(user) (whose the data are in the container).
       - V(profiles) has by name V(architectures), V(postgresql), V(postgis), V(qgis_server), V(php), V(lizmap_from),
         V(lizmap_before) and V(lizmap_server).
       - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
@@ -28,6 +28,7 @@ options:
         V(default_profile) is the name of a profile, and V(what_fits) says in sentences what each profile is for.
       - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
         V(variable), as M(host_requirements) takes it.
+      - V(services_of_host) has the entries of V(services) as a list, with V(container) as the host at hand calls it.
     type: list
     elements: str
     choices:
@@ -40,6 +41,7 @@ options:
       - default_profile
       - what_fits
       - ports
+      - services_of_host
     required: true
 author:
   - Poppyfield contributors (!UNKNOWN)
@@ -87,6 +89,11 @@ TABLES: Mapping[str, Callable[[], Any]] = {
     "default_profile": lambda: profiles.DEFAULT,
     "what_fits": profiles.what_fits,
 }
+OF_HOST: Mapping[str, tuple[Callable[[], set[str]], Callable[[Mapping[str, Any]], Any]]] = {
+    "ports": (services.variables_of_ports, services.published_ports),
+    "services_of_host": (services.variables_of_names, services.of_host),
+}
+"""For each table that depends on the host at hand, the variables that it looks at."""
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core has no types
@@ -94,17 +101,14 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core has no typ
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """Return one value for each term."""
-        return [self._ports(variables or {}) if term == "ports" else _table(term) for term in terms]
+        return [self._of_host(term, variables or {}) if term in OF_HOST else _table(term) for term in terms]
 
-    def _ports(self, variables: Mapping[str, Any]) -> list[dict[str, Any]]:
-        known = services.variables_of_ports() & set(variables)
-        found: list[dict[str, Any]] = services.published_ports(
-            {name: self._templar.template(variables[name]) for name in known}
-        )
-        return found
+    def _of_host(self, term: str, variables: Mapping[str, Any]) -> Any:
+        names, table = OF_HOST[term]
+        return table({name: self._templar.template(variables[name]) for name in names() & set(variables)})
 
 
 def _table(term: str) -> Any:
     if term not in TABLES:
-        raise AnsibleError(f"There is no table {term!r}. There are: {', '.join([*TABLES, 'ports'])}.")
+        raise AnsibleError(f"There is no table {term!r}. There are: {', '.join([*TABLES, *OF_HOST])}.")
     return TABLES[term]()

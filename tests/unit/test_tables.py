@@ -26,6 +26,7 @@ TERMS = (
     "default_profile",
     "what_fits",
     "ports",
+    "services_of_host",
 )
 
 
@@ -63,6 +64,7 @@ def test_a_role_has_the_defaults_of_its_entry(service: services.Service) -> None
         assert defaults[variable] == folder
     assert defaults[f"{service.name}_memory_limit_share"] == service.memory_limit_share
     assert defaults.get(f"{service.name}_memory_share", 0) == service.memory_share
+    assert service.container_variable in defaults
 
 
 def test_no_two_services_share_a_name_a_port_or_a_folder() -> None:
@@ -104,6 +106,18 @@ def test_the_lookup_gives_each_table_in_plain_words() -> None:
 def test_the_lookup_reads_the_ports_of_the_host_at_hand() -> None:
     port = trust_as_template("{{ base + 80 }}")
     assert 8080 in [entry["port"] for entry in look_up("ports", base=8000, lizmap_port=port)]
+
+
+def test_the_lookup_names_the_containers_of_the_host_at_hand() -> None:
+    name = trust_as_template("{{ site }}-db")
+    found = look_up("services_of_host", site="marsh", postgis_container_name=name)
+    assert [(entry["name"], entry["container"]) for entry in found] == [
+        ("postgis", "marsh-db"),
+        ("lizmap", services.LIZMAP.container),
+    ]
+    assert {key: value for key, value in found[0].items() if key != "container"} == {
+        key: value for key, value in services.table()["postgis"].items() if key != "container"
+    }
 
 
 def test_the_lookup_names_the_tables_when_it_has_none_of_that_name() -> None:

@@ -49,11 +49,18 @@ class Service:
     """Whether its image holds an application that the inventory chooses, which its role hands over to the build."""
     keeps_previous: bool = False
     """Whether a container that was replaced may stay, stopped, until somebody outside has looked at the new one."""
+    user: str = ""
+    """The user in its container that its data belong to; empty for the one whom its image names."""
 
     @property
     def container(self) -> str:
         """Give the name of its container."""
         return CONTAINER_PREFIX + self.name
+
+    @property
+    def container_variable(self) -> str:
+        """Give the variable by which an inventory gives its container another name."""
+        return f"{self.name}_container_name"
 
     @property
     def image(self) -> str:
@@ -82,6 +89,7 @@ POSTGIS = Service(
     build_arguments={"POSTGRESQL_VERSION": "postgresql"},
     data_folders={"postgis_data_folder": "/srv/poppyfield/postgis/data"},
     memory_share=0.25,
+    user="postgres",
 )
 LIZMAP = Service(
     "lizmap",
@@ -94,6 +102,7 @@ LIZMAP = Service(
     data_folders={"lizmap_folder": "/srv/poppyfield/lizmap"},
     has_application=True,
     keeps_previous=True,
+    user="www-data",
 )
 
 # In the order in which they are built and deployed.
@@ -111,6 +120,17 @@ def table() -> dict[str, dict[str, Any]]:
 def _plain(service: Service) -> dict[str, Any]:
     names = ("container", "image", "context", "role", "network_alias")
     return {**asdict(service), **{name: getattr(service, name) for name in names}}
+
+
+def variables_of_names() -> set[str]:
+    """Give the names of the variables that of_host looks at."""
+    return {service.container_variable for service in SERVICES}
+
+
+def of_host(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give all entries in order, as plain dicts, with the containers' names on a host with these variables."""
+    names = {service.name: variables.get(service.container_variable, service.container) for service in SERVICES}
+    return [{**entry, "container": str(names[name])} for name, entry in table().items()]
 
 
 def containers() -> list[str]:

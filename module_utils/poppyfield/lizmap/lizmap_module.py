@@ -15,7 +15,6 @@ from ansible.module_utils.poppyfield.containers.spec import Json
 from ansible.module_utils.poppyfield.lizmap.accounts import AccountsPlan, AccountsState, Edit, LizmapError
 
 SCRIPT = ("php", "/usr/local/lib/poppyfield/web-client/accounts.php")
-USER = "www-data"
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
 WAIT_SECONDS = 600
 """How long another run, which may be replacing the container, is waited for."""
@@ -79,7 +78,7 @@ class Lizmap:
     def _ask(self, edits: Sequence[Json], passwords: Mapping[str, str]) -> Json:
         # As an object also when it is empty, which PHP tells from a list.
         request = json.dumps({"passwords": dict(passwords), "edits": list(edits)})
-        result = self._engine.execute(self._container, USER, SCRIPT, iter([request.encode()]))
+        result = self._engine.execute(self._container, LIZMAP.user, SCRIPT, iter([request.encode()]))
         try:
             answer: Json = json.loads(result.output)
         except ValueError as error:

@@ -1,0 +1,53 @@
+"""What a chore is given with -e on the command line, and what is wrong with it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.poppyfield.containers import services
+
+Json = dict[str, Any]
+ANYTHING = "…"
+
+
+def problems(arguments: Mapping[str, Json], given: Mapping[str, Any]) -> list[str]:
+    """Give a sentence for each that is wrong, and one for all that are missing; none where the chore can begin.
+
+    `arguments` has by name what a chore takes: `required`, the `choices`, a `pattern` with an `example` of it. Each
+    chore takes `service`. `given` are the variables of a host.
+    """
+    known = with_service(arguments)
+    values = {name: _text(given.get(name)) for name in known}
+    missing = [name for name, taken in known.items() if taken.get("required") and not values[name]]
+    wrong = [_wrong(name, values[name], taken) for name, taken in known.items() if values[name]]
+    add = " ".join(f"-e {name}={_form(known[name])}" for name in missing)
+    return [*filter(None, wrong), *([f"Add {add}."] if add else [])]
+
+
+def with_service(arguments: Mapping[str, Json]) -> dict[str, Json]:
+    """Give the arguments with the service first, which every chore takes."""
+    service = {"choices": [service.name for service in services.SERVICES], **(arguments.get("service") or {})}
+    return {"service": service, **{name: taken for name, taken in arguments.items() if name != "service"}}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _form(taken: Json) -> str:
+    return "|".join(taken.get("choices") or ()) or str(taken.get("example", ANYTHING))
+
+
+def _wrong(name: str, value: str, taken: Json) -> str:
+    choices: Sequence[str] = taken.get("choices") or ()
+    if choices and value.lower() not in choices:
+        return f"{name} can be {_joined(choices)}, not {value}."
+    if "pattern" in taken and not re.fullmatch(taken["pattern"], value):
+        return f"{name} must be like {taken['example']}, not {value}."
+    return ""
+
+
+def _joined(choices: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
