@@ -453,7 +453,7 @@ def users_of_commands() -> set[str]:
     (qgis,) = re.findall(
         rf"^LABEL {sandbox.QGIS_USER_LABEL}=(\S+)", uncommented(ROOT / "images/lizmap/Dockerfile"), re.M
     )
-    return {postgres.SUPERUSER, lizmap_module.USER, sandbox.QGIS_USER_BEFORE, qgis}
+    return {postgres.SUPERUSER, services.LIZMAP.user, sandbox.QGIS_USER_BEFORE, qgis}
 
 
 @pytest.fixture(scope="module")
