@@ -4,10 +4,16 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m workshop.demo
 TEST := build/venv-test/bin
 
-.PHONY: help demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory test-attacks attacks-begin attacks-report
+.PHONY: help shell logs demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory test-attacks attacks-begin attacks-report
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+shell: ## A shell in a container of one Pi: make shell HOST=pi-orchard [SERVICE=postgis] [AS_ROOT=true]
+	@python3 -m pi_terminal shell '$(HOST)' '$(SERVICE)' '$(AS_ROOT)'
+
+logs: ## Follow the log of a container of one Pi: make logs HOST=pi-orchard [SERVICE=postgis]
+	@python3 -m pi_terminal logs '$(HOST)' '$(SERVICE)'
 
 demo: ## From this bare machine to a map that draws, on an emulated Pi; with Lizmap where LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN name its archives
 	$(SUDO) python3 workshop/laptop/prepare.py demo

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from ansible import context
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
@@ -17,12 +19,13 @@ short_description: What is wrong with what a chore was given on the command line
 version_added: "0.1.0"
 description:
   - Gives a sentence for each value that is wrong, and one for all that are missing.
+  - Looks at what was typed after each C(-e), too.
 positional: given
 options:
   _input:
     description:
-      - By name what the chore takes, a dictionary with C(required), C(choices), C(pattern) and an C(example) of it.
-        Every chore takes C(service).
+      - By name what the chore takes, a dictionary with C(required), C(choices), C(pattern) with an C(example) of it, and
+        C(whole) for a text with blanks. Every chore takes C(service).
     type: dict
     required: true
   given:
@@ -45,9 +48,20 @@ _value:
 """
 
 
+def problems(arguments: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Give the sentences."""
+    found: list[str] = chores.problems(arguments, given, typed())
+    return found
+
+
+def typed() -> list[str]:
+    """Give what stands after each -e of this run."""
+    return [str(text) for text in context.CLIARGS.get("extra_vars") or ()]
+
+
 class FilterModule:
     """The filter chore_problems."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Give it by its name."""
-        return {"chore_problems": chores.problems}
+        return {"chore_problems": problems}

@@ -42,6 +42,8 @@ class Behaviour:
     looks_until_healthy: int = 1
     """How often one must look before it is healthy; a negative number for never."""
     log: str = ""
+    exec_ends_with: int | None = 0
+    """Exit status of a command that is run inside; it writes the log."""
 
 
 @dataclass
@@ -314,9 +316,36 @@ class FakeDocker:
         del self.containers_by_id[container["Id"]]
         self._changed()
 
-    def logs(self, name: str, stdout: bool, stderr: bool, tail: int | None = None, since: int | None = None) -> bytes:
+    def logs(
+        self,
+        name: str,
+        stdout: bool,
+        stderr: bool,
+        tail: int | None = None,
+        since: int | None = None,
+        timestamps: bool = False,
+        stream: bool = False,
+        follow: bool | None = None,
+    ) -> bytes | Iterable[bytes]:
         assert stdout and stderr and (tail or since)
-        return self.behaviours[self._find(name)["Config"]["Image"]].log.encode()
+        assert not stream or follow is False, "a log that is followed never ends"
+        log = self.behaviours[self._find(name)["Config"]["Image"]].log.encode()
+        return iter([log]) if stream else log
+
+    def exec_create(self, name: str, cmd: list[str], stdout: bool, stderr: bool, user: str) -> Json:
+        assert stdout and stderr
+        container = self._find(name)
+        if not container["State"]["Running"]:
+            raise _api_error(409, f"Container {container['Id']} is not running")
+        self.executed.append((f"{user or '-'}@{_name(container)}: {' '.join(cmd)}", ""))
+        return {"Id": container["Id"]}
+
+    def exec_start(self, command: str, stream: bool) -> Iterable[bytes]:
+        assert stream, "what it writes may be long"
+        return iter([self.behaviours[self._find(command)["Config"]["Image"]].log.encode()])
+
+    def exec_inspect(self, command: str) -> Json:
+        return {"ExitCode": self.behaviours[self._find(command)["Config"]["Image"]].exec_ends_with}
 
     def execute(self, argv: Sequence[str], chunks: Iterable[bytes]) -> SimpleNamespace:
         """Stand in for the docker command: remember what was run inside a container."""

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.poppyfield.containers import container_module
+from ansible.module_utils.poppyfield.containers import container_module, services
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import (
@@ -32,7 +32,7 @@ from ansible.module_utils.poppyfield.containers.spec import (
 )
 from ansible.module_utils.poppyfield.host import docker_settings
 from ansible.module_utils.poppyfield.images import image_names
-from ansible.module_utils.poppyfield.lizmap import lizmap_module, sandbox
+from ansible.module_utils.poppyfield.lizmap import sandbox
 from ansible.module_utils.poppyfield.postgis import postgres
 from docker import errors
 

@@ -24,6 +24,7 @@ PARTS = [
     "docs",
     "images",
     "image_contents",
+    "pi_terminal",
     "molecule",
     "workshop",
 ]

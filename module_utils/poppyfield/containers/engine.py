@@ -90,6 +90,28 @@ def last_lines(text: str, count: int = LAST_LINES) -> str:
     return "\n".join([line.rstrip() for line in printable(text).splitlines() if line.strip()][-count:])
 
 
+def last_bytes(parts: Iterable[bytes], most: int) -> str:
+    """Give the last bytes of parts, of which there may be more than fits into the memory; from the start of a line."""
+    kept = bytearray()
+    cut = False
+    for part in parts:
+        kept += part
+        if len(kept) > 2 * most:
+            del kept[:-most]
+            cut = True
+    cut = cut or len(kept) > most
+    text = bytes(kept[-most:]).decode("utf-8", "replace")
+    return text.partition("\n")[2] if cut and "\n" in text else text
+
+
+def first_bytes(parts: Iterable[bytes], most: int) -> str:
+    """Give the first bytes of parts; all parts are read, so that whoever writes them is not held up."""
+    kept = bytearray()
+    for part in parts:
+        kept += part[: max(most - len(kept), 0)]
+    return bytes(kept).decode("utf-8", "replace")
+
+
 # The Engine API -----------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +252,31 @@ class Engine:
         except EngineError:
             return ""
         return printable(bytes(raw).decode("utf-8", "replace"))
+
+    def last_of_log(self, container: str, since: int, lines: int, most: int) -> str:
+        """Give the last lines that a container wrote since a time, with the time of each; the last `most` bytes of them.
+
+        What it gives is as the container wrote it, and may hold anything.
+        """
+        asked = {"since": since} if since else {}
+        with self._explained(f"read the log of the container {container}"):
+            parts = self._api.logs(
+                container, stdout=True, stderr=True, timestamps=True, tail=lines, stream=True, follow=False, **asked
+            )
+            return last_bytes(parts, most)
+
+    def run_in(self, container: str, user: str, argv: Sequence[str], most: int) -> Result:
+        """Run a command inside a container; give its exit status and the first `most` bytes that it wrote anywhere.
+
+        `user` is empty for the container's own. The rest is thrown away, so that no output fills the memory.
+        """
+        with self._explained(f"run a command in the container {container}"):
+            command = self._api.exec_create(container, list(argv), stdout=True, stderr=True, user=user)["Id"]
+            written = first_bytes(self._api.exec_start(command, stream=True), most)
+            code = self._api.exec_inspect(command)["ExitCode"]
+        if code is None:
+            raise EngineGoneError(f"Docker Engine stopped answering while a command ran in the container {container}.")
+        return Result(int(code), written, "")
 
     def execute(self, container: str, user: str, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
         """Run a command inside a container, its standard input fed from `chunks`; its errors are fit to be shown."""

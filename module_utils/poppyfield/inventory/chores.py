@@ -12,18 +12,43 @@ Json = dict[str, Any]
 ANYTHING = "…"
 
 
-def problems(arguments: Mapping[str, Json], given: Mapping[str, Any]) -> list[str]:
+def problems(arguments: Mapping[str, Json], given: Mapping[str, Any], typed: Sequence[str] = ()) -> list[str]:
     """Give a sentence for each that is wrong, and one for all that are missing; none where the chore can begin.
 
-    `arguments` has by name what a chore takes: `required`, the `choices`, a `pattern` with an `example` of it. Each
-    chore takes `service`. `given` are the variables of a host.
+    `arguments` has by name what a chore takes: `required`, the `choices`, a `pattern` with an `example` of it, and
+    whether it is `whole`, a text with blanks (see `whole`). Each chore takes `service`. `given` are the variables of a
+    host, `typed` what stood after each -e.
     """
     known = with_service(arguments)
     values = {name: _text(given.get(name)) for name in known}
     missing = [name for name, taken in known.items() if taken.get("required") and not values[name]]
     wrong = [_wrong(name, values[name], taken) for name, taken in known.items() if values[name]]
     add = " ".join(f"-e {name}={_form(known[name])}" for name in missing)
-    return [*filter(None, wrong), *([f"Add {add}."] if add else [])]
+    mixed = [_mixed(name, known, typed) for name, taken in known.items() if taken.get("whole")]
+    return [*filter(None, [*wrong, *mixed]), *([f"Add {add}."] if add else [])]
+
+
+def whole(name: str, value: str, typed: Sequence[str]) -> str:
+    """Give a text that was typed as -e name='some words' with all its words: Ansible takes the first one only.
+
+    Where it has quotes of its own, or comes from elsewhere, Ansible's `value` is the whole already.
+    """
+    texts = [text.removeprefix(f"{name}=") for text in typed if text.startswith(f"{name}=")]
+    return texts[-1] if texts and not _is_quoted(texts[-1]) else value
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+
+
+def _mixed(name: str, known: Mapping[str, Json], typed: Sequence[str]) -> str:
+    """Tell of an argument of the chore that stands in the text of another one, which would take it for its own."""
+    others = "|".join(known)
+    for text in typed:
+        found = re.search(rf"\s({others})=", text)
+        if found and text.startswith(f"{name}=") and not _is_quoted(text.removeprefix(f"{name}=")):
+            return f"Give {found[1]} by an -e of its own, or put {name} into quotes: -e \"{name}='{ANYTHING}'\"."
+    return ""
 
 
 def with_service(arguments: Mapping[str, Json]) -> dict[str, Json]:

@@ -1,0 +1,1 @@
+"""One Pi's container in this terminal: `make shell` and `make logs`."""

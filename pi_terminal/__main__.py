@@ -1,0 +1,59 @@
+"""`python3 -m pi_terminal shell|logs HOST [SERVICE] [AS_ROOT]`: what `make shell` and `make logs` run."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+runpy.run_path(str(Path(__file__).resolve().parents[1] / "plugins" / "project_imports.py"))
+
+from ansible.module_utils.poppyfield.containers import services  # noqa: E402
+from ansible.module_utils.poppyfield.host.printable import printable  # noqa: E402
+
+from pi_terminal import scripts  # noqa: E402
+from pi_terminal.ssh import Pi, UnknownPiError  # noqa: E402
+
+PART = 64 * 1024
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what was asked for; give the exit status."""
+    chore, host, service, as_root = (*arguments, "", "", "")[:4]
+    known = {entry["name"]: entry for entry in services.of_host({})}
+    if (service or services.LIZMAP.name) not in known:
+        print(f"SERVICE can be {' or '.join(known)}, not {service}.", file=sys.stderr)
+        return 1
+    try:
+        pi = Pi(host)
+    except UnknownPiError as error:
+        print(error, file=sys.stderr)
+        return 1
+    names = {entry["name"]: entry for entry in services.of_host(pi.values(sorted(services.variables_of_names())))}
+    chosen = names[service or services.LIZMAP.name]
+    docker = "docker" if pi.user == "root" else "sudo docker"
+    if chore == "logs":
+        return follow(pi.command(scripts.logs(chosen, docker), terminal=sys.stdin.isatty()))
+    command = pi.command(scripts.shell(chosen, docker, as_root=as_root == "true"), terminal=True)
+    os.execvp(command[0], command)  # noqa: S606 - it is a list
+    return 1
+
+
+def follow(command: Sequence[str]) -> int:
+    """Run a command and show what it says, without what gives this terminal orders, until it ends or Ctrl-C."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            while process.stdout is not None and (part := os.read(process.stdout.fileno(), PART)):
+                print(printable(decoder.decode(part)), end="", flush=True)
+        except KeyboardInterrupt:
+            process.terminate()
+    return process.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""How the inventory reaches a Pi: the settings of Ansible's own ssh connection, as an ssh command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible import constants
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import connection_loader
+from ansible.template import Templar
+from ansible.vars.manager import VariableManager
+
+LOCAL = "local"
+ARGUMENTS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
+VALUES = {"port": "-p", "remote_user": "-l", "private_key_file": "-i"}
+
+
+class UnknownPiError(Exception):
+    """The inventory does not say how to reach it, in a sentence for the user."""
+
+
+class Pi:
+    """A Pi as the inventory describes it."""
+
+    def __init__(self, name: str) -> None:
+        loader = DataLoader()
+        inventory = InventoryManager(loader=loader, sources=constants.DEFAULT_HOST_LIST)
+        host = inventory.get_host(name) if name else None
+        if host is None:
+            known = ", ".join(sorted(found.name for found in inventory.get_hosts("pis"))) or "none"
+            raise UnknownPiError(f"Add HOST=, the name of a Pi in the inventory: {known}.")
+        self._variables: Mapping[str, Any] = VariableManager(loader=loader, inventory=inventory).get_vars(host=host)
+        self._templar = Templar(loader=loader, variables=self._variables)
+        plugin = connection_loader.get("ansible.builtin.ssh", class_only=True)
+        self._plugin = plugin._load_name
+        names = constants.config.get_plugin_vars("connection", self._plugin)
+        self._of_connection = self.values(names)
+
+    def values(self, names: Sequence[str]) -> dict[str, Any]:
+        """Give the variables of these names that the Pi has, without templates."""
+        return {name: self._templar.template(self._variables[name]) for name in names if name in self._variables}
+
+    @property
+    def user(self) -> str:
+        """Give the user who logs in, empty where SSH's own settings say so."""
+        return str(self._option("remote_user") or "")
+
+    def command(self, script: str, *, terminal: bool) -> list[str]:
+        """Give the command that runs a shell's script on the Pi, on a terminal of its own or not."""
+        argv = ["sh", "-c", script]
+        if self.values(["ansible_connection"]).get("ansible_connection") == LOCAL:
+            return argv
+        given = [word for name in ARGUMENTS for word in shlex.split(str(self._option(name) or ""))]
+        for name, flag in VALUES.items():
+            given += [flag, str(self._option(name))] if self._option(name) else []
+        checked = [] if self._option("host_key_checking") else ["-o", "StrictHostKeyChecking=no"]
+        asked = ["-t"] if terminal else []
+        return [str(self._option("ssh_executable")), *given, *checked, *asked, str(self._option("host")), shlex.join(argv)]
+
+    def _option(self, name: str) -> Any:
+        return constants.config.get_config_value(
+            name, plugin_type="connection", plugin_name=self._plugin, variables=self._of_connection
+        )
