@@ -44,3 +44,37 @@ SINCE = {"pattern": r"\d+[smhd]", "example": "2h"}
 )
 def test_what_is_wrong_is_told(arguments: dict[str, Any], given: dict[str, Any], said: list[str]) -> None:
     assert chores.problems(arguments, given) == said
+
+
+@pytest.mark.parametrize(
+    ("typed", "value", "whole"),
+    [
+        ([], "df", "df"),
+        (["command=df -h"], "df", "df -h"),
+        (["command='df -h'"], "df -h", "df -h"),
+        (["command=ls", "command=psql -c 'select 1'"], "psql", "psql -c 'select 1'"),
+        (['{"command": "df -h"}'], "df -h", "df -h"),
+        (["@given.yml"], "df -h", "df -h"),
+        (["commands=df -h"], "df", "df"),
+        (["command=find . -name x=y"], "find", "find . -name x=y"),
+    ],
+)
+def test_a_command_is_taken_with_all_its_words(typed: list[str], value: str, whole: str) -> None:
+    assert chores.whole("command", value, typed) == whole
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_refused"),
+    [
+        ("command=df -h", False),
+        ("command=df -h service=lizmap", True),
+        ("command='df service=lizmap'", False),
+        ("service=lizmap command=df", False),
+        ("command=df x=y", False),
+    ],
+)
+def test_another_argument_in_the_text_of_a_command_is_refused(typed: str, is_refused: bool) -> None:
+    arguments = {"command": {"required": True, "whole": True}}
+    said = chores.problems(arguments, {"command": "df", "service": "lizmap"}, [typed])
+    expected = ["Give service by an -e of its own, or put command into quotes: -e \"command='…'\"."]
+    assert said == (expected if is_refused else [])

@@ -1,0 +1,262 @@
+"""The chores as an operator runs them, on a real engine: the real playbooks, for three Pis of one inventory.
+
+The first has both containers, in the second somebody else's has the map server's name, and the third does not answer.
+What the chores did is seen from outside: containers write down in their data folders what happens to them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.containers import container_module
+from ansible.module_utils.poppyfield.containers.engine import Engine
+from ansible.module_utils.poppyfield.containers.plan import DesiredState
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount
+from ansible.module_utils.poppyfield.images.image_names import labels
+from docker import errors
+
+from tests.engine import tiny_image, worlds
+from tests.engine.private_engine import PrivateEngine
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = f"{worlds.PREFIX}shell:scratch-000000000005"
+VERSION = "5"
+FOREIGN = "pi-2-lizmap"
+ANSWER_SECONDS = 60
+Play = Callable[..., subprocess.CompletedProcess[str]]
+
+
+class Fleet:
+    """The three Pis, which are one engine."""
+
+    def __init__(self, private: PrivateEngine, folder: Path) -> None:
+        self.private = private
+        self.api = private.client()
+        self.folder = folder
+        for name in ("pi-1-postgis", "pi-1-lizmap", "pi-2-postgis"):
+            self._deploy(name)
+        host = self.api.create_host_config(network_mode="none")
+        self.api.create_container(IMAGE, ["serve"], name=FOREIGN, host_config=host)
+        self.api.start(FOREIGN)
+
+    def _deploy(self, name: str) -> None:
+        for part in ("data", f"state/{VERSION}"):
+            (self.folder / name / part).mkdir(parents=True)
+        (self.folder / name / "state" / VERSION / "log").write_text(f"{name} \x1b[2Jwrites\n")
+        mounts = (
+            Mount(f"{self.folder}/{name}/data", "/data", read_only=False),
+            Mount(f"{self.folder}/{name}/state", "/state", read_only=True),
+        )
+        wanted = ContainerSpec(
+            name=name, resource=name.rpartition("-")[2], image=IMAGE, network=worlds.NETWORK, mounts=mounts, stop_timeout=20
+        )
+        container_module.converge(Engine(self.api, errors), wanted, DesiredState(), healthy_timeout=worlds.PATIENCE)
+
+    def inventory(self) -> Path:
+        """Write the inventory."""
+        here = {
+            "ansible_connection": "local",
+            "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+            "postgis_container_name": "{{ inventory_hostname }}-postgis",
+            "lizmap_container_name": "{{ inventory_hostname }}-lizmap",
+        }
+        away = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
+        hosts = {"pi-1": here, "pi-2": here, "pi-3": away}
+        path = self.folder / "hosts.json"
+        path.write_text(json.dumps({"pis": {"hosts": hosts}}))
+        return path
+
+    def runs(self) -> dict[str, bool]:
+        """Give every container and whether it runs."""
+        listed = self.api.containers(all=True)
+        return {container["Names"][0].lstrip("/"): container["State"] == "running" for container in listed}
+
+    def ids(self) -> dict[str, str]:
+        """Give every container's id by its name."""
+        return {container["Names"][0].lstrip("/"): container["Id"] for container in self.api.containers(all=True)}
+
+    def life(self, name: str) -> list[str]:
+        """Give what a container wrote down of itself."""
+        return (self.folder / name / "data" / "life").read_text().split("\n")[:-1]
+
+
+@pytest.fixture(scope="module")
+def fleet(api: Any, engine: PrivateEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Return the fleet, on an engine of the tests' own, whose other images the chores may remove."""
+    own = {**labels(VERSION), worlds.LABEL: "true"}
+    tiny_image.build(IMAGE, target="shell", labels=own, version=VERSION)
+    client = engine.client()
+    client.load_image(b"".join(api.get_image(IMAGE)))
+    api.remove_image(IMAGE)
+    folder = tmp_path_factory.mktemp("fleet")
+    folder.chmod(0o755)
+    yield Fleet(engine, folder)
+    for container in client.containers(all=True):
+        client.remove_container(container["Id"], force=True)
+
+
+@pytest.fixture
+def play(fleet: Fleet) -> Play:
+    """Run a chore."""
+
+    def run(name: str, *options: str, limit: str = "all") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(fleet, name, *options, limit=limit),
+            cwd=ROOT,
+            env=environment(fleet),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def command(fleet: Fleet, name: str, *options: str, limit: str) -> list[str]:
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    return [program, "-i", str(fleet.inventory()), f"playbooks/{name}.yml", "--limit", f"localhost,{limit}", *options]
+
+
+def environment(fleet: Fleet) -> dict[str, str]:
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "DOCKER_HOST": fleet.private.base_url,
+    }
+
+
+def summary(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Give the lines of the summary."""
+    told = done.stdout.rpartition('"msg": [')[2].partition("]")[0]
+    lines: list[str] = json.loads(f"[{told}]")
+    return lines
+
+
+def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fleet, play: Play) -> None:
+    ids = fleet.ids()
+    foreign = fleet.api.inspect_container(FOREIGN)["State"]["StartedAt"]
+
+    predicted = play("service", "-e", "state=stopped", "--check", limit="pi-1")
+    assert predicted.returncode == 0, predicted.stdout
+    assert summary(predicted)[0].startswith("pi-1: pi-1-lizmap would be stopped; pi-1-postgis would be stopped.")
+    assert all(fleet.runs().values())
+
+    stopped = play("service", "-e", "state=stopped")
+    assert stopped.returncode != 0
+    first, second, third = summary(stopped)
+    assert first.startswith("pi-1: pi-1-lizmap stopped; pi-1-postgis stopped. What is stopped stays so")
+    assert f"pi-2: A container named {FOREIGN} exists that Poppyfield did not make" in second
+    assert third == "pi-3: it does not answer, so nothing was done."
+    assert fleet.runs() == {"pi-1-postgis": False, "pi-1-lizmap": False, "pi-2-postgis": True, FOREIGN: True}
+    assert fleet.life("pi-1-postgis") == [f"{VERSION} {what}" for what in ("started", "stopping", "stopped")]
+
+    # As when the Pi restarts.
+    fleet.private.restart()
+    assert not fleet.runs()["pi-1-postgis"] and fleet.runs()["pi-2-postgis"]
+
+    started = play("service", "-e", "state=started", limit="pi-1")
+    assert started.returncode == 0, started.stdout
+    assert summary(started) == ["pi-1: pi-1-postgis started, healthy; pi-1-lizmap started, healthy."]
+    assert fleet.runs()["pi-1-postgis"] and fleet.runs()["pi-1-lizmap"]
+
+    restarted = play("service", "-e", "state=restarted", "-e", "service=postgis", limit="pi-1,pi-2")
+    assert restarted.returncode == 0, restarted.stdout
+    assert fleet.life("pi-1-postgis")[-3:] == [f"{VERSION} {what}" for what in ("stopping", "stopped", "started")]
+    assert len(fleet.life("pi-1-lizmap")) == 4
+    assert fleet.ids() == ids
+    assert foreign
+
+
+def test_a_command_runs_by_whom_it_should_and_its_exit_status_counts(fleet: Fleet, play: Play) -> None:
+    done = play("exec", "-e", "service=postgis", "-e", "command=id -un; pwd | wc -l", limit="pi-1,pi-2")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count('"postgres"') == 2
+    assert summary(done) == ["pi-1: pi-1-postgis ended with 0.", "pi-2: pi-2-postgis ended with 0."]
+    failed = play("exec", "-e", "service=lizmap", "-e", "as_root=true", "-e", "command=id -un; exit 3", limit="pi-1,pi-2")
+    assert failed.returncode != 0 and '"root"' in failed.stdout
+    first, second = summary(failed)
+    assert first == "pi-1: pi-1-lizmap ended with 3." and "did not make" in second
+    slow = play("exec", "-e", "service=lizmap", "-e", "seconds=1", "-e", "command=sleep 600", limit="pi-1")
+    assert slow.returncode != 0
+    assert not [row for row in fleet.api.top("pi-1-lizmap")["Processes"] if "600" in " ".join(row)]
+
+
+def test_logs_are_collected_and_harmless(fleet: Fleet, play: Play, tmp_path: Path) -> None:
+    done = play("logs", "-e", "since=1h", "-e", f"folder={tmp_path}", limit="pi-1,pi-2")
+    assert done.returncode != 0 and "did not make" in summary(done)[1]
+    names = ["pi-1.lizmap.log", "pi-1.postgis.log", "pi-2.postgis.log"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    text = (tmp_path / "pi-2.postgis.log").read_text()
+    assert text.endswith("Z pi-2-postgis writes\n") and "\x1b" not in text
+    play("logs", "-e", "lines=1", "-e", "service=lizmap", "-e", f"folder={tmp_path}", limit="pi-1")
+    assert len((tmp_path / "pi-1.lizmap.log").read_text().splitlines()) == 1
+    assert len((tmp_path / "pi-1.postgis.log").read_text().splitlines()) >= 2
+
+
+def versions(fleet: Fleet) -> set[str]:
+    """Make older and newer versions of the image in use, and somebody else's image; give the tags that there are."""
+    made = fleet.api.create_container(IMAGE, ["serve"])["Id"]
+    repository, tag = IMAGE.split(":")
+    for number in ("1", "2", "3"):
+        fleet.api.commit(made, repository, f"{tag[:-1]}{number}", conf={"Labels": labels(number)})
+    other = {"fr.poppyfield.managed": "", "fr.poppyfield.resource": ""}
+    fleet.api.commit(made, repository, "somebody-elses", conf={"Labels": other})
+    fleet.api.remove_container(made)
+    return tags(fleet)
+
+
+def tags(fleet: Fleet) -> set[str]:
+    listed = fleet.api.images(name=IMAGE.split(":")[0])
+    return {reference.rpartition("-")[2].lstrip("0") for image in listed for reference in image["RepoTags"]}
+
+
+def test_images_that_nothing_uses_go_once_somebody_says_yes(fleet: Fleet, play: Play) -> None:
+    assert versions(fleet) == {"1", "2", "3", "5", "elses"}
+    listed = play("images", limit="pi-1")
+    assert listed.returncode == 0, listed.stdout
+    assert f"{IMAGE}  " in listed.stdout and "used by pi-1-lizmap, pi-1-postgis" in listed.stdout
+    assert "1 of them unused" in summary(listed)[0]
+
+    refused = play("images", "-e", "remove_unused=true", limit="pi-1")
+    assert refused.returncode != 0 and "Nothing was done, because the answer was not yes" in refused.stdout
+    assert tags(fleet) == {"1", "2", "3", "5", "elses"}
+
+    said = at_a_terminal(fleet, "images", "-e", "remove_unused=true", answer="yes")
+    assert "removed " in said and tags(fleet) == {"2", "3", "5", "elses"}
+    assert fleet.runs()["pi-1-postgis"]
+
+
+def at_a_terminal(fleet: Fleet, name: str, *options: str, answer: str) -> str:
+    """Run a chore with a terminal, and answer its question; give all that it shows."""
+    process, terminal = pty.fork()
+    if process == 0:
+        argv = command(fleet, name, *options, limit="pi-1")
+        os.chdir(ROOT)
+        os.execve(argv[0], argv, environment(fleet))
+    shown, answered = "", False
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline and select.select([terminal], [], [], ANSWER_SECONDS)[0]:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:  # as Linux tells the end of a terminal
+            break
+        shown += part.decode("utf-8", "replace")
+        if not answered and "Type yes to go on" in shown:
+            os.write(terminal, f"{answer}\r".encode())
+            answered = True
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, shown
+    return shown

@@ -1,0 +1,46 @@
+"""Each chore says in one sentence what it lacks, before any Pi is asked."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a chore for two Pis that do not exist."""
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(ROOT / "inventory/example"), f"playbooks/{name}.yml"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(
+        [*command, "--limit", "pi5,localhost", *options],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("service", [], "Add -e state=started|stopped|restarted."),
+        ("service", ["-e", "state=up"], "state can be started, stopped or restarted, not up."),
+        ("logs", ["-e", "service=lizmpa"], "service can be postgis or lizmap, not lizmpa."),
+        ("exec", ["-e", "service=postgis"], "Add -e command='…'."),
+        ("images", ["-e", "remove_unused=maybe"], "remove_unused can be true or false, not maybe."),
+    ],
+)
+def test_what_it_lacks_is_said_before_a_pi_is_asked(name: str, options: list[str], said: str) -> None:
+    done = run(name, *options)
+    assert done.returncode != 0
+    assert f"Nothing was done. {said}" in done.stdout, done.stdout + done.stderr
+    assert re.findall(r"^TASK \[(.*)\]", done.stdout, re.MULTILINE)[-1] == "Check what the chore was given"
+    assert "UNREACHABLE" not in done.stdout
