@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: unused_images
-short_description: List Poppyfield's images on a map server, and remove those that nothing uses
+short_description: List Poppyfield's images on a map server, and remove the unused ones
 version_added: "0.1.0"
 description:
   - Lists the images that Poppyfield built, with their size, age and use. Those of others are neither listed nor touched.

@@ -57,8 +57,8 @@ class Pi:
         for name, flag in VALUES.items():
             given += [flag, str(self._option(name))] if self._option(name) else []
         checked = [] if self._option("host_key_checking") else ["-o", "StrictHostKeyChecking=no"]
-        asked = ["-t"] if terminal else []
-        return [str(self._option("ssh_executable")), *given, *checked, *asked, str(self._option("host")), shlex.join(argv)]
+        given += [*checked, *(["-t"] if terminal else [])]
+        return [str(self._option("ssh_executable")), *given, str(self._option("host")), shlex.join(argv)]
 
     def _option(self, name: str) -> Any:
         return constants.config.get_config_value(

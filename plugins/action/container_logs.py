@@ -41,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if not self._task.check_mode:
             _write({path: kept[path] for path in changed})
         said = [f"{_lines(text)} in {_short(path)}" for path, text in kept.items()]
-        wrong = [str(answer["msg"]).rstrip(".")] if answer.get("failed") else []
+        wrong = [str(answer.get("msg", "")).rstrip(".")] if answer.get("failed") else []
         told = {"msg": f"{'; '.join([*said, *wrong])}.", "files": [str(path) for path in kept]}
         return result | answer | told | {"changed": bool(changed)}
 

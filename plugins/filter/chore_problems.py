@@ -24,8 +24,8 @@ positional: given
 options:
   _input:
     description:
-      - By name what the chore takes, a dictionary with C(required), C(choices), C(pattern) with an C(example) of it, and
-        C(whole) for a text with blanks. Every chore takes C(service).
+      - By name what the chore takes, a dictionary with C(required), C(choices), C(pattern) with an C(example) of it,
+        and C(whole) for a text with blanks. Every chore takes C(service).
     type: dict
     required: true
   given:

@@ -58,7 +58,12 @@ class Fleet:
             Mount(f"{self.folder}/{name}/state", "/state", read_only=True),
         )
         wanted = ContainerSpec(
-            name=name, resource=name.rpartition("-")[2], image=IMAGE, network=worlds.NETWORK, mounts=mounts, stop_timeout=20
+            name=name,
+            resource=name.rpartition("-")[2],
+            image=IMAGE,
+            network=worlds.NETWORK,
+            mounts=mounts,
+            stop_timeout=20,
         )
         container_module.converge(Engine(self.api, errors), wanted, DesiredState(), healthy_timeout=worlds.PATIENCE)
 
@@ -126,7 +131,7 @@ def play(fleet: Fleet) -> Play:
 
 def command(fleet: Fleet, name: str, *options: str, limit: str) -> list[str]:
     program = str(Path(sys.executable).with_name("ansible-playbook"))
-    return [program, "-i", str(fleet.inventory()), f"playbooks/{name}.yml", "--limit", f"localhost,{limit}", *options]
+    return [program, "-i", str(fleet.inventory()), f"playbooks/{name}.yml", "--limit", limit, *options]
 
 
 def environment(fleet: Fleet) -> dict[str, str]:
@@ -147,7 +152,7 @@ def summary(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fleet, play: Play) -> None:
     ids = fleet.ids()
-    foreign = fleet.api.inspect_container(FOREIGN)["State"]["StartedAt"]
+    foreign = fleet.api.inspect_container(FOREIGN)["State"]["Pid"]
 
     predicted = play("service", "-e", "state=stopped", "--check", limit="pi-1")
     assert predicted.returncode == 0, predicted.stdout
@@ -161,6 +166,7 @@ def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fl
     assert f"pi-2: A container named {FOREIGN} exists that Poppyfield did not make" in second
     assert third == "pi-3: it does not answer, so nothing was done."
     assert fleet.runs() == {"pi-1-postgis": False, "pi-1-lizmap": False, "pi-2-postgis": True, FOREIGN: True}
+    assert fleet.api.inspect_container(FOREIGN)["State"]["Pid"] == foreign
     assert fleet.life("pi-1-postgis") == [f"{VERSION} {what}" for what in ("started", "stopping", "stopped")]
 
     # As when the Pi restarts.
@@ -177,7 +183,6 @@ def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fl
     assert fleet.life("pi-1-postgis")[-3:] == [f"{VERSION} {what}" for what in ("stopping", "stopped", "started")]
     assert len(fleet.life("pi-1-lizmap")) == 4
     assert fleet.ids() == ids
-    assert foreign
 
 
 def test_a_command_runs_by_whom_it_should_and_its_exit_status_counts(fleet: Fleet, play: Play) -> None:
@@ -185,7 +190,8 @@ def test_a_command_runs_by_whom_it_should_and_its_exit_status_counts(fleet: Flee
     assert done.returncode == 0, done.stdout
     assert done.stdout.count('"postgres"') == 2
     assert summary(done) == ["pi-1: pi-1-postgis ended with 0.", "pi-2: pi-2-postgis ended with 0."]
-    failed = play("exec", "-e", "service=lizmap", "-e", "as_root=true", "-e", "command=id -un; exit 3", limit="pi-1,pi-2")
+    as_root = ("-e", "service=lizmap", "-e", "as_root=true", "-e", "command=id -un; exit 3")
+    failed = play("exec", *as_root, limit="pi-1,pi-2")
     assert failed.returncode != 0 and '"root"' in failed.stdout
     first, second = summary(failed)
     assert first == "pi-1: pi-1-lizmap ended with 3." and "did not make" in second

@@ -1,4 +1,4 @@
-"""What a chore is given on the command line: what is missing or wrong is told in one sentence, with what can be given."""
+"""What a chore is given on the command line: what is missing or wrong is told, with what can be given."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_a_hosts_name_leads_to_no_other_folder(host: str, tmp_path: Path) -> Non
     assert logs.file_name("pi-marsh.local", "lizmap") == "pi-marsh.local.lizmap.log"
 
 
-@pytest.mark.attack(kind="flood", on="laptop", proof=None)
+@pytest.mark.attack(kind="answer without end", on="laptop", proof=None)
 def test_what_a_pi_says_is_bounded_on_the_laptop_and_on_the_pi() -> None:
     def endless() -> Iterator[bytes]:
         for number in range(40):

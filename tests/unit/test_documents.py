@@ -29,6 +29,7 @@ FRENCH_IN_CODE = {
     "BASE": "DATABASE",
     "Champs de la vallée": "Fields of the valley",
     "DÉPÔT": "REPOSITORY",
+    "DOSSIER": "FOLDER",
     "FICHIER": "FILE",
     "IMAGE_LIZMAP": "LIZMAP_IMAGE",
     "IMAGE_POSTGIS": "POSTGIS_IMAGE",

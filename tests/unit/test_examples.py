@@ -19,8 +19,10 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible.module_utils.poppyfield.containers import apply
+from ansible.module_utils.poppyfield.containers import apply, container_module, health, services
 from ansible.module_utils.poppyfield.containers.engine import Engine, Result
+from ansible.module_utils.poppyfield.containers.plan import DesiredState
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from ansible.module_utils.poppyfield.host import fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.postgis import postgres
@@ -44,7 +46,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
 SECRET = "correct-horse-battery"
 # With these, a module does its work every time.
-EVERY_TIME = (("force", True), ("recreate", "always"))
+EVERY_TIME = (("force", True), ("recreate", "always"), ("state", "restarted"))
+RUNS_EACH_TIME = ("container_command",)
 
 Json = dict[str, Any]
 Library = Callable[[str], ModuleType]
@@ -138,7 +141,7 @@ def run_example(
             conditions = [parsed.failed_when] if isinstance(parsed.failed_when, str) else parsed.failed_when
             for condition in conditions:
                 assert not registered.evaluate_conditional(condition), condition
-        every_time = any(arguments.get(option) == value for option, value in EVERY_TIME)
+        every_time = name in RUNS_EACH_TIME or any(arguments.get(option) == value for option, value in EVERY_TIME)
         assert result["changed"] is every_time, result.get("reasons")
 
     return run
@@ -351,6 +354,39 @@ def around_previous_container(around_lizmap_container: Json, run_module: Run, tm
             keep_previous=True,
         )
     return {}
+
+
+@pytest.fixture
+def both_containers(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
+    """A Pi on which both containers run."""
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, docker.execute))  # type: ignore[arg-type]
+    monkeypatch.setattr(health, "POLL_SECONDS", 0)
+    for number, service in enumerate(services.SERVICES, start=1):
+        reference = f"{service.image}:trixie-arm64-{number:012d}"
+        docker.add_image(reference, str(number), Behaviour(looks_until_healthy=0, log="ready\n"))
+        wanted = ContainerSpec(service.container, service.name, reference, services.NETWORK)
+        container_module.converge(Engine(docker, errors), wanted, DesiredState(), healthy_timeout=30)
+    return {"playbook_dir": str(tmp_path / "playbooks")}
+
+
+@pytest.fixture
+def around_service_state(both_containers: Json) -> Json:
+    return both_containers
+
+
+@pytest.fixture
+def around_container_command(both_containers: Json) -> Json:
+    return both_containers
+
+
+@pytest.fixture
+def around_container_logs(both_containers: Json) -> Json:
+    return both_containers
+
+
+@pytest.fixture
+def around_unused_images(both_containers: Json) -> Json:
+    return both_containers
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.images import unused_images
 from docker import errors
+from requests import Response
 
 from tests.doubles.docker_engine import FakeDocker
 from tests.unit.converging import BESIDE, BESIDE_NEW, NEW, OLD, THIRD, changed, converge, fresh
@@ -70,10 +71,11 @@ def test_only_the_images_of_one_service_are_looked_at(host: FakeDocker, run_modu
 
 
 def test_one_that_docker_says_is_in_use_by_then_stays(host: FakeDocker, run_module: Run) -> None:
-    refused = errors.APIError("conflict", response=type("Response", (), {"status_code": 409, "reason": "", "url": ""})())
+    answer = Response()
+    answer.status_code = 409
 
     def refuse(_reference: str) -> None:
-        raise refused
+        raise errors.APIError("conflict", response=answer)
 
     host.remove_image = refuse  # type: ignore[method-assign]
     assert not run_module("unused_images", remove=True)["changed"]

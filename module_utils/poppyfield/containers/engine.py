@@ -254,7 +254,7 @@ class Engine:
         return printable(bytes(raw).decode("utf-8", "replace"))
 
     def last_of_log(self, container: str, since: int, lines: int, most: int) -> str:
-        """Give the last lines that a container wrote since a time, with the time of each; the last `most` bytes of them.
+        """Give the last lines that a container wrote since a time, each with its time; the last `most` bytes of them.
 
         What it gives is as the container wrote it, and may hold anything.
         """

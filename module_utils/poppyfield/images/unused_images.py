@@ -10,7 +10,7 @@ from ansible.module_utils.poppyfield.containers.spec import Json
 from ansible.module_utils.poppyfield.images import image_names
 
 KEEP = 2
-"""Versions of each image that stay besides those in use, as when one is delivered: the newest, and one to go back to."""
+"""Versions of each image that stay besides those in use, as at a delivery: the newest, and the one to go back to."""
 MB = 1_000_000
 
 
