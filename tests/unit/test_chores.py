@@ -56,6 +56,7 @@ def test_what_is_wrong_is_told(arguments: dict[str, Any], given: dict[str, Any],
         (['{"command": "df -h"}'], "df -h", "df -h"),
         (["@given.yml"], "df -h", "df -h"),
         (["commands=df -h"], "df", "df"),
+        (["command='df' -h 'x'"], "df", "'df' -h 'x'"),
         (["command=find . -name x=y"], "find", "find . -name x=y"),
     ],
 )

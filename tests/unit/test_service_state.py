@@ -24,7 +24,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """A Pi with both containers, which run and are healthy."""
     host = fresh()
     converge(host)
-    converge(host, dataclasses.replace(SPEC, name=MAPS, resource="lizmap", image=NEW, ports=(), mounts=()))
+    own = {"name": MAPS, "resource": "lizmap", "image": NEW}
+    converge(host, dataclasses.replace(SPEC, **own, ports=(), mounts=(), exclusive_folders=()))
     monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))  # type: ignore[arg-type]
     monkeypatch.setattr(health, "POLL_SECONDS", 0)
     host.calls.clear()

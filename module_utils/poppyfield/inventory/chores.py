@@ -38,7 +38,7 @@ def whole(name: str, value: str, typed: Sequence[str]) -> str:
 
 
 def _is_quoted(text: str) -> bool:
-    return len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return bool(re.fullmatch(r"'[^']*'|\"[^\"]*\"", text))
 
 
 def _mixed(name: str, known: Mapping[str, Json], typed: Sequence[str]) -> str:
