@@ -11,7 +11,7 @@ module: unused_images
 short_description: List Poppyfield's images on a map server, and remove the unused ones
 version_added: "0.1.0"
 description:
-  - Lists the images that Poppyfield built, with their size, age and use. Those of others are neither listed nor touched.
+  - Lists the images that Poppyfield built, with size, age and use. Those of others are neither listed nor touched.
   - An image is in use while a container is made of it, whoever made that, running or not. Besides, the two newest
     versions of each image stay, so that there is one to go back to, as when M(delivered_image) delivers one.
 options:
