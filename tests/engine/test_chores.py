@@ -33,6 +33,7 @@ IMAGE = f"{worlds.PREFIX}shell:scratch-000000000005"
 VERSION = "5"
 FOREIGN = "pi-2-lizmap"
 ANSWER_SECONDS = 60
+KEY_SECONDS = 0.3
 Play = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -252,17 +253,18 @@ def at_a_terminal(fleet: Fleet, name: str, *options: str, answer: str) -> str:
         argv = command(fleet, name, *options, limit="pi-1")
         os.chdir(ROOT)
         os.execve(argv[0], argv, environment(fleet))
-    shown, answered = "", False
+    shown = ""
     deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline and select.select([terminal], [], [], ANSWER_SECONDS)[0]:
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], KEY_SECONDS)[0]:
+            # What is typed while the question is being written is thrown away: it is typed once it waits.
+            if "Type yes to go on" in shown and "Remove what is unused]" not in shown.rpartition("[Ask]")[2]:
+                os.write(terminal, f"{answer}\r".encode())
+            continue
         try:
-            part = os.read(terminal, 65536)
+            shown += os.read(terminal, 65536).decode("utf-8", "replace")
         except OSError:  # as Linux tells the end of a terminal
             break
-        shown += part.decode("utf-8", "replace")
-        if not answered and "Type yes to go on" in shown:
-            os.write(terminal, f"{answer}\r".encode())
-            answered = True
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, shown
     return shown
