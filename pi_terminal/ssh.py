@@ -34,7 +34,7 @@ class Pi:
             raise UnknownPiError(f"Add HOST=, the name of a Pi in the inventory: {known}.")
         self._variables: Mapping[str, Any] = VariableManager(loader=loader, inventory=inventory).get_vars(host=host)
         self._templar = Templar(loader=loader, variables=self._variables)
-        plugin = connection_loader.get("ansible.builtin.ssh", class_only=True)
+        plugin = connection_loader.get("ssh", class_only=True)
         self._plugin = plugin._load_name
         names = constants.config.get_plugin_vars("connection", self._plugin)
         self._of_connection = self.values(names)

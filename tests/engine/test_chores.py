@@ -146,7 +146,7 @@ def environment(fleet: Fleet) -> dict[str, str]:
 
 def summary(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Give the lines of the summary."""
-    told = done.stdout.rpartition('"msg": [')[2].partition("]")[0]
+    told = done.stdout.partition("TASK [Summary]")[2].partition('"msg": [')[2].partition("]")[0]
     lines: list[str] = json.loads(f"[{told}]")
     return lines
 
@@ -166,6 +166,7 @@ def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fl
     assert first.startswith("pi-1: pi-1-lizmap stopped; pi-1-postgis stopped. What is stopped stays so")
     assert f"pi-2: A container named {FOREIGN} exists that Poppyfield did not make" in second
     assert third == "pi-3: it does not answer, so nothing was done."
+    assert [line.count("failed=1") for line in stopped.stdout.splitlines() if "unreachable=" in line] == [0, 1, 1]
     assert fleet.runs() == {"pi-1-postgis": False, "pi-1-lizmap": False, "pi-2-postgis": True, FOREIGN: True}
     assert fleet.api.inspect_container(FOREIGN)["State"]["Pid"] == foreign
     assert fleet.life("pi-1-postgis") == [f"{VERSION} {what}" for what in ("started", "stopping", "stopped")]
@@ -187,30 +188,25 @@ def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fl
 
 
 def test_a_command_runs_by_whom_it_should_and_its_exit_status_counts(fleet: Fleet, play: Play) -> None:
-    done = play("exec", "-e", "service=postgis", "-e", "command=id -un; pwd | wc -l", limit="pi-1,pi-2")
+    done = play("exec", "-e", "service=postgis", "-e", "command=id -un; pwd | wc -l", limit="pi-1")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count('"postgres"') == 2
-    assert summary(done) == ["pi-1: pi-1-postgis ended with 0.", "pi-2: pi-2-postgis ended with 0."]
-    as_root = ("-e", "service=lizmap", "-e", "as_root=true", "-e", "command=id -un; exit 3")
+    assert '"postgres"' in done.stdout and summary(done) == ["pi-1: pi-1-postgis ended with 0."]
+    as_root = ("-e", "service=lizmap", "-e", "as_root=true", "-e", "seconds=1", "-e", "command=id -un; sleep 599")
     failed = play("exec", *as_root, limit="pi-1,pi-2")
     assert failed.returncode != 0 and '"root"' in failed.stdout
     first, second = summary(failed)
-    assert first == "pi-1: pi-1-lizmap ended with 3." and "did not make" in second
-    slow = play("exec", "-e", "service=lizmap", "-e", "seconds=1", "-e", "command=sleep 600", limit="pi-1")
-    assert slow.returncode != 0
-    assert not [row for row in fleet.api.top("pi-1-lizmap")["Processes"] if "600" in " ".join(row)]
+    assert first.startswith("pi-1: pi-1-lizmap ended with 1") and "did not make" in second
+    assert not [row for row in fleet.api.top("pi-1-lizmap")["Processes"] if "sleep 599" in " ".join(row)]
 
 
 def test_logs_are_collected_and_harmless(fleet: Fleet, play: Play, tmp_path: Path) -> None:
-    done = play("logs", "-e", "since=1h", "-e", f"folder={tmp_path}", limit="pi-1,pi-2")
+    done = play("logs", "-e", "since=1h", "-e", "lines=1", "-e", f"folder={tmp_path}", limit="pi-1,pi-2")
     assert done.returncode != 0 and "did not make" in summary(done)[1]
     names = ["pi-1.lizmap.log", "pi-1.postgis.log", "pi-2.postgis.log"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    text = (tmp_path / "pi-2.postgis.log").read_text()
-    assert text.endswith("Z pi-2-postgis writes\n") and "\x1b" not in text
-    play("logs", "-e", "lines=1", "-e", "service=lizmap", "-e", f"folder={tmp_path}", limit="pi-1")
-    assert len((tmp_path / "pi-1.lizmap.log").read_text().splitlines()) == 1
-    assert len((tmp_path / "pi-1.postgis.log").read_text().splitlines()) >= 2
+    for name in names:
+        (line,) = (tmp_path / name).read_text().splitlines()
+        assert line.endswith(f"Z {name.removesuffix('.log').replace('.', '-')} writes") and "\x1b" not in line
 
 
 def versions(fleet: Fleet) -> set[str]:
@@ -232,12 +228,8 @@ def tags(fleet: Fleet) -> set[str]:
 
 def test_images_that_nothing_uses_go_once_somebody_says_yes(fleet: Fleet, play: Play) -> None:
     assert versions(fleet) == {"1", "2", "3", "5", "elses"}
-    listed = play("images", limit="pi-1")
-    assert listed.returncode == 0, listed.stdout
-    assert f"{IMAGE}  " in listed.stdout and "used by pi-1-lizmap, pi-1-postgis" in listed.stdout
-    assert "1 of them unused" in summary(listed)[0]
-
     refused = play("images", "-e", "remove_unused=true", limit="pi-1")
+    assert f"{IMAGE}  " in refused.stdout and "used by pi-1-lizmap, pi-1-postgis" in refused.stdout
     assert refused.returncode != 0 and "Nothing was done, because the answer was not yes" in refused.stdout
     assert tags(fleet) == {"1", "2", "3", "5", "elses"}
 

@@ -32,7 +32,6 @@ def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
     ("name", "options", "said"),
     [
         ("service", [], "Add -e state=started|stopped|restarted."),
-        ("service", ["-e", "state=up"], "state can be started, stopped or restarted, not up."),
         ("logs", ["-e", "service=lizmpa"], "service can be postgis or lizmap, not lizmpa."),
         ("exec", ["-e", "service=postgis"], "Add -e command='…'."),
         ("images", ["-e", "remove_unused=maybe"], "remove_unused can be true or false, not maybe."),
