@@ -86,11 +86,11 @@ from ansible.module_utils.poppyfield.containers import container_module, own_con
 from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.containers.plan import Plan, PlanError, Step, is_healthy
-from ansible.module_utils.poppyfield.containers.service_state import Asked, in_words, refuse_ill, said, steps
+from ansible.module_utils.poppyfield.containers.service_state import AskedState, in_words, refuse_ill, said, steps
 
 ARGUMENTS: dict[str, Any] = {
     "containers": own_container.OPTION,
-    "state": {"type": "str", "choices": [asked.value for asked in Asked], "required": True},
+    "state": {"type": "str", "choices": [asked.value for asked in AskedState], "required": True},
     "healthy_timeout": {"type": "int", "default": 900},
 }
 LOCK_SECONDS = 300
@@ -98,13 +98,13 @@ LOCK_SECONDS = 300
 
 def converge(engine: Engine, params: dict[str, Any], done: list[str], *, check_mode: bool) -> dict[str, Any]:
     """Bring about what is asked; give the module's return values, and note in `done` what was done so far."""
-    asked = Asked(params["state"])
+    asked = AskedState(params["state"])
     names = own_container.in_order(params["containers"])
     for service, name in names.items():
         # Before any of them is touched.
         own_container.require(engine, service, name)
     planned: list[Step] = []
-    for service in reversed(names) if asked is Asked.STOPPED else names:
+    for service in reversed(names) if asked is AskedState.STOPPED else names:
         name = names[service]
         with nullcontext() if check_mode else container_lock(name, LOCK_SECONDS):
             container = own_container.require(engine, service, name)
@@ -115,7 +115,7 @@ def converge(engine: Engine, params: dict[str, Any], done: list[str], *, check_m
                     engine, own_container.spec_of(service, name), healthy_timeout=params["healthy_timeout"]
                 )
                 carry_out(applier, Plan(tuple(found)))
-                if asked is Asked.STARTED and not is_healthy(container):
+                if asked is AskedState.STARTED and not is_healthy(container):
                     applier.wait_until_healthy(name)
         planned += found
         done.append(said(name, asked, found, check_mode=check_mode))
@@ -123,9 +123,7 @@ def converge(engine: Engine, params: dict[str, Any], done: list[str], *, check_m
         "changed": bool(planned),
         "msg": in_words(done, asked),
         "steps": [str(step) for step in planned],
-        "containers": {
-            service: container_module.describe(engine.container(name)) for service, name in names.items()
-        },
+        "containers": {service: container_module.describe(engine.container(name)) for service, name in names.items()},
     }
 
 

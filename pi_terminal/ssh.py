@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible import constants
+from ansible.constants import DEFAULT_HOST_LIST, config
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import connection_loader
@@ -27,7 +27,7 @@ class Pi:
 
     def __init__(self, name: str) -> None:
         loader = DataLoader()
-        inventory = InventoryManager(loader=loader, sources=constants.DEFAULT_HOST_LIST)
+        inventory = InventoryManager(loader=loader, sources=DEFAULT_HOST_LIST)
         host = inventory.get_host(name) if name else None
         if host is None:
             known = ", ".join(sorted(found.name for found in inventory.get_hosts("pis"))) or "none"
@@ -36,7 +36,7 @@ class Pi:
         self._templar = Templar(loader=loader, variables=self._variables)
         plugin = connection_loader.get("ssh", class_only=True)
         self._plugin = plugin._load_name
-        names = constants.config.get_plugin_vars("connection", self._plugin)
+        names = config.get_plugin_vars("connection", self._plugin)
         self._of_connection = self.values(names)
 
     def values(self, names: Sequence[str]) -> dict[str, Any]:
@@ -61,6 +61,6 @@ class Pi:
         return [str(self._option("ssh_executable")), *given, str(self._option("host")), shlex.join(argv)]
 
     def _option(self, name: str) -> Any:
-        return constants.config.get_config_value(
+        return config.get_config_value(
             name, plugin_type="connection", plugin_name=self._plugin, variables=self._of_connection
         )

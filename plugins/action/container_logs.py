@@ -30,7 +30,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         result: Json = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         asked = arguments.get("containers")
-        answer = self._execute_module(module_name="container_logs", module_args=arguments, task_vars=task_vars)
+        answer: Json = self._execute_module(module_name="container_logs", module_args=arguments, task_vars=task_vars)
         given = answer.pop("logs", None)
         if not isinstance(given, Mapping) or not isinstance(asked, Mapping):
             return result | answer

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible import context
+from ansible.context import cliargs_deferred_get
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
@@ -50,13 +50,9 @@ _value:
 
 def problems(arguments: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """Give the sentences."""
-    found: list[str] = chores.problems(arguments, given, typed())
+    typed = cliargs_deferred_get("extra_vars")() or ()
+    found: list[str] = chores.problems(arguments, given, [str(text) for text in typed])
     return found
-
-
-def typed() -> list[str]:
-    """Give what stands after each -e of this run."""
-    return [str(text) for text in context.CLIARGS.get("extra_vars") or ()]
 
 
 class FilterModule:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible import context
+from ansible.context import cliargs_deferred_get
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
@@ -47,8 +47,8 @@ _value:
 
 def whole_text(value: Any, name: str) -> str:
     """Give the text as it was typed."""
-    typed = [str(text) for text in context.CLIARGS.get("extra_vars") or ()]
-    text: str = chores.whole(name, str(value), typed)
+    typed = cliargs_deferred_get("extra_vars")() or ()
+    text: str = chores.whole(name, str(value), [str(one) for one in typed])
     return text
 
 

@@ -319,6 +319,7 @@ class FakeDocker:
     def logs(
         self,
         name: str,
+        *,
         stdout: bool,
         stderr: bool,
         tail: int | None = None,

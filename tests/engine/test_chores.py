@@ -222,7 +222,7 @@ def versions(fleet: Fleet) -> set[str]:
 
 
 def tags(fleet: Fleet) -> set[str]:
-    listed = fleet.api.images(name=IMAGE.split(":")[0])
+    listed = fleet.api.images(name=IMAGE.partition(":")[0])
     return {reference.rpartition("-")[2].lstrip("0") for image in listed for reference in image["RepoTags"]}
 
 

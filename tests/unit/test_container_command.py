@@ -29,9 +29,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
 @pytest.mark.parametrize(
     ("as_root", "user"), [(False, services.POSTGIS.user), (True, "root")], ids=["its user", "root"]
 )
-def test_it_runs_as_the_services_user_or_as_root(
-    host: FakeDocker, run_module: Run, as_root: bool, user: str
-) -> None:
+def test_it_runs_as_the_services_user_or_as_root(host: FakeDocker, run_module: Run, as_root: bool, user: str) -> None:
     host.behaviours[OLD].log = "\x1b[2J4 databases\n"
     done = run_module("container_command", **POSTGIS, command="psql -l | wc -l", as_root=as_root, seconds=9)
     assert host.executed == [(f"{user}@{NAME}: timeout -k 5 9 sh -c psql -l | wc -l", "")]

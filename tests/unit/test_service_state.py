@@ -24,8 +24,8 @@ def host(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """A Pi with both containers, which run and are healthy."""
     host = fresh()
     converge(host)
-    own = {"name": MAPS, "resource": "lizmap", "image": NEW}
-    converge(host, dataclasses.replace(SPEC, **own, ports=(), mounts=(), exclusive_folders=()))
+    maps = dataclasses.replace(SPEC, name=MAPS, resource="lizmap", image=NEW)
+    converge(host, dataclasses.replace(maps, ports=(), mounts=(), exclusive_folders=()))
     monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))  # type: ignore[arg-type]
     monkeypatch.setattr(health, "POLL_SECONDS", 0)
     host.calls.clear()
@@ -76,9 +76,7 @@ def test_the_database_is_healthy_before_the_map_server_is_restarted(host: FakeDo
     done = run_module("service_state", containers=BOTH, state="restarted")
     assert changes(host) == [f"{verb} {name}" for name in (DATABASE, MAPS) for verb in ("stop", "start")]
     assert done["steps"] == [
-        step
-        for name in (DATABASE, MAPS)
-        for step in (f"stop {name}", f"start {name}", f"wait until {name} is healthy")
+        step for name in (DATABASE, MAPS) for step in (f"stop {name}", f"start {name}", f"wait until {name} is healthy")
     ]
     assert done["msg"] == f"{DATABASE} restarted, healthy; {MAPS} restarted, healthy."
 
@@ -117,9 +115,7 @@ def test_one_that_is_not_there_is_told_before_anything_is_touched(host: FakeDock
     assert done["failed"] and done["msg"] == "There is no service files. There are: postgis, lizmap."
 
 
-def test_what_does_not_become_healthy_is_a_failure_that_tells_what_was_done(
-    host: FakeDocker, run_module: Run
-) -> None:
+def test_what_does_not_become_healthy_is_a_failure_that_tells_what_was_done(host: FakeDocker, run_module: Run) -> None:
     host.behaviours[NEW] = Behaviour(ends_with=7, log="no disk")
     done = run_module("service_state", containers=BOTH, state="restarted")
     assert done["failed"] and done["msg"].startswith(
@@ -136,9 +132,7 @@ def test_one_that_runs_and_is_ill_is_told_at_once(host: FakeDocker, run_module: 
     assert not run_module("service_state", containers=BOTH, state="restarted").get("failed")
 
 
-def test_one_that_docker_restarts_again_and_again_is_told_and_can_be_stopped(
-    host: FakeDocker, run_module: Run
-) -> None:
+def test_one_that_docker_restarts_again_and_again_is_told_and_can_be_stopped(host: FakeDocker, run_module: Run) -> None:
     host.behaviours[NEW] = Behaviour(ends_with=7)
     host.boot()
     done = run_module("service_state", containers=BOTH, state="started")

@@ -77,7 +77,7 @@ def test_one_that_docker_says_is_in_use_by_then_stays(host: FakeDocker, run_modu
     def refuse(_reference: str) -> None:
         raise errors.APIError("conflict", response=answer)
 
-    host.remove_image = refuse  # type: ignore[method-assign]
+    host.remove_image = refuse  # type: ignore[method-assign, assignment]
     assert not run_module("unused_images", remove=True)["changed"]
 
 

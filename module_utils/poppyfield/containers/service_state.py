@@ -13,7 +13,7 @@ from ansible.module_utils.poppyfield.containers.plan import Action, PlanError, S
 from ansible.module_utils.poppyfield.containers.spec import ALWAYS, NEVER, Json
 
 
-class Asked(StrEnum):
+class AskedState(StrEnum):
     """What is asked of a container."""
 
     STARTED = "started"
@@ -24,12 +24,12 @@ class Asked(StrEnum):
 STAYS_STOPPED = "What is stopped stays so, also when the Pi restarts, until it is started or site.yml runs."
 
 
-def steps(container: Json, asked: Asked) -> list[Step]:
+def steps(container: Json, asked: AskedState) -> list[Step]:
     """Give the steps that lead there, none where nothing is to be done."""
     runs = is_running(container)
-    if asked is Asked.STOPPED:
+    if asked is AskedState.STOPPED:
         return [*_when(runs, Action.STOP, container), *_policy(container, NEVER)]
-    if runs and asked is Asked.STARTED:
+    if runs and asked is AskedState.STARTED:
         policy = _policy(container, ALWAYS)
         paused = is_paused(container)
         return [*policy, *_when(paused, Action.UNPAUSE, container), *_when(paused, Action.WAIT, container)]
@@ -41,10 +41,10 @@ def steps(container: Json, asked: Asked) -> list[Step]:
     ]
 
 
-def refuse_ill(container: Json, asked: Asked) -> None:
+def refuse_ill(container: Json, asked: AskedState) -> None:
     """Raise PlanError for a container that runs already and is ill: that it starts once more is what may help."""
     is_starting = (container["State"].get("Health") or {}).get("Status") == "starting"
-    runs_on = asked is Asked.STARTED and is_running(container) and not is_paused(container)
+    runs_on = asked is AskedState.STARTED and is_running(container) and not is_paused(container)
     is_restarting = bool(container["State"].get("Restarting"))
     if runs_on and not is_healthy(container) and (is_restarting or not is_starting):
         why = "Docker restarts it again and again" if is_restarting else last_words(container["State"])
@@ -54,19 +54,19 @@ def refuse_ill(container: Json, asked: Asked) -> None:
         )
 
 
-def said(name: str, asked: Asked, found: list[Step], *, check_mode: bool) -> str:
+def said(name: str, asked: AskedState, found: list[Step], *, check_mode: bool) -> str:
     """Say what became of a container by these steps, or would."""
     if not found:
-        return f"{name} is stopped already" if asked is Asked.STOPPED else f"{name} runs already, healthy"
+        return f"{name} is stopped already" if asked is AskedState.STOPPED else f"{name} runs already, healthy"
     if check_mode:
         return f"{name} would be {asked}"
-    return f"{name} {asked}" if asked is Asked.STOPPED else f"{name} {asked}, healthy"
+    return f"{name} {asked}" if asked is AskedState.STOPPED else f"{name} {asked}, healthy"
 
 
-def in_words(done: list[str], asked: Asked) -> str:
+def in_words(done: list[str], asked: AskedState) -> str:
     """Say in one line what became of all containers."""
     line = f"{'; '.join(done)}."
-    return f"{line} {STAYS_STOPPED}" if asked is Asked.STOPPED else line
+    return f"{line} {STAYS_STOPPED}" if asked is AskedState.STOPPED else line
 
 
 def _name(container: Json) -> str:
