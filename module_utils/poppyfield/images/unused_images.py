@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,15 +17,14 @@ MB = 1_000_000
 def describe(images: Sequence[Json], containers: Iterable[Json], now: datetime) -> list[Json]:
     """Give a row for each name of our images, and for each image without one; `unused` are those that can go."""
     users = _users(containers)
-    used = {reference for image in images if image["Id"] in users for reference in _references(image)}
-    prunable = _prunable(images, used)
+    old = _old(images)
     return [
         {
             "reference": reference or image["Id"],
             "megabytes": round(image["Size"] / MB),
             "days": _days(image, now),
             "used_by": users.get(image["Id"], []),
-            "unused": image["Id"] not in users and (not reference or reference in prunable),
+            "unused": image["Id"] not in users and (not reference or reference in old),
         }
         for image in sorted(images, key=lambda image: (_references(image), image["Id"]))
         for reference in _references(image) or [""]
@@ -68,10 +67,10 @@ def _users(containers: Iterable[Json]) -> dict[str, list[str]]:
     return {image: sorted(names) for image, names in found.items()}
 
 
-def _prunable(images: Sequence[Json], used: Collection[str]) -> set[str]:
-    """Give the references of all versions but the newest ones and those that are used."""
+def _old(images: Sequence[Json]) -> set[str]:
+    """Give the references of all versions but the newest ones."""
     names = {image_names.split(reference) for image in images for reference in _references(image)}
-    return {reference for name in names for reference in image_names.to_prune(name, images, KEEP, used=used)}
+    return {reference for name in names for reference in image_names.to_prune(name, images, KEEP)}
 
 
 def _references(image: Json) -> list[str]:
