@@ -14,6 +14,7 @@ import pytest
 from ansible.module_utils.poppyfield.containers import container_module, plan, spec
 from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, InterruptedRunError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.containers.health import HOPELESS
 from ansible.module_utils.poppyfield.containers.plan import DesiredState, PlanError, Recreate, Snapshot, State
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, Port
 from docker import errors
@@ -798,6 +799,30 @@ def test_what_a_run_announces_that_replaces_none(host: FakeDocker) -> None:
     host.pause(NAME)
     said = f"container {NAME}: paused -> unpaused; if that does not help, restarted"
     assert reasons(converge(host, recreate=Recreate.NEVER)) == [said]
+
+
+# Docker takes minutes until it calls one unhealthy.
+@pytest.mark.parametrize("status", ["starting", "unhealthy"])
+def test_one_for_which_waiting_does_not_help_begins_again_and_is_not_replaced(host: FakeDocker, status: str) -> None:
+    planned = planned_for(host, status)
+    assert planned.reasons == (f"container {NAME}: failed for good -> restarted",)
+    assert [str(step) for step in planned.steps] == [*RESTARTED, f"wait until {NAME} is healthy"]
+    assert planned.otherwise is None
+
+
+def test_one_that_was_found_hopeless_once_and_still_counts_as_healthy_is_left_alone(host: FakeDocker) -> None:
+    assert planned_for(host, "healthy").steps == ()
+
+
+def planned_for(host: FakeDocker, status: str) -> plan.Plan:
+    """Plan for a container of this health, whose last health check said that waiting does not help."""
+    converge(host)
+    snapshot = container_module.take_snapshot(Engine(host, errors), SPEC)
+    assert snapshot.current
+    state = snapshot.current["State"]
+    probe = {"Start": state["StartedAt"], "ExitCode": HOPELESS, "Output": "10-gis.sql could not be loaded"}
+    state["Health"] = {"Status": status, "Log": [probe]}
+    return plan.plan(SPEC, snapshot, DesiredState())
 
 
 def test_a_restart_that_was_asked_for_of_an_ill_one_is_the_one_restart(host: FakeDocker) -> None:

@@ -63,10 +63,10 @@ def judge(container: Json | None) -> Health:
         return Health(Verdict.HEALTHY)
     said = last_words(state)
     why = f"its health check says {status}" + (f": {said}" if said else "")
-    return Health(Verdict.DEAD if _is_hopeless(state) else Verdict.WAITING, why)
+    return Health(Verdict.DEAD if is_hopeless(state) else Verdict.WAITING, why)
 
 
-def _is_hopeless(state: Json) -> bool:
+def is_hopeless(state: Json) -> bool:
     """Tell whether the last health check said so. Docker keeps those from before the last start."""
     probe = _last_probe(state)
     return probe.get("ExitCode") == HOPELESS and _moment(probe["Start"]) >= _moment(state["StartedAt"])

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ansible.module_utils.poppyfield.containers.health import is_hopeless
 from ansible.module_utils.poppyfield.containers.spec import (
     ALWAYS,
     DIGEST,
@@ -31,6 +32,9 @@ from ansible.module_utils.poppyfield.containers.spec import (
     intent_digest,
     is_ours,
 )
+
+HOPELESS = "failed for good"
+"""The illness of a container whose health check says that waiting does not help: something else is to be mended."""
 
 
 class PlanError(Exception):
@@ -379,8 +383,9 @@ class _Planner:
         starting = self.started and (stopping or not runs)
         if unpausing or (starting and illness):
             done = "unpaused" if unpausing else "restarted"
-            # Where there is another one to roll back to, that is better than going on with this one.
-            further = () if unproven or is_aside else self._further(done)
+            # Where there is another one to roll back to, that is better than going on with this one; and what found the
+            # same hopeless twice is to be mended elsewhere.
+            further = () if unproven or is_aside or illness == HOPELESS else self._further(done)
             self.otherwise = self._otherwise(old, further)
             self.reasons.append(f"container {target}: {illness or 'paused'} -> {done}{_announced(further)}")
         elif starting:
@@ -430,6 +435,8 @@ def _illness(container: Json) -> str:
     state = container["State"]
     if state.get("Restarting"):
         return "restarting again and again"
+    if is_running(container) and not is_healthy(container) and is_hopeless(state):
+        return HOPELESS
     unhealthy = (state.get("Health") or {}).get("Status") == "unhealthy"
     return "unhealthy" if unhealthy and is_running(container) else ""
 
