@@ -49,6 +49,9 @@ options:
         description: Name of the variable that sets the path, to be named in the message.
         type: str
         default: ""
+      unless_file:
+        description: One of O(files). Where it is there, the space is not needed any more.
+        type: path
   folders:
     description:
       - Folders whose content must last. One on a file system in memory, on an overlay, without owners of files, or
@@ -279,6 +282,7 @@ ARGUMENTS: dict[str, Any] = {
             "path": {"type": "path", "required": True},
             "free_mb": {"type": "int", "required": True},
             "variable": {"type": "str", "default": ""},
+            "unless_file": {"type": "path"},
         },
     },
     "folders": {

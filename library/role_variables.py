@@ -109,6 +109,12 @@ requirements:
       description: The files that the roles manage.
       type: list
       elements: str
+first_start_files:
+  description: What each of C(postgis_first_start_files) says of itself, with the roles that it names.
+  returned: success
+  type: list
+  elements: str
+  sample: ["10-gis.sql: SQL by pg_dump 16.3; roles ann, reader; extensions postgis"]
 repositories:
   description: What all hosts together publish, as M(qgis_projects) takes it.
   returned: success

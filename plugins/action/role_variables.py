@@ -16,6 +16,7 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.inventory import (  # noqa: E402
     check,
+    dumps,
     first_look,
     fleet_authority,
     names_and_types,
@@ -73,10 +74,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             unknown = names_and_types.unknown_variables(_of_people(given), roles.options, names)
             before[host] = [*unknown, *values.unresolved]
             secrets += values.secrets
+        laptop = ThisLaptop(OWN_SETTINGS, makes_authority=MAKES_AUTHORITY in arguments["stages"])
         found = check.check(
             hosts,
             roles.options,
-            ThisLaptop(OWN_SETTINGS, makes_authority=MAKES_AUTHORITY in arguments["stages"]),
+            laptop,
             defaults=roles.plain_defaults,
             before=before,
             secrets=secrets,
@@ -87,7 +89,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
         return {
             **result,
-            "requirements": {host.name: first_look.requirements(host, arguments["stages"]) for host in kept},
+            "requirements": {
+                host.name: first_look.requirements(
+                    host, arguments["stages"], first_start_mb=dumps.room_mb(host, laptop)
+                )
+                for host in kept
+            },
+            "first_start_files": dumps.summaries(kept, laptop),
             "repositories": projects.repositories_of_all(kept),
             "web_client": kept[0].values["lizmap_web_client"],
             "certificate_names": fleet_authority.names_of_all(kept),

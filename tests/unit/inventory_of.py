@@ -12,6 +12,7 @@ import yaml
 from ansible.module_utils.poppyfield.host.fleet_authority import AuthorityError
 from ansible.module_utils.poppyfield.inventory.check import check, typed_hosts
 from ansible.module_utils.poppyfield.inventory.problems import Host, Problem
+from ansible.module_utils.poppyfield.postgis.dump_file import DumpFile, DumpKind
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted((ROOT / "roles").iterdir())
@@ -56,6 +57,8 @@ class FakeLaptop:
     """What is wrong with the certificate."""
     authority: AuthorityError | None = None
     """What is wrong with the fleet's authority."""
+    dumps: Mapping[str, DumpFile] = field(default_factory=dict)
+    """By path what a file says of itself; others are what their names say, and load."""
     own_settings: Mapping[str, Any] = field(default_factory=lambda: json.loads(OWN_SETTINGS.read_text("utf-8")))
 
     def is_file(self, path: str) -> bool:
@@ -65,6 +68,11 @@ class FakeLaptop:
     def is_folder(self, path: str) -> bool:
         """Tell whether it is a folder."""
         return path not in self.missing
+
+    def dump_file(self, path: str) -> DumpFile:
+        """Read what a file says of itself."""
+        kind = DumpKind.ARCHIVE if path.endswith(".dump") else DumpKind.SQL
+        return self.dumps.get(path, DumpFile(kind, gzipped=path.endswith(".gz")))
 
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say what is wrong with it."""

@@ -85,3 +85,17 @@ def test_a_pi_is_asked_only_for_what_the_stages_of_a_run_need(
         "docker_settings": None,
     }
     assert {**asked, **nothing} == {**of_all, **nothing}
+
+
+def test_files_of_the_first_start_need_room_of_their_own_until_there_is_a_database() -> None:
+    asked = requirements(host(), first_start_mb=700)
+    assert asked["disk"][:-1] == requirements(host())["disk"]
+    marker = "/srv/poppyfield/postgis/data/cluster/PG_VERSION"
+    assert asked["disk"][-1] == {
+        "path": "/srv/poppyfield/postgis/data",
+        "free_mb": 700,
+        "variable": "postgis_first_start_files",
+        "unless_file": marker,
+    }
+    assert marker in asked["files"]
+    assert requirements(host(), ["verify"], first_start_mb=700)["disk"] == []

@@ -325,3 +325,11 @@ def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
     none = {"active": False, "enabled": False}
     assert facts["services"] == {"none": none, "docker": {"active": True, "enabled": False}}
     assert facts["images"] == {"poppyfield/postgis:trixie-arm64-1": "1", "other:1": "1"}
+
+
+@pytest.mark.parametrize("marker", [{}, {"sha256": "1"}])
+def test_room_for_files_of_the_first_start_is_needed_until_there_is_a_database(marker: dict[str, str]) -> None:
+    need = {"path": "/srv", "free_mb": 30000, "variable": "postgis_first_start_files", "unless_file": "/srv/PG_VERSION"}
+    found = problems({"disks": (need,)}, files={"/srv/PG_VERSION": marker})
+    assert len(found) == (not marker)
+    assert all("/srv (postgis_first_start_files) has 20000 MB free, but 30000 MB are needed" in one for one in found)

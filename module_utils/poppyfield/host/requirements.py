@@ -219,6 +219,8 @@ def _duration(seconds: int) -> str:
 def _disks(facts: Facts, wanted: Requirements) -> Iterable[str]:
     free = {disk.path: disk.free_mb for disk in facts.disks}
     for need in wanted.disks:
+        if facts.files.get(need.get("unless_file") or ""):
+            continue
         path, least = need["path"], need["free_mb"]
         found = free.get(path)
         if found is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.inventory import (
     archives,
+    dumps,
     engine,
     fleet_authority,
     folders,
@@ -32,6 +33,7 @@ CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: folders.findings(host),
     lambda host, laptop: memory.findings(host),
     postgis.findings,
+    dumps.findings,
     archives.findings,
     lizmap_front.findings,
     fleet_authority.findings,

@@ -43,8 +43,10 @@ def _only(known: Set[str], stages: Iterable[str]) -> bool:
     return bool(named) and named <= known
 
 
-def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
+def requirements(host: Host, stages: Iterable[str] = (), *, first_start_mb: int = 0) -> dict[str, Any]:
     """Give what the module host_requirements takes; without stages, for a run of all of them.
+
+    `first_start_mb` is the room that files of the first start take, where there is no database yet.
 
     Where nothing is written on the Pi, neither room nor a file system to write to nor the right time is needed: a Pi
     with a full or failing card can still be looked at.
@@ -55,10 +57,15 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
     enough = {"free_mb": values["raspberry_pi_min_free_disk_mb"], "variable": "raspberry_pi_min_free_disk_mb"}
     # The paths as the roles write them, since they look their answers up by these.
     initial = posixpath.join(posixpath.dirname(data), "initial")
+    marker = f"{data}/cluster/PG_VERSION"
+    rooms = [{"path": path, **enough} for path in (docker_settings.DEFAULT_ROOT, data)]
+    if first_start_mb:
+        room = {"path": data, "free_mb": first_start_mb, "variable": "postgis_first_start_files"}
+        rooms.append({**room, "unless_file": marker})
     return {
         "profile": values["arm_images_profile"],
         "memory_mb": values["raspberry_pi_min_memory_mb"],
-        "disk": [{"path": path, **enough} for path in (docker_settings.DEFAULT_ROOT, data) if writing],
+        "disk": rooms if writing else [],
         "clock_difference": CLOCK_DIFFERENCE if writing else 0,
         "docker_source": values["docker_engine_source"] if provisioning else None,
         "docker_settings": docker_settings.of_variables(values) if provisioning else None,
@@ -67,7 +74,7 @@ def requirements(host: Host, stages: Iterable[str] = ()) -> dict[str, Any]:
         "files": [
             *MANAGED_FILES,
             *(path for variable, paths in FILES_ASKED_FOR.items() if values[variable] for path in paths),
-            f"{data}/cluster/PG_VERSION",
+            marker,
             *(f"{initial}/{entry['name']}.sql" for entry in values["postgis_databases"] if entry.get("initial_sql")),
         ],
     }

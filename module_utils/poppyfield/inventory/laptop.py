@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ansible.module_utils.poppyfield.host import fleet_authority
 from ansible.module_utils.poppyfield.host.certificates import CertificateError, parse_certificate, problems, public_key
+from ansible.module_utils.poppyfield.postgis import dump_file
 
 READ_CERTIFICATE = "x509 -noout -dates -dateopt iso_8601 -subject -issuer -ext subjectAltName -pubkey -in"
 READ_KEY = "pkey -passin pass: -pubout -in"
@@ -28,6 +29,9 @@ class Laptop(Protocol):
 
     def is_folder(self, path: str) -> bool:
         """Tell whether it is a folder."""
+
+    def dump_file(self, path: str) -> dump_file.DumpFile:
+        """Read what a file for the database says of itself."""
 
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say why a certificate and its key will not do; empty when they will, or when nobody can tell here."""
@@ -53,6 +57,14 @@ class ThisLaptop:
     def is_folder(self, path: str) -> bool:
         """Tell whether it is a folder."""
         return _is(Path.is_dir, path)
+
+    def dump_file(self, path: str) -> dump_file.DumpFile:
+        """Read what a file for the database says of itself."""
+        place = local_path(path)
+        try:
+            return _read_dump(place)
+        except OSError as error:
+            return dump_file.DumpFile(broken=f"it can't be read ({error.strerror})")
 
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say why a certificate and its key will not do; empty when they will, or when there is no openssl here."""
@@ -85,6 +97,8 @@ class ThisLaptop:
 
 # Each opening takes a while, and all Pis have the same authority.
 _opened = cache(fleet_authority.unlock)
+# The same of a big file, for all Pis of a run.
+_read_dump = cache(dump_file.read)
 
 
 def local_path(path: str) -> Path:
