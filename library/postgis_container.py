@@ -52,7 +52,10 @@ options:
       - A name is C([NUMBER-]DATABASE[.NOTE]) with C(.sql), C(.sql.gz) or C(.dump) (pg_dump -Fc) at its end. The
         database is made when it does not exist.
       - They are loaded by the superuser, so what is in them can do everything. Take files that you trust.
-      - The first start ends at an error, naming the file, and leaves nothing half made.
+      - Roles that a file names and the server lacks are made for the time of loading, and what they own goes to the
+        superuser. Collations of a country, such as fr_FR.utf8, are ICU's under the same name.
+      - At an error the first start leaves nothing half made, and the container waits for the next start, which begins
+        again. Its health check names the file and the error.
     type: path
   roles:
     description:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.poppyfield.containers.health import HOPELESS
 from ansible.module_utils.poppyfield.postgis import postgres
 
 UID = 5432
@@ -60,6 +61,11 @@ class Server:
         """Wait until it ends by itself with an error; give its log."""
         assert self.container.wait(timeout=60)["StatusCode"] == 1, self.log()
         return self.log()
+
+    def failed(self) -> str:
+        """Wait until its health check says that its first start has failed for good; give why."""
+        self.until(lambda: self.execute("healthcheck")[0] == HOPELESS, "end of the first start")
+        return self.execute("healthcheck")[1].decode()
 
     def log(self, **options: Any) -> str:
         return str(self.container.logs(**options).decode())
