@@ -57,6 +57,15 @@ def load_module(name: str) -> ModuleType:
     return sys.modules[full_name]
 
 
+def load_plugin(name: str) -> ModuleType:
+    """Import an action plugin by its name."""
+    spec = importlib.util.spec_from_file_location(f"action_{name}", ROOT / "plugins" / "action" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    plugin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plugin)
+    return plugin
+
+
 @pytest.fixture
 def library() -> Callable[[str], ModuleType]:
     return load_module
@@ -112,10 +121,7 @@ def run_plugin(run_module: Run, tmp_path_factory: pytest.TempPathFactory) -> Run
     """Run a module through its action plugin, on a host that is this machine; files are copied instead of sent."""
 
     def run(name: str, /, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
-        spec = importlib.util.spec_from_file_location(f"action_{name}", ROOT / "plugins" / "action" / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        plugin = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(plugin)
+        plugin = load_plugin(name)
         action = plugin.ActionModule.__new__(plugin.ActionModule)
         temporary = str(tmp_path_factory.mktemp("remote"))
         action._task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)

@@ -283,6 +283,12 @@ class Engine:
         result = self._run(["docker", "exec", "-i", "--user", user, container, *argv], chunks)
         return Result(result.code, result.output, printable(result.errors))
 
+    def files_of(self, container: str, path: str) -> Iterator[bytes]:
+        """Give what is at a path of a container, in pieces of an archive as tar makes it."""
+        with self._explained(f"read {path} in the container {container}"):
+            pieces, _ = self._api.get_archive(container, path)
+            yield from pieces
+
     def load_image(self, archive: Path) -> None:
         """Load an image archive, plain or compressed with gzip or zstd."""
         reads_zstd = self._reads_zstd()

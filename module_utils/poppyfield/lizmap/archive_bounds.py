@@ -54,12 +54,18 @@ def check_contents(archive: zipfile.ZipFile) -> None:
 
 def _problem(entry: zipfile.ZipInfo) -> str:
     # Python ends the name at a zero byte and takes the separator of this machine; unzip may not.
-    name = entry.orig_filename
+    if problem := name_problem(entry.orig_filename):
+        return problem
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is no file or folder but a link or a device"
+    return ""
+
+
+def name_problem(name: str) -> str:
+    """Say why a file of this name is not written below a folder; empty when it may be."""
     if not name.isprintable() or "\\" in name:
         return "has a name with characters that names of files do not have"
     if name.startswith("/") or ".." in PurePosixPath(name).parts or name[1:2] == ":":
         return "would be unpacked elsewhere than in the archive's folder"
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is no file or folder but a link or a device"
     return ""
