@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.module_utils.poppyfield.containers import parcel, writable_places
+from ansible.module_utils.poppyfield.containers import parcel, placed_files, writable_places
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.containers.writable_places import HostPlace, PlaceError
 from ansible.module_utils.poppyfield.host import data_folders
@@ -325,3 +325,21 @@ def test_what_is_not_on_the_laptop_is_told(engine: LittleEngine, copy: Run, tmp_
         copy("in", src=str(tmp_path / "nothing"), path=CONFIG)
     with pytest.raises(AnsibleActionFail, match="src is missing"):
         copy("in", path=CONFIG)
+
+
+def test_what_the_disk_of_the_pi_refuses_is_told(
+    engine: LittleEngine, copy: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_given: Any, **_named: Any) -> None:
+        raise OSError(5, "Input/output error", "logo.png")
+
+    (tmp_path / "logo.png").write_bytes(b"png")
+    monkeypatch.setattr(placed_files, "compare", failing)
+    done = copy("in", src=str(tmp_path / "logo.png"), path=f"{CONFIG}/")
+    assert done["failed"] and done["msg"] == "Input/output error: logo.png."
+
+
+def test_a_list_that_is_none_is_refused_on_the_pi_too(engine: LittleEngine, run_module: Run) -> None:
+    given = {"container": NAME, "service": "lizmap", "direction": "in", "path": f"{CONFIG}/"}
+    done = run_module("container_files", **given, _parcel={"files": "x", "folders": []})
+    assert done["failed"] and done["msg"] == f"{CONFIG}/: it is no list of files."
