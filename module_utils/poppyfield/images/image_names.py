@@ -137,16 +137,28 @@ def to_prune(
     A version is as new as the time it was last tagged: the creation time of a fully cached build is an old one. On the
     builder, arm_image tags it again whenever it is asked for.
     """
-    tagged = [
+    tagged = _versions(name, images)
+    kept = keep - 1 if current else keep
+    old = sorted((one for one in tagged if one[1] != current), reverse=True)[max(kept, 0) :]
+    return [reference for _, reference in old if reference not in used]
+
+
+def _versions(name: ImageName, images: Iterable[Json]) -> list[tuple[str, str]]:
+    """Give our own versions of an image, each with the time at which it was last tagged."""
+    return [
         ((image.get("Metadata") or {}).get("LastTagTime") or image.get("Created", ""), reference)
         for image in images
         if digest_of(image)
         for reference in image.get("RepoTags") or []
-        if name.owns(reference) and reference != current
+        if name.owns(reference)
     ]
-    kept = keep - 1 if current else keep
-    old = sorted(tagged, reverse=True)[max(kept, 0) :]
-    return [reference for _, reference in old if reference not in used]
+
+
+def previous(images: Iterable[Json], current: str) -> str:
+    """Give the reference of the version that was delivered before the current one; empty where none is there."""
+    versions = _versions(split(current), images)
+    delivered = next((time for time, reference in versions if reference == current), "")
+    return max([(time, reference) for time, reference in versions if time < delivered], default=("", ""))[1]
 
 
 def archives_to_prune(
