@@ -1,0 +1,358 @@
+"""The chores that bring files out and in, remove containers and delete data: real playbooks, on the real engine.
+
+Two Pis are this machine, with containers of their own each, made as ours are. What a chore did is seen from outside: on
+the disk, in the containers, and by somebody else's container that has one of our names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.containers.engine import Engine
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount, container_body, network_body
+from ansible.module_utils.poppyfield.host import data_folders
+from docker import errors
+
+from tests.engine import worlds
+
+ROOT = Path(__file__).resolve().parents[2]
+OWNER, GROUP = 4321, 4322
+PATIENCE = 120
+KEY_SECONDS = 0.3
+QUESTION = "or only press Enter:"
+LENGTH_OF_QUESTION = 100
+# The records of data folders are the test's own, and nothing is made in this machine's /etc.
+SCRIPT = """
+mount -t tmpfs tmpfs "$1/layer" && mkdir "$1/layer/upper" "$1/layer/work"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/layer/upper,workdir=$1/layer/work" /etc
+mkdir -p /etc/poppyfield && mount --bind "$1/etc" /etc/poppyfield
+shift
+exec "$@"
+"""
+
+
+@dataclass(frozen=True)
+class LocalPi:
+    """One of the Pis that this machine stands for."""
+
+    name: str
+    folder: Path
+
+    @property
+    def network(self) -> str:
+        return f"{worlds.PREFIX}{self.name}"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def container(self, service: str) -> str:
+        return f"{worlds.PREFIX}{self.name}-{service}"
+
+    def variables(self) -> dict[str, Any]:
+        return {
+            "ansible_connection": "local",
+            "ansible_become": False,
+            "ansible_python_interpreter": sys.executable,
+            "postgis_container_name": self.container("postgis"),
+            "lizmap_container_name": self.container("lizmap"),
+            "postgis_network": self.network,
+            "lizmap_network": self.network,
+            "postgis_data_folder": str(self.data),
+            "lizmap_folder": str(self.folder / "lizmap"),
+        }
+
+
+class Fleet:
+    """The Pis, and running playbooks for them."""
+
+    def __init__(self, api: Any, folder: Path) -> None:
+        self.project = ROOT
+        self.engine = Engine(api, errors)
+        self.api = api
+        self.folder = folder
+        self.orchard, self.marsh = (LocalPi(name, folder / name) for name in ("pi-orchard", "pi-marsh"))
+        hosts = {pi.name: pi.variables() for pi in (self.orchard, self.marsh)}
+        (folder / "hosts.json").write_text(json.dumps({"pis": {"hosts": hosts}}))
+        for name in ("etc", "layer"):
+            (folder / name).mkdir()
+
+    def deploy(self, pi: LocalPi, service: str = "postgis", image: str = worlds.OLD) -> str:
+        """Run a container that is made as ours are; give its name."""
+        if not pi.data.exists():
+            (pi.data / "cluster").mkdir(parents=True)
+            (pi.data / "cluster" / "rows").write_text(f"the rows of {pi.name}")
+            os.chown(pi.data, OWNER, GROUP)
+        if self.engine.network(pi.network) is None:
+            self.engine.create_network(network_body(pi.network))
+        found = self.engine.image(image)
+        assert found is not None
+        mounts = (Mount(str(pi.data), "/data", read_only=service != "postgis"), Mount("/srv", "/srv", read_only=True))
+        spec = ContainerSpec(
+            pi.container(service), service, image, pi.network, command=("serve",), mounts=mounts, stop_timeout=5
+        )
+        self.engine.start(self.engine.create_container(spec.name, container_body(spec, found)))
+        return spec.name
+
+    def put_foreign(self, name: str) -> str:
+        """Run a container of somebody else's; give its id."""
+        made = self.api.create_container(worlds.OLD, ["serve"], name=name, labels={"org.example": "mine"})
+        self.api.start(made["Id"])
+        return str(made["Id"])
+
+    def command(self, playbook: str, *options: str, **given: Any) -> list[str]:
+        """Give the command that runs a chore, with the test's own /etc/poppyfield in the place of this machine's."""
+        ansible = str(Path(sys.executable).with_name("ansible-playbook"))
+        return [
+            *("unshare", "--mount", "sh", "-euc", SCRIPT, "sh", str(self.folder)),
+            *(ansible, "-i", str(self.folder / "hosts.json"), f"playbooks/{playbook}.yml"),
+            *("--extra-vars", json.dumps(given)),
+            *options,
+        ]
+
+    def run(self, playbook: str, *options: str, fails: bool = False, **given: Any) -> str:
+        """Run a chore as an operator does; give what it prints, in one line."""
+        done = subprocess.run(
+            self.command(playbook, *options, **given),
+            cwd=self.project,
+            env=environment(self.project),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, said
+        return " ".join(said.split())
+
+    def run_typing(self, answer: str, playbook: str, *options: str) -> str:
+        """Run a chore in a terminal, and type the same answer to each of its questions; give what it prints."""
+        child, terminal = pty.fork()
+        if not child:
+            os.chdir(self.project)
+            command = self.command(playbook, *options)
+            os.execvpe(command[0], command, environment(self.project))
+        said, deadline = "", time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and (part := read_on(terminal)) is not None:
+            said += part
+            # What is typed before a question waits for it is thrown away: then it is typed again.
+            if not part and QUESTION in said[-LENGTH_OF_QUESTION:]:
+                os.write(terminal, f"{answer}\r".encode())
+        os.close(terminal)
+        os.waitpid(child, 0)
+        return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", said).split())
+
+    def remember_data(self, pi: LocalPi) -> None:
+        """Let the Pi remember its data folder, as a deployment does."""
+        data_folders.remember(
+            str(pi.data), "postgis_data_folder", data_folders.look(str(pi.data), "postgis_data_folder")
+        )
+
+    def runs(self, name: str) -> bool:
+        found = self.engine.container(name)
+        return found is not None and bool(found["State"]["Running"])
+
+
+def environment(project: Path) -> dict[str, str]:
+    return {**os.environ, "ANSIBLE_CONFIG": str(project / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "200"}
+
+
+def read_on(terminal: int) -> str | None:
+    """Give what was written since; None where the program has ended."""
+    if not select.select([terminal], [], [], KEY_SECONDS)[0]:
+        return ""
+    try:
+        return os.read(terminal, 65536).decode("utf-8", "replace") or None
+    except OSError:
+        return None
+
+
+def state_of(folder: Path) -> dict[str, str]:
+    """Give every file of a folder by its content, but for what the tiny server writes about itself."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "life"
+    }
+
+
+@pytest.fixture
+def fleet(api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
+    """Return two Pis without containers."""
+    monkeypatch.setattr(data_folders, "RECORDS", tmp_path / "etc" / "data-folders")
+    worlds.clean(api)
+    yield Fleet(api, tmp_path)
+    worlds.clean(api)
+
+
+def test_files_come_out_to_a_folder_for_each_pi(fleet: Fleet, tmp_path: Path) -> None:
+    for pi in (fleet.orchard, fleet.marsh):
+        fleet.deploy(pi)
+    (fleet.orchard.data / "cluster" / "passwords").symlink_to("/etc/shadow")
+    before = state_of(fleet.orchard.data)
+    given: dict[str, Any] = {"service": "postgis", "path": "/data/cluster", "to": str(tmp_path / "to")}
+    said = fleet.run("fetch", **given)
+    for pi in (fleet.orchard, fleet.marsh):
+        fetched = tmp_path / "to" / pi.name / "cluster" / "rows"
+        assert fetched.read_text() == f"the rows of {pi.name}"
+        assert fetched.stat().st_mode & 0o777 == 0o600
+        assert f"{pi.name}: 1 files (0.0 MB) fetched to {tmp_path}/to/{pi.name}" in said
+    assert "left out, since no files: cluster/passwords" in said
+    assert state_of(fleet.orchard.data) == before
+    (tmp_path / "to" / "pi-marsh" / "cluster" / "rows").write_text("mine")
+    again = fleet.run("fetch", fails=True, **given)
+    assert f"pi-orchard: all 1 files are in {tmp_path}/to/pi-orchard already" in again
+    assert "pi-marsh: Nothing was copied: these are in" in again
+    assert (tmp_path / "to" / "pi-marsh" / "cluster" / "rows").read_text() == "mine"
+
+
+def test_a_file_is_put_where_the_container_can_be_written_to(fleet: Fleet, tmp_path: Path) -> None:
+    name = fleet.deploy(fleet.orchard)
+    picture = tmp_path / "logo.png"
+    picture.write_bytes(os.urandom(100_000))
+    picture.chmod(0o666)
+    given: dict[str, Any] = {"service": "postgis", "file": str(picture)}
+    only = ("--limit", "pi-orchard")
+    said = fleet.run("put", *only, **given, path="/data/pictures/")
+    assert f"pi-orchard: 1 files put into /data/pictures of {name}." in said
+    put = fleet.orchard.data / "pictures" / "logo.png"
+    assert put.read_bytes() == picture.read_bytes()
+    assert (put.stat().st_uid, put.stat().st_gid, put.stat().st_mode & 0o777) == (OWNER, GROUP, 0o644)
+    # As the container itself sees it.
+    seen = subprocess.run(
+        ["docker", "exec", name, "busybox", "sha256sum", "/data/pictures/logo.png"], capture_output=True, check=True
+    )
+    assert seen.stdout.decode().split()[0] == hashlib.sha256(picture.read_bytes()).hexdigest()
+    refused = fleet.run("put", *only, fails=True, **given, path="/srv/")
+    assert f"Nothing can be put into /srv of {name}. These folders of it can be written to: /data." in refused
+
+
+def test_removing_leaves_the_data_and_what_is_not_ours(fleet: Fleet) -> None:
+    name = fleet.deploy(fleet.orchard)
+    foreign = fleet.put_foreign(fleet.orchard.container("lizmap"))
+    before = state_of(fleet.orchard.data)
+    only = ("--limit", "pi-orchard")
+    assert "Where nobody can answer, add -e confirmed=true." in fleet.run("remove", *only, fails=True)
+    assert f"would be removed: {name}" in fleet.run("remove", *only, "--check")
+    assert fleet.runs(name)
+    said = fleet.run("remove", *only, confirmed=True)
+    assert f"pi-orchard: removed: {name}, network {fleet.orchard.network}; the data stay." in said
+    assert f"{fleet.orchard.container('lizmap')} stays, since Poppyfield did not make it." in said
+    assert fleet.engine.container(name) is None and fleet.engine.network(fleet.orchard.network) is None
+    assert fleet.runs(foreign)
+    assert state_of(fleet.orchard.data) == before
+
+
+def test_data_go_only_where_the_name_is_right(fleet: Fleet) -> None:
+    names = {pi.name: fleet.deploy(pi) for pi in (fleet.orchard, fleet.marsh)}
+    fleet.remember_data(fleet.orchard)
+    before = {pi.name: state_of(pi.data) for pi in (fleet.orchard, fleet.marsh)}
+
+    def untouched() -> bool:
+        states = {pi.name: state_of(pi.data) for pi in (fleet.orchard, fleet.marsh)}
+        return states == before and all(map(fleet.runs, names.values()))
+
+    said = fleet.run("delete_data", fails=True, delete_data_of="pi-orchrad", service="postgis")
+    assert "Nothing was deleted. delete_data_of must be exactly the name of one of these Pis" in said
+    assert untouched()
+    said = fleet.run("delete_data", "--check", delete_data_of="pi-orchard", service="postgis")
+    assert f"pi-orchard: would be deleted: {fleet.orchard.data}." in said
+    assert untouched()
+    # With nobody to type it.
+    fleet.run("delete_data", fails=True, service="postgis")
+    assert untouched()
+
+    said = fleet.run_typing("pi-orchard", "delete_data", "--extra-vars", "service=postgis")
+    assert f"pi-orchard: deleted: {fleet.orchard.data}." in said
+    assert "pi-marsh: nothing was deleted, since its name was not typed." in said
+    assert not fleet.orchard.data.exists()
+    assert not list((fleet.folder / "etc" / "data-folders").iterdir())
+    assert fleet.engine.container(names["pi-orchard"]) is None
+    assert state_of(fleet.marsh.data) == before["pi-marsh"] and fleet.runs(names["pi-marsh"])
+
+
+def test_data_that_others_use_stay(fleet: Fleet) -> None:
+    name = fleet.deploy(fleet.orchard)
+    fleet.remember_data(fleet.orchard)
+    reader = put_reader(fleet, fleet.orchard.data)
+    before = state_of(fleet.orchard.data)
+    said = fleet.run("delete_data", fails=True, delete_data_of="pi-orchard", service="postgis")
+    assert f"is used by the container {worlds.PREFIX}reader" in said
+    assert fleet.runs(reader) and fleet.runs(name)
+    assert state_of(fleet.orchard.data) == before
+
+
+def put_reader(fleet: Fleet, folder: Path) -> str:
+    """Run a container of somebody else's that reads a folder; give its id."""
+    host = fleet.api.create_host_config(binds=[f"{folder}:/read:ro"])
+    made = fleet.api.create_container(
+        worlds.OLD, ["serve"], name=f"{worlds.PREFIX}reader", host_config=host, labels={"org.example": "mine"}
+    )
+    fleet.api.start(made["Id"])
+    return str(made["Id"])
+
+
+# What is built, brought and deployed has tests of its own; here it only says what it would do.
+STAGES = {
+    "preflight": {"ansible.builtin.fail": {"msg": "no disk"}, "when": "inventory_hostname == refused | default('')"},
+    "build": {"ansible.builtin.debug": {"msg": "builds"}},
+    "deliver": {"ansible.builtin.debug": {"msg": "delivers"}},
+    "release": {
+        "ansible.builtin.debug": {
+            "msg": "{{ inventory_hostname }} deploys {{ lizmap_image | default('what was built') }}"
+        }
+    },
+}
+
+
+@pytest.fixture
+def without_stages(fleet: Fleet, tmp_path: Path) -> Fleet:
+    """Return the fleet with a copy of the project, in which the stages do nothing."""
+    fleet.project = tmp_path / "project"
+    for name in ("playbooks", "library", "module_utils", "plugins", "roles"):
+        shutil.copytree(ROOT / name, fleet.project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "ansible.cfg", fleet.project)
+    for name, task in STAGES.items():
+        play = {"hosts": "pis", "gather_facts": False, "tasks": [task]}
+        (fleet.project / "playbooks" / "plays" / f"{name}.yml").write_text(json.dumps([play]))
+    return fleet
+
+
+def test_a_rebuild_removes_only_where_all_is_ready_and_then_deploys(without_stages: Fleet) -> None:
+    fleet = without_stages
+    names = [fleet.deploy(pi) for pi in (fleet.orchard, fleet.marsh)]
+    before = state_of(fleet.orchard.data)
+    said = fleet.run("rebuild", fails=True, refused="pi-marsh")
+    assert fleet.engine.container(names[0]) is None and fleet.runs(names[1])
+    assert "pi-orchard deploys what was built" in said and "pi-marsh deploys" not in said
+    assert f"pi-orchard: rebuilt, its maps draw (removed: {names[0]}, network {fleet.orchard.network};" in said
+    assert "pi-marsh: it was not rebuilt; what is wrong is told above." in said
+    assert state_of(fleet.orchard.data) == before
+
+
+def test_a_rollback_deploys_the_image_that_was_there_before(without_stages: Fleet) -> None:
+    fleet = without_stages
+    for pi, image in ((fleet.orchard, worlds.NEW), (fleet.marsh, worlds.OLD)):
+        for service in ("postgis", "lizmap"):
+            fleet.deploy(pi, service, image)
+    refused = fleet.run("rollback", fails=True, service="lizmap")
+    assert "Where nobody can answer, add -e confirmed=true." in refused
+    assert "pi-orchard deploys" not in refused
+    said = fleet.run("rollback", fails=True, service="lizmap", confirmed=True)
+    assert f"pi-orchard deploys {worlds.OLD}" in said and "pi-marsh deploys" not in said
+    assert f"pi-orchard: went back from {worlds.NEW} to {worlds.OLD}." in said
+    assert f"pi-marsh: {worlds.OLD} stays: no version from before it is on this Pi." in said
