@@ -17,7 +17,8 @@ description:
     counted, and a warning says that nothing shows yet. Of a map that has only tables no picture is asked for.
   - Of the map page it also asks for a feature by OGC API Features.
   - Of Lizmap Web Client it also asks for the page of the map and the project's configuration, and, where the project
-    may be edited, it makes a feature, reads it back and removes it again.
+    may be edited, for the form in which people add a feature. It sends none, so that editing is tried without a trace.
+    Whether PostgreSQL would take the feature is what M(editing_trial) asks.
   - Runs where the map is to be reached from, usually on the controller with C(delegate_to).
   - A server that is still starting is waited for, and one that fails is asked a few times more. Any other wrong answer
     fails at once.
@@ -67,14 +68,20 @@ options:
     default: always
   editing:
     description:
-      - Whether to make a feature in Lizmap, read it back and remove it again, in each layer that O(user) may edit.
-      - With V(auto) where there is such a layer, with V(required) it fails when there is none.
-      - Nothing is written into a layer whose features may not be deleted again, or whose form wants what only a person
-        knows. The result says so.
-      - Needs a database user that may insert and delete. Triggers of the table run, and sequences count on.
+      - Whether to open the form for a new feature, of each layer that O(user) may edit.
+      - With V(auto) it warns of a form that does not open and of layers that O(user) may not edit, so that no map is
+        taken for broken for these. With V(required) it fails when there is such a form, or no layer to edit.
     type: str
     choices: [auto, never, required]
     default: auto
+  trials:
+    description:
+      - What M(editing_trial) found of the layers that people may add features to, of all maps.
+      - It tells why a form does not open, which fields it must have, and which forms are left closed since a sequence
+        would go on when they are opened.
+    type: list
+    elements: dict
+    default: []
   layers:
     description: Layers to draw and to count features of. All of the map when empty.
     type: list
@@ -107,8 +114,7 @@ attributes:
   idempotent:
     support: full
     description: >-
-      It leaves nothing changed on the host that it asks. The feature that it makes is removed again, or the module
-      fails and names it. The picture is written again each time.
+      It leaves nothing changed on the host that it asks. The picture is written again each time.
 author:
   - Poppyfield contributors (!UNKNOWN)
 """
@@ -309,6 +315,7 @@ ARGUMENTS: dict[str, Any] = {
     "password_file": {"type": "path", "no_log": False},
     "login": {"type": "str", "choices": ["always", "if_needed"], "default": "always"},
     "editing": {"type": "str", "choices": ["auto", "never", "required"], "default": "auto"},
+    "trials": {"type": "list", "elements": "dict", "default": []},
     "layers": {"type": "list", "elements": "str", "default": []},
     "min_features": {"type": "int", "default": 0},
     "width": {"type": "int", "default": 800},
@@ -357,10 +364,14 @@ class Server:
 
     def follow(self, url: str) -> bytes:
         """Give the body of the answer at the end of redirects."""
+        return self.follow_to_end(url)[1]
+
+    def follow_to_end(self, url: str) -> tuple[str, bytes]:
+        """Give where redirects end, and the body of the answer there."""
         for _ in range(MOST_REDIRECTS):
             answer = self.answer(url)
             if answer.status not in REDIRECTS:
-                return self._body(url, answer)
+                return url, self._body(url, answer)
             url = map_checks.join(url, answer.location)
         raise MapError(f"{url}: the server redirects without end.")
 
@@ -771,13 +782,24 @@ class LizmapCheck(MapCheck):
         return f"{len(self.config.vector_layers)} layers with features; to edit: {editable}"
 
     def _editing(self) -> str:
-        if not self.config.editable:
-            if self.params["editing"] == "required":
-                raise MapError(f"There is no layer that {self.who} may edit.", remedy=editing.RIGHTS)
-            return "no layer to edit"
         project = self.params["project"]
-        trials = [editing.Trial(self.server, self.url, project, layer) for layer in self.config.editable]
-        return "; ".join(trial.run() for trial in trials)
+        trials = {trial["layer_id"]: trial for trial in self.params["trials"] if trial["map"] == project}
+        required = self.params["editing"] == "required"
+        if required and not self.config.editable:
+            raise MapError(f"There is no layer that {self.who} may edit.", remedy=editing.RIGHTS)
+        told = []
+        for layer in self.config.editable:
+            try:
+                told.append(editing.try_form(self.server, self.url, project, layer, trials.pop(layer.layer_id, None)))
+            except editing.FormError as error:
+                if required:
+                    raise
+                self.warnings.append(f"{error} {error.remedy}".strip())
+                told.append(str(error))
+        if trials:
+            names = " and ".join(f"'{trial['layer']}'" for trial in trials.values())
+            self.warnings.append(editing.NOT_TRIED.format(names=names, who=self.who))
+        return "; ".join(told) or "no layer to edit"
 
 
 def read_password(module: AnsibleModule) -> str:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -74,7 +73,6 @@ class Session:
     saw_the_map: bool = False
     message: str = ""
     token: str = ""
-    errors: str = ""
 
 
 class LizmapServer(ThreadingHTTPServer):
@@ -98,20 +96,15 @@ class LizmapServer(ThreadingHTTPServer):
         self.refusal = ""
         self.php_is_down = False
         self.invisible: set[str] = set()
-        # Features whose extent holds every place.
-        self.everywhere: set[str] = set()
         # Only pictures that show less than these degrees show features.
         self.widest_view = 1000.0
         self.refusing_wfs: set[str] = set()
-        self.opens_form = True
-        self.form_demands = ""
-        self.database_refuses = False
-        # The row is written, but what the browser gets is: nothing ("answer"), or no key ("key").
-        self.loses = ""
-        self.hides_new = False
-        self.refuses_to_delete = 0
-        self.dies_after_insert = False
+        # What Lizmap says in place of the form, in English; or that it fails, or leads elsewhere, without a word.
+        self.form_refusal = ""
+        self.form_fails = False
+        self.form_leads_elsewhere = False
         self.config_body = b""
+        self.before_each: Callable[[str], None] = lambda url: None
         self.canvas = png(5)
 
     @property
@@ -135,6 +128,7 @@ class Handler(BaseHTTPRequestHandler):
         self.sent = sent
         self.server.asked.append(f"{self.command} {self.path}")
         self._find_session()
+        self.server.before_each(self.path)
         actions = {
             "/admin.php/auth/login": self._login_page,
             "/admin.php/auth/login/in": self._log_in,
@@ -144,9 +138,6 @@ class Handler(BaseHTTPRequestHandler):
             "/index.php/lizmap/service": self._service,
             "/index.php/lizmap/edition/createFeature": self._create_feature,
             "/index.php/lizmap/edition/editFeature": self._edit_feature,
-            "/index.php/lizmap/edition/saveFeature": self._save_feature,
-            "/index.php/lizmap/edition/closeFeature": self._close_feature,
-            "/index.php/lizmap/edition/deleteFeature": self._delete_feature,
         }
         if self.server.php_is_down:
             # nginx, when php-fpm does not listen.
@@ -286,13 +277,6 @@ class Handler(BaseHTTPRequestHandler):
             self._exception(400, f"TYPENAME '{layer}' is not available")
             return
         rows = self.server.rows[layer]
-        if "FEATUREID" in self.given:
-            key = self.given["FEATUREID"].partition(".")[2]
-            rows = {key: rows[key]} if key in rows and not (self.server.hides_new and key != "1") else {}
-        if "BBOX" in self.given:
-            west, south, east, north = (float(number) for number in self.given["BBOX"].split(","))
-            inside = {k: p for k, p in rows.items() if west <= p[0] <= east and south <= p[1] <= north}
-            rows = inside | {k: rows[k] for k in self.server.everywhere}
         features = [
             {"type": "Feature", "id": f"{layer}.{key}", "geometry": {"type": "Point", "coordinates": list(point)}}
             for key, point in rows.items()
@@ -301,20 +285,24 @@ class Handler(BaseHTTPRequestHandler):
 
     # modules/lizmap/controllers/edition.classic.php, from here on.
     def _create_feature(self) -> None:
-        if not self._may_edit() or not self.server.opens_form:
-            # modules/view/templates/jmessage_answer.tpl
+        said = self.server.form_refusal
+        if not self._may_edit():
             said = "You have not the right to use the edition tools."
-            self._answer(
-                200, f'<ul class="jelix-msg"><li class="jelix-msg-item-AuthorizationRequired">{said}</li></ul>'.encode()
-            )
-            return
-        self.session.errors = ""
-        self._redirect(f"/index.php/lizmap/edition/editFeature?{urlencode(self.given)}")
+        if self.server.form_fails:
+            # What Jelix answers when PHP throws an exception.
+            self._answer(500, b"<html><h1>500 - internal server error</h1></html>")
+        elif said:
+            # modules/view/templates/jmessage_answer.tpl
+            words = f'<ul class="jelix-msg"><li class="jelix-msg-item-AuthorizationRequired">{escape(said)}</li></ul>'
+            self._answer(200, words.encode())
+        elif self.server.form_leads_elsewhere:
+            self._redirect("/index.php/view/")
+        else:
+            self._redirect(f"/index.php/lizmap/edition/editFeature?{urlencode(self.given)}")
 
     # modules/view/templates/edition_form.tpl and modules/view/forms/edition.form.xml.
     def _edit_feature(self) -> None:
         self.session.token = secrets.token_hex(8)
-        errors = f'<ul class="jforms-error-list"><li>{self.session.errors}</li></ul>' if self.session.errors else ""
         hidden = {
             "__JFORMS_TOKEN__": self.session.token,
             "liz_project": "france",
@@ -324,62 +312,25 @@ class Handler(BaseHTTPRequestHandler):
             "liz_srid": "4326",
             "liz_geometryColumn": "geom",
             "geom": "",
+            "author": "anna",
+            "hidden": "",
         }
         inputs = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in hidden.items())
         self._answer(
             200,
             f"""<div><h3>Observations</h3></div><form action="/index.php/lizmap/edition/saveFeature" method="post">
-            <div class="jforms-hiddens">{inputs}</div>{errors}
+            <div class="jforms-hiddens">{inputs}</div>
             <input name="species" class="jforms-ctrl-input jforms-required" value="">
             <textarea name="remark">none
             yet</textarea>
             <select name="kind" class="jforms-required"><option value="">-</option><option value="bird">Bird</option>
             <option value="tree">Tree</option></select>
+            <input type="file" name="photo"><input type="checkbox" name="seen[]" value="1">
             <input type="radio" name="sure" value="yes" checked="checked"><input type="radio" name="sure" value="no">
             <select name="liz_future_action"><option value="close">Close</option>
             <option value="edit" selected="selected">Reopen</option></select>
             <button name="_submit" value="cancel">Cancel</button></form>""".encode(),
         )
-
-    def _save_feature(self) -> None:
-        if self.sent["__JFORMS_TOKEN__"] != self.session.token:
-            self._answer(500, b"invalid token")
-            return
-        # lib/Form/QgisForm.php, check and saveToDb.
-        missing = [name for name in ("species", "kind", "geom") if not self.sent.get(name)]
-        if missing or self.server.form_demands or self.server.database_refuses:
-            raised = "An error has been raised when saving the form."
-            self.session.errors = raised if self.server.database_refuses else self.server.form_demands or str(missing)
-            query = {"project": "france", "repository": "sample", "layerId": "observations_1", "status": "1"}
-            self._redirect(f"/index.php/lizmap/edition/editFeature?{urlencode(query)}")
-            return
-        match = re.fullmatch(r"POINT\((\S+) (\S+)\)", self.sent["geom"])
-        assert match, self.sent["geom"]
-        rows = self.server.rows["observations"]
-        key = str(len(rows) + 41)
-        rows[key] = (float(match[1]), float(match[2]))
-        self.server.php_is_down = self.server.dies_after_insert
-        if self.server.loses == "answer":
-            self._answer(504, b"gateway timeout")
-            return
-        query = {"project": "france", "repository": "sample", "layerId": "observations_1"}
-        if not self.server.loses:
-            query["pkVals"] = json.dumps({"id": int(key)})
-        assert self.sent["liz_future_action"] == "close"
-        self._redirect(f"/index.php/lizmap/edition/closeFeature?{urlencode(query)}")
-
-    def _close_feature(self) -> None:
-        self._answer(200, b'<ul class="jelix-msg"><li class="jelix-msg-item-success">Data has been saved.</li></ul>')
-
-    def _delete_feature(self) -> None:
-        if self.server.refuses_to_delete > 0:
-            self.server.refuses_to_delete -= 1
-            self._answer(
-                200, b'<ul class="jelix-msg"><li class="jelix-msg-item-error">The deletion has failed.</li></ul>'
-            )
-            return
-        del self.server.rows["observations"][self.given["featureId"]]
-        self._answer(200, b'<ul class="jelix-msg"><li class="jelix-msg-item-success">It has been deleted.</li></ul>')
 
     def _redirect(self, location: str) -> None:
         self._answer(303, b"", location)

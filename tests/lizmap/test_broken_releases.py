@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 from docker.errors import APIError
 
+from tests.images import projects
 from tests.images.map_server import PREFIX, wait_until
 from tests.lizmap.conftest import Query
 from tests.lizmap.releases.broken import BAD_PROJECTS, BROKEN, Broken
-from tests.lizmap.releases.pi import NAME, TABLE, Pi
+from tests.lizmap.releases.pi import NAME, TABLE, Pi, trees, write_project
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "reports" / "broken-releases.json"
 STATE_MEGABYTES = 200
@@ -158,6 +159,27 @@ def test_a_good_release_is_not_reported_when_the_pi_is_only_slow(
     assert pi.container()[1] == pi.image(target)
     assert pi.containers() == [NAME]
     assert pi.draws()
+
+
+def test_a_release_with_a_layer_that_could_never_be_edited_stays(pi: Pi) -> None:
+    """It is warned of with PostgreSQL's own words, and no reason to roll back unless that is asked for."""
+    layers = [trees(), projects.geojson(pi.maps)]
+    write_project(pi.maps, "meadow", layers, layers[:1])
+    pi.query("REVOKE INSERT ON trees FROM gis")
+    try:
+        done = pi.deploy("again")
+        assert done.succeeded, done.output
+        said = " ".join(done.output.split())
+        assert "fields/meadow, layer 'trees': nobody can add a feature, for PostgreSQL says: permission denied" in said
+        assert "editing was not tried in Lizmap, for anybody without logging in may not edit 'trees'" in said
+        assert pi.container()[1] == pi.image("again")
+        assert pi.containers() == [NAME] and pi.draws()
+        refused = pi.deploy("good", lizmap_verify_editing="required")
+        assert "permission denied for table trees" in refused.message, refused.output
+        assert pi.container()[1] == pi.image("again") and pi.draws()
+    finally:
+        pi.query("GRANT INSERT ON trees TO gis")
+        write_project(pi.maps, "meadow", layers)
 
 
 @pytest.mark.parametrize("release", BAD_PROJECTS, ids=lambda release: release.name)

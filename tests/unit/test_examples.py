@@ -390,6 +390,14 @@ def around_unused_images(both_containers: Json) -> Json:
 
 
 @pytest.fixture
+def around_editing_trial(monkeypatch: pytest.MonkeyPatch) -> Json:
+    """A Pi whose database has no such table."""
+    answer = json.dumps({"0": {"table": {"rows": {}, "written": 0}}})
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(None, None, lambda *_: Result(0, answer, "")))
+    return {}
+
+
+@pytest.fixture
 def around_published_map(tmp_path: Path) -> Iterator[Json]:
     with running_map_server() as server, running_lizmap_server() as lizmap:
         write(tmp_path / "passwords" / "admin", lizmap.password)

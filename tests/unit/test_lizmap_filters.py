@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
+
+from tests.images.projects import Layer, qgs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +28,7 @@ def load(name: str) -> Callable[..., Any]:
 
 settings_texts = load("lizmap_settings_texts")
 maps_of_folders = load("maps_of_folders")
+edited_layers = load("edited_layers")
 
 
 # Settings ------------------------------------------------------------------------------------------------------------
@@ -59,3 +63,48 @@ def test_a_folder_without_maps_is_not_taken_for_one_that_is_gone(tmp_path: Path)
     assert maps_of_folders([{"repository": "fields", "folder": str(tmp_path)}]) == []
     with pytest.raises(AnsibleFilterError, match="/gone of lizmap_projects cannot be read: No such file"):
         maps_of_folders([{"repository": "fields", "folder": str(tmp_path / "gone")}])
+
+
+# Layers that are edited ----------------------------------------------------------------------------------------------
+
+
+def edit(layer: Layer, capability: str = "True") -> dict[str, Any]:
+    return {"layerId": layer.id, "capabilities": {"createFeature": capability, "deleteFeature": "True"}}
+
+
+def test_the_layers_that_people_may_add_features_to_have_their_tables(tmp_path: Path) -> None:
+    sources = {
+        "trees": "service='poppyfield' key='id' table=\"forest\".\"o'brien\" (geom)",
+        "plain": "service='poppyfield' table=\"plain\"",
+        "elsewhere": 'host=office table="public"."trees"',
+    }
+    layers = {name: Layer(source, provider="postgres", name=name) for name, source in sources.items()}
+    layers["file"] = Layer("./a.gpkg", name="file")
+    read_only = Layer('service=\'poppyfield\' table="public"."old"', provider="postgres", name="old")
+    (tmp_path / "map.qgs").write_text(qgs([*layers.values(), read_only]))
+    cfg = {name: edit(layer) for name, layer in layers.items()} | {"old": edit(read_only, "False")}
+    (tmp_path / "map.qgs.cfg").write_text(json.dumps({"editionLayers": cfg}))
+    given = [{"repository": "fields", "folder": str(tmp_path)}]
+    found = {layer["layer"]: layer for layer in edited_layers(given, ["fields/map"])}
+    assert found["trees"] == {
+        **{"map": "fields/map", "layer": "trees", "layer_id": layers["trees"].id},
+        **{"schema": "forest", "table": "o'brien", "key": "id"},
+    }
+    tables = {name: (layer["schema"], layer["table"], layer["key"]) for name, layer in found.items() if name != "trees"}
+    assert tables == {"plain": ("", "plain", ""), "elsewhere": ("", "", ""), "file": ("", "", "")}
+    assert edited_layers(given, ["fields/other"]) == []
+
+
+@pytest.mark.parametrize("cfg", ["", "[]", "{}", '{"editionLayers": []}', '{"editionLayers": {"a": 1}}', "[" * 100_000])
+def test_settings_that_name_no_such_layer(tmp_path: Path, cfg: str) -> None:
+    (tmp_path / "map.qgs").write_text("no project")
+    given = [{"repository": "fields", "folder": str(tmp_path)}]
+    assert edited_layers(given, ["fields/map"]) == []
+    (tmp_path / "map.qgs.cfg").write_text(cfg)
+    assert edited_layers(given, ["fields/map"]) == []
+
+
+def test_a_project_that_cannot_be_read_has_no_such_layer(tmp_path: Path) -> None:
+    (tmp_path / "map.qgs").write_text("no project")
+    (tmp_path / "map.qgs.cfg").write_text(json.dumps({"editionLayers": {"a": edit(Layer("a"))}}))
+    assert edited_layers([{"repository": "fields", "folder": str(tmp_path)}], ["fields/map"]) == []

@@ -1,4 +1,4 @@
-"""published_map against a double of Lizmap Web Client: each check, and that no feature stays behind."""
+"""published_map against a double of Lizmap Web Client: each check, and that nothing is sent but a login."""
 
 from __future__ import annotations
 
@@ -32,10 +32,6 @@ def check(server: LizmapServer, run_module: Run, library: Any, monkeypatch: pyte
     return run
 
 
-def rows(server: LizmapServer) -> list[str]:
-    return sorted(server.rows["observations"])
-
-
 def detail(result: dict[str, Any], name: str) -> str:
     return next(str(entry["detail"]) for entry in result["checks"] if entry["check"] == name)
 
@@ -54,8 +50,8 @@ def test_a_map_that_works(server: LizmapServer, check: Run, tmp_path: Path) -> N
     ]
     assert result["features"] == {"observations": 1, "towns": 2}
     assert result["drawn"] == {"observations": "drawn", "towns": "drawn"}
-    assert detail(result, "editing") == "observations: feature 42 made, read back and removed again"
-    assert rows(server) == ["1"]
+    assert detail(result, "editing") == "observations: its form opens; a row was not tried"
+    assert not [question for question in server.asked if question.startswith("POST")]
     assert (tmp_path / "map.png").read_bytes() == server.canvas
 
 
@@ -100,7 +96,7 @@ def test_who_logs_in_sees_and_edits_what_others_may_not(server: LizmapServer, ch
     result = check(user="admin", password_file=str(tmp_path / "password"), editing="required")
     assert result["verified"]
     assert detail(result, "login") == "logged in as admin"
-    assert "feature 42 made" in detail(result, "editing")
+    assert "observations: its form opens" in detail(result, "editing")
     assert check(user="admin", password="correct horse")["verified"]
 
 
@@ -197,7 +193,6 @@ def test_php_that_does_not_run_is_named(server: LizmapServer, check: Run) -> Non
         b'{"layers": {"a": null}}',
         b'{"layers": {}, "options": "x"}',
         b'{"layers": {}, "editionLayers": {"a": null}}',
-        b'{"layers": {"a": {"extent": ["west"]}}, "editionLayers": {"a": {"capabilities": {"createFeature": "True"}}}}',
     ],
 )
 def test_a_configuration_that_is_none(server: LizmapServer, check: Run, body: bytes) -> None:
@@ -219,7 +214,7 @@ def test_a_survey_that_starts_empty_is_right_and_can_be_edited(
     result = check()
     assert result["verified"], result
     assert result["features"] == {"observations": 0, "towns": 0}
-    assert "read back and removed again" in detail(result, "editing")
+    assert "observations: its form opens" in detail(result, "editing")
     said = " ".join(capsys.readouterr().err.split())
     assert "sample/france: its map shows nothing yet, for there are no features: 'observations' and 'towns'." in said
 
@@ -249,7 +244,17 @@ def test_a_layer_whose_features_cannot_be_read_is_named(server: LizmapServer, ch
     assert "TYPENAME 'towns' is not available" in result["msg"]
 
 
-def test_check_mode_writes_nothing(server: LizmapServer, check: Run) -> None:
+TRIAL = {
+    **{"map": "sample/france", "layer": "observations", "layer_id": "observations_1", "problem": "", "untried": ""},
+    **{"needed": [], "counting": "", "form_fails": ""},
+}
+
+
+def warned(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+def test_check_mode_opens_no_form(server: LizmapServer, check: Run) -> None:
     assert check(check_mode=True)["verified"]
     assert check(editing="never")["verified"]
     assert not [question for question in server.asked if "edition" in question]
@@ -263,120 +268,95 @@ def test_a_project_that_nobody_may_edit(server: LizmapServer, check: Run) -> Non
     assert "lizmap.tools.edition.use" in result["msg"]
 
 
-def test_a_form_that_does_not_open(server: LizmapServer, check: Run) -> None:
-    server.opens_form = False
-    result = check()
-    assert "Check of the editing: The form for a new feature of the layer observations does not open" in result["msg"]
-    assert "You have not the right to use the edition tools." in result["msg"]
+def test_a_layer_that_who_asks_may_not_edit_was_not_tried(
+    server: LizmapServer, check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.anonymous_may_edit = False
+    other = {**TRIAL, "map": "sample/other", "layer": "elsewhere"}
+    assert check(trials=[TRIAL, other])["verified"]
+    said = warned(capsys)
+    assert "editing was not tried in Lizmap, for anybody without logging in may not edit 'observations'." in said
+    assert "lizmap_verify_login: always" in said and "elsewhere" not in said
+    server.anonymous_may_edit = True
+    assert check(trials=[TRIAL])["verified"]
+    assert "not tried in Lizmap" not in warned(capsys)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("found", "said"),
     [
-        ({"capabilities": {"createFeature": "True", "deleteFeature": "False"}}, "may not be deleted again"),
-        ({"capabilities": {"createFeature": "False", "deleteFeature": "True"}}, "no layer to edit"),
+        ({}, "PostgreSQL takes a row"),
+        ({"problem": "it has no key."}, "nobody can add a feature, for it has no key."),
+        ({"untried": "its row-level security"}, "a row was not tried: its row-level security"),
     ],
 )
-def test_nothing_is_written_that_could_not_be_removed(
-    server: LizmapServer, check: Run, change: dict[str, Any], said: str
-) -> None:
-    server.config["editionLayers"]["observations"] |= change
-    assert said in detail(check(), "editing")
-    assert not [question for question in server.asked if question.startswith("POST")]
+def test_what_postgresql_says_of_the_layer_is_told(check: Run, found: dict[str, str], said: str) -> None:
+    assert detail(check(trials=[{**TRIAL, **found}]), "editing") == f"observations: its form opens; {said}"
 
 
-@pytest.mark.parametrize("place", [{"crs": "EPSG:2154"}, {"extent": []}, {"extent": [1, 1, 0, 0]}])
-def test_nothing_is_written_nowhere(server: LizmapServer, check: Run, place: dict[str, Any]) -> None:
-    server.config["layers"]["observations"] |= place
-    assert "does not say where its features are" in detail(check(), "editing")
-    assert not [question for question in server.asked if question.startswith("POST")]
+def test_a_form_that_makes_a_sequence_go_on_is_not_opened(server: LizmapServer, check: Run) -> None:
+    told = detail(check(trials=[{**TRIAL, "counting": "code: 'F-' || nextval('n')"}]), "editing")
+    assert "its form was not opened" in told and "code: 'F-' || nextval('n')" in told
+    assert not [question for question in server.asked if "edition" in question]
 
 
-def test_nothing_is_written_where_wfs_cannot_tell_of_it(
-    server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # It fails earlier without this, because the layer is one of the map's.
-    monkeypatch.setattr(library("published_map").MapCheck, "_features", lambda check: "none")
-    server.refusing_wfs = {"observations"}
-    result = check()
-    assert "can be edited, but WFS does not answer for it" in result["msg"]
-    assert "Publish the layer in WFS" in result["msg"]
-    assert not [question for question in server.asked if question.startswith("POST")]
-
-
-def test_a_form_that_wants_what_only_a_person_knows_is_no_failure(server: LizmapServer, check: Run) -> None:
-    server.form_demands = "The species must be one of the list."
-    result = check()
-    assert result["verified"]
-    assert "wants what only a person knows: The species must be one of the list." in detail(result, "editing")
-
-
-def test_a_database_that_refuses_the_row(server: LizmapServer, check: Run) -> None:
-    server.database_refuses = True
-    result = check()
-    assert "A new feature of the layer observations was not saved" in result["msg"]
-    assert "may insert rows" in result["msg"]
-
-
+@pytest.mark.parametrize("known", ["", "its table has generated columns (twice)."])
 @pytest.mark.parametrize(
-    ("lost", "said"), [("answer", "was not saved"), ("key", "was not saved (HTTP 303): Data has been saved.")]
+    ("fault", "said"),
+    [
+        ({"form_refusal": "You have not the right."}, ("You have not the right.", "lizmap.tools.edition.use")),
+        ({"form_refusal": "It has no primary keys."}, ("It has no primary keys.", "Publish the layer in WFS")),
+        ({"form_fails": True}, ("the server failed with HTTP 500: ", "/tmp/log/errors.log")),
+        (
+            {"form_leads_elsewhere": True},
+            ("Lizmap leads to /index.php/view/, a page with neither the form nor a message.", "/tmp/log/errors.log"),
+        ),
+    ],
 )
-def test_a_row_that_was_written_without_saying_its_key_is_found_and_removed(
-    server: LizmapServer, check: Run, lost: str, said: str
+def test_a_form_that_does_not_open(
+    server: LizmapServer, check: Run, known: str, fault: dict[str, Any], said: tuple[str, str]
 ) -> None:
-    server.loses = lost
-    result = check()
-    assert result["failed"] and said in result["msg"]
-    assert rows(server) == ["1"]
+    cause, remedy = said
+    vars(server).update(fault)
+    told = check(trials=[{**TRIAL, "form_fails": known}], editing="required")["msg"]
+    assert "Check of the editing: The form for a new feature of the layer observations does not open: " in told
+    # Without the right, the table is not what stops people.
+    explained = bool(known) and "right" not in cause
+    assert (known if explained else cause) in told
+    assert (remedy in told) is not explained
 
 
-def test_features_of_others_at_the_same_place_stay(server: LizmapServer, check: Run) -> None:
-    server.everywhere = {"1"}
-    server.loses = "key"
-    assert check()["failed"]
-    assert rows(server) == ["1"]
-
-
-def test_a_row_that_cannot_be_read_back_is_removed(server: LizmapServer, check: Run) -> None:
-    server.hides_new = True
-    result = check()
-    assert "The new feature 42 of the layer observations was saved, but WFS does not give it" in result["msg"]
-    assert rows(server) == ["1"]
-
-
-def test_a_deletion_that_fails_once_is_tried_again(server: LizmapServer, check: Run) -> None:
-    server.refuses_to_delete = 1
+def test_a_form_that_does_not_open_is_warned_of_unless_more_is_asked_for(
+    server: LizmapServer, check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.form_refusal = "This is only warned of."
     assert check()["verified"]
-    assert rows(server) == ["1"]
+    assert "sample/france: The form for a new feature of the layer observations does not open: This" in warned(capsys)
+    assert check(editing="required")["failed"]
 
 
-@pytest.mark.parametrize("fault", ["refuses", "dies"])
-def test_a_row_that_stays_is_said_loudly(server: LizmapServer, check: Run, fault: str) -> None:
-    server.refuses_to_delete = 1000 if fault == "refuses" else 0
-    server.dies_after_insert = fault == "dies"
-    result = check(timeout=0)
-    assert (
-        "ATTENTION: the feature 42 of the layer observations, which this check wrote, is still there" in result["msg"]
-    )
-    assert "Delete the feature 42 of observations by hand" in result["msg"]
-    assert rows(server) == ["1", "42"]
+def test_a_server_that_ends_meanwhile_is_no_fault_of_a_form(server: LizmapServer, check: Run) -> None:
+    def ends(url: str) -> None:
+        server.php_is_down = "edition" in url
 
-
-def test_a_row_that_may_be_there_is_said(server: LizmapServer, check: Run) -> None:
-    server.loses = "answer"
-    server.dies_after_insert = True
-    result = check(timeout=0)
-    assert "It is not known whether this check wrote a feature into the layer observations" in result["msg"]
-    assert "Look for a feature at" in result["msg"]
+    server.before_each = ends
+    assert "Check of the editing" in check(timeout=0)["msg"]
 
 
 @pytest.mark.parametrize(
-    ("geometry", "begins"),
-    [("point", "POINT(1"), ("multipoint", "POINT(1"), ("line", "LINESTRING(1"), ("polygon", "POLYGON((1")],
+    ("needed", "missing"),
+    [
+        (["species", "remark", "kind", "sure", "photo", "seen", "geom", "author"], ""),
+        (["species", "hidden"], "hidden"),
+        (["unpublished", "hidden"], "unpublished, hidden"),
+    ],
 )
-def test_shapes(library: Any, geometry: str, begins: str) -> None:
-    editing = library("published_map").editing
-    assert editing.shape(geometry, (1.0, 2.0)).startswith(begins)
+def test_a_form_without_a_field_for_what_must_be_given(
+    check: Run, capsys: pytest.CaptureFixture[str], needed: list[str], missing: str
+) -> None:
+    assert check(trials=[{**TRIAL, "needed": needed}])["verified"]
+    said = warned(capsys)
+    assert (f"has no field for what PostgreSQL wants a value of: {missing}." in said) is bool(missing)
 
 
 def test_redirects_without_end(server: LizmapServer, check: Run, library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,17 +390,3 @@ def test_names_of_layers_in_wms(library: Any) -> None:
     by_id = b'{"options": {"useLayerIDs": "True"}, "editionLayers": {"d": {}}, "layers": ' + layer + b"}"
     assert answers.read_config(by_id).vector_layers == ("a1", "c1")
     assert answers.read_config(by_id).listed == {"a1", "c1", "a b", "c"}
-
-
-@pytest.mark.parametrize(
-    ("location", "key"),
-    [
-        ("/x?pkVals=%7B%22a%22%3A1%2C%22b%22%3A%22z%22%7D", "1@@z"),
-        ("/x?pkVals=%7B", ""),
-        ("/x?pkVals=true", ""),
-        ("http://[/x?pkVals=%7B%22a%22%3A1%7D", ""),
-        ("", ""),
-    ],
-)
-def test_keys_of_saved_features(library: Any, location: str, key: str) -> None:
-    assert library("published_map").answers.saved_key(location) == key

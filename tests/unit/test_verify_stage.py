@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.doubles.lizmap_server import LizmapServer, running_lizmap_server
+from tests.images.projects import Layer, qgs
 
 ROOT = Path(__file__).resolve().parents[2]
 Verify = Callable[..., subprocess.CompletedProcess[str]]
@@ -70,7 +71,7 @@ def test_a_private_map_is_checked_with_the_password_of_the_pi_which_nobody_sees(
     assert done.returncode == 0, done.stdout
     assert server.password not in done.stdout + done.stderr
     assert as_read not in done.stdout + done.stderr
-    assert "feature 42 made, read back and removed again" in done.stdout
+    assert "observations: its form opens" in done.stdout
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["localhost-sample-france.png"]
 
 
@@ -80,6 +81,26 @@ def test_who_logs_in_is_said_by_variables(server: LizmapServer, verify: Verify, 
     assert done.returncode == 0, done.stdout
     assert bool([question for question in server.asked if "/auth/" in question]) == logged_in
     assert not [question for question in server.asked if "/edition/" in question]
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_layer_that_cannot_be_edited_is_warned_of_unless_more_is_asked_for(
+    server: LizmapServer, verify: Verify, tmp_path: Path, required: bool
+) -> None:
+    """No container runs here, so PostgreSQL cannot be asked; Lizmap's form fails."""
+    server.form_fails = True
+    layer = Layer('service=\'poppyfield\' table="public"."observations"', "postgres", "observations")
+    (tmp_path / "sample" / "france.qgs").write_text(qgs([layer]))
+    edited = {"observations": {"layerId": layer.id, "capabilities": {"createFeature": "True"}}}
+    (tmp_path / "sample" / "france.qgs.cfg").write_text(json.dumps({"editionLayers": edited}))
+    done = verify(
+        lizmap_verify_editing="required" if required else "auto", lizmap_container_name="none", lizmap_verify_user=""
+    )
+    assert (done.returncode != 0) is required, done.stdout
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "The form for a new feature of the layer observations does not open: " in said
+    assert ("Roll back" in said) is required
+    assert "Try without a trace whether people can add features" in said
 
 
 def test_what_failed_is_told_whatever_it_was(verify: Verify, tmp_path: Path) -> None:

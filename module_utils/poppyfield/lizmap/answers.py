@@ -5,16 +5,15 @@ The addresses are those of its file app/system/urls.xml, where each module has i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ansible.module_utils.poppyfield.containers.services import LIZMAP
 from ansible.module_utils.poppyfield.host import foreign_xml
 from ansible.module_utils.poppyfield.lizmap.web_page import Page
-from ansible.module_utils.poppyfield.projects.map_checks import MapError, excerpt, read_json, type_name
+from ansible.module_utils.poppyfield.projects.map_checks import MapError, excerpt, read_json
 from ansible.module_utils.poppyfield.projects.words import plain
 
 LOGS = f"`docker logs {LIZMAP.container}` on the Pi tells more."
@@ -47,15 +46,10 @@ SERVICE_REMEDIES = {
 
 @dataclass(frozen=True)
 class EditableLayer:
-    """A layer in which the one who asks may make new features."""
+    """A layer that the one who asks may add features to."""
 
     name: str
     layer_id: str
-    type_name: str
-    geometry: str
-    crs: str
-    extent: tuple[float, ...]
-    deletable: bool
 
 
 @dataclass(frozen=True)
@@ -108,46 +102,9 @@ def service_url(url: str, project: str) -> str:
     return f"{url}/index.php/lizmap/service?{urlencode(of_project(project))}"
 
 
-def edition_url(url: str, action: str, project: str, layer_id: str, feature: str = "") -> str:
-    """Give the address of an action of editing."""
-    query = {**of_project(project), "layerId": layer_id, **({"featureId": feature} if feature else {})}
-    return f"{url}/index.php/lizmap/edition/{quote(action)}?{urlencode(query)}"
-
-
-def feature_url(service: str, type_name: str, feature: str) -> str:
-    """Give the address of one feature."""
-    return f"{service}&{urlencode({**_get_feature(type_name), 'FEATUREID': f'{type_name}.{feature}'})}"
-
-
-def features_within_url(service: str, type_name: str, box: Sequence[float]) -> str:
-    """Give the address of the features within an extent in the layer's coordinate reference system."""
-    numbers = ",".join(str(number) for number in box)
-    return f"{service}&{urlencode({**_get_feature(type_name), 'BBOX': numbers})}"
-
-
-def _get_feature(type_name: str) -> dict[str, str]:
-    return {
-        "SERVICE": "WFS",
-        "VERSION": "1.0.0",
-        "REQUEST": "GetFeature",
-        "TYPENAME": type_name,
-        "OUTPUTFORMAT": "GeoJSON",
-    }
-
-
-def keys_of(features: Sequence[dict[str, Any]]) -> list[str]:
-    """Give the primary keys of features, which WFS writes as TYPENAME.KEY."""
-    return [str(feature.get("id", "")).partition(".")[2] for feature in features]
-
-
-def saved_key(location: str) -> str:
-    """Give the primary key of a feature that was saved, from where Lizmap sends the browser then; empty if none."""
-    try:
-        values = parse_qs(urlsplit(location).query).get("pkVals", ["{}"])[0]
-        keys = json.loads(values)
-        return "@@".join(str(value) for value in keys.values()) if isinstance(keys, dict) else ""
-    except (ValueError, RecursionError):
-        return ""
+def form_url(url: str, project: str, layer_id: str) -> str:
+    """Give the address of the form for a new feature."""
+    return f"{url}/index.php/lizmap/edition/createFeature?{urlencode({**of_project(project), 'layerId': layer_id})}"
 
 
 def projects_of(page: Page) -> list[dict[str, str]]:
@@ -225,15 +182,5 @@ def _editable(edition: dict[str, Any], layers: dict[str, dict[str, Any]]) -> lis
         capabilities, layer = entry.get("capabilities") or {}, layers.get(name)
         if layer is None or str(capabilities.get("createFeature")) != "True":
             continue
-        found.append(
-            EditableLayer(
-                name=name,
-                layer_id=str(entry.get("layerId") or layer.get("id")),
-                type_name=type_name(str(layer.get("shortname") or name)),
-                geometry=str(entry.get("geometryType") or layer.get("geometryType") or "none"),
-                crs=str(layer.get("crs", "")),
-                extent=tuple(float(number) for number in layer.get("extent") or ()),
-                deletable=str(capabilities.get("deleteFeature")) == "True",
-            )
-        )
+        found.append(EditableLayer(name, str(entry.get("layerId") or layer.get("id"))))
     return found

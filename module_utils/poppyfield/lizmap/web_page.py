@@ -9,9 +9,8 @@ from html.parser import HTMLParser
 # Jelix, Lizmap's framework, has this field in each form that changes something.
 TOKEN = "__JFORMS_TOKEN__"  # noqa: S105 - the name of a field
 MESSAGE_BLOCKS = {"alert", "jelix-msg", "jforms-error-list"}
-SUCCESS = {"alert-success", "jelix-msg-item-success"}
 NOT_SENT = {"button", "file", "image", "reset", "submit"}
-REQUIRED = "jforms-required"
+NOT_SHOWN = {"hidden", *(NOT_SENT - {"file"})}
 
 
 @dataclass
@@ -20,9 +19,8 @@ class Form:
 
     action: str = ""
     fields: dict[str, str] = field(default_factory=dict)
-    required: set[str] = field(default_factory=set)
-    # The first choice that is not empty, of a list that has none chosen.
-    choices: dict[str, str] = field(default_factory=dict)
+    # The names of what people fill in.
+    shown: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -32,7 +30,6 @@ class Page:
     form: Form | None = None
     links: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
-    succeeded: bool = False
 
 
 def read_page(body: bytes) -> Page:
@@ -68,7 +65,7 @@ class _Reader(HTMLParser):
         elif tag == "option" and self._list:
             self._option(given)
         elif given.get("name"):
-            self._field(tag, given, classes)
+            self._field(tag, given)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a":
@@ -92,16 +89,15 @@ class _Reader(HTMLParser):
             self.page.messages.append(" ".join(data.split()))
 
     def _note_message(self, tag: str, classes: Sequence[str]) -> None:
-        self.page.succeeded |= bool(SUCCESS & set(classes))
         if tag == self._block:
             self._depth += 1
         elif not self._block and MESSAGE_BLOCKS & set(classes):
             self._block, self._depth = tag, 1
 
-    def _field(self, tag: str, given: dict[str, str], classes: Sequence[str]) -> None:
+    def _field(self, tag: str, given: dict[str, str]) -> None:
         name, kind = given["name"], given.get("type", "text")
-        if REQUIRED in classes or "required" in given:
-            self._form.required.add(name)
+        if tag in {"select", "textarea"} or (tag == "input" and kind not in NOT_SHOWN):
+            self._form.shown.add(name)
         if tag == "select":
             self._list = name
             self._form.fields.setdefault(name, "")
@@ -118,5 +114,3 @@ class _Reader(HTMLParser):
         value = given.get("value", "")
         if "selected" in given:
             self._form.fields[self._list] = value
-        elif value:
-            self._form.choices.setdefault(self._list, value)

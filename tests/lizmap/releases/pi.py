@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ from PIL import Image
 from tests.images import building, projects
 from tests.images.map_server import ENVIRONMENT, PASSWORD, PREFIX, wait_until
 from tests.images.projects import GRASS, POPPY, Layer
-from tests.lizmap.lizmap import configuration
+from tests.lizmap.lizmap import configuration, edited
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
@@ -55,10 +55,11 @@ def trees(table: str = "trees") -> Layer:
     return Layer(SERVICE.format(table), "postgres", "trees", "Point", style=style, fields=("id", "name"))
 
 
-def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
-    """Write a project and what Lizmap's plugin for QGIS Desktop writes beside it."""
+def write_project(folder: Path, name: str, layers: list[Layer], edition: Sequence[Layer] = ()) -> None:
+    """Write a project and what Lizmap's plugin for QGIS Desktop writes beside it; some of its layers may be edited."""
+    settings = configuration(layers, editionLayers={layer.name: edited(layer) for layer in edition})
     (folder / f"{name}.qgs").write_text(projects.qgs(layers), "utf-8")
-    (folder / f"{name}.qgs.cfg").write_text(configuration(layers), "utf-8")
+    (folder / f"{name}.qgs.cfg").write_text(settings, "utf-8")
 
 
 def write_certificate(folder: Path, starts: int = -1, ends: int = 300) -> dict[str, str]:
