@@ -99,7 +99,7 @@ def test_a_layer_that_cannot_be_edited_is_warned_of_unless_more_is_asked_for(
     assert (done.returncode != 0) is required, done.stdout
     said = " ".join((done.stdout + done.stderr).split())
     assert "The form for a new feature of the layer observations does not open: " in said
-    assert ("Roll back" in said) is required
+    assert ("Report what is wrong and what was put back" in said) is required
     assert "Try without a trace whether people can add features" in said
 
 
