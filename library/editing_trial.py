@@ -120,7 +120,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, last_lines
 from ansible.module_utils.poppyfield.lizmap import write_trial
 from ansible.module_utils.poppyfield.lizmap.lizmap_module import CONTAINER_OPTION, USER
-from ansible.module_utils.poppyfield.lizmap.write_trial import EditedLayer, Table, Verdict
+from ansible.module_utils.poppyfield.lizmap.write_trial import EditedLayer, RowVerdict, Table
 
 Json = dict[str, Any]
 
@@ -141,7 +141,7 @@ ARGUMENTS: Json = {
 }
 
 
-class Database:
+class LizmapDatabase:
     """The database of the map server, as Lizmap reaches it."""
 
     def __init__(self, container: str) -> None:
@@ -159,14 +159,14 @@ class Database:
             raise EngineError(f"Lizmap's container does not reach the database: {said}") from error
 
 
-def try_layers(layers: Sequence[EditedLayer], database: Database) -> dict[EditedLayer, Verdict]:
+def try_layers(layers: Sequence[EditedLayer], database: LizmapDatabase) -> dict[EditedLayer, RowVerdict]:
     """Try each layer; all of them together, as each question to the container takes a while."""
     verdicts = {layer: verdict for layer in layers if (verdict := write_trial.without_table(layer))}
     asked = [layer for layer in layers if layer not in verdicts]
     tables: dict[EditedLayer, Table] = {}
     for layer, answers in _answered(asked, database, write_trial.catalog_question):
         found = write_trial.read_table(layer, answers)
-        if isinstance(found, Verdict):
+        if isinstance(found, RowVerdict):
             verdicts[layer] = found
         else:
             tables[layer] = found
@@ -176,7 +176,7 @@ def try_layers(layers: Sequence[EditedLayer], database: Database) -> dict[Edited
 
 
 def _answered(
-    layers: Sequence[EditedLayer], database: Database, question: Callable[[EditedLayer], Json]
+    layers: Sequence[EditedLayer], database: LizmapDatabase, question: Callable[[EditedLayer], Json]
 ) -> list[tuple[EditedLayer, Json]]:
     return list(zip(layers, database.ask([question(layer) for layer in layers]), strict=True)) if layers else []
 
@@ -186,9 +186,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     layers = [EditedLayer(**given) for given in module.params["layers"]]
     try:
-        verdicts = try_layers(layers, Database(module.params["container"]))
+        verdicts = try_layers(layers, LizmapDatabase(module.params["container"]))
     except EngineError as error:
-        verdicts = dict.fromkeys(layers, Verdict(untried=str(error)))
+        verdicts = dict.fromkeys(layers, RowVerdict(untried=str(error)))
     trials = [
         {"map": layer.map, "layer": layer.layer, "layer_id": layer.layer_id, **verdicts[layer].as_dict()}
         for layer in layers

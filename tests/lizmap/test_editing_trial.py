@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible.module_utils.poppyfield.lizmap import write_trial
-from ansible.module_utils.poppyfield.lizmap.write_trial import EditedLayer, Verdict
+from ansible.module_utils.poppyfield.lizmap.write_trial import EditedLayer, RowVerdict
 
 from tests.images.map_server import PREFIX, wait_until
 from tests.lizmap.conftest import Query
@@ -70,7 +70,7 @@ def server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def database(server: Lizmap) -> Any:
-    return TRIAL.Database(server.container.name)
+    return TRIAL.LizmapDatabase(server.container.name)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ class Listener:
 def test_ten_trials_leave_no_trace(database: Any, query: Query) -> None:
     before, listener = state(query), Listener()
     for _ in range(10):
-        assert TRIAL.try_layers([TREE], database) == {TREE: Verdict(needed=("kind", "height", "geom"))}
+        assert TRIAL.try_layers([TREE], database) == {TREE: RowVerdict(needed=("kind", "height", "geom"))}
     assert "Asynchronous notification" not in listener.heard()
     assert state(query) == before
 
@@ -271,20 +271,20 @@ SURROUNDINGS = """
 
 
 @pytest.fixture(scope="module")
-def verdicts(server: Lizmap, query: Query) -> dict[str, Verdict]:
+def verdicts(server: Lizmap, query: Query) -> dict[str, RowVerdict]:
     """Try all cases in one run, which leaves no trace either."""
     kinds = {name: "VIEW" if case.sql.startswith("AS ") else "TABLE" for name, case in CASES.items()}
     made = [f'CREATE {kinds[name]} trial."{name}" {case.sql}' for name, case in CASES.items()]
     query("; ".join([WATCHED, SURROUNDINGS, *made]), "gis")
     layers = {name: EditedLayer("survey/points", name, name, "trial", name, case.key) for name, case in CASES.items()}
     before = state(query)
-    found = TRIAL.try_layers(list(layers.values()), TRIAL.Database(server.container.name))
+    found = TRIAL.try_layers(list(layers.values()), TRIAL.LizmapDatabase(server.container.name))
     assert state(query) == before
     return {name: found[layer] for name, layer in layers.items()}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_said_of_a_table(verdicts: dict[str, Verdict], name: str) -> None:
+def test_what_is_said_of_a_table(verdicts: dict[str, RowVerdict], name: str) -> None:
     found, case = verdicts[name], CASES[name]
     for part in ("problem", "untried", "counting", "form_fails"):
         said, wanted = getattr(found, part), getattr(case, part)
@@ -297,7 +297,7 @@ def test_what_cannot_be_asked_for(server: Lizmap, query: Query) -> None:
     query(WATCHED, "gis")
     gone, file = replace(TREE, table="gone"), replace(TREE, table="")
     query_layer, long = replace(TREE, table="(SELECT 1 AS id)"), replace(TREE, table="x" * 64)
-    found = TRIAL.try_layers([gone, file, query_layer, long], TRIAL.Database(server.container.name))
+    found = TRIAL.try_layers([gone, file, query_layer, long], TRIAL.LizmapDatabase(server.container.name))
     assert found[gone].problem.startswith('"trial"."gone" is not in the Pi\'s database.')
     assert found[file].untried == "its features are not in a table of the Pi's PostGIS"
     assert "it is a query" in found[query_layer].problem
@@ -309,7 +309,7 @@ def test_a_database_without_temporary_tables_is_asked_what_it_tells(server: Lizm
     closed = "ALTER DATABASE gis OWNER TO postgres; REVOKE TEMPORARY ON DATABASE gis FROM PUBLIC"
     query(f"{WATCHED} RESET ROLE; {closed}", "gis")
     try:
-        (verdict,) = TRIAL.try_layers([TREE], TRIAL.Database(server.container.name)).values()
+        (verdict,) = TRIAL.try_layers([TREE], TRIAL.LizmapDatabase(server.container.name)).values()
     finally:
         query("ALTER DATABASE gis OWNER TO gis; GRANT TEMPORARY ON DATABASE gis TO PUBLIC", "gis")
     assert verdict.untried == 'PostgreSQL says: permission denied to create temporary tables in database "gis"'

@@ -133,4 +133,4 @@ def test_what_postgresql_says_gives_no_orders() -> None:
 def test_a_catalog_that_cannot_be_read() -> None:
     layer = EditedLayer("a/b", "c", "d", "public", "trees")
     found = write_trial.read_table(layer, {"table": REFUSAL})
-    assert isinstance(found, write_trial.Verdict) and found.untried == "PostgreSQL says: it violates"
+    assert isinstance(found, write_trial.RowVerdict) and found.untried == "PostgreSQL says: it violates"

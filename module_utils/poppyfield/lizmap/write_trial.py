@@ -135,7 +135,7 @@ class EditedLayer:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RowVerdict:
     """What was found of a layer. It has no secret in it, and nothing of anybody's rows."""
 
     problem: str = ""
@@ -241,7 +241,7 @@ def trial(table: Table) -> Json:
     if not given:
         return transaction(prepared, {**asked, "row": f"INSERT INTO {copy} DEFAULT VALUES"})
     insert = f"INSERT INTO {copy} ({names})"
-    asked["row of before"] = f"{insert} SELECT {names} FROM {real} LIMIT 1"
+    asked["existing row"] = f"{insert} SELECT {names} FROM {real} LIMIT 1"
     for number, key in enumerate(_keys_of(table, given)):
         asked[f"key {number}"] = f"SELECT EXISTS (SELECT FROM {key['table']})"
     if candidates := _candidates(table, given):
@@ -397,32 +397,32 @@ GENERATED = (
 APOSTROPHE = "Lizmap cannot read a table whose name or schema has an apostrophe ({table}). Rename it."
 
 
-def without_table(layer: EditedLayer) -> Verdict | None:
+def without_table(layer: EditedLayer) -> RowVerdict | None:
     """Judge a layer whose rows are in no table that can be asked for."""
     if not layer.table:
-        return Verdict(untried="its features are not in a table of the Pi's PostGIS")
+        return RowVerdict(untried="its features are not in a table of the Pi's PostGIS")
     if layer.table.startswith("("):
-        return Verdict(problem="it is a query, and Lizmap can edit tables and views only. Make a view of it.")
+        return RowVerdict(problem="it is a query, and Lizmap can edit tables and views only. Make a view of it.")
     try:
         identifier(layer.table)
         identifier(layer.schema or PUBLIC)
     except PostgresError as error:
-        return Verdict(problem=str(error))
+        return RowVerdict(problem=str(error))
     return None
 
 
-def read_table(layer: EditedLayer, answers: Mapping[str, Json]) -> Table | Verdict:
+def read_table(layer: EditedLayer, answers: Mapping[str, Json]) -> Table | RowVerdict:
     """Read what the catalogs say."""
     answer = answers["table"]
     if "state" in answer:
-        return Verdict(untried=_words(answer))
+        return RowVerdict(untried=_words(answer))
     rows = list((answer["rows"] or {}).values())
     if not rows:
-        return Verdict(problem=f"{layer.name} is not in the Pi's database. Load it, or point the layer to another.")
+        return RowVerdict(problem=f"{layer.name} is not in the Pi's database. Load it, or point the layer to another.")
     return Table(layer, json.loads(rows[0]["0"]))
 
 
-def judge(table: Table, answers: Mapping[str, Json]) -> Verdict:
+def judge(table: Table, answers: Mapping[str, Json]) -> RowVerdict:
     """Say what a trial showed."""
     problem, untried = _judge(table, answers)
     names = ", ".join(column.name for column in table.columns if column.generated)
@@ -431,7 +431,7 @@ def judge(table: Table, answers: Mapping[str, Json]) -> Verdict:
         about.append(problem)
     if "'" in table.layer.name:
         about.append(APOSTROPHE.format(table=table.layer.name))
-    return Verdict(
+    return RowVerdict(
         problem=printable(problem),
         untried=printable(untried),
         # What a trigger fills in, nobody needs to enter.
@@ -467,7 +467,7 @@ def _judge(table: Table, answers: Mapping[str, Json]) -> tuple[str, str]:
 
 
 def _judge_row(table: Table, answers: Mapping[str, Json]) -> tuple[str, str]:
-    rows = [answers[name] for name in ("row of before", "row", "any row") if name in answers]
+    rows = [answers[name] for name in ("existing row", "row", "any row") if name in answers]
     if any(answer.get("written") for answer in rows):
         return "", "its row-level security was not tried" if table.policies else ""
     for number, key in enumerate(_keys_of(table, table.given())):
