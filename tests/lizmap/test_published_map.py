@@ -30,7 +30,7 @@ TABLE = """
     ALTER TABLE observations OWNER TO gis"""
 
 
-def observations(style: str = "") -> Layer:
+def observations(style: str = "", fields: tuple[str, ...] = ("id", "species", "seen")) -> Layer:
     """Give the layer that can be edited."""
     return Layer(
         "service='poppyfield' key='id' srid=4326 type=Point checkPrimaryKeyUnicity='1' "
@@ -39,7 +39,7 @@ def observations(style: str = "") -> Layer:
         name="observations",
         geometry="Point",
         style=style or projects.single_symbol(projects.marker()),
-        fields=("id", "species", "seen"),
+        fields=fields,
     )
 
 
@@ -62,6 +62,7 @@ def running(
     write_project(survey, "points", [observations()])
     write_project(survey, "unseen", [observations(projects.single_symbol(projects.marker(color="0,0,0,0")))])
     write_project(survey, "empty", [])
+    write_project(survey, "computed", [observations(fields=("id", "species", "seen", "twice"))])
     write_project(folder / "projects" / "closed", "points", [observations()])
     with lizmap(image, folder, network, **options) as server:
         ready(server)
@@ -88,9 +89,9 @@ def check(server: Lizmap, project: str | None = "survey/points", **arguments: An
     return run_module("published_map", given)
 
 
-def trial_of(server: Lizmap) -> dict[str, Any]:
+def trial_of(server: Lizmap, project: str = "survey/points") -> dict[str, Any]:
     """Give what editing_trial finds of the layer."""
-    layer = {"map": "survey/points", "layer": "observations", "layer_id": observations().id, "table": "observations"}
+    layer = {"map": project, "layer": "observations", "layer_id": observations().id, "table": "observations"}
     found: dict[str, Any] = run_module("editing_trial", {"layers": [layer], "container": server.container.name})
     trial: dict[str, Any] = found["trials"][0]
     return trial
@@ -148,15 +149,25 @@ def test_who_may_edit_sees_a_form_and_sends_nothing(server: Lizmap, query: Query
 
 @pytest.mark.usefixtures("a_release")
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("project", "sql", "said"),
     [
-        ("ALTER TABLE observations ADD twice int GENERATED ALWAYS AS (id * 2) STORED", "generated columns (twice)"),
-        ("ALTER TABLE observations DROP CONSTRAINT observations_pkey", "it has no key that Lizmap can use"),
+        (
+            "survey/computed",
+            "ALTER TABLE observations ADD twice int GENERATED ALWAYS AS (id * 2) STORED",
+            "generated columns (twice)",
+        ),
+        (
+            "survey/points",
+            "ALTER TABLE observations DROP CONSTRAINT observations_pkey",
+            "it has no key that Lizmap can use",
+        ),
     ],
 )
-def test_a_form_that_does_not_open_is_told_with_its_cause(server: Lizmap, query: Query, sql: str, said: str) -> None:
+def test_a_form_that_does_not_open_is_told_with_its_cause(
+    server: Lizmap, query: Query, project: str, sql: str, said: str
+) -> None:
     query(sql, "gis")
-    result = as_admin(server, trials=[trial_of(server)])
+    result = as_admin(server, project, trials=[trial_of(server, project)])
     assert result["verified"], result
     assert "does not open" in result["checks"][-1]["detail"]
     assert said in result["checks"][-1]["detail"]
