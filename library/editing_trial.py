@@ -133,7 +133,9 @@ ARGUMENTS: Json = {
             "map": {"type": "str", "required": True},
             "layer": {"type": "str", "required": True},
             "layer_id": {"type": "str", "required": True},
-            **{name: {"type": "str", "default": ""} for name in ("schema", "table", "key")},
+            **{name: {"type": "str", "default": ""} for name in ("schema", "table")},
+            # The name of a column.
+            "key": {"type": "str", "default": "", "no_log": False},
         },
     },
     "container": CONTAINER_OPTION,
