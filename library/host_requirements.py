@@ -115,7 +115,7 @@ options:
     type: list
     elements: str
     default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, openssl,
-      unattended-upgrades, auditd]
+      unattended-upgrades, auditd, restic]
   docker_source:
     description:
       - Where Docker Engine is to come from. An engine from elsewhere that would have to be removed, or is too old, is
@@ -326,6 +326,7 @@ ARGUMENTS: dict[str, Any] = {
             "openssl",
             "unattended-upgrades",
             "auditd",
+            "restic",
         ],
     },
     "docker_source": {"type": "str", "choices": ["distribution", "docker"]},

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
+from ansible.module_utils.poppyfield.backup.service import BackupService
 from ansible.module_utils.poppyfield.containers import apply, container_module, health, services
 from ansible.module_utils.poppyfield.containers.engine import Engine, Result
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
@@ -257,6 +258,19 @@ def around_apt_ready(library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
 def around_docker_settings(tmp_path: Path) -> Json:
     write(tmp_path / "etc" / "docker" / "daemon.json", '{"data-root": "/mnt/disk/docker"}')
     return {}
+
+
+@pytest.fixture
+def around_backup_service(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    (tmp_path / "units").mkdir()
+    service = BackupService(tmp_path / "backup", tmp_path / "programs", tmp_path / "units", tmp_path, run)
+    monkeypatch.setattr(library("backup_service"), "BackupService", lambda: service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("backup_service").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
+    return {"inventory_hostname": "pi-orchard", "inventory_dir": str(tmp_path)}
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Backup and restore: the program on the Pi, and what installs it."""

@@ -1,0 +1,1095 @@
+#!/usr/bin/python3
+"""Poppyfield's backup on a Pi, and the way from a backup to a Pi that serves it again.
+
+Stands alone, on Python's own library: the module backup_service installs this file as it is. restic keeps the backups,
+and is fed by streams. One backup is several snapshots of one run, and counts from the moment on when the last of them,
+the record, is there, which names the others. Whatever ends a run before leaves snapshots without a record, which the
+next run removes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+Json = dict[str, Any]
+
+SETTINGS = "/etc/poppyfield/backup/settings.json"
+TAG = "poppyfield"
+RECORD = "record"
+RUN_TAG = "run="
+RECORD_NAME = "/record.json"
+GLOBALS_NAME = "/databases/globals.sql"
+CHUNK = 1 << 20
+CHECK_EVERY = timedelta(days=7)
+CHECK_PARTS = 10
+"""A weekly check reads the next tenth of all that is stored."""
+MOST_REPACKED = "256M"
+"""What is written at most to give up room in one week: a stick wears."""
+SPARE_BYTES = 200_000_000
+STAGING = ".restoring-"
+"""How the folders begin into which a backup is unpacked, beside those whose place it is to take."""
+LONGEST_NAME = 63
+MAGIC_OF_SQLITE = b"SQLite format 3\0"
+MEANINGS = (
+    (
+        "wrong password",
+        "it was made with another password than this Pi's. It is of another Pi of this name, or the password was "
+        "replaced: give this Pi the right one (backup_password_folder), or name another target",
+    ),
+    ("no space left", "it is full. Take a bigger one, or keep fewer (backup_keep)"),
+    ("read-only file system", "it can't be written to: it is write-protected or damaged"),
+    ("input/output error", "it was pulled out, or is damaged"),
+    ("does not contain", "it is damaged: restic check on another computer tells more"),
+)
+"""What restic says, and what that means for a person."""
+PG_OPTIONS = "-c role=none -c search_path= -c log_min_error_statement=panic -c statement_timeout=0"
+"""Nothing that the owner of a database may have set changes what a dump holds, and no verifier gets into the log."""
+PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--username=postgres", "--file=-")
+DATABASES = """
+SELECT coalesce(json_agg(json_build_object('name', datname, 'bytes', pg_database_size(oid)) ORDER BY datname), '[]')
+FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres' AND datname !~ '__loading$';
+"""
+
+
+class BackupError(Exception):
+    """What went wrong, in a sentence."""
+
+
+class AbsentError(BackupError):
+    """The target is not there."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the module backup_service has written down for this Pi."""
+
+    host: str
+    targets: list[Json]
+    keep: dict[str, int]
+    folders: dict[str, str]
+    """By name the folders that are restored."""
+    also: list[str]
+    """What is saved for people to look at."""
+    data_folder: str
+    postgis: str
+    lizmap: str
+    healthy_timeout: int = 900
+    password_file: str = "/etc/poppyfield/backup/password"  # noqa: S105 - a path
+    run_folder: str = "/run/poppyfield-backup"
+    state_folder: str = "/var/lib/poppyfield/backup"
+
+    @classmethod
+    def read(cls, path: Path) -> Settings:
+        """Read them from their file."""
+        return cls(**json.loads(path.read_text("utf-8")))
+
+    def target(self, name: str) -> Json:
+        """Give a target by its name."""
+        for target in self.targets:
+            if target["name"] == name:
+                return target
+        names = ", ".join(str(target["name"]) for target in self.targets)
+        raise BackupError(f"There is no target {name}; this Pi has {names}.")
+
+    @property
+    def journal(self) -> Path:
+        """Where a restore writes down what it has begun."""
+        return Path(self.state_folder) / "restore.json"
+
+
+# Decisions ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """A backup that is complete."""
+
+    name: str
+    time: datetime
+    record: str
+    """The id of its last snapshot."""
+
+
+def run_of(snapshot: Mapping[str, Any]) -> str:
+    """Give the run that a snapshot belongs to, empty when it is none of ours."""
+    tags = snapshot.get("tags") or []
+    return next((tag.removeprefix(RUN_TAG) for tag in tags if TAG in tags and tag.startswith(RUN_TAG)), "")
+
+
+def complete_runs(snapshots: Iterable[Mapping[str, Any]]) -> list[Run]:
+    """Give the backups that count, the newest last."""
+    found = [
+        Run(run_of(snapshot), moment(snapshot["time"]), snapshot["id"])
+        for snapshot in snapshots
+        if run_of(snapshot) and RECORD in snapshot["tags"]
+    ]
+    return sorted(found, key=lambda run: run.time)
+
+
+def without_record(snapshots: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give the ids of our snapshots that belong to no backup that counts."""
+    complete = {run.name for run in complete_runs(snapshots)}
+    return [snapshot["id"] for snapshot in snapshots if run_of(snapshot) and run_of(snapshot) not in complete]
+
+
+def chosen(runs: Sequence[Run], when: str) -> Run:
+    """Give the newest backup, or the newest that is not younger than a time."""
+    if not runs:
+        raise BackupError("There is no complete backup of this Pi.")
+    if when == "latest":
+        return runs[-1]
+    try:
+        limit = datetime.fromisoformat(when).astimezone(UTC)
+    except ValueError:
+        raise BackupError(f"{when!r} is no time. Write latest, or a time as in 2026-11-29T10:02.") from None
+    earlier = [run for run in runs if run.time <= limit]
+    if not earlier:
+        raise BackupError(f"There is no backup that old: the oldest is of {told(runs[0].time)}.")
+    return earlier[-1]
+
+
+def moment(text: str) -> datetime:
+    """Read a time as restic writes it, to the second."""
+    return datetime.fromisoformat(re.sub(r"\.\d+", "", text)).astimezone(UTC)
+
+
+def told(time_of: datetime) -> str:
+    """Write a time for people, in that of this Pi."""
+    return time_of.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def meaning(said: str) -> str:
+    """Say what went wrong, from what restic has printed."""
+    for words, sentence in MEANINGS:
+        if words in said.lower():
+            return sentence
+    lines = [line for line in said.splitlines() if line.strip()]
+    return " ".join(" ".join(lines[-2:]).split()) or "restic ended without a word"
+
+
+def mount_points(mountinfo: str) -> set[str]:
+    """Give the folders on which something is mounted."""
+    fields = (line.split(" ") for line in mountinfo.splitlines())
+    return {re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field[4]) for field in fields}
+
+
+def set_aside(name: str, what: str, stamp: str) -> str:
+    """Give the name that a database gets while another one takes its place."""
+    new = f"{name}__{what}_{stamp}"
+    if len(new.encode()) > LONGEST_NAME:
+        raise BackupError(f"The name of the database {name} is too long to set it aside. Nothing was changed.")
+    return new
+
+
+def room_problem(needs: Iterable[tuple[str, int, int, int]]) -> str:
+    """Say where there is too little room, from folder, file system, bytes that are needed and bytes that are free."""
+    wanted: dict[int, int] = {}
+    for folder, device, needed, free in needs:
+        wanted[device] = wanted.get(device, SPARE_BYTES) + needed
+        if wanted[device] > free:
+            megabytes = (wanted[device] - free) // 1_000_000 + 1
+            return f"{megabytes} MB are missing on the disk of {folder}, where what is in place stays beside it"
+    return ""
+
+
+def keep_options(keep: Mapping[str, int]) -> list[str]:
+    """Give restic's options for how many backups are kept."""
+    return [f"--keep-{period}={count}" for period, count in sorted(keep.items()) if count > 0]
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def connection(database: str) -> str:
+    """Give the option that connects to a database of any name."""
+    inside = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"--dbname=dbname='{inside}'"
+
+
+def if_there(database: str, *statements: str) -> str:
+    """Give the psql script that does something where there is such a database."""
+    asked = f"SELECT count(*) > 0 AS there FROM pg_database WHERE datname = {literal(database)} \\gset\n"  # noqa: S608
+    return f"{asked}\\if :there\n{''.join(statements)}\\endif\n"
+
+
+def closing_off(database: str) -> str:
+    """Give the script that ends the sessions of a database, and lets nobody in: a later dump leaves it out, too."""
+    closed = f"ALTER DATABASE {identifier(database)} ALLOW_CONNECTIONS false;\n"
+    ended = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
+    return if_there(database, closed, f"{ended} WHERE datname = {literal(database)};\n")
+
+
+def renaming(old: str, new: str) -> str:
+    """Give the script that renames a database."""
+    return if_there(old, f"ALTER DATABASE {identifier(old)} RENAME TO {identifier(new)};\n")
+
+
+def setting_aside(names: Iterable[str], stamp: str) -> str:
+    """Give the script that sets databases aside, all or none."""
+    names = list(names)
+    renamed = "".join(renaming(name, set_aside(name, "before", stamp)) for name in names)
+    return f"{''.join(map(closing_off, names))}BEGIN;\n{renamed}COMMIT;\n"
+
+
+def taking_back(names: Mapping[str, bool], stamp: str) -> str:
+    """Give the script that gives databases their names again, wherever the setting aside or what followed was cut off.
+
+    `names` tells of each whether it was there. One that was, and has not been set aside, is as it was.
+    """
+    renamed = ""
+    for name, was_there in names.items():
+        before, failed = set_aside(name, "before", stamp), set_aside(name, "failed", stamp)
+        swapped = renaming(name, failed) + renaming(before, name)
+        renamed += if_there(before, swapped) if was_there else swapped
+    opened_again = "".join(
+        if_there(name, f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS true;\n")
+        for name, was_there in names.items()
+        if was_there
+    )
+    return f"{''.join(map(closing_off, names))}BEGIN;\n{renamed}COMMIT;\n{opened_again}"
+
+
+def outcome_line(outcome: Mapping[str, Any]) -> str:
+    """Say in a line how a backup went."""
+    return f"{outcome['target']}: {outcome['said']}"
+
+
+# What is on this Pi -------------------------------------------------------------------------------------------------
+
+
+def do(command: Sequence[str], *, given: bytes = b"") -> str:
+    """Run a command; give what it printed. Raises BackupError."""
+    done = subprocess.run(command, input=given, capture_output=True, check=False)
+    if done.returncode:
+        said = " ".join(done.stderr.decode(errors="replace").split())[-500:]
+        raise BackupError(f"{command[0]} {command[1]}: {said or done.returncode}")
+    return done.stdout.decode(errors="replace")
+
+
+def write(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a file of ours, which is there whole or not at all whenever the power goes."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+        json.dump(document, stream, indent=1, sort_keys=True)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.rename(path)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Let the names in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(path: Path) -> Json:
+    """Read such a file; nothing where there is none."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def locked(settings: Settings, *, wait: bool) -> Iterator[bool]:
+    """Hold the one lock of backup and restore; False where another one holds it and nobody is to wait."""
+    folder = Path(settings.run_folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+@contextmanager
+def mounted(settings: Settings, target: Mapping[str, Any]) -> Iterator[Path]:
+    """Mount a target for as long as it is needed, out of reach of others. Raises AbsentError where it is not there.
+
+    A folder is mounted once more, too: what is written goes to its file system even if that is unmounted meanwhile,
+    and never to the card.
+    """
+    source = source_of(target)
+    place = Path(settings.run_folder) / target["name"]
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unmount(place)
+    do(["mount", *source, str(place)])
+    try:
+        yield place
+    finally:
+        unmount(place)
+
+
+def source_of(target: Mapping[str, Any]) -> list[str]:
+    """Give what mounts a target. Raises AbsentError."""
+    if target.get("folder"):
+        folder = os.path.realpath(target["folder"])
+        if folder not in mount_points(Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")):
+            raise AbsentError(f"nothing is mounted on {target['folder']}, so nothing was written.")
+        return ["--bind", folder]
+    label = target["label"]
+    command = ["blkid", "--cache-file", "/dev/null", "--match-token", f"LABEL={label}", "--output", "device"]
+    devices = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    if not devices:
+        raise AbsentError(f"no stick with the label {label} is in this Pi.")
+    if len(devices) > 1:
+        raise BackupError(f"{len(devices)} sticks have the label {label}, so none was written to: pull out the others.")
+    # Whoever made the stick has not made links in it that lead to the card.
+    return ["--options", "nosuid,nodev,noexec,nosymfollow,noatime", devices[0]]
+
+
+def unmount(place: Path) -> None:
+    """Take a mount of ours away, with whatever a run that was cut off has left."""
+    while str(place) in mount_points(Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")):
+        try:
+            do(["umount", str(place)])
+        except BackupError:
+            do(["umount", "--lazy", str(place)])
+
+
+# The repository -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot that was made."""
+
+    snapshot: str
+    name: str
+    bytes_added: int
+    bytes_read: int
+
+
+class BackupRepository:
+    """This Pi's repository on a target, through restic."""
+
+    def __init__(self, settings: Settings, place: Path) -> None:
+        self._host = settings.host
+        self._folder = place / "poppyfield" / settings.host
+        # restic writes each pack into a temporary file first: not on the card.
+        self._temporary = place / "poppyfield" / f"{settings.host}.tmp"
+        others = {name: value for name, value in os.environ.items() if not name.startswith("RESTIC_")}
+        self.environment = {
+            **others,
+            "RESTIC_REPOSITORY": str(self._folder),
+            "RESTIC_PASSWORD_FILE": settings.password_file,
+            "RESTIC_PROGRESS_FPS": "0.01",
+            "TMPDIR": str(self._temporary),
+            # A Pi has little memory.
+            "GOGC": "20",
+        }
+
+    def open(self, *, make: bool = False) -> None:
+        """Find the repository, or make it. Raises BackupError where something else is there."""
+        if not (self._folder / "config").exists():
+            if not make:
+                raise BackupError(f"there is no backup of {self._host}.")
+            if self._folder.exists():
+                raise BackupError(
+                    f"{self._folder.name} in poppyfield/ is no backup. Remove it, or take another target."
+                )
+            self._make()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(mode=0o700)
+        # Those of programs that have ended.
+        self.do("unlock")
+
+    def close(self) -> None:
+        """Leave nothing but the repository."""
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _make(self) -> None:
+        """Make the repository whole, or not at all."""
+        partial = self._folder.with_name(f"{self._host}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700, parents=True)
+        self._temporary.mkdir(mode=0o700, exist_ok=True)
+        self.do("init", RESTIC_REPOSITORY=str(partial))
+        partial.rename(self._folder)
+        sync(self._folder.parent)
+
+    def _command(self, *words: str) -> list[str]:
+        return ["restic", "--no-cache", *words]
+
+    def do(self, *words: str, **environment: str) -> str:
+        """Run restic; give what it printed."""
+        done = subprocess.run(
+            self._command(*words),
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            raise BackupError(meaning(done.stderr or done.stdout) + ".")
+        return done.stdout
+
+    def snapshots(self) -> list[Json]:
+        """Give all snapshots of this Pi."""
+        found: list[Json] = json.loads(self.do("snapshots", "--json", "--host", self._host) or "[]") or []
+        return found
+
+    def runs(self) -> list[Run]:
+        """Give the backups that count."""
+        return complete_runs(self.snapshots())
+
+    def save_output(
+        self, producer: Sequence[str], name: str, run: str, kind: str, owner: os.stat_result | None = None
+    ) -> Saved:
+        """Save what a command prints. No snapshot is made where the command fails: restic never sees the end."""
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
+            drops = owner is not None and owner.st_uid != os.geteuid()
+            process = subprocess.Popen(
+                producer,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                user=owner.st_uid if owner and drops else None,
+                group=owner.st_gid if owner and drops else None,
+                extra_groups=[] if drops else None,
+            )
+            restic = subprocess.Popen(
+                self._backup(run, kind, "--stdin", "--stdin-filename", name),
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+            )
+            assert process.stdout and restic.stdin  # noqa: S101 - both are pipes
+            with suppress(BrokenPipeError):
+                shutil.copyfileobj(process.stdout, restic.stdin, CHUNK)
+            process.stdout.close()
+            if process.wait() and restic.poll() is None:
+                interrupt(restic)
+                raise BackupError(f"{name} could not be made: {_last(complaints)}. This backup does not count.")
+            with suppress(BrokenPipeError):
+                restic.stdin.close()
+            return self._saved(name, restic.wait(), _text(said))
+
+    def save_bytes(self, content: bytes, name: str, run: str, kind: str) -> Saved:
+        """Save what is there already."""
+        command = self._backup(run, kind, "--stdin", "--stdin-filename", name)
+        done = subprocess.run(command, input=content, env=self.environment, capture_output=True, check=False)
+        return self._saved(name, done.returncode, (done.stdout + done.stderr).decode(errors="replace"))
+
+    def save_paths(self, paths: Sequence[str], run: str, kind: str) -> Saved:
+        """Save files and folders."""
+        command = self._backup(run, kind, "--", *paths)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, env=self.environment, capture_output=True, check=False)
+        return self._saved("the files", done.returncode, (done.stdout + done.stderr).decode(errors="replace"))
+
+    def _backup(self, run: str, kind: str, *words: str) -> list[str]:
+        tags = [word for tag in (TAG, RUN_TAG + run, kind) for word in ("--tag", tag)]
+        return self._command("backup", "--json", "--host", self._host, *tags, *words)
+
+    @staticmethod
+    def _saved(name: str, code: int, said: str) -> Saved:
+        summaries = [line for line in said.splitlines() if '"message_type":"summary"' in line]
+        if code or not summaries:
+            raise BackupError(f"{name} could not be saved: {meaning(said)}.")
+        summary = json.loads(summaries[-1])
+        return Saved(summary["snapshot_id"], name, summary["data_added"], summary["total_bytes_processed"])
+
+    def dump(self, snapshot: str, name: str) -> bytes:
+        """Give what was saved of one stream, when it is little."""
+        command = self._command("dump", snapshot, name)
+        done = subprocess.run(command, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode:
+            raise BackupError(meaning(done.stderr.decode(errors="replace")) + ".")
+        return done.stdout
+
+    def pour(self, snapshot: str, name: str, consumer: Sequence[str]) -> None:
+        """Give what was saved of one stream to a command. Raises BackupError unless both ended well."""
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
+            restic = subprocess.Popen(
+                self._command("dump", snapshot, name),
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+            )
+            done = subprocess.run(
+                consumer, stdin=restic.stdout, stdout=subprocess.DEVNULL, stderr=complaints, check=False
+            )
+            assert restic.stdout  # noqa: S101 - it is a pipe
+            restic.stdout.close()
+            if restic.wait() and not done.returncode:
+                raise BackupError(f"{name} could not be read: {meaning(_text(said))}.")
+            if done.returncode:
+                raise BackupError(f"{name} could not be restored: {_last(complaints)}.")
+
+    def unpack(self, snapshot: str, path: str, folder: Path) -> None:
+        """Restore a folder with owners and rights below another folder."""
+        self.do("restore", snapshot, "--include", path, "--target", str(folder))
+
+    def tidy(self, keep: Mapping[str, int]) -> None:
+        """Forget what is not to be kept, and what belongs to no backup that counts; no room is given up yet."""
+        self.do("forget", "--host", self._host, "--tag", f"{TAG},{RECORD}", "--group-by", "host", *keep_options(keep))
+        if gone := without_record(self.snapshots()):
+            self.do("forget", *gone)
+
+    def check(self, week: int) -> None:
+        """Give up the room of what was forgotten, within bounds, and read a part of all that is stored."""
+        self.do("prune", "--max-repack-size", MOST_REPACKED)
+        self.do("check", f"--read-data-subset={week % CHECK_PARTS + 1}/{CHECK_PARTS}")
+
+
+def interrupt(restic: subprocess.Popen[bytes]) -> None:
+    """End restic before it has seen the end of its input."""
+    restic.send_signal(signal.SIGINT)
+    try:
+        restic.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        restic.kill()
+        restic.wait()
+    assert restic.stdin  # noqa: S101 - it is a pipe
+    with suppress(BrokenPipeError):
+        restic.stdin.close()
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
+
+
+def _last(stream: IO[bytes]) -> str:
+    lines = [line for line in _text(stream).splitlines() if line.strip()]
+    return " ".join(" ".join(lines[-2:]).split()).rstrip(".") or "it ended without a word"
+
+
+# Databases and containers -------------------------------------------------------------------------------------------
+
+
+def in_postgis(settings: Settings, *words: str) -> list[str]:
+    """Give the command that runs in the database's container, as its superuser."""
+    return [
+        *("docker", "exec", "--interactive", "--user", "postgres", "--env", f"PGOPTIONS={PG_OPTIONS}"),
+        *(settings.postgis, *words),
+    ]
+
+
+def psql(settings: Settings, script: str, *, tolerant: bool = False) -> str:
+    """Run SQL; give what it printed. What is in the script is in no message."""
+    stop = () if tolerant else ("--set=ON_ERROR_STOP=1",)
+    command = in_postgis(settings, *PSQL, *stop, "--set=VERBOSITY=terse", connection("postgres"))
+    done = subprocess.run(command, input=script.encode(), capture_output=True, check=False)
+    if done.returncode:
+        raise BackupError(f"PostgreSQL refused: {' '.join(done.stderr.decode(errors='replace').split())[-300:]}")
+    return done.stdout.decode().strip()
+
+
+def databases(settings: Settings) -> list[Json]:
+    """Give the databases with their sizes."""
+    found: list[Json] = json.loads(psql(settings, DATABASES))
+    return found
+
+
+def postgresql(settings: Settings) -> int:
+    """Give the major version of the server."""
+    return int(psql(settings, "SHOW server_version_num;")) // 10000
+
+
+def globals_dump(settings: Settings) -> list[str]:
+    """Give the command that dumps roles and tablespaces."""
+    return in_postgis(settings, "pg_dumpall", "--globals-only", "--username=postgres", connection("postgres"))
+
+
+def containers() -> dict[str, str]:
+    """Give the images of all containers by their names."""
+    lines = do(["docker", "ps", "--all", "--format", "{{.Names}} {{.Image}}"]).splitlines()
+    return {name: image for name, _, image in (line.partition(" ") for line in lines)}
+
+
+def is_there(container: str) -> bool:
+    """Tell whether there is a container of this name."""
+    return container in containers()
+
+
+def deployed(settings: Settings) -> Json:
+    """Give the images of our containers, for the record."""
+    return {name: image for name, image in containers().items() if name in (settings.postgis, settings.lizmap)}
+
+
+def start(settings: Settings) -> None:
+    """Start the map server, and wait until it is healthy."""
+    if not is_there(settings.lizmap):
+        return
+    do(["docker", "start", settings.lizmap])
+    form = "{{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
+    deadline = time.monotonic() + settings.healthy_timeout
+    while (state := do(["docker", "inspect", "--format", form, settings.lizmap]).split()) != ["running", "healthy"]:
+        if state == ["running"]:
+            return
+        if state[-1] in ("unhealthy", "exited", "dead") or time.monotonic() > deadline:
+            raise BackupError(f"{settings.lizmap} is {state[-1]}.")
+        time.sleep(1)
+
+
+def stop(settings: Settings) -> None:
+    """Stop the map server."""
+    if is_there(settings.lizmap):
+        do(["docker", "stop", settings.lizmap])
+
+
+# SQLite -------------------------------------------------------------------------------------------------------------
+
+
+def sqlite_files(folder: Path) -> Iterator[Path]:
+    """Find the SQLite databases in a folder, which may change while they are copied."""
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in sorted(names) if name.endswith(".db")):
+            if stat.S_ISREG(path.lstat().st_mode) and _begins_as_sqlite(path):
+                yield path
+
+
+def _begins_as_sqlite(path: Path) -> bool:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+        return stream.read(len(MAGIC_OF_SQLITE)) == MAGIC_OF_SQLITE
+
+
+def copy_sqlite(path: str, out: IO[bytes]) -> None:
+    """Write a database out as it is at one moment; run as its owner, who may have made anything of it."""
+    with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=30)) as database:
+        database.execute("BEGIN")
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        out.write(database.serialize())
+
+
+# Backup -------------------------------------------------------------------------------------------------------------
+
+
+def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: datetime) -> Json:
+    """Make a backup on one target; give how it went. Raises BackupError."""
+    started = time.monotonic()
+    with mounted(settings, target) as place:
+        repository = BackupRepository(settings, place)
+        repository.open(make=True)
+        try:
+            run, saved = save_all(settings, repository, now)
+            outcome = {
+                "state": "saved",
+                "saved": now.isoformat(timespec="seconds"),
+                "snapshot": run,
+                "bytes_added": sum(part.bytes_added for part in saved),
+                "seconds": round(time.monotonic() - started, 1),
+                "checked": checked,
+            }
+            outcome["said"] = (
+                f"backup of {told(now)}, {outcome['bytes_added']} bytes added, {outcome['seconds']} seconds."
+            )
+            return {**outcome, **look_after(repository, settings, outcome, now)}
+        finally:
+            repository.close()
+
+
+def save_all(settings: Settings, repository: BackupRepository, now: datetime) -> tuple[str, list[Saved]]:
+    """Save every part, and at last the record; give the run and its snapshots."""
+    run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    record: Json = {
+        "host": settings.host,
+        "time": now.isoformat(timespec="seconds"),
+        "run": run,
+        "postgresql": postgresql(settings),
+        "folders": settings.folders,
+        "containers": deployed(settings),
+    }
+    saved = [repository.save_output(globals_dump(settings), GLOBALS_NAME, run, "globals")]
+    record["globals"] = saved[-1].snapshot
+    record["databases"] = []
+    for database in databases(settings):
+        name = f"/databases/{quote(database['name'], safe='')}.dump"
+        # Uncompressed, so that restic finds again what is unchanged; it compresses itself.
+        words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres", connection(database["name"]))
+        saved.append(repository.save_output(in_postgis(settings, *words), name, run, "database"))
+        record["databases"].append({**database, "file": name, "snapshot": saved[-1].snapshot})
+    record["sqlite"] = []
+    for path in sqlite_files(Path(settings.folders["config"])):
+        copier = [sys.executable, "-I", str(Path(__file__).resolve()), "copy-sqlite", str(path)]
+        name = f"/sqlite/{quote(str(path), safe='')}"
+        saved.append(repository.save_output(copier, name, run, "sqlite", path.lstat()))
+        record["sqlite"].append({"path": str(path), "file": name, "snapshot": saved[-1].snapshot})
+    paths = [path for path in (*settings.folders.values(), *settings.also) if Path(path).exists()]
+    saved.append(repository.save_paths(paths, run, "files"))
+    record["files"] = {"snapshot": saved[-1].snapshot, "bytes": saved[-1].bytes_read}
+    saved.append(repository.save_bytes(json.dumps(record, indent=1).encode(), RECORD_NAME, run, RECORD))
+    return run, saved
+
+
+def look_after(repository: BackupRepository, settings: Settings, outcome: Json, now: datetime) -> Json:
+    """Forget old backups and, once a week, look whether what is stored can be read; give what that changes."""
+    try:
+        repository.tidy(settings.keep)
+        if outcome["checked"] and now - datetime.fromisoformat(outcome["checked"]) < CHECK_EVERY:
+            return {}
+        repository.check(now.isocalendar().week)
+    except BackupError as error:
+        return {"state": "failed", "said": f"{outcome['said']} But in looking after earlier ones: {error}"}
+    return {"checked": now.isoformat(timespec="seconds")}
+
+
+def attempt(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
+    """Make a backup on one target, and write down how it went."""
+    path = Path(settings.state_folder) / f"{target['name']}.json"
+    before = read(path)
+    outcome = {**before, "target": target["name"], "at": now.isoformat(timespec="seconds")}
+    last = f" The newest backup is of {told(moment(before['saved']))}." if before.get("saved") else ""
+    try:
+        outcome |= back_up(settings, target, before.get("checked", ""), now)
+    except AbsentError as error:
+        outcome |= {"state": "absent", "said": f"{error}{last}"}
+    except (BackupError, OSError) as error:
+        outcome |= {"state": "failed", "said": f"{error}{last}"}
+    # A stick that is missing for days is not written down every hour.
+    if (outcome["state"], outcome["said"]) != ("absent", before.get("said")):
+        write(path, outcome)
+    return outcome
+
+
+def run_backups(settings: Settings, *, by_timer: bool) -> int:
+    """Make a backup on every target; give the exit status."""
+    with locked(settings, wait=not by_timer) as alone:
+        if not alone:
+            print("Another backup, or a restore, is at work.")
+            return 0
+        if read(settings.journal).get("state") == "begun":
+            raise BackupError("A restore was cut off half-way: playbooks/restore.yml takes it back first.")
+        outcomes = [attempt(settings, target, datetime.now(UTC)) for target in settings.targets]
+    print("\n".join(outcome_line(outcome) for outcome in outcomes))
+    # That a stick is not there is no error of the timer, which would be one every hour.
+    bad = {"failed"} if by_timer else {"failed", "absent"}
+    return int(any(outcome["state"] in bad for outcome in outcomes))
+
+
+def status(settings: Settings) -> str:
+    """Say how the newest backup on each target went."""
+    found = {
+        target["name"]: read(Path(settings.state_folder) / f"{target['name']}.json") for target in settings.targets
+    }
+    return "\n".join(outcome_line({"target": name, "said": "no backup yet.", **was}) for name, was in found.items())
+
+
+# Restore ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(settings: Settings, name: str) -> Iterator[BackupRepository]:
+    """Give the repository on a target, to read from it."""
+    with mounted(settings, settings.target(name)) as place:
+        repository = BackupRepository(settings, place)
+        repository.open()
+        try:
+            yield repository
+        finally:
+            repository.close()
+
+
+def find(settings: Settings, name: str, when: str) -> Json:
+    """Give the backup that a restore would take, for a person to agree to."""
+    with locked(settings, wait=True), opened(settings, name) as repository:
+        run = chosen(repository.runs(), when)
+        record = json.loads(repository.dump(run.record, RECORD_NAME))
+    held = ", ".join(database["name"] for database in record["databases"]) or "no database"
+    return {"run": run.name, "said": f"the backup of {settings.host} of {told(run.time)} on {name}, with {held}"}
+
+
+def restore(settings: Settings, name: str, run: str) -> Json:
+    """Put a backup in place; what was there is set aside, and comes back where this fails. Give what was set aside."""
+    with locked(settings, wait=True), opened(settings, name) as repository:
+        if read(settings.journal).get("state") == "begun":
+            take_back(settings)
+        record = record_of(repository, run)
+        check_room(settings, record)
+        stamp = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
+        for database in record["databases"]:
+            set_aside(database["name"], "before", stamp)
+        try:
+            journal = begin(settings, record, stage(settings, repository, record), stamp)
+        except (BackupError, OSError):
+            clear(settings)
+            raise
+        try:
+            stop(settings)
+            put_databases(settings, repository, record, stamp)
+            put_folders(journal)
+            start(settings)
+        except (BackupError, OSError) as error:
+            raise BackupError(f"{error} {take_back(settings)}") from error
+        write(settings.journal, {**journal, "state": "switched"})
+        clear(settings)
+    return {"set_aside": names_set_aside(journal)}
+
+
+def record_of(repository: BackupRepository, name: str) -> Json:
+    """Give the record of a backup."""
+    for run in repository.runs():
+        if run.name == name:
+            found: Json = json.loads(repository.dump(run.record, RECORD_NAME))
+            return found
+    raise BackupError(f"There is no complete backup {name}.")
+
+
+def check_room(settings: Settings, record: Mapping[str, Any]) -> None:
+    """Raise BackupError where what was saved cannot be put in place here."""
+    found = postgresql(settings)
+    if found < record["postgresql"]:
+        raise BackupError(
+            f"The backup is of PostgreSQL {record['postgresql']}, and this is {found}. Nothing was changed."
+        )
+    needs = []
+    for folder, needed in (
+        (settings.data_folder, sum(database["bytes"] for database in record["databases"])),
+        (settings.folders["projects"], record["files"]["bytes"]),
+    ):
+        disk = Path(folder).parent
+        needs.append((folder, disk.stat().st_dev, needed, shutil.disk_usage(disk).free))
+    if problem := room_problem(needs):
+        raise BackupError(f"{problem}. Nothing was changed.")
+
+
+def clear(settings: Settings) -> None:
+    """Remove what was unpacked and not put in place."""
+    for target in settings.folders.values():
+        for beside in Path(target).parent.glob(f"{STAGING}*"):
+            shutil.rmtree(beside)
+
+
+def stage(settings: Settings, repository: BackupRepository, record: Mapping[str, Any]) -> dict[str, str]:
+    """Restore the folders beside those in place; give by folder where its new content lies."""
+    clear(settings)
+    staged: dict[str, str] = {}
+    for name, target in settings.folders.items():
+        saved = record["folders"][name]
+        beside = Path(target).parent / f"{STAGING}{name}"
+        beside.mkdir(mode=0o700, parents=True)
+        repository.unpack(record["files"]["snapshot"], saved, beside)
+        new = beside / saved.lstrip("/")
+        if new.is_dir():
+            staged[target] = str(new)
+    for entry in record["sqlite"]:
+        put_sqlite(settings, repository, record, staged, entry)
+    return staged
+
+
+def put_sqlite(
+    settings: Settings, repository: BackupRepository, record: Mapping[str, Any], staged: Mapping[str, str], entry: Json
+) -> None:
+    """Put a database that was copied at one moment in place of the file that was copied while it may have changed."""
+    root = Path(staged[settings.folders["config"]]).resolve()
+    path = root / Path(entry["path"]).relative_to(record["folders"]["config"])
+    # The map server, to which the folder belonged, may have made a link of it.
+    if not path.parent.resolve().is_relative_to(root) or not path.is_file() or path.is_symlink():
+        raise BackupError(f"{entry['path']} is no file in the backup. Nothing was changed.")
+    owned = path.stat()
+    path.unlink()
+    for ending in ("-journal", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        os.fchown(stream.fileno(), owned.st_uid, owned.st_gid)
+        os.fchmod(stream.fileno(), stat.S_IMODE(owned.st_mode))
+        stream.write(repository.dump(entry["snapshot"], entry["file"]))
+        os.fsync(stream.fileno())
+
+
+def begin(settings: Settings, record: Mapping[str, Any], staged: Mapping[str, str], stamp: str) -> Json:
+    """Write down all that a restore will change, before it changes it."""
+    present = {database["name"] for database in databases(settings)}
+    journal = {
+        "state": "begun",
+        "stamp": stamp,
+        "run": record["run"],
+        "databases": {database["name"]: database["name"] in present for database in record["databases"]},
+        "folders": dict(staged),
+        # Roles get the passwords of the backup, and these again where it is taken back.
+        "globals": do(globals_dump(settings)),
+    }
+    write(settings.journal, journal)
+    return journal
+
+
+def put_databases(settings: Settings, repository: BackupRepository, record: Mapping[str, Any], stamp: str) -> None:
+    """Set the databases aside, all or none, and make those of the backup."""
+    psql(settings, setting_aside((database["name"] for database in record["databases"]), stamp))
+    psql(settings, repository.dump(record["globals"], GLOBALS_NAME).decode(), tolerant=True)
+    for database in record["databases"]:
+        consumer = in_postgis(
+            settings, "pg_restore", "--create", "--exit-on-error", "--username=postgres", connection("postgres")
+        )
+        repository.pour(database["snapshot"], database["file"], consumer)
+
+
+def put_folders(journal: Mapping[str, Any]) -> None:
+    """Set the folders aside, and give their names to those of the backup."""
+    for target, new in journal["folders"].items():
+        before = Path(f"{target}.before-{journal['stamp']}")
+        if Path(target).exists():
+            Path(target).rename(before)
+        Path(new).rename(target)
+        sync(Path(target).parent)
+
+
+def take_back(settings: Settings) -> str:
+    """Put back what a restore has set aside, wherever it was cut off; say what became of it."""
+    journal = read(settings.journal)
+    if not journal:
+        return "There was nothing to take back."
+    stamp = journal["stamp"]
+    stop(settings)
+    psql(settings, taking_back(journal["databases"], stamp))
+    psql(settings, journal["globals"], tolerant=True)
+    for target, new in journal["folders"].items():
+        put_back(Path(target), Path(new), stamp)
+    said = "Everything is again as it was; what was restored is called failed now, and can be removed."
+    try:
+        start(settings)
+    except BackupError as error:
+        said += f" But {error}"
+    clear(settings)
+    settings.journal.unlink()
+    return said
+
+
+def put_back(target: Path, new: Path, stamp: str) -> None:
+    """Give a folder its name again."""
+    before = Path(f"{target}.before-{stamp}")
+    # While the new one still lies beside, it has not taken the name.
+    if target.exists() and not new.exists():
+        target.rename(f"{target}.failed-{stamp}")
+    if before.exists():
+        before.rename(target)
+    sync(target.parent)
+
+
+def names_set_aside(journal: Mapping[str, Any]) -> list[str]:
+    """Give the names of what was set aside."""
+    stamp = journal["stamp"]
+    folders = [f"{target}.before-{stamp}" for target in journal["folders"]]
+    aside = [set_aside(name, "before", stamp) for name, was_there in journal["databases"].items() if was_there]
+    return [*(f"the database {name}" for name in aside), *(folder for folder in folders if Path(folder).exists())]
+
+
+def finish(settings: Settings) -> str:
+    """Keep what was restored."""
+    journal = read(settings.journal)
+    if not journal:
+        return "There was nothing to finish."
+    settings.journal.unlink()
+    return f"What was there before is kept: {', '.join(names_set_aside(journal)) or 'nothing'}."
+
+
+def restore_beside(settings: Settings, name: str, run: str, database: str, new: str) -> None:
+    """Restore one database under another name, beside those that are served."""
+    with locked(settings, wait=True), opened(settings, name) as repository:
+        record = record_of(repository, run)
+        entry = next((one for one in record["databases"] if one["name"] == database), None)
+        if entry is None:
+            held = ", ".join(one["name"] for one in record["databases"])
+            raise BackupError(f"There is no database {database} in that backup; it has {held}.")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", new):
+            raise BackupError(f"{new!r} can't be the name of a database: letters, digits, _ and -, at most 63.")
+        psql(settings, f"CREATE DATABASE {identifier(new)} TEMPLATE template0;")
+        psql(settings, f"REVOKE ALL ON DATABASE {identifier(new)} FROM PUBLIC;")
+        # The same owner as the one that is served.
+        owned = f"SELECT format('ALTER DATABASE %I OWNER TO %I', {literal(new)}, pg_get_userbyid(datdba))"
+        psql(settings, f"{owned} FROM pg_database WHERE datname = {literal(database)} \\gexec\n")
+        consumer = in_postgis(settings, "pg_restore", "--exit-on-error", "--username=postgres", connection(new))
+        repository.pour(entry["snapshot"], entry["file"], consumer)
+
+
+# By hand ------------------------------------------------------------------------------------------------------------
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Poppyfield's backup")
+    parser.add_argument("--settings", type=Path, default=Path(SETTINGS))
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="make a backup now").add_argument("--by-timer", action="store_true")
+    commands.add_parser("copy-sqlite").add_argument("path")
+    commands.add_parser("status", help="how the newest backups went")
+    commands.add_parser("take-back", help="put back what a restore has set aside")
+    commands.add_parser("finish", help="keep what was restored")
+    for command, words_of_help in (("find", "which backup a restore would take"), ("restore", "put a backup in place")):
+        one = commands.add_parser(command, help=words_of_help)
+        one.add_argument("--from", dest="target", required=True)
+        one.add_argument("--time", default="latest")
+        if command == "restore":
+            one.add_argument("--run", default="")
+            one.add_argument("--database", default="")
+            one.add_argument("--as", dest="new", default="")
+    return parser.parse_args(words)
+
+
+def act(asked: argparse.Namespace) -> int:
+    """Do what was asked; give the exit status."""
+    if asked.command == "copy-sqlite":
+        copy_sqlite(asked.path, sys.stdout.buffer)
+        return 0
+    settings = Settings.read(asked.settings)
+    if asked.command == "run":
+        return run_backups(settings, by_timer=asked.by_timer)
+    if asked.command == "status":
+        print(status(settings))
+    elif asked.command == "find":
+        print(json.dumps(find(settings, asked.target, asked.time)))
+    elif asked.command == "restore":
+        run = asked.run or find(settings, asked.target, asked.time)["run"]
+        if asked.new:
+            restore_beside(settings, asked.target, run, asked.database, asked.new)
+        else:
+            print(json.dumps(restore(settings, asked.target, run)))
+    else:
+        with locked(settings, wait=True):
+            print(take_back(settings) if asked.command == "take-back" else finish(settings))
+    return 0
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the program; a failure is one sentence."""
+    try:
+        return act(arguments(sys.argv[1:] if words is None else words))
+    except BackupError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{error.strerror}: {error.filename}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Keeps the program of the backup on a host: the program, its settings and password, and a timer of systemd."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.host import host_files, password_file
+from ansible.module_utils.poppyfield.host.host_files import HostFileChange
+from ansible.module_utils.poppyfield.host.printable import printable
+
+Json = dict[str, Any]
+Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+
+UNIT = "poppyfield-backup"
+SCHEDULES = ("hourly", "daily", "weekly")
+
+SERVICE_TEXT = """# Managed by Poppyfield.
+[Unit]
+Description=Poppyfield's backup to the targets of the inventory
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 -I {program} run --by-timer
+# The map comes first.
+Nice=19
+IOSchedulingClass=idle
+# What it mounts is mounted for it alone, and is gone when it ends, however it ends.
+PrivateMounts=yes
+TimeoutStartSec=12h
+"""
+
+TIMER_TEXT = """# Managed by Poppyfield.
+[Unit]
+Description=When Poppyfield makes a backup
+
+[Timer]
+OnCalendar={schedule}
+RandomizedDelaySec=10min
+# One that was missed while the Pi was off is made when it is on again.
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+class BackupServiceError(Exception):
+    """The backup is not set up, in a sentence that holds no password."""
+
+
+def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command of the host."""
+    return subprocess.run(
+        command, capture_output=True, stdin=subprocess.DEVNULL, check=False, encoding="utf-8", errors="replace"
+    )
+
+
+@dataclass(frozen=True)
+class BackupService:
+    """Where the files are, and how commands are run."""
+
+    folder: Path = Path("/etc/poppyfield/backup")
+    programs: Path = Path("/usr/local/lib/poppyfield")
+    units: Path = Path("/etc/systemd/system")
+    booted: Path = Path("/run/systemd/system")
+    """Is there where systemd runs."""
+    run: Run = run
+
+    def has_password(self) -> bool:
+        """Tell whether the host has a password already."""
+        return (self.folder / "password").exists()
+
+    def wanted(self, settings: Mapping[str, Any], schedule: str, password: str) -> Json:
+        """Give the folders and files, as host_files takes them."""
+        program_path = self.programs / "backup"
+        texts = {
+            self.folder / "settings.json": (json.dumps(settings, indent=1, sort_keys=True) + "\n", "0600"),
+            program_path: (inspect.getsource(program), "0755"),
+            self.units / f"{UNIT}.service": (SERVICE_TEXT.format(program=program_path), "0644"),
+            self.units / f"{UNIT}.timer": (TIMER_TEXT.format(schedule=schedule), "0644"),
+        }
+        owned = {"owner": "root", "group": "root"}
+        return {
+            "folders": [
+                {"path": str(self.folder), "mode": "0700", **owned},
+                {"path": str(self.programs), "mode": "0755", **owned},
+            ],
+            "files": [
+                {"path": str(path), "content": text, "mode": mode, **owned} for path, (text, mode) in texts.items()
+            ],
+            "secrets": [{"path": str(self.folder / "password"), "value": password, **owned}] if password else [],
+        }
+
+    def converge(
+        self, settings: Mapping[str, Any], schedule: str, password: str, *, check_mode: bool
+    ) -> list[HostFileChange]:
+        """Set the backup up; say what was done. Raises BackupServiceError, HostFileError or OSError."""
+        self._refuse_another(password)
+        changes: list[HostFileChange] = host_files.converge(
+            self.wanted(settings, schedule, password), check_mode=check_mode
+        )
+        if not check_mode and self.booted.is_dir() and (self._touches_units(changes) or not self.timer_runs()):
+            for words in (["daemon-reload"], ["enable", "--quiet", f"{UNIT}.timer"], ["restart", f"{UNIT}.timer"]):
+                self._systemctl(words)
+        return changes
+
+    def timer_runs(self) -> bool:
+        """Tell whether systemd makes backups."""
+        return self.run(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"]).returncode == 0
+
+    def _refuse_another(self, password: str) -> None:
+        """A repository that was made with the old password could no longer be opened."""
+        path = self.folder / "password"
+        if password and path.exists() and password_file.read(path).strip() != password:
+            raise BackupServiceError(
+                f"Nothing was changed. The password in {path} is not the one in backup_password_folder on the laptop, "
+                f"and the backups were made with it. Put what stands in {path} into the laptop's file; or, to go on "
+                f"without the earlier backups, remove {path} on the Pi and poppyfield/ on the targets"
+            )
+
+    def _touches_units(self, changes: Sequence[HostFileChange]) -> bool:
+        return any(change.path.parent == self.units and change.is_new for change in changes)
+
+    def _systemctl(self, words: Sequence[str]) -> None:
+        done = self.run(["systemctl", *words])
+        if done.returncode:
+            said = " ".join(printable(done.stderr or done.stdout).split())
+            raise BackupServiceError(f"systemctl {words[0]} failed: {said or done.returncode}")

@@ -1,0 +1,429 @@
+"""The program of the backup: what counts as a backup, what is put in place, and that it comes back where that fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.program import BackupError, Run
+
+Json = dict[str, Any]
+COMMANDS = Path(__file__).resolve().parents[1] / "doubles" / "backup_commands"
+GIS = [{"name": "gis", "bytes": 1000}]
+
+
+class Pi:
+    """A Pi with a map, a database and a stick, whose commands only say that they do something."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.fake = folder / "fake"
+        self.lizmap = folder / "lizmap"
+        for path in (self.fake, self.lizmap / "projects", self.lizmap / "config", folder / "secrets"):
+            path.mkdir(parents=True)
+        (self.lizmap / "projects" / "map.qgs").write_text("the map")
+        (folder / "secrets" / "postgis_gis").write_text("of the backup")
+        with closing(sqlite3.connect(self.lizmap / "config" / "jauth.db")) as database:
+            database.execute("CREATE TABLE users AS SELECT 'anna' AS login")
+            database.commit()
+        (self.lizmap / "config" / "notes.db").write_text("not of SQLite")
+        (folder / "password").write_text("a password\n")
+        self.say("databases", json.dumps(GIS))
+        self.say("devices", "/dev/sda1")
+        self.write_settings()
+
+    def write_settings(self, **other: Any) -> None:
+        settings: Json = {
+            "host": "pi-orchard",
+            "targets": [{"name": "stick", "label": "POPPYFIELD"}],
+            "keep": {"hourly": 2, "daily": 0},
+            "folders": {
+                "projects": str(self.lizmap / "projects"),
+                "config": str(self.lizmap / "config"),
+                "secrets": str(self.folder / "secrets"),
+            },
+            "also": [str(self.folder / "nothing")],
+            "data_folder": str(self.folder / "data"),
+            "postgis": "websig-postgis",
+            "lizmap": "websig-lizmap",
+            "password_file": str(self.folder / "password"),
+            "run_folder": str(self.folder / "run"),
+            "state_folder": str(self.folder / "state"),
+            **other,
+        }
+        (self.folder / "settings.json").write_text(json.dumps(settings))
+
+    def say(self, name: str, text: str) -> None:
+        (self.fake / name).write_text(text)
+
+    def run(self, *words: str) -> int:
+        return program.main(["--settings", str(self.folder / "settings.json"), *words])
+
+    def snapshots(self) -> list[Json]:
+        folder = self.folder / "run" / "stick" / "poppyfield" / "pi-orchard" / "snapshots"
+        return [json.loads(path.read_text()) for path in sorted(folder.glob("*/snapshot"))]
+
+    def records(self) -> list[str]:
+        return [snapshot["id"] for snapshot in self.snapshots() if "record" in snapshot["tags"]]
+
+    def state(self, name: str = "stick") -> Json:
+        found: Json = json.loads((self.folder / "state" / f"{name}.json").read_text())
+        return found
+
+    def called(self, words: str) -> list[str]:
+        return [line for line in (self.fake / "log").read_text().splitlines() if words in line]
+
+    def sql(self) -> str:
+        return (self.fake / "sql").read_text()
+
+
+@pytest.fixture
+def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pi:
+    (tmp_path / "bin").mkdir()
+    for name in ("restic", "docker", "mount", "umount", "blkid"):
+        (tmp_path / "bin" / name).symlink_to(COMMANDS)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    monkeypatch.setenv("FAKE", str(tmp_path / "fake"))
+    return Pi(tmp_path)
+
+
+def test_a_backup_counts_when_its_record_is_there(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pi.run("run") == 0
+    kinds = [snapshot["tags"][2] for snapshot in pi.snapshots()]
+    assert kinds == ["globals", "database", "sqlite", "files", "record"]
+    said = capsys.readouterr().out
+    assert said.startswith("stick: backup of ") and "bytes added" in said and said.count("\n") == 1
+    assert pi.state()["state"] == "saved"
+    # A stick is written to by restic alone, and its temporary files are gone.
+    assert [path.name for path in (pi.folder / "run/stick/poppyfield").iterdir()] == ["pi-orchard"]
+
+
+def test_the_status_is_that_of_each_target(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pi.run("status") == 0
+    pi.run("run")
+    pi.run("status")
+    first, made, told = capsys.readouterr().out.splitlines()
+    assert first == "stick: no backup yet." and made == told
+
+
+def test_a_dump_that_fails_leaves_nothing_that_counts(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    pi.say("fail", "pg_dump --format")
+    assert pi.run("run") == 1
+    said = capsys.readouterr().out
+    assert "/databases/gis.dump could not be made: Fatal: it failed. This backup does not count" in said
+    assert len(pi.records()) == 1 and "database" not in [s["tags"][2] for s in pi.snapshots()[5:]]
+    assert pi.state()["state"] == "failed" and "The newest backup is of" in pi.state()["said"]
+    # What the failed one left goes with the next one.
+    pi.say("fail", "")
+    assert pi.run("run") == 0
+    assert len(pi.snapshots()) == 10
+
+
+def test_only_so_many_are_kept_with_all_of_their_parts(pi: Pi) -> None:
+    for _ in range(4):
+        assert pi.run("run") == 0
+    assert len(pi.records()) == 2 and len(pi.snapshots()) == 10
+
+
+def test_what_is_stored_is_read_once_a_week(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    pi.run("run")
+    assert len(pi.called("restic --no-cache check")) == len(pi.called("restic --no-cache prune")) == 1
+    state = {**pi.state(), "checked": "2020-01-01T00:00:00+00:00"}
+    (pi.folder / "state" / "stick.json").write_text(json.dumps(state))
+    pi.say("fail", "cache check")
+    assert pi.run("run") == 1
+    assert "it was pulled out, or is damaged" in capsys.readouterr().out
+    assert pi.state()["state"] == "failed" and pi.state()["checked"] == state["checked"]
+
+
+def test_a_stick_that_is_not_there_is_told_and_is_no_error_of_the_timer(
+    pi: Pi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pi.say("devices", "")
+    assert pi.run("run", "--by-timer") == 0
+    assert pi.run("run") == 1
+    assert capsys.readouterr().out.splitlines()[0] == "stick: no stick with the label POPPYFIELD is in this Pi."
+    assert pi.state()["state"] == "absent"
+    assert not pi.called("restic") and not pi.called("mount")
+    # The card is written to once, not every hour.
+    at = pi.state()["at"]
+    pi.run("run", "--by-timer")
+    assert pi.state()["at"] == at
+
+
+def test_of_two_sticks_with_one_label_none_is_written_to(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.say("devices", "/dev/sda1 /dev/sdb1")
+    assert pi.run("run") == 1
+    assert "2 sticks have the label POPPYFIELD" in capsys.readouterr().out
+    assert not pi.called("mount")
+
+
+def test_a_folder_is_written_to_only_while_something_is_mounted_there(
+    pi: Pi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    office = pi.folder / "office"
+    office.mkdir()
+    pi.write_settings(targets=[{"name": "office", "folder": str(office)}])
+    assert pi.run("run") == 1
+    assert f"office: nothing is mounted on {office}" in capsys.readouterr().out
+    assert list(office.iterdir()) == []
+    monkeypatch.setattr(program, "mount_points", lambda mountinfo: {str(office)})
+    assert pi.run("run") == 0
+    assert pi.called(f"mount --bind {office} ")
+
+
+def test_a_mount_that_was_left_is_taken_away_first(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = pi.folder / "run" / "stick"
+    seen = [{str(place)}, {str(place)}, set(), set()]
+    monkeypatch.setattr(program, "mount_points", lambda mountinfo: seen.pop(0))
+    assert pi.run("run") == 0
+    assert len(pi.called("umount ")) == 2
+
+
+def test_the_stick_of_another_pi_is_left_alone(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    (pi.folder / "password").write_text("another password\n")
+    assert pi.run("run") == 1
+    assert "made with another password than this Pi's" in capsys.readouterr().out
+    assert len(pi.records()) == 1
+
+
+def test_what_is_no_repository_is_left_alone(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    foreign = pi.folder / "run/stick/poppyfield/pi-orchard"
+    foreign.mkdir(parents=True)
+    assert pi.run("run") == 1
+    assert "pi-orchard in poppyfield/ is no backup" in capsys.readouterr().out
+    assert list(foreign.iterdir()) == []
+
+
+def test_only_one_is_at_work(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = program.Settings.read(pi.folder / "settings.json")
+    with program.locked(settings, wait=True):
+        assert pi.run("run", "--by-timer") == 0
+    assert "Another backup, or a restore, is at work." in capsys.readouterr().out
+    assert not (pi.fake / "log").exists()
+
+
+def destroy(pi: Pi) -> None:
+    """Lose what there is, as on a new card."""
+    (pi.lizmap / "projects" / "map.qgs").write_text("something else")
+    (pi.lizmap / "config" / "jauth.db").write_bytes(b"")
+    (pi.folder / "secrets" / "postgis_gis").write_text("of the new card")
+
+
+def found(pi: Pi, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert pi.run("find", "--from", "stick") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["said"].startswith("the backup of pi-orchard of ") and answer["said"].endswith("with gis")
+    return str(answer["run"])
+
+
+def test_a_backup_is_put_in_place_and_what_was_there_is_kept(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    destroy(pi)
+    assert pi.run("restore", "--from", "stick", "--run", found(pi, capsys)) == 0
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "the map"
+    assert (pi.folder / "secrets" / "postgis_gis").read_text() == "of the backup"
+    with closing(sqlite3.connect(pi.lizmap / "config" / "jauth.db")) as database:
+        assert database.execute("SELECT login FROM users").fetchall() == [("anna",)]
+    (before,) = pi.lizmap.glob("projects.before-*")
+    assert (before / "map.qgs").read_text() == "something else"
+    assert (pi.fake / "restored").read_text() == "what pg_dump says\n"
+    assert 'ALTER DATABASE "gis" RENAME TO "gis__before_' in pi.sql()
+    assert [line.split()[1] for line in pi.called("docker st")] == ["stop", "start"]
+    capsys.readouterr()
+    assert pi.run("finish") == 0
+    assert "What was there before is kept: the database gis__before_" in capsys.readouterr().out
+    assert not list(pi.lizmap.glob(".restoring-*")) and pi.run("take-back") == 0
+
+
+@pytest.mark.parametrize("failing", ["pg_restore", "docker start"])
+def test_what_was_in_place_comes_back_where_a_restore_fails(
+    pi: Pi, capsys: pytest.CaptureFixture[str], failing: str
+) -> None:
+    pi.run("run")
+    destroy(pi)
+    run = found(pi, capsys)
+    pi.say(*(("state", "running unhealthy") if failing == "docker start" else ("fail", failing)))
+    assert pi.run("restore", "--from", "stick", "--run", run) == 1
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
+    assert (pi.folder / "secrets" / "postgis_gis").read_text() == "of the new card"
+    assert not list(pi.lizmap.glob("*.before-*")) and not list(pi.lizmap.glob(".restoring-*"))
+    assert "Everything is again as it was" in capsys.readouterr().err
+    assert '" RENAME TO "gis"' in pi.sql()
+
+
+def test_a_restore_that_was_cut_off_is_taken_back_before_anything_else(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi.run("run")
+    destroy(pi)
+    run = found(pi, capsys)
+
+    class PowerCutError(BaseException):
+        """Nothing that a program catches."""
+
+    def cut(settings: program.Settings) -> None:
+        raise PowerCutError
+
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
+        patch.setattr(program, "start", cut)
+        pi.run("restore", "--from", "stick", "--run", run)
+    assert pi.run("run") == 1
+    assert "A restore was cut off half-way" in capsys.readouterr().err
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "the map"
+    assert pi.run("restore", "--from", "stick", "--run", run) == 0
+    (before,) = pi.lizmap.glob("projects.before-*")
+    assert (before / "map.qgs").read_text() == "something else"
+    assert len(list(pi.lizmap.glob("projects.failed-*"))) == 1
+
+
+def test_a_link_in_the_backup_leads_out_of_no_folder(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    (tree,) = (pi.folder / "run/stick/poppyfield/pi-orchard/snapshots").glob("*/tree")
+    saved = tree / str(pi.lizmap / "config" / "jauth.db").lstrip("/")
+    victim = pi.folder / "victim"
+    victim.write_text("of root")
+    saved.unlink()
+    saved.symlink_to(victim)
+    assert pi.run("restore", "--from", "stick", "--run", found(pi, capsys)) == 1
+    assert "is no file in the backup. Nothing was changed" in capsys.readouterr().err
+    assert victim.read_text() == "of root" and not list(pi.lizmap.glob(".restoring-*"))
+
+
+def test_one_database_is_restored_beside_the_others(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    asked = ("restore", "--from", "stick", "--database", "gis", "--as")
+    assert pi.run(*asked, "gis_yesterday") == 0
+    assert 'CREATE DATABASE "gis_yesterday"' in pi.sql() and "RENAME" not in pi.sql()
+    assert pi.called("pg_restore")[0].endswith("--dbname=dbname='gis_yesterday'")
+    assert pi.run(*asked, "x; DROP") == 1
+    assert "can't be the name of a database" in capsys.readouterr().err
+    assert pi.run("restore", "--from", "stick", "--database", "other", "--as", "new") == 1
+    assert "There is no database other in that backup; it has gis." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["find", "--from", "office"], "There is no target office; this Pi has stick."),
+        (["find", "--from", "stick"], "there is no backup of pi-orchard."),
+        (["restore", "--from", "stick", "--run", "x"], "there is no backup of pi-orchard."),
+    ],
+)
+def test_what_is_not_there_is_told(pi: Pi, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    assert pi.run(*words) == 1
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_a_backup_of_a_newer_postgresql_or_without_room_is_refused_before_anything_is_changed(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi.run("run")
+    run = found(pi, capsys)
+    assert pi.run("restore", "--from", "stick", "--run", "another") == 1
+    pi.say("version", "150010")
+    assert pi.run("restore", "--from", "stick", "--run", run) == 1
+    assert "of PostgreSQL 17, and this is 15. Nothing was changed." in capsys.readouterr().err
+    pi.say("version", "170005")
+    monkeypatch.setattr(program, "SPARE_BYTES", 1 << 60)
+    assert pi.run("restore", "--from", "stick", "--run", run) == 1
+    assert "MB are missing on the disk of" in capsys.readouterr().err
+    assert not pi.called("docker stop")
+
+
+def test_settings_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["--settings", str(tmp_path / "no"), "run"]) == 1
+    assert capsys.readouterr().err == f"No such file or directory: {tmp_path}/no\n"
+
+
+# Decisions ----------------------------------------------------------------------------------------------------------
+
+
+def snapshot(number: int, run: str, *kinds: str, tag: str = "poppyfield") -> Json:
+    made = f"2026-11-29T1{number}:00:00.123456789+01:00"
+    return {"id": str(number), "time": made, "tags": [tag, f"run={run}", *kinds]}
+
+
+def test_snapshots_of_others_are_neither_backups_nor_removed() -> None:
+    snapshots = [
+        snapshot(1, "a", "database"),
+        snapshot(2, "a", "record"),
+        snapshot(3, "b", "database"),
+        snapshot(4, "b", "files"),
+        snapshot(5, "c", "record", tag="somebody"),
+        {"id": "6", "time": "2026-11-29T10:00:00Z", "tags": None},
+    ]
+    runs = program.complete_runs(snapshots)
+    assert runs == [Run("a", datetime(2026, 11, 29, 11, tzinfo=UTC), "2")]
+    assert program.without_record(snapshots) == ["3", "4"]
+
+
+def test_a_time_chooses_the_newest_backup_that_is_not_younger() -> None:
+    runs = [Run(str(hour), datetime(2026, 11, 29, hour, tzinfo=UTC), "") for hour in (8, 9, 10)]
+    assert program.chosen(runs, "latest").name == "10"
+    assert program.chosen(runs, "2026-11-29T09:59:00+00:00").name == "9"
+    for when, said in (("2026-11-29T07:00+00:00", "no backup that old"), ("yesterday", "is no time")):
+        with pytest.raises(BackupError, match=said):
+            program.chosen(runs, when)
+    with pytest.raises(BackupError, match="no complete backup"):
+        program.chosen([], "latest")
+
+
+def test_room_is_counted_by_disk() -> None:
+    spare = program.SPARE_BYTES
+    assert program.room_problem([("/a", 1, 10, spare + 10), ("/b", 2, 10, spare + 10)]) == ""
+    assert "on the disk of /b" in program.room_problem([("/a", 1, 10, spare + 10), ("/b", 1, 10, spare + 10)])
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    assert program.set_aside("gis", "before", "20261129101500") == "gis__before_20261129101500"
+    with pytest.raises(BackupError, match="too long"):
+        program.set_aside("g" * 50, "before", "20261129101500")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Fatal: wrong password or no key found", "another password"),
+        ("write: no space left on device", "it is full"),
+        ("mkdir: read-only file system", "write-protected"),
+        ("one\n\ntwo\nthree\n", "two three"),
+        ("", "without a word"),
+    ],
+)
+def test_what_restic_says_is_put_in_words(said: str, told: str) -> None:
+    assert told in program.meaning(said)
+
+
+def test_mount_points_are_read_with_their_blanks() -> None:
+    line = "36 35 8:1 / /mnt/my\\040stick rw,noatime - ext4 /dev/sda1 rw"
+    assert program.mount_points(f"{line}\n") == {"/mnt/my stick"}
+
+
+def test_names_are_quoted() -> None:
+    assert program.identifier('a"b') == '"a""b"'
+    assert program.literal("a'b\\") == "E'a''b\\\\'"
+    assert program.connection("a'b") == "--dbname=dbname='a\\'b'"
+
+
+def test_a_database_of_sqlite_is_copied_as_it_is_at_one_moment(tmp_path: Path) -> None:
+    path, out = tmp_path / "a b?.db", io.BytesIO()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE t AS SELECT 1 AS n")
+        database.commit()
+        database.execute("UPDATE t SET n = 2")
+        program.copy_sqlite(str(path), out)
+    (tmp_path / "copy.db").write_bytes(out.getvalue())
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
+        assert copied.execute("SELECT n FROM t").fetchall() == [(1,)]

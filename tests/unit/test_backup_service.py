@@ -1,0 +1,190 @@
+"""What makes backups is set up once, with a password that the laptop keeps and never loses."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.backup.program import Settings
+from ansible.module_utils.poppyfield.backup.service import UNIT, BackupService
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultLib, VaultSecret
+
+ROOT = Path(__file__).resolve().parents[2]
+Json = dict[str, Any]
+Run = Callable[..., Json]
+PASSWORD = "a password of the tests"
+GIVEN: Json = {
+    "host": "pi-orchard",
+    "targets": [{"name": "stick", "label": "POPPYFIELD"}],
+    "keep": {"hourly": "24", "daily": 7},
+    "folders": {"projects": "/srv/p", "config": "/srv/c", "secrets": "/etc/s"},
+    "data_folder": "/srv/data",
+}
+
+
+class Pi:
+    """A Pi with systemd."""
+
+    def __init__(self, folder: Path) -> None:
+        self.done: list[str] = []
+        self.failing = ""
+        self.active = False
+        (folder / "units").mkdir()
+        self.service = BackupService(folder / "backup", folder / "programs", folder / "units", folder, self._run)
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        called = " ".join(command)
+        self.done.append(called)
+        failed = (self.failing and self.failing in called) or ("is-active" in called and not self.active)
+        self.active = self.active or ("restart" in called and not failed)
+        return subprocess.CompletedProcess(command, int(bool(failed)), "", "it failed" if failed else "")
+
+
+@pytest.fixture
+def pi(library: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pi:
+    found = Pi(tmp_path)
+    monkeypatch.setattr(library("backup_service"), "BackupService", lambda: found.service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("backup_service").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
+    return found
+
+
+def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
+    given = {**GIVEN, "_password": PASSWORD}
+    assert run_module("backup_service", check_mode=True, **given)["changed"]
+    assert not pi.service.folder.exists() and not pi.done
+    result = run_module("backup_service", **given)
+    assert result["changed"] and PASSWORD not in json.dumps(result)
+    assert pi.done[-1] == f"systemctl restart {UNIT}.timer"
+    password = pi.service.folder / "password"
+    assert password.read_text() == PASSWORD and stat.S_IMODE(password.stat().st_mode) == 0o600
+    again = len(pi.done)
+    assert not run_module("backup_service", **given)["changed"]
+    assert pi.done[again:] == [f"systemctl is-active --quiet {UNIT}.timer"]
+    assert run_module("backup_service", **given, schedule="daily")["changed"]
+    assert "OnCalendar=daily" in (pi.service.units / f"{UNIT}.timer").read_text()
+
+
+def test_the_program_stands_alone_with_settings_that_it_understands(run_module: Run, pi: Pi) -> None:
+    run_module("backup_service", **GIVEN, _password=PASSWORD)
+    settings = Settings.read(pi.service.folder / "settings.json")
+    assert settings.keep == {"hourly": 24, "daily": 7}
+    assert settings.targets == [{"name": "stick", "label": "POPPYFIELD"}]
+    command = [sys.executable, "-I", str(pi.service.programs / "backup")]
+    helped = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "take-back" in helped.stdout
+
+
+def test_the_units_give_the_map_precedence_and_leave_no_mount(run_module: Run, pi: Pi) -> None:
+    run_module("backup_service", **GIVEN, _password=PASSWORD)
+    service = (pi.service.units / f"{UNIT}.service").read_text()
+    for wanted in ("Type=oneshot", "Nice=19", "IOSchedulingClass=idle", "run --by-timer", "PrivateMounts=yes"):
+        assert wanted in service
+    timer = (pi.service.units / f"{UNIT}.timer").read_text()
+    for wanted in ("OnCalendar=hourly", "RandomizedDelaySec=10min", "Persistent=true", "WantedBy=timers.target"):
+        assert wanted in timer
+
+
+def test_a_password_that_backups_were_made_with_is_never_replaced(run_module: Run, pi: Pi) -> None:
+    run_module("backup_service", **GIVEN, _password=PASSWORD)
+    result = run_module("backup_service", **GIVEN, _password="another password")
+    assert result["failed"] and "is not the one in backup_password_folder" in result["msg"]
+    assert PASSWORD not in result["msg"] and "another password" not in result["msg"]
+    assert (pi.service.folder / "password").read_text() == PASSWORD
+
+
+@pytest.mark.parametrize("failing", ["daemon-reload", "enable", "restart"])
+def test_a_timer_that_cannot_be_started_is_told(run_module: Run, pi: Pi, failing: str) -> None:
+    pi.failing = failing
+    result = run_module("backup_service", **GIVEN, _password=PASSWORD)
+    assert result["failed"] and result["msg"] == f"systemctl {failing} failed: it failed."
+    pi.failing = ""
+    # The files are there by now, and the timer still does not run.
+    run_module("backup_service", **GIVEN, _password=PASSWORD)
+    assert pi.done[-1] == f"systemctl restart {UNIT}.timer"
+
+
+def test_a_folder_that_is_a_file_is_told(run_module: Run, pi: Pi) -> None:
+    pi.service.folder.write_text("")
+    assert "is not a folder" in run_module("backup_service", **GIVEN, _password=PASSWORD)["msg"]
+
+
+# The laptop ---------------------------------------------------------------------------------------------------------
+
+
+def plugin(folder: Path, *, has_password: bool = False, check_mode: bool = False) -> tuple[Any, list[Json]]:
+    """Give the action plugin with this folder of passwords, and what it gives the module."""
+    path = ROOT / "plugins" / "action" / "backup_service.py"
+    spec = importlib.util.spec_from_file_location("action_backup_service", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    action = module.ActionModule.__new__(module.ActionModule)
+    given: list[Json] = []
+
+    def execute(module_name: str, module_args: Json, task_vars: Json | None) -> Json:
+        given.append(module_args)
+        return {"changed": False, "_has_password": has_password}
+
+    arguments = {**GIVEN, "password_folder": str(folder)}
+    action._task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
+    action._connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/tmp"))
+    action._loader = DataLoader()
+    action._execute_module = execute
+    return action, given
+
+
+def test_the_laptop_makes_a_password_once(tmp_path: Path) -> None:
+    folder = tmp_path / "backup-passwords"
+    action, given = plugin(folder)
+    action.run(task_vars={})
+    path = folder / "pi-orchard"
+    made = path.read_text().strip()
+    assert len(made) == 32 and stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.get("_ask", False) for one in given] == [True, False] and given[1]["_password"] == made
+    action, given = plugin(folder)
+    action.run(task_vars={})
+    assert [one["_password"] for one in given] == [made]
+    assert "password_folder" not in given[0]
+
+
+def test_check_mode_makes_none(tmp_path: Path) -> None:
+    action, given = plugin(tmp_path / "passwords", check_mode=True)
+    assert not action.run(task_vars={}).get("failed")
+    assert given[1]["_password"] == "" and not (tmp_path / "passwords").exists()
+
+
+def test_a_laptop_that_has_lost_the_password_makes_no_other_one(tmp_path: Path) -> None:
+    action, _ = plugin(tmp_path / "passwords", has_password=True)
+    result = action.run(task_vars={})
+    assert result["failed"] and "this laptop has none" in result["msg"]
+    assert not (tmp_path / "passwords").exists()
+
+
+def test_a_password_may_be_encrypted(tmp_path: Path) -> None:
+    secret = VaultSecret(b"of the vault")
+    path = tmp_path / "pi-orchard"
+    path.write_bytes(VaultLib([("default", secret)]).encrypt(PASSWORD))
+    action, given = plugin(tmp_path)
+    action._loader.set_vault_secrets([("default", secret)])
+    action.run(task_vars={})
+    assert given[0]["_password"] == PASSWORD
+
+
+@pytest.mark.parametrize("content", ["short\n", "two lines of\na password\n"])
+def test_what_is_no_password_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "pi-orchard").write_text(content)
+    action, given = plugin(tmp_path)
+    result = action.run(task_vars={})
+    assert result["failed"] and result["msg"].startswith("Nothing was changed. The value for ")
+    assert content.strip() not in result["msg"] and not given
