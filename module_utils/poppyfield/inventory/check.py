@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.inventory import (
     archives,
+    backup,
     dumps,
     engine,
     fleet_authority,
@@ -29,6 +30,7 @@ Checker = Callable[[Host, Laptop], Iterator[Finding]]
 CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: engine.findings(host),
     lambda host, laptop: hardening.findings(host),
+    lambda host, laptop: backup.findings(host),
     images.findings,
     lambda host, laptop: folders.findings(host),
     lambda host, laptop: memory.findings(host),

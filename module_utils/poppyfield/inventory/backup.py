@@ -1,0 +1,56 @@
+"""Where backups go, and how many are kept. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
+
+TARGETS = "backup_targets"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,15}")
+DATA = ("postgis_data_folder", "lizmap_folder")
+
+
+def findings(host: Host) -> Iterator[Finding]:
+    """Give what is wrong."""
+    targets = host.values[TARGETS]
+    for target in targets:
+        yield from _of_target(target, host)
+    names = [target["name"] for target in targets]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Finding(TARGETS, f"two targets are called {name}", "Give each a name of its own", shown(name))
+    if not any(count > 0 for count in host.values["backup_keep"].values()):
+        yield Finding("backup_keep", "it keeps no backup", "Give hourly, daily or weekly a number")
+    for period, count in host.values["backup_keep"].items():
+        if count < 0:
+            yield Finding("backup_keep", f"{period} is less than 0", "Give 0 or more", shown(count))
+
+
+def _of_target(target: dict[str, Any], host: Host) -> Iterator[Finding]:
+    name, label, folder = target["name"], target.get("label"), target.get("folder")
+    if not NAME.fullmatch(name):
+        yield Finding(TARGETS, "a target's name is of letters, digits, - and _", "Choose another name", shown(name))
+    if bool(label) == bool(folder):
+        yield Finding(TARGETS, f"{name} needs a label or a folder, and not both", "Give one of them", shown(target))
+    if label and not LABEL.fullmatch(label):
+        remedy = "Give the stick another label: of letters, digits, - and _, at most 16"
+        yield Finding(TARGETS, "such a label can't be told apart on every file system", remedy, shown(label))
+    if folder:
+        yield from _of_folder(posixpath.normpath(folder), host)
+
+
+def _of_folder(folder: str, host: Host) -> Iterator[Finding]:
+    if not folder.startswith("/") or folder == "/":
+        yield Finding(
+            TARGETS, "a folder is a path of the Pi on which something is mounted", "Correct it", shown(folder)
+        )
+        return
+    for variable in DATA:
+        data = posixpath.normpath(host.values[variable])
+        if posixpath.commonpath([folder, data]) in (folder, data):
+            wrong = f"a backup on the disk of the data ({variable}) is lost with it"
+            yield Finding(TARGETS, wrong, "Name a folder on which another disk is mounted", shown(folder))

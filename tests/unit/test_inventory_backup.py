@@ -1,0 +1,51 @@
+"""Where backups go is judged before anything is changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.inventory_of import told
+
+STICK = {"name": "stick", "label": "POPPYFIELD"}
+OFFICE = {"name": "office", "folder": "/mnt/office"}
+
+
+def test_a_stick_and_a_folder_go_with_the_defaults() -> None:
+    assert told(backup_targets=[STICK, OFFICE]) == []
+    assert told(backup_targets=[STICK], backup_keep={"daily": 3}) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({"name": "my stick", "label": "A"}, "a target's name is of letters, digits, - and _"),
+        ({"name": "../etc", "label": "A"}, "a target's name is of letters, digits, - and _"),
+        ({"name": "stick"}, "stick needs a label or a folder, and not both"),
+        ({**STICK, "folder": "/mnt/x"}, "stick needs a label or a folder, and not both"),
+        ({"name": "stick", "label": "MY STICK"}, "such a label can't be told apart on every file system"),
+        ({"name": "stick", "label": "-o"}, "such a label can't be told apart on every file system"),
+        ({"name": "office", "folder": "mnt"}, "a folder is a path of the Pi on which something is mounted"),
+        ({"name": "office", "folder": "/"}, "a folder is a path of the Pi on which something is mounted"),
+        (
+            {"name": "office", "folder": "/srv/poppyfield/lizmap/backup"},
+            "a backup on the disk of the data (lizmap_folder) is lost with it",
+        ),
+    ],
+)
+def test_what_is_no_target_is_told(target: dict[str, Any], said: str) -> None:
+    assert told(backup_targets=[target]) == [f"backup_targets: {said}"]
+
+
+def test_two_targets_have_two_names() -> None:
+    assert told(backup_targets=[STICK, {**OFFICE, "name": "stick"}]) == ["backup_targets: two targets are called stick"]
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [({}, "it keeps no backup"), ({"hourly": 0}, "it keeps no backup"), ({"daily": 3, "weekly": -1}, "less than 0")],
+)
+def test_something_is_kept(keep: dict[str, int], said: str) -> None:
+    (problem,) = told(backup_targets=[STICK], backup_keep=keep)
+    assert problem.startswith("backup_keep") and said in problem
