@@ -40,21 +40,28 @@ RASPBIAN = {"origin": "Raspbian", "codename": "trixie", "label": "Raspbian"}
 DOCKER = {"origin": "Docker", "codename": "trixie", "label": "Docker CE"}
 
 
-def condition_of_the_play() -> str:
+def roles_asked_for() -> str:
+    """Give the template of the roles that are played where the inventory asks for them."""
     (play,) = yaml.safe_load((ROOT / "playbooks/plays/provision.yml").read_text("utf-8"))
     (task,) = [task for task in play["tasks"] if "hardening" in str(task)]
-    return f"{{{{ {task['when']} }}}}"
+    return str(task["loop"])
 
 
 def test_the_role_is_played_for_any_part_and_for_none_it_is_not(render: Render) -> None:
-    condition = condition_of_the_play()
+    asked = roles_asked_for()
     parts = set(yaml.safe_load((ROLE / "defaults/main.yml").read_text("utf-8")))
     # The role docker_engine writes daemon.json.
-    played = {part for part in parts if render("hardening", condition, **{part: True})}
-    assert played == {part for part in parts if part in set(re.findall(r"hardening_\w+", condition))}
+    played = {part for part in parts if render("hardening", asked, **{part: True}) == ["hardening"]}
+    assert played == {part for part in parts if part in set(re.findall(r"hardening_\w+", asked))}
     assert set(FILES_ASKED_FOR) <= played and "hardening_engine" not in played
-    assert render("hardening", condition) is False
-    assert render("hardening", condition, hardening_audit="true") is True
+    assert render("hardening", asked) == []
+    assert render("hardening", asked, hardening_audit="true") == ["hardening"]
+
+
+def test_the_role_of_the_backup_is_played_where_there_is_a_target(render: Render) -> None:
+    assert render("backup", roles_asked_for()) == []
+    target = {"name": "stick", "label": "POPPYFIELD"}
+    assert render("backup", roles_asked_for(), backup_targets=[target]) == ["backup"]
 
 
 @pytest.mark.parametrize("variable", PARTS)
