@@ -26,6 +26,7 @@ from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import (
     IMAGE_DIGEST,
+    MOST_PROCESSES,
     ContainerSpec,
     container_body,
     network_body,
@@ -367,6 +368,7 @@ JUDGES: dict[str, Judge] = {
         ),
         lambda seen: seen.containers[MAP]["Config"].update({"Image": "poppyfield/lizmap:latest"}),
     ),
+    "5.29": of_each_container("PidsLimit", (MOST_PROCESSES,), None),
     "5.30": (
         lambda seen: not {"default", "bridge", ""} & set(seen.of_hosts("NetworkMode")),
         lambda seen: on(seen, "NetworkMode", "default"),

@@ -59,6 +59,7 @@ INSPECTED: Json = {
         "SecurityOpt": ["no-new-privileges"],
         "ReadonlyRootfs": True,
         "ShmSize": 67108864,
+        "PidsLimit": 512,
         "Memory": 1000,
         "MemorySwap": 0,
     },

@@ -76,6 +76,7 @@ ONE_CHANGE: list[tuple[dict[str, Any], str]] = [
     ({"stop_timeout": 30}, "stop timeout: 20 -> 30"),
     ({"memory_limit": 512}, "memory limit: 256 -> 512"),
     ({"memory_limit": 0}, "memory limit: 256 -> 0"),
+    ({"pids_limit": 99}, "process limit: 512 -> 99"),
     ({"secret_stamps": {"password": "2"}}, "secrets: password renewed"),
     ({"secret_stamps": {}}, "secrets: password removed"),
 ]
@@ -148,6 +149,7 @@ def by_hand(container: dict[str, Any], path: str, value: Any) -> None:
         ("HostConfig.ReadonlyRootfs", False, "read-only root: false by hand, should be true"),
         ("Config.Healthcheck.Test", ["NONE"], 'health check: Test: ["NONE"] by hand, should be ["CMD", "health"]'),
         ("HostConfig.Memory", 999, "memory limit: 999 by hand, should be 256"),
+        ("HostConfig.PidsLimit", None, "process limit: 0 by hand, should be 512"),
         ("HostConfig.Tmpfs", {"/tmp": "mode=1777", "/x": ""}, "tmpfs: /x added by hand, should not be there"),
         ("HostConfig.Tmpfs", {}, "tmpfs: /tmp removed by hand, should be mode=1777"),
         (
@@ -270,6 +272,7 @@ def test_what_docker_is_asked_for() -> None:
             "ReadonlyRootfs": True,
             "ShmSize": 64,
             "Memory": 256,
+            "PidsLimit": 512,
         },
         "NetworkingConfig": {"EndpointsConfig": {"poppyfield": {"Aliases": ["postgis"]}}},
     }

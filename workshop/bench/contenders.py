@@ -128,6 +128,7 @@ def twin(inspected: Json, contender: Contender, subject: str, folders: tuple[str
         "security_opts": host["SecurityOpt"],
         "read_only": host["ReadonlyRootfs"],
         "shm_size": str(host["ShmSize"]),
+        "pids_limit": host["PidsLimit"],
         "stop_timeout": config["StopTimeout"],
         **{option: str(host[limit]) for option, limit in LIMITS.items() if host.get(limit)},
         # No registry has this image, and none is to be asked.

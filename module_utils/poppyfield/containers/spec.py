@@ -18,6 +18,8 @@ from typing import Any
 from ansible.module_utils.poppyfield.host.firewall import hardware_address
 
 SPEC_VERSION = "v1"
+MOST_PROCESSES = 512
+"""And threads of a container; PostgreSQL with all its connections has some 130, the map server some 100."""
 PREFIX = "fr.poppyfield."
 MANAGED = PREFIX + "managed"
 RESOURCE = PREFIX + "resource"
@@ -123,6 +125,7 @@ class ContainerSpec:
     """For each secret file something that changes when its content is renewed, and says nothing about the content."""
     memory_limit: int = 0
     """Memory in bytes that the container may use; 0 is no limit."""
+    pids_limit: int = MOST_PROCESSES
     exclusive_folders: tuple[str, ...] = ()
     """Folders of the host that no other running container may write to."""
     proof: Proof | None = None
@@ -249,6 +252,7 @@ def container_body(spec: ContainerSpec, image: Json) -> Json:
             "ReadonlyRootfs": True,
             "ShmSize": spec.shm_size,
             "Memory": spec.memory_limit,
+            "PidsLimit": spec.pids_limit,
         },
         "NetworkingConfig": {"EndpointsConfig": {spec.network: {"Aliases": list(spec.network_aliases)}}},
     }
@@ -298,6 +302,7 @@ def desired_fields(spec: ContainerSpec, image: Json, *, restart_policy: str) -> 
         "read-only root": True,
         "shared memory": spec.shm_size,
         "memory limit": spec.memory_limit,
+        "process limit": spec.pids_limit,
         "stop timeout": spec.stop_timeout,
         RESTART_POLICY: restart_policy,
     }
@@ -334,6 +339,7 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
         "read-only root": bool(host.get("ReadonlyRootfs")),
         "shared memory": host.get("ShmSize"),
         "memory limit": int(host.get("Memory") or 0),
+        "process limit": int(host.get("PidsLimit") or 0),
         "stop timeout": config.get("StopTimeout"),
         RESTART_POLICY: host["RestartPolicy"]["Name"],
     }
