@@ -4,7 +4,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZM
 DEMO := $(SUDO) build/venv/bin/python -m workshop.demo
 TEST := build/venv-test/bin
 
-.PHONY: help shell logs demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory test-attacks attacks-begin attacks-report
+.PHONY: help shell logs demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory test-attacks attacks-begin attacks-report bench-abuse
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -114,3 +114,7 @@ bench-run: ## A whole run of site.yml beside a playbook of stock modules, on emu
 bench-memory: ## Memory of the images: make bench-memory IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m workshop.bench.memory $(IMAGES)
+
+bench-abuse: ## Five people at a map server with 1 GB, alone and beside an attacker: make bench-abuse IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
+	$(SUDO) python3 workshop/laptop/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m workshop.bench.abuse $(IMAGES)
