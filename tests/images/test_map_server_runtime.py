@@ -281,7 +281,7 @@ def test_an_answer_that_does_not_come_is_given_up_and_its_worker_replaced(start:
         assert f"qgis-watchdog: ending worker {worker} of QGIS Server" in server.log()
 
 
-@pytest.mark.parametrize("name", ["qgis_mapserv", "multiwatch", "nginx", "php-fpm", "run"])
+@pytest.mark.parametrize("name", ["qgis_mapserv", "multiwatch", "nginx", "haproxy", "php-fpm", "run"])
 def test_what_is_killed_comes_back_and_the_map_draws_again(start: Start, name: str) -> None:
     with start(environment={"QGIS_SERVER_WORKERS": "2"}) as server:
         server.wait_until_healthy()

@@ -18,7 +18,7 @@ from tests.images.map_server import HOME, MapServer, map_server, trusting, wait_
 PROJECT = "/srv/projects/fields/meadow.qgs"
 HEALTH_FOLDER = "/usr/share/poppyfield/health"
 SUPERVISORS_CAPABILITIES = (1 << 5) | (1 << 6) | (1 << 7)
-USERS = {"nginx": "33", "php-fpm": "33", "qgis_mapserv": "8081", "multiwatch": "8081", "run": "8081"}
+USERS = {"nginx": "33", "php-fpm": "33", "haproxy": "33", "qgis_mapserv": "8081", "multiwatch": "8081", "run": "8081"}
 
 
 def publish(folder: Path) -> None:

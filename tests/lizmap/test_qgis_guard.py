@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
@@ -171,6 +172,39 @@ def test_a_posted_document_is_answered(guarded: Lizmap) -> None:
     posted = {"address": "/?MAP=fields/printed.qgs", "body": get_feature(equal), "type": "text/xml"}
     (answer,) = ask(guarded, [posted])
     assert (answer.status, b"<qgs:hectares>12.5" in answer.content) == (200, True), answer.content
+
+
+TOO_LARGE = {
+    "print": ({**PRINT, "DPI": "550"}, "this server has memory for 510 dots per inch"),
+    "print, by its width": ({**PRINT, "WIDTH": "6200"}, "this server has memory for prints of"),
+    "picture of many layers": (
+        {**GET_MAP, "WIDTH": "3300", "HEIGHT": "3300", "LAYERS": ",".join(["meadow"] * 5), "STYLES": ""},
+        "for 5 layers this server has memory for",
+    ),
+    "legend": ({**LEGEND, "SYMBOLWIDTH": "400"}, "it is more than 30 mm"),
+    "drawing": (
+        {**GET_MAP, "FORMAT": "application/dxf", "FORMAT_OPTIONS": "MODE:FEATURESYMBOLOGY;SCALE:1"},
+        "a drawing with symbols needs SCALE",
+    ),
+}
+
+
+@pytest.mark.attack(kind="load", on="Lizmap")
+def test_what_takes_more_memory_than_there_is_is_refused_with_what_is_possible(
+    lizmap_image: str, network: str, tmp_path: Path, unguarded: Lizmap
+) -> None:
+    publish(tmp_path)
+    environment = {"QGIS_SERVER_WORKERS": "1"}
+    options: dict[str, Any] = {"mounts": MOUNTED, "environment": environment, "mem_limit": "640m"}
+    with lizmap(lizmap_image, tmp_path, network, **options) as server:
+        server.wait_until_healthy()
+        for name, (parameters, words) in TOO_LARGE.items():
+            address = f"/?{urlencode({'MAP': 'fields/printed.qgs', **parameters})}"
+            answer = get(server, address)
+            assert answer.refused and words.encode() in answer.content, (name, answer.content)
+            assert not get(unguarded, address).refused, name
+        honest = get(server, f"/?{urlencode({'MAP': 'fields/printed.qgs', **PRINT, 'DPI': '300'})}")
+        assert honest.picture.width > 3500
 
 
 @pytest.mark.attack(kind="file or project", on="Lizmap", spellings=True)

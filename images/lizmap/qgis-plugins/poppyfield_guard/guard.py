@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 from qgis.core import Qgis, QgsExpression, QgsExpressionNodeBinaryOperator, QgsMessageLog
 from qgis.server import QgsServerException, QgsServerFilter
 
 from .judgement import HEALTH, Expression, Refused, judge, shown
-from .project import filters_of
+from .project import filters_of, layouts_of
+from .sizes import judge_sizes
 
 NAME = "poppyfield_guard"
 LONGEST_LINE = 300
+WORKER_MB = int(os.environ["QGIS_SERVER_WORKER_MB"])
+"""The memory that this worker may use: see the image's entrypoint."""
 
 
 def parse(text: str, own: frozenset[str] = frozenset()) -> Expression | None:
@@ -70,11 +75,10 @@ class Refusal(QgsServerException):  # type: ignore[misc]
 
     def formatResponse(self) -> tuple[bytes, str]:  # noqa: N802 - QGIS calls it
         """Give the body of the answer, and what it is."""
-        text = self._message.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             '<ServiceExceptionReport version="1.3.0" xmlns="http://www.opengis.net/ogc">'
-            f'<ServiceException code="{NAME}">{text}</ServiceException></ServiceExceptionReport>\n'
+            f'<ServiceException code="{NAME}">{escape(self._message)}</ServiceException></ServiceExceptionReport>\n'
         )
         return body.encode(), "text/xml; charset=utf-8"
 
@@ -88,6 +92,7 @@ class Guard(QgsServerFilter):  # type: ignore[misc]
         parameters = handler.parameterMap()
         try:
             self._judge(parameters, names_as_sent(handler))
+            judge_sizes(parameters, lambda: layouts_of(self.serverInterface().configFilePath()), WORKER_MB)
         except Refused as refused:
             self._refuse(handler, str(refused), 403, log=parameters.get("MAP") != HEALTH)
         # Whatever it is, the request must not pass.
