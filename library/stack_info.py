@@ -23,6 +23,18 @@ options:
         once.
     type: bool
     default: true
+  updates:
+    description:
+      - Whether to count the security updates that wait, by what the host's lists of packages say. The lists are not
+        fetched again. It takes a Pi some seconds.
+    type: bool
+    default: false
+  laptop_clock:
+    description:
+      - The time where the run is started, in seconds since 1970, to compare the host's clock with. 0 compares with
+        nothing.
+    type: int
+    default: 0
 attributes:
   check_mode:
     support: full
@@ -109,6 +121,39 @@ host:
         soft_temperature_limit_occurred:
           description: Whether the soft limit of the temperature was reached since the Pi started.
           type: bool
+    uptime_seconds:
+      description: For how long the host has been running.
+      type: int
+    cores:
+      description: How many processor cores it has.
+      type: int
+    load:
+      description: Processes that ran or waited for a disk, on average of one, five and fifteen minutes.
+      type: list
+      elements: float
+    cpu_percent:
+      description:
+        - How busy all cores together were while the rest was looked at, null where that took no time, as without
+          O(stats).
+      type: float
+    memory_total_mb:
+      description: Its memory in MB.
+      type: int
+    memory_available_mb:
+      description: What of it programs could still have, the file cache that the kernel can take back included.
+      type: int
+    clock_ahead_seconds:
+      description:
+        - How many seconds its clock is ahead of O(laptop_clock), negative when it is behind. Bringing the module to a
+          slow Pi takes a few of them. Null without O(laptop_clock).
+      type: int
+    security_updates:
+      description: Number of packages with a security update that is not installed; null without O(updates).
+      type: int
+    security_updates_as_of:
+      description: When the lists that say so were made, null where the host has none of security updates.
+      type: str
+      sample: "2026-01-01T08:00:00+00:00"
 docker:
   description: Docker Engine.
   returned: always
@@ -176,6 +221,14 @@ containers:
         - What the health check of the map server found since the container was healthy for the first time, the latest
           three. Null when it found nothing, and while it is unhealthy.
       type: str
+    created:
+      description: When it was made, which a deployment that changes something does.
+      type: str
+      sample: "2026-01-01T08:00:00.123456789Z"
+    versions:
+      description: Which versions of others' programs its image has, by the name of the program, as its labels say.
+      type: dict
+      sample: {"postgresql": "17"}
     restarts:
       description: How often Docker restarted it because its process ended.
       type: int
@@ -306,6 +359,7 @@ summary:
 
 import os
 import platform
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -318,9 +372,14 @@ from ansible.module_utils.poppyfield.containers.engine import Engine, EngineErro
 from ansible.module_utils.poppyfield.host import stack_status
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers, FolderOnDisk, HostAnswers
 
-ARGUMENTS: dict[str, Any] = {"stats": {"type": "bool", "default": True}}
+ARGUMENTS: dict[str, Any] = {
+    "stats": {"type": "bool", "default": True},
+    "updates": {"type": "bool", "default": False},
+    "laptop_clock": {"type": "int", "default": 0},
+}
 
 VOLTAGE_SENSOR = "rpi_volt"
+LISTS_OF_SECURITY_UPDATES = "var/lib/apt/lists/*security*_InRelease"
 
 
 def look_at_docker(engine: Engine, *, measure: bool) -> DockerAnswers:
@@ -350,9 +409,13 @@ class HostOfStack:
     def __init__(self, module: AnsibleModule, root: Path = Path("/")) -> None:
         self.module = module
         self.root = root
+        self.clock = time.time()
+        self.busy = self._busy()
 
-    def look(self) -> HostAnswers:
+    def look(self, *, updates: bool = False) -> HostAnswers:
         """Read what the host tells."""
+        busy = (self.busy, self._busy())  # before apt, which is busy itself
+        upgrades, as_of = self._upgrades() if updates else (None, None)
         return HostAnswers(
             model=self._text("proc/device-tree/model"),
             os_release=self._text("etc/os-release"),
@@ -363,6 +426,14 @@ class HostOfStack:
             # kernel's log, and it forgets within seconds what occurred.
             throttled=self._said_by("vcgencmd", "get_throttled"),
             voltage_alarm=self._voltage_alarm(),
+            uptime=self._text("proc/uptime"),
+            load=self._text("proc/loadavg"),
+            memory=self._text("proc/meminfo"),
+            busy=busy,
+            cores=os.cpu_count(),
+            clock=self.clock,
+            upgrades=upgrades,
+            upgrades_as_of=as_of,
         )
 
     def folders(self, paths: Iterable[str]) -> list[FolderOnDisk]:
@@ -378,6 +449,15 @@ class HostOfStack:
                 total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
                 found.append(FolderOnDisk(path, device, total, free, space.f_files, space.f_favail))
         return found
+
+    def _busy(self) -> str:
+        return self._text("proc/stat").partition("\n")[0]
+
+    def _upgrades(self) -> tuple[str | None, float | None]:
+        """Ask apt what it would install. A simulation locks nothing and installs nothing."""
+        lists = [path.stat().st_mtime for path in self.root.glob(LISTS_OF_SECURITY_UPDATES)]
+        said = self._said_by("apt-get", "--simulate", "--quiet", "dist-upgrade") if lists else ""
+        return (said, max(lists)) if said else (None, None)
 
     def _voltage_alarm(self) -> str:
         for name in sorted(self.root.glob("sys/class/hwmon/hwmon*/name")):
@@ -417,7 +497,10 @@ def main() -> None:
     except EngineError as error:
         docker = DockerAnswers(why=str(error))
     folders = host.folders(stack_status.folders_in_use(docker))
-    module.exit_json(changed=False, **stack_status.describe(host.look(), docker, folders, sdk_version(), now))
+    seen = host.look(updates=module.params["updates"])
+    clock = module.params["laptop_clock"]
+    found = stack_status.describe(seen, docker, folders, sdk_version(), now, laptop_clock=clock)
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

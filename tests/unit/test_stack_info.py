@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -411,7 +412,7 @@ def test_what_is_no_answer_of_the_firmware(answer: str) -> None:
     assert stack_status.decode_throttled(answer) is None
 
 
-def host(**changes: str) -> Json:
+def host(laptop_clock: Any = 0, **changes: Any) -> Json:
     answers = {
         "model": "Raspberry Pi 4 Model B Rev 1.4",
         "os_release": 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n',
@@ -422,14 +423,14 @@ def host(**changes: str) -> Json:
         "voltage_alarm": "",
         **changes,
     }
-    found: Json = stack_status.describe_host(HostAnswers(**answers))
+    found: Json = stack_status.describe_host(HostAnswers(**answers), laptop_clock)
     return found
 
 
 def test_the_host() -> None:
     found = host()
     assert found.pop("throttling")["under_voltage_occurred"] is False
-    assert found == {
+    assert {name: value for name, value in found.items() if value is not None} == {
         "model": "Raspberry Pi 4 Model B Rev 1.4",
         "os": "Debian GNU/Linux 13 (trixie)",
         "kernel": "6.12.47+rpt-rpi-v8",
@@ -437,6 +438,45 @@ def test_the_host() -> None:
         "platform": "linux/arm64",
         "temperature_celsius": 48.7,
     }
+
+
+def test_how_busy_the_host_is() -> None:
+    found = host(
+        uptime="3600.55 7000.1\n",
+        load="0.52 1.04 2.00 1/234 5678\n",
+        memory="MemTotal:        1024000 kB\nMemFree:          100 kB\nMemAvailable:     512000 kB\n",
+        busy=("cpu  100 0 100 700 100 0 0 0 5 5", "cpu  150 0 150 950 150 0 0 0 9 9"),
+        cores=4,
+    )
+    assert (found["uptime_seconds"], found["load"], found["cores"]) == (3600, [0.52, 1.04, 2.0], 4)
+    assert (found["memory_total_mb"], found["memory_available_mb"]) == (1000, 500)
+    assert found["cpu_percent"] == 25.0
+
+
+@pytest.mark.parametrize("after", ["cpu  100 0 100 719 100 0 0 0", "cpu  100 0 100 700 100 0 0 0", "", "cpu  1 2 3"])
+def test_two_looks_that_are_close_together_do_not_tell_how_busy_it_is(after: str) -> None:
+    assert host(busy=("cpu  100 0 100 700 100 0 0 0", after))["cpu_percent"] is None
+
+
+@pytest.mark.parametrize(("laptop", "ahead"), [(1000, 60), (2000, -940), (0, None)])
+def test_the_clock_is_compared_with_the_laptops(laptop: int, ahead: int | None) -> None:
+    assert host(laptop, clock=1060.2)["clock_ahead_seconds"] == ahead
+
+
+SIMULATED = """NOTE: This is only a simulation!
+Inst libssl3t64 [3.5.1-1] (3.5.1-1+deb13u1 Debian-Security:13/stable-security [arm64])
+Inst openssl [3.5.1-1] (3.5.1-1+deb13u1 Debian-Security:13/stable-security [arm64]) []
+Inst linux-image-6.12 (6.12.48-1 Debian-Security:13/stable-security [arm64])
+Inst vim-security [2:9.1] (2:9.2 Debian:13.1/stable [arm64])
+Conf openssl (3.5.1-1+deb13u1 Debian-Security:13/stable-security [arm64])
+"""
+
+
+@pytest.mark.parametrize(("said", "count"), [(SIMULATED, 3), ("NOTE: This is only a simulation!\n", 0), (None, None)])
+def test_security_updates_that_wait_are_counted(said: str | None, count: int | None) -> None:
+    found = host(upgrades=said, upgrades_as_of=0.0)
+    assert found["security_updates"] == count
+    assert found["security_updates_as_of"] == "1970-01-01T00:00:00+00:00"
 
 
 def test_a_host_that_tells_nothing() -> None:
@@ -697,6 +737,22 @@ def test_only_folders_that_exist_have_a_disk(machine: Any, tmp_path: Path) -> No
     found = machine.folders([str(tmp_path), str(tmp_path / "secret"), str(tmp_path / "missing")])
     assert [folder.path for folder in found] == [str(tmp_path)]
     assert 0 <= found[0].free_bytes < found[0].total_bytes
+
+
+def test_apt_is_asked_only_where_it_knows_of_security_updates(machine: Any, tmp_path: Path) -> None:
+    command(tmp_path, "apt-get", 'echo "asked $*"')
+    lists = tmp_path / "var/lib/apt/lists"
+    lists.mkdir(parents=True)
+    (lists / "deb.debian.org_debian_dists_trixie_InRelease").write_text("")
+    assert machine.look(updates=True).upgrades is None
+    security = lists / "security.debian.org_debian-security_dists_trixie-security_InRelease"
+    security.write_text("")
+    os.utime(security, (1000, 1000))
+    assert machine.look().upgrades is None
+    found = machine.look(updates=True)
+    assert (found.upgrades, found.upgrades_as_of) == ("asked --simulate --quiet dist-upgrade\n", 1000)
+    command(tmp_path, "apt-get", "exit 100")
+    assert machine.look(updates=True).upgrades is None
 
 
 def test_the_version_of_the_sdk(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers import health
 from ansible.module_utils.poppyfield.containers.services import SERVICES
-from ansible.module_utils.poppyfield.containers.spec import IMAGE_DIGEST, RESOURCE, Json, is_ours
+from ansible.module_utils.poppyfield.containers.spec import IMAGE_DIGEST, PREFIX, RESOURCE, Json, is_ours
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.requirements import parse_os_release
 from ansible.module_utils.poppyfield.images import image_names as images
@@ -28,6 +28,15 @@ the container's own cgroups hold."""
 CONDITIONS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 """What bits 0 to 3 of the firmware's answer say of this moment, and bits 16 to 19 of the time since the start."""
 SINCE_START = 16
+
+SECURITY_UPDATE = re.compile(r"^Inst \S+ [^(\n]*\([^)\n]*-[Ss]ecurity", re.MULTILINE)
+"""A line of apt-get such as: Inst openssl [3.5.1-1] (3.5.1-1+deb13u1 Debian-Security:13/stable-security [arm64])."""
+IDLE = slice(3, 5)
+"""Where /proc/stat has the time without work, waiting for a disk included."""
+LEAST_TICKS = 20
+"""Hundredths of a second between two looks that tell how busy the cores are."""
+VERSIONS = f"{PREFIX}version."
+"""Begins the labels that say which versions of others' programs are in an image."""
 
 UNHEALTHY_WORDS = 200
 FOUND_EARLIER = "Found earlier: "
@@ -69,6 +78,19 @@ class HostAnswers:
     """What `vcgencmd get_throttled` prints."""
     voltage_alarm: str
     """What the kernel's voltage sensor says, 0 or 1."""
+    uptime: str = ""
+    load: str = ""
+    memory: str = ""
+    """These three are what /proc/uptime, /proc/loadavg and /proc/meminfo hold."""
+    busy: tuple[str, str] = ("", "")
+    """What /proc/stat held before and after the rest was looked at."""
+    cores: int | None = None
+    clock: float = 0.0
+    """The time in seconds since 1970, when it was first looked at."""
+    upgrades: str | None = None
+    """What `apt-get --simulate dist-upgrade` prints; None where nobody asked, or there is no list of such updates."""
+    upgrades_as_of: float | None = None
+    """When the newest of these lists was made."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +106,19 @@ class FolderOnDisk:
 
 
 def describe(
-    host: HostAnswers, docker: DockerAnswers, folders: Iterable[FolderOnDisk], sdk: str | None, now: datetime
+    host: HostAnswers,
+    docker: DockerAnswers,
+    folders: Iterable[FolderOnDisk],
+    sdk: str | None,
+    now: datetime,
+    *,
+    laptop_clock: int = 0,
 ) -> Json:
-    """Give the whole answer; `sdk` is the version of Docker's Python SDK."""
+    """Give the whole answer; `sdk` is the version of Docker's Python SDK, a `laptop_clock` of 0 is not known."""
     in_use = {listed["ImageID"] for listed in docker.containers}
     own = sorted(docker.own_containers, key=lambda container: str(container["Name"]))
     found: Json = {
-        "host": describe_host(host),
+        "host": describe_host(host, laptop_clock),
         "docker": {**describe_engine(docker), "sdk_version": sdk},
         "containers": [describe_container(c, docker.samples.get(c["Id"]), now) for c in own],
         "images": [row for image in docker.own_images for row in describe_image(image, in_use)],
@@ -106,8 +134,10 @@ def describe(
 # The host -----------------------------------------------------------------------------------------------------------
 
 
-def describe_host(host: HostAnswers) -> Json:
-    """Give what the host is, its temperature and its power."""
+def describe_host(host: HostAnswers, laptop_clock: int = 0) -> Json:
+    """Give what the host is, how busy and how warm it is, its power and its clock."""
+    memory = dict(re.findall(r"^(\w+): +(\d+) kB$", host.memory, re.MULTILINE))
+    load = host.load.split()[:3]
     return {
         "model": host.model or None,
         "os": parse_os_release(host.os_release).get("PRETTY_NAME"),
@@ -116,7 +146,33 @@ def describe_host(host: HostAnswers) -> Json:
         "platform": PLATFORMS.get(host.architecture),
         "temperature_celsius": _celsius(host.millidegrees),
         "throttling": decode_throttled(host.throttled) or decode_voltage_alarm(host.voltage_alarm),
+        "uptime_seconds": int(float(host.uptime.split()[0])) if host.uptime else None,
+        "cores": host.cores,
+        "load": [float(average) for average in load] or None,
+        "cpu_percent": _busy_percent(*host.busy),
+        "memory_total_mb": _megabytes(memory.get("MemTotal")),
+        "memory_available_mb": _megabytes(memory.get("MemAvailable")),
+        "clock_ahead_seconds": round(host.clock - laptop_clock) if laptop_clock else None,
+        "security_updates": None if host.upgrades is None else len(SECURITY_UPDATE.findall(host.upgrades)),
+        "security_updates_as_of": _iso(host.upgrades_as_of),
     }
+
+
+def _megabytes(kilobytes: str | None) -> int | None:
+    return int(kilobytes) // 1024 if kilobytes else None
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _busy_percent(before: str, after: str) -> float | None:
+    """Give the share of all cores' time that was spent between two looks; None when they were too close together."""
+    first, second = ([int(ticks) for ticks in text.split()[1:9]] for text in (before, after))
+    spent = [later - earlier for earlier, later in zip(first, second, strict=False)]
+    if len(spent) <= IDLE.stop or sum(spent) < LEAST_TICKS:
+        return None
+    return round(100 * (1 - sum(spent[IDLE]) / sum(spent)), 1)
 
 
 def _celsius(millidegrees: str) -> float | None:
@@ -199,6 +255,8 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
         "health_output": None if status in ("healthy", "none") else said or None,
         "found_earlier": said.removeprefix(FOUND_EARLIER) if said.startswith(FOUND_EARLIER) else None,
         "restarts": int(container.get("RestartCount") or 0),
+        "created": container.get("Created"),
+        "versions": _versions(labels),
         "started_at": state["StartedAt"] if started else None,
         "uptime_seconds": max(int((now - started).total_seconds()), 0) if started and up else None,
         "exit_code": state.get("ExitCode") if ended else None,
@@ -206,6 +264,11 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
         "error": state.get("Error") or None,
         "stats": describe_stats(sample) if sample else None,
     }
+
+
+def _versions(labels: Mapping[str, str]) -> dict[str, str]:
+    found = {name.removeprefix(VERSIONS): text for name, text in labels.items() if name.startswith(VERSIONS)}
+    return {**({"postgresql": labels[VERSION_LABEL]} if labels.get(VERSION_LABEL) else {}), **found}
 
 
 def _digest(label: str) -> str | None:
