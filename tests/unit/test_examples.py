@@ -477,6 +477,13 @@ def around_role_variables(tmp_path: Path) -> Json:
 
 
 @pytest.fixture
+def around_status_page() -> Json:
+    """A run in which one Pi could not be looked at, which is no failure of the page."""
+    stack = {"stack": {"failed": False, "msg": "no python3"}}
+    return {"groups": {"pis": ["pi"]}, "ansible_play_hosts_all": ["pi"], "hostvars": {"pi": stack}}
+
+
+@pytest.fixture
 def around_secret_files(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
     """The secrets belong to whoever runs the tests, who need not be root."""
     (tmp_path / "etc" / "poppyfield" / "secrets").mkdir(parents=True)

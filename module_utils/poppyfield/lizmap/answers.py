@@ -17,6 +17,7 @@ from ansible.module_utils.poppyfield.projects.map_checks import MapError, excerp
 from ansible.module_utils.poppyfield.projects.words import plain
 
 LOGS = f"`docker logs {LIZMAP.container}` on the Pi tells more."
+TO_LOG_IN = "to the page to log in"
 # Which remedy goes with what Lizmap says to a person, in English, when it sends them from the map to another page.
 PAGE_REMEDIES = (
     (
@@ -125,7 +126,7 @@ def projects_of(page: Page) -> list[dict[str, str]]:
 def explain_page(location: str, messages: Sequence[str]) -> MapError:
     """Tell why the page of a map sent the browser elsewhere."""
     said = plain(" ".join(messages))
-    where = "to the page to log in" if "/auth/login" in location else "to the list of projects"
+    where = TO_LOG_IN if "/auth/login" in location else "to the list of projects"
     remedy = next((remedy for words, remedy in PAGE_REMEDIES if words in said), "")
     if not remedy and "/auth/login" in location:
         remedy = PAGE_REMEDIES[1][1]

@@ -1,0 +1,278 @@
+"""What the status says, in English and in French. What a Pi or its map server says itself stays as it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.poppyfield.status.rows import counts
+
+Json = dict[str, Any]
+
+LANGUAGES = ("en", "fr")
+GB = 1024
+LARGE = 100
+MINUTE = 60
+UNITS = {"days": 86400, "hours": 3600, "minutes": MINUTE}
+
+SENTENCES: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "unreachable": "It does not answer by SSH: look at its power and its network. ({why})",
+        "not_looked_at": "It answers, but could not be looked at: {why}",
+        "never_asked": "It was never asked: run this without --limit.",
+        "no_docker": "Docker does not answer: ansible-playbook site.yml mends it. ({why})",
+        "missing": "Missing: {containers}. ansible-playbook site.yml brings what is missing.",
+        "stopped": "{container} does not run (exit code {exit_code}): ansible-playbook site.yml mends it.",
+        "restarting": "{container} ends again and again (code {exit_code}). On the Pi: sudo docker logs {container}",
+        "paused": "{container} is paused: ansible-playbook site.yml lets it go on.",
+        "unhealthy": "{container} is not healthy: {why}",
+        "starting": "{container} is starting: look again in a few minutes.",
+        "restarts": "Docker restarted {container} because it ended; number of times: {count}.",
+        "map": "{map} does not draw: {why}",
+        "not_reached": "This laptop does not reach {url}. On the Pi the map server says that it is well.",
+        "maps_not_asked": "The maps could not be asked for: {why}",
+        "disk": "The disk with {folder} is nearly full ({free_mb} MB free): remove what is not needed.",
+        "voltage": "The voltage is too low: use the power supply made for this Pi, with a short cable.",
+        "voltage_earlier": "The voltage was too low since the start: use the power supply made for this Pi.",
+        "hot": "The processor has {celsius} °C: give it air or a heat sink.",
+        "clock_ahead": "The clock is {duration} ahead of this laptop's: give the Pi a time server, or set its clock.",
+        "clock_behind": "The clock is {duration} behind this laptop's: give the Pi a time server, or set its clock.",
+        "memory": "Only {free_mb} MB of memory are left.",
+        "load": "It has more to do than it can: a load of {load} for {cores} cores.",
+        "old_release": "{container} is older than that of {pi} ({image}): ansible-playbook site.yml renews it.",
+    },
+    "fr": {
+        "unreachable": "Il ne répond pas par SSH : vérifiez son alimentation et son réseau. ({why})",
+        "not_looked_at": "Il répond, mais n'a pas pu être examiné : {why}",
+        "never_asked": "Il n'a jamais été interrogé : relancez sans --limit.",
+        "no_docker": "Docker ne répond pas : ansible-playbook site.yml le répare. ({why})",
+        "missing": "Il manque : {containers}. ansible-playbook site.yml apporte ce qui manque.",
+        "stopped": "{container} ne tourne pas (code de sortie {exit_code}) : ansible-playbook site.yml le répare.",
+        "restarting": "{container} s'arrête sans cesse (code {exit_code}). Sur le Pi : sudo docker logs {container}",
+        "paused": "{container} est en pause : ansible-playbook site.yml le remet en marche.",
+        "unhealthy": "{container} n'est pas en bonne santé : {why}",
+        "starting": "{container} démarre : regardez de nouveau dans quelques minutes.",
+        "restarts": "Docker a relancé {container}, qui s'était arrêté ; nombre de fois : {count}.",
+        "map": "{map} ne se dessine pas : {why}",
+        "not_reached": "Cet ordinateur n'atteint pas {url}. Sur le Pi, le serveur de cartes dit qu'il va bien.",
+        "maps_not_asked": "Les cartes n'ont pas pu être demandées : {why}",
+        "disk": "Le disque qui contient {folder} est presque plein ({free_mb} Mo libres) : supprimez l'inutile.",
+        "voltage": "La tension est trop basse : prenez l'alimentation faite pour ce Pi, avec un câble court.",
+        "voltage_earlier": "La tension a été trop basse depuis le démarrage : prenez l'alimentation faite pour ce Pi.",
+        "hot": "Le processeur est à {celsius} °C : donnez-lui de l'air ou un radiateur.",
+        "clock_ahead": "L'horloge avance de {duration} sur celle d'ici : donnez un serveur de temps au Pi.",
+        "clock_behind": "L'horloge retarde de {duration} sur celle d'ici : donnez un serveur de temps au Pi.",
+        "memory": "Il ne reste que {free_mb} Mo de mémoire.",
+        "load": "Il a plus à faire qu'il ne peut : une charge de {load} pour {cores} cœurs.",
+        "old_release": "{container} est plus ancien que celui de {pi} ({image}) : relancez ansible-playbook site.yml.",
+    },
+}
+"""By code what is wrong and, where one is known, what helps."""
+
+LABELS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "unreachable": "unreachable",
+        "broken": "broken",
+        "attention": "attention",
+        "fine": "fine",
+        "title": "The fleet",
+        "as_of": "as of",
+        "last_seen": "last seen {when}",
+        "never_seen": "never seen",
+        "not_asked": "not asked in this run",
+        "model": "Model",
+        "system": "System",
+        "releases": "Releases",
+        "uptime": "Running for",
+        "cpu": "Processor",
+        "load": "Load",
+        "memory": "Memory",
+        "disk": "Disk",
+        "temperature": "Temperature",
+        "clock": "Clock",
+        "clock_good": "as this laptop's",
+        "security_updates": "Security updates that wait",
+        "security_updates_known": "{count}, as known on {when}",
+        "last_deploy": "Last deployed",
+        "maps": "Maps",
+        "draws": "draws",
+        "does_not_draw": "does not draw",
+        "private": "not for everybody, not asked for",
+        "catalogue": "the list of maps",
+        "picture_of": "(picture of {when})",
+        "unknown": "not known",
+        "of_free": "{free} of {total} free",
+        "drift": "Newer release in the fleet",
+        "yes": "yes",
+        "no": "no",
+        "up": "up for",
+        "found_earlier": "its health check found earlier:",
+        "mb": "MB",
+        "gb": "GB",
+        "days": "days",
+        "hours": "hours",
+        "minutes": "minutes",
+        "seconds": "seconds",
+    },
+    "fr": {
+        "unreachable": "injoignable",
+        "broken": "en panne",
+        "attention": "à surveiller",
+        "fine": "en ordre",
+        "title": "Le parc",
+        "as_of": "état au",
+        "last_seen": "vu pour la dernière fois le {when}",
+        "never_seen": "jamais vu",
+        "not_asked": "pas interrogé cette fois",
+        "model": "Modèle",
+        "system": "Système",
+        "releases": "Versions",
+        "uptime": "En marche depuis",
+        "cpu": "Processeur",
+        "load": "Charge",
+        "memory": "Mémoire",
+        "disk": "Disque",
+        "temperature": "Température",
+        "clock": "Horloge",
+        "clock_good": "comme celle de cet ordinateur",
+        "security_updates": "Mises à jour de sécurité en attente",
+        "security_updates_known": "{count}, connues au {when}",
+        "last_deploy": "Dernier déploiement",
+        "maps": "Cartes",
+        "draws": "se dessine",
+        "does_not_draw": "ne se dessine pas",
+        "private": "pas pour tout le monde, pas demandée",
+        "catalogue": "la liste des cartes",
+        "picture_of": "(image du {when})",
+        "unknown": "inconnu",
+        "of_free": "{free} libres sur {total}",
+        "drift": "Version plus récente dans le parc",
+        "yes": "oui",
+        "no": "non",
+        "up": "en marche depuis",
+        "found_earlier": "son contrôle de santé a trouvé plus tôt :",
+        "mb": "Mo",
+        "gb": "Go",
+        "days": "jours",
+        "hours": "heures",
+        "minutes": "minutes",
+        "seconds": "secondes",
+    },
+}
+
+
+def found_earlier(row: Json) -> list[Json]:
+    """Give the containers whose health check found something since they were healthy for the first time."""
+    return [entry for entry in row["containers"] if entry["found_earlier"]]
+
+
+class Speech:
+    """Says things in one language."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._labels = LABELS[language]
+
+    def label(self, name: str, **values: Any) -> str:
+        """Give a word or a few."""
+        return self._labels[name].format(**values)
+
+    def sentence(self, wrong: Json) -> str:
+        """Say what is wrong."""
+        values = {name: "?" if value is None else value for name, value in wrong["values"].items()}
+        if "seconds" in values:
+            values["duration"] = self.duration(float(values["seconds"]))
+        return SENTENCES[self.language][wrong["code"]].format(**values)
+
+    def number(self, value: float) -> str:
+        """Write a number, with one decimal where it is small and has any."""
+        text = f"{value:.0f}" if float(value).is_integer() or abs(value) >= LARGE else f"{value:.1f}"
+        return text.replace(".", ",") if self.language == "fr" else text
+
+    def duration(self, seconds: float) -> str:
+        """Say how long something takes."""
+        unit = next((unit for unit, length in UNITS.items() if seconds >= 2 * length), "seconds")
+        return f"{int(seconds // UNITS.get(unit, 1))} {self.label(unit)}"
+
+    def moment(self, text: str | None) -> str:
+        """Write a time of ISO's, which is UTC, to the minute."""
+        return f"{text[:16].replace('T', ' ')} UTC" if text else self.label("unknown")
+
+    def megabytes(self, value: float) -> str:
+        """Write an amount of memory or disk."""
+        giga = value >= GB
+        return f"{self.number(value / GB if giga else value)} {self.label('gb' if giga else 'mb')}"
+
+    def free(self, free: float | None, total: float | None) -> str | None:
+        """Say how much is free; None where that is not known."""
+        if free is None or total is None:
+            return None
+        return self.label("of_free", free=self.megabytes(free), total=self.megabytes(total))
+
+    def seen(self, row: Json) -> str:
+        """Say of a Pi that did not tell itself when it last did; empty for one that did."""
+        if row["asked"] and row["reachable"] and row["seen"]:
+            return ""
+        seen = self.label("last_seen", when=self.moment(row["seen"])) if row["seen"] else self.label("never_seen")
+        return seen if row["asked"] else f"{self.label('not_asked')}, {seen}"
+
+    def counted(self, rows: Sequence[Json]) -> str:
+        """Say how many Pis are of each level, the worst first."""
+        return ", ".join(f"{number} {self.label(level)}" for level, number in counts(rows).items() if number)
+
+    def facts(self, row: Json) -> list[tuple[str, str]]:
+        """Give what is known of a Pi, each with its name; what is not known is left out."""
+        cpu, load, clock = row["cpu_percent"], row["load"], row["clock_ahead_seconds"]
+        found = [
+            ("model", row["model"]),
+            ("system", " · ".join(part for part in (row["os"], row["kernel"], row["platform"]) if part)),
+            ("releases", " · ".join(self.release(entry) for entry in row["containers"] if not entry["set_aside"])),
+            ("uptime", None if row["uptime_seconds"] is None else self.duration(row["uptime_seconds"])),
+            ("cpu", None if cpu is None else f"{self.number(cpu)} %"),
+            ("load", " / ".join(self.number(one) for one in load) if load else None),
+            ("memory", self.free(row["memory_available_mb"], row["memory_total_mb"])),
+            *(("disk", self._disk(disk)) for disk in row["disks"]),
+            ("temperature", self._celsius(row["temperature_celsius"])),
+            ("clock", None if clock is None else self._clock(clock)),
+            ("security_updates", self._updates(row)),
+            ("last_deploy", self.moment(row["last_deploy"]) if row["last_deploy"] else None),
+            ("drift", None if row["old_release"] is None else self.label("yes" if row["old_release"] else "no")),
+        ]
+        return [(self.label(name), text) for name, text in found if text]
+
+    def release(self, entry: Json) -> str:
+        """Name what a container runs."""
+        versions = ", ".join(f"{name} {version}" for name, version in entry["versions"].items())
+        tag = (entry["image"] or "?").rpartition(":")[2]
+        return f"{entry['service']} {tag}{f' ({versions})' if versions else ''}"
+
+    def line(self, row: Json) -> str:
+        """Give a Pi in one line, what is wrong first."""
+        said = " ".join(self.sentence(wrong) for wrong in row["wrong"])
+        facts = " | ".join(f"{name.lower()} {text}" for name, text in self.facts(row))
+        maps = ", ".join(f"{one['map'] or self.label('catalogue')} {self.drawn(one)}" for one in row["maps"])
+        notes = [f"{one['name']}: {self.label('found_earlier')} {one['found_earlier']}" for one in found_earlier(row)]
+        parts = (said, self.seen(row), *notes, maps, facts)
+        return f"{row['name']}: {self.label(row['level']).upper()} | {' | '.join(part for part in parts if part)}"
+
+    def drawn(self, one: Json) -> str:
+        """Say whether a map draws."""
+        return self.label({True: "draws", False: "does_not_draw", None: "private"}[one["draws"]])
+
+    def _disk(self, disk: Json) -> str | None:
+        free = self.free(disk["free_mb"], disk["total_mb"])
+        return f"{disk['folder']}: {free}" if free else None
+
+    def _celsius(self, celsius: float | None) -> str | None:
+        return None if celsius is None else f"{self.number(celsius)} °C"
+
+    def _clock(self, ahead: int) -> str:
+        if abs(ahead) < MINUTE:
+            return self.label("clock_good")
+        return f"{'+' if ahead > 0 else '-'}{self.duration(abs(ahead))}"
+
+    def _updates(self, row: Json) -> str | None:
+        if row["security_updates"] is None:
+            return None
+        when = self.moment(row["security_updates_as_of"])
+        return self.label("security_updates_known", count=row["security_updates"], when=when)
