@@ -118,8 +118,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, last_lines
+from ansible.module_utils.poppyfield.containers.services import LIZMAP
 from ansible.module_utils.poppyfield.lizmap import write_trial
-from ansible.module_utils.poppyfield.lizmap.lizmap_module import CONTAINER_OPTION, USER
+from ansible.module_utils.poppyfield.lizmap.lizmap_module import CONTAINER_OPTION
 from ansible.module_utils.poppyfield.lizmap.write_trial import EditedLayer, RowVerdict, Table
 
 Json = dict[str, Any]
@@ -153,7 +154,7 @@ class LizmapDatabase:
     def ask(self, transactions: Sequence[Json]) -> list[Json]:
         """Ask in these transactions; give what PostgreSQL answered in each."""
         command = ("php", "-r", write_trial.SCRIPT)
-        result = self.engine.execute(self.container, USER, command, [json.dumps(transactions).encode()])
+        result = self.engine.execute(self.container, LIZMAP.user, command, [json.dumps(transactions).encode()])
         try:
             return list(json.loads(result.output).values())
         except ValueError as error:
