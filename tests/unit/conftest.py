@@ -89,7 +89,7 @@ def docker(request: pytest.FixtureRequest) -> FakeDocker:
 ASKED = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
 
 Run = Callable[..., dict[str, Any]]
-THROUGH_PLUGIN = ("container_logs", "published_projects", "tls_certificate")
+THROUGH_PLUGIN = ("container_files", "container_logs", "published_projects", "tls_certificate")
 """Modules whose action plugin says what they are to do."""
 
 
@@ -125,7 +125,8 @@ def run_plugin(run_module: Run, tmp_path_factory: pytest.TempPathFactory) -> Run
         action = plugin.ActionModule.__new__(plugin.ActionModule)
         temporary = str(tmp_path_factory.mktemp("remote"))
         action._task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
-        action._connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=temporary, join_path=os.path.join))
+        shell = SimpleNamespace(tmpdir=temporary, join_path=os.path.join)
+        action._connection = SimpleNamespace(_shell=shell, fetch_file=shutil.copyfile)
         action._loader = DataLoader()
         action._transfer_file = shutil.copyfile
         action._execute_module = lambda module_name, module_args, task_vars: run_module(

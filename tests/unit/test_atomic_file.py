@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = {
     "module_utils/poppyfield/host/atomic_file.py": "the writer",
     "module_utils/poppyfield/projects/published_folder.py": "folders change places",
+    "module_utils/poppyfield/host/beneath.py": "by handles of folders, so that no link is followed",
+    "module_utils/poppyfield/backup/program.py": "a program of its own on the Pi, without Ansible",
     "module_utils/poppyfield/images/git_command.py": "in a temporary folder",
     "library/published_map.py": "a picture to look at",
     "library/tls_certificate.py": "judged in a folder of its own before it is kept",

@@ -43,6 +43,7 @@ def inspected(name: str, **host: Any) -> Json:
             "SecurityOpt": ["no-new-privileges"],
             "ReadonlyRootfs": True,
             "ShmSize": 1,
+            "PidsLimit": 512,
             **host,
         },
         "NetworkSettings": {"Networks": {"poppyfield": {"Aliases": ["lizmap", "0123456789ab"]}}},

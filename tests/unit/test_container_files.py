@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -20,40 +18,10 @@ from ansible.module_utils.poppyfield.host import data_folders
 from ansible.parsing.dataloader import DataLoader
 from docker import errors
 
+from tests.doubles.files_engine import CONFIG, NAME, LittleEngine
 from tests.unit.conftest import load_plugin
 
 Run = Callable[..., dict[str, Any]]
-OURS = {"fr.poppyfield.managed": "true", "fr.poppyfield.resource": "lizmap"}
-NAME = "websig-lizmap"
-CONFIG = "/srv/lizmap"
-
-
-class LittleEngine:
-    """An engine with one container, whose folder CONFIG is one of the host."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.labels = dict(OURS)
-        self.name = NAME
-        self.mounts = [
-            {"Type": "bind", "Source": str(folder), "Destination": CONFIG, "RW": True},
-            {"Type": "bind", "Source": "/none", "Destination": "/srv/projects", "RW": False},
-            {"Type": "tmpfs", "Source": "", "Destination": "/tmp", "RW": True},
-        ]
-
-    def inspect_container(self, name: str) -> dict[str, Any]:
-        if name not in (self.name, "1" * 64):
-            raise errors.NotFound("no such container")
-        return {"Id": "1" * 64, "Name": f"/{self.name}", "Config": {"Labels": self.labels}, "Mounts": self.mounts}
-
-    def get_archive(self, container: str, path: str) -> tuple[list[bytes], dict[str, Any]]:
-        source = self.folder / Path(path).relative_to(CONFIG)
-        if not os.path.lexists(source):
-            raise errors.NotFound(f"Could not find the file {path}")
-        written = io.BytesIO()
-        with tarfile.open(fileobj=written, mode="w") as archive:
-            archive.add(source, Path(path).name)
-        return [written.getvalue()], {}
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from ansible.module_utils.poppyfield.containers import apply, container_module, 
 from ansible.module_utils.poppyfield.containers.engine import Engine, Result
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
-from ansible.module_utils.poppyfield.host import fleet_authority
+from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.postgis import postgres
 from ansible.module_utils.urls import open_url
@@ -37,6 +37,7 @@ from docker import errors
 
 from tests.doubles.archives import archive, lizmap_files
 from tests.doubles.docker_engine import Behaviour, FakeDocker
+from tests.doubles.files_engine import LittleEngine
 from tests.doubles.lizmap_accounts import FakeLizmap
 from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
@@ -401,6 +402,37 @@ def around_container_logs(both_containers: Json) -> Json:
 @pytest.fixture
 def around_unused_images(both_containers: Json) -> Json:
     return both_containers
+
+
+@pytest.fixture
+def around_previous_image(both_containers: Json) -> Json:
+    return both_containers
+
+
+@pytest.fixture
+def around_removed_containers(both_containers: Json) -> Json:
+    return both_containers
+
+
+@pytest.fixture
+def around_container_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
+    """A map server with settings, and a picture on the laptop."""
+    folder = tmp_path / "srv" / "lizmap"
+    write(folder / "settings.ini", "[map]")
+    write(tmp_path / "logo.png", "a picture")
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(LittleEngine(folder, str(folder)), errors))
+    return {}
+
+
+@pytest.fixture
+def around_deleted_data(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
+    """The data of a database whose container is gone."""
+    monkeypatch.setattr(data_folders, "RECORDS", tmp_path / "records")
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors))
+    folder, variable = str(tmp_path / "srv" / "poppyfield" / "postgis" / "data"), "postgis_data_folder"
+    write(Path(folder) / "1", "rows")
+    data_folders.remember(folder, variable, data_folders.look(folder, variable))
+    return {}
 
 
 @pytest.fixture
