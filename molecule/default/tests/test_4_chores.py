@@ -1,0 +1,86 @@
+"""The chores over SSH, as an operator's laptop does them, and what became of the map and of the data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import requests
+from testinfra.host import Host
+
+from emulated_pi import MAP_URL, REQUEST_SECONDS, ROOT, ansible_playbook, inspect, sql
+
+ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
+CONTAINERS = ("websig-postgis", "websig-lizmap")
+
+
+def do(chore: str, *arguments: str) -> str:
+    """Do a chore, which must succeed; return what it said."""
+    run = ansible_playbook(*arguments, playbook=f"playbooks/{chore}.yml")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def ids(pi: Host) -> dict[str, str]:
+    return {name: inspect(pi, name)["Id"] for name in CONTAINERS}
+
+
+def serves() -> bool:
+    return requests.get(f"{MAP_URL}/", timeout=REQUEST_SECONDS).ok
+
+
+def test_a_service_is_restarted_and_its_container_stays(pi: Host) -> None:
+    before = inspect(pi, "websig-lizmap")
+    said = do("service", "-e", "state=restarted", "-e", "service=lizmap")
+    after = inspect(pi, "websig-lizmap")
+    assert "demo-pi: " in said
+    assert after["Id"] == before["Id"] and after["State"]["StartedAt"] != before["State"]["StartedAt"]
+    assert after["State"]["Health"]["Status"] == "healthy" and serves()
+
+
+def test_a_command_runs_as_the_services_user(pi: Host) -> None:
+    assert '"postgres"' in do("exec", "-e", "service=postgis", "-e", "command='id -un'")
+
+
+def test_logs_are_collected(pi: Host, tmp_path: Path) -> None:
+    do("logs", "-e", "service=postgis", "-e", f"folder={tmp_path}")
+    assert "database system is ready" in (tmp_path / "demo-pi.postgis.log").read_text()
+
+
+def test_a_file_goes_in_and_comes_out_again(pi: Host, tmp_path: Path) -> None:
+    picture = tmp_path / "logo.png"
+    picture.write_bytes(bytes(range(256)) * 500)
+    folder = "/var/lib/postgresql/data"
+    do("put", "-e", "service=postgis", "-e", f"file={picture}", "-e", f"path={folder}/")
+    try:
+        digest = pi.check_output("docker exec websig-postgis sha256sum %s/logo.png", folder).split()[0]
+        assert digest == hashlib.sha256(picture.read_bytes()).hexdigest()
+        assert pi.check_output("docker exec websig-postgis stat -c %%U %s/logo.png", folder) == "postgres"
+        do("fetch", "-e", "service=postgis", "-e", f"path={folder}/logo.png", "-e", f"to={tmp_path}/fetched")
+        assert (tmp_path / "fetched" / "demo-pi" / "logo.png").read_bytes() == picture.read_bytes()
+    finally:
+        pi.check_output("docker exec websig-postgis rm %s/logo.png", folder)
+
+
+def test_the_status_tells_that_the_map_draws_and_shows_it(pi: Host) -> None:
+    do("status")
+    (found,) = json.loads((ROOT / "build" / "status" / "status.json").read_text())["pis"]
+    assert found["name"] == "demo-pi" and found["level"] in ("fine", "attention"), found["wrong"]
+    page = (ROOT / "build" / "status" / "index.html").read_text()
+    assert "demo-pi" in page and "data:image/" in page
+
+
+def test_the_wrong_name_deletes_nothing(pi: Host) -> None:
+    rows, containers = sql(pi, ROWS), ids(pi)
+    run = ansible_playbook("-e", "delete_data_of=demo-pj", playbook="playbooks/delete_data.yml")
+    assert run.returncode != 0
+    assert (sql(pi, ROWS), ids(pi)) == (rows, containers)
+
+
+def test_everything_is_made_again_with_the_data_that_are_there(pi: Host) -> None:
+    rows, before = sql(pi, ROWS), ids(pi)
+    do("rebuild")
+    after = ids(pi)
+    assert all(after[name] != before[name] for name in CONTAINERS)
+    assert sql(pi, ROWS) == rows and serves()
