@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def play(tmp_path: Path, *options: str) -> tuple[str, list[str]]:
     program.write_text(PROGRAM.format(log=log))
     program.chmod(0o755)
     (restoring,) = [one for one in yaml.safe_load((ROOT / "playbooks/restore.yml").read_text()) if "hosts" in one]
+    shutil.copytree(ROOT / "playbooks/tasks", tmp_path / "tasks")
     playbook.write_text(yaml.safe_dump([{**restoring, "hosts": "all", "become": False}]))
     given: dict[str, Any] = {"restore_program": [str(program)], "restore_from": "stick"}
     command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi-orchard,", "--connection", "local"]
@@ -45,12 +47,12 @@ def play(tmp_path: Path, *options: str) -> tuple[str, list[str]]:
 
 def test_nothing_is_restored_before_somebody_agreed(tmp_path: Path) -> None:
     said, asked = play(tmp_path)
-    assert "Nothing was changed. Found is the backup of pi-orchard of 10:02 on stick, with gis." in said
+    assert "Nothing was done, because the answer was not yes." in said
     assert asked == ["find"]
 
 
 def test_a_restore_whose_map_does_not_draw_is_taken_back(tmp_path: Path) -> None:
     # No map draws here: nobody has looked at this machine.
-    said, asked = play(tmp_path, "--extra-vars", "yes_restore=true lizmap_web_client=archive")
+    said, asked = play(tmp_path, "--extra-vars", "confirmed=true lizmap_web_client=archive")
     assert asked == ["find", "restore", "take-back"], said
     assert "Everything is again as it was." in said

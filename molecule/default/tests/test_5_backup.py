@@ -1,0 +1,51 @@
+"""A backup of the Pi, made where the inventory asks, and put in place again after its data were lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from testinfra.host import Host
+
+from emulated_pi import STATE, ansible_playbook, sql
+
+TARGET = "/mnt/office"
+NOTE = "written before the backup"
+POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
+NOTES = "SELECT count(*) FROM sample.observations"
+
+
+def do(playbook: str, *options: str) -> str:
+    """Run a playbook for a Pi that makes backups; it must succeed."""
+    asked = {
+        "backup_targets": [{"name": "office", "folder": TARGET}],
+        "backup_password_folder": f"{STATE}/backup-passwords",
+    }
+    run = ansible_playbook("-e", json.dumps(asked), *options, playbook=playbook)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="module")
+def disk(pi: Host) -> Iterator[Host]:
+    """Mount something where the backups go: memory, in place of a disk of the network."""
+    pi.check_output("mkdir -p %s && mount -t tmpfs -o size=500m office %s", TARGET, TARGET)
+    sql(pi, f"INSERT INTO sample.observations (species, note, geom) VALUES ('Papaver rhoeas', '{NOTE}', {POINT})")
+    yield pi
+    sql(pi, "DELETE FROM sample.observations")
+    pi.check_output("umount %s", TARGET)
+
+
+def test_a_pi_makes_backups_and_gets_one_back(disk: Host) -> None:
+    do("playbooks/provision.yml")
+    assert disk.service("poppyfield-backup.timer").is_enabled and disk.service("poppyfield-backup.timer").is_running
+    assert "changed=0 " in do("playbooks/provision.yml")
+    assert "demo-pi: " in do("playbooks/backup.yml")
+    sql(disk, "DELETE FROM sample.observations")
+    file = "/srv/poppyfield/lizmap/projects/sample/france.qgs"
+    digest = disk.check_output("sha256sum %s", file)
+    disk.check_output("rm %s", file)
+    do("playbooks/restore.yml", "-e", "restore_from=office", "-e", "confirmed=true")
+    assert sql(disk, NOTES) == "1"
+    assert disk.check_output("sha256sum %s", file) == digest
