@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
+from ansible.module_utils.poppyfield.containers.services import LIZMAP
 from ansible.module_utils.poppyfield.lizmap import write_trial
 from ansible.module_utils.poppyfield.lizmap.write_trial import EditedLayer, RowVerdict
 
@@ -141,7 +142,7 @@ def test_a_trial_that_is_cut_off_at_any_step_leaves_no_trace(database: Any, quer
 
 def cut_off(database: Any, query: Query, transaction: dict[str, Any]) -> None:
     """End PostgreSQL's side of a transaction when it has come to its last step, and wait until it is gone."""
-    command = ["docker", "exec", "-i", "--user", TRIAL.USER, database.container, "php", "-r", write_trial.SCRIPT]
+    command = ["docker", "exec", "-i", "--user", LIZMAP.user, database.container, "php", "-r", write_trial.SCRIPT]
     sleeping = "FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)' AND pid <> pg_backend_pid()"
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as php:
         feeding = threading.Thread(target=php.communicate, args=(json.dumps([transaction]).encode(),))
