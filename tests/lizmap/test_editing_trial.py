@@ -206,6 +206,13 @@ CASES = {
         'PostgreSQL says: new row for relation "pattern" violates check constraint "pattern_code_check". If there is',
         needed=("code",),
     ),
+    # What is guessed from the constraint is more than the type holds.
+    "narrow": Case(
+        f"({ID}, height numeric(4,1) NOT NULL CHECK (height < 1000))",
+        untried="PostgreSQL says: numeric field overflow",
+        needed=("height",),
+    ),
+    "by_function": Case(f"({ID}, code text NOT NULL CHECK (trial.valid(code)))", needed=("code",)),
     "pattern_met": Case(
         f"({ID}, code text NOT NULL CHECK (code ~ '^[A-Z]{{3}}-[0-9]+$'));"
         " INSERT INTO trial.pattern_met (code) VALUES ('OAK-1')",
@@ -268,6 +275,8 @@ SURROUNDINGS = """
     CREATE FUNCTION trial.fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.code = 'x'; RETURN NEW; END $$;
     CREATE FUNCTION trial.writes(a int) RETURNS boolean LANGUAGE plpgsql AS
         $$ BEGIN INSERT INTO trial.audit (what) VALUES ('checked'); RETURN true; END $$;
+    CREATE FUNCTION trial.helper(code text) RETURNS boolean LANGUAGE sql AS $$ SELECT code <> '' $$;
+    CREATE FUNCTION trial.valid(code text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN helper(code); END $$;
 """
 
 

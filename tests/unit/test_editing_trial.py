@@ -102,6 +102,9 @@ REFUSAL = {"state": "23514", "message": "it violates", "detail": "Failing row co
         ({"row": {**REFUSAL, "state": "55P03"}}, "", "somebody else has locked its table"),
         ({"row": {**REFUSAL, "state": "25006"}}, "", "writes elsewhere (PostgreSQL says: it violates)"),
         ({"row": {**REFUSAL, "state": "42501"}}, "", "PostgreSQL says: it violates"),
+        # What a guess makes is no fault of the layer: 1000 for a numeric(4,1) that is to be less.
+        ({"row": {**REFUSAL, "state": "22003"}}, "", "PostgreSQL says: it violates"),
+        ({"row": {**REFUSAL, "state": "42883"}}, "", "PostgreSQL says: it violates"),
         ({"row": {**DONE, "written": 0}}, "", "no value of one of its columns is known"),
         ({"copy": {**REFUSAL, "state": "42501"}}, "", "PostgreSQL says: it violates"),
         (
@@ -122,6 +125,15 @@ def test_what_postgresql_says_is_quoted_and_no_row(answers: Json, problem: str, 
     assert problem in found.problem and bool(problem) is bool(found.problem)
     assert untried in found.untried and bool(untried) is bool(found.untried)
     assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("kind", ["r", "v"])
+def test_functions_of_a_table_find_others_as_they_do_for_lizmap(kind: str) -> None:
+    layer = EditedLayer("a/b", "c", "d", 'o"ak', "trees")
+    asked = write_trial.trial(Table(layer, {**CATALOG, "kind": kind}))
+    assert [sql for sql in asked["prepared"].values() if "search_path" in sql][-1] == (
+        'SET LOCAL search_path TO "o""ak", public'
+    )
 
 
 def test_what_postgresql_says_gives_no_orders() -> None:

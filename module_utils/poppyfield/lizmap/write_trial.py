@@ -234,10 +234,12 @@ def trial(table: Table) -> Json:
     nothing = ", ".join(f"NULL::{column.base}" for column in given)
     into = f"({names}) SELECT {nothing}" if given else "DEFAULT VALUES"
     asked = {"allowed": f"EXPLAIN INSERT INTO {real} {into}"}
+    # Lizmap's own, by which functions of the table's defaults and constraints find others.
+    prepared = {"path": f"SET LOCAL search_path TO {identifier(table.layer.schema or PUBLIC)}, {PUBLIC}"}
     if table.kind not in TABLES:
-        return transaction({}, asked)
+        return transaction(prepared, asked)
     copy = f"pg_temp.{identifier(table.layer.table)}"
-    prepared = {"copy": f"CREATE TEMPORARY TABLE {copy} (LIKE {real} {COPY_OF}) ON COMMIT DROP"}
+    prepared["copy"] = f"CREATE TEMPORARY TABLE {copy} (LIKE {real} {COPY_OF}) ON COMMIT DROP"
     if not given:
         return transaction(prepared, {**asked, "row": f"INSERT INTO {copy} DEFAULT VALUES"})
     insert = f"INSERT INTO {copy} ({names})"
@@ -322,7 +324,7 @@ def _values(table: Table, column: Column) -> str:
     """Give a query for values of a column that its constraints may allow; empty when none is known."""
     about = [*column.rules, *(c["expression"] for c in table.checks if column.name in c["columns"])]
     if column.category == "E":
-        return f"SELECT unnest(enum_range(NULL::{column.base}))"
+        return f"SELECT pg_catalog.unnest(pg_catalog.enum_range(NULL::{column.base}))"
     values = [f"({value})::{column.base}" for value in dict.fromkeys(_guesses(column, "\n".join(about)))]
     if column.default and not column.counts:
         values.insert(0, f"({column.default})::{column.base}")
@@ -344,7 +346,7 @@ def _guesses(column: Column, about: str) -> Iterator[str]:
         lengths = [int(number) for number in numbers if number <= LONGEST_TEXT]
         yield from map(literal, ("a", *texts, "A", "1", "", *("a" * length for length in lengths)))
     elif column.category == "V":
-        yield f"repeat('0', {max(map(int, re.findall(r'[0-9]+', column.base)), default=1)})"
+        yield f"pg_catalog.repeat('0', {max(map(int, re.findall(r'[0-9]+', column.base)), default=1)})"
     elif column.category in "DT" or column.base in BY_TYPE:
         kind = re.split(r"[ (]", column.base)[0]
         days = [literal(text) for text in texts if re.match(r"\d{4}-\d\d-\d\d", text)]
@@ -371,6 +373,8 @@ REFUSED = "42501"
 READ_ONLY = "25006"
 NOT_NOW = {"57014": "PostgreSQL took too long", "55P03": "somebody else has locked its table", READ_ONLY: ""}
 """What tells nothing of the layer."""
+OF_THE_QUESTION = ("22", "42")
+"""Classes of errors that a guess makes which its type does not hold, or another table that may not be read."""
 WITH_DETAIL = ("0A000", "42809", "55000")
 """Of errors whose details hold nothing of a row: that a view cannot be written."""
 GRANTS = (
@@ -479,7 +483,7 @@ def _judge_row(table: Table, answers: Mapping[str, Json]) -> tuple[str, str]:
                 "",
             )
     for answer in rows:
-        if answer.get("state") == REFUSED:  # to read another table, for a foreign key
+        if answer.get("state", "").startswith(OF_THE_QUESTION):
             return "", _words(answer)
         if "state" in answer:
             return _because(table, answer)
