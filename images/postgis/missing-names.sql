@@ -21,7 +21,8 @@ BEGIN
         SELECT trim('"' FROM named[1]) FROM regexp_matches(current_query(), '(?n)^' || roles, 'g') AS named
         UNION SELECT trim('"' FROM named[1]) FROM regexp_matches(current_query(), '(?n)^' || default_roles, 'g') AS named
     LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
+        IF wanted NOT IN ('public', 'none', 'current_role', 'current_user', 'session_user')
+            AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
             EXECUTE format('CREATE ROLE %I', wanted);
             INSERT INTO poppyfield_first_start.roles VALUES (wanted);
         END IF;

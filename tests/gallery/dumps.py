@@ -96,8 +96,20 @@ ALTER DEFAULT PRIVILEGES FOR ROLE ann IN SCHEMA public GRANT SELECT ON TABLES TO
 CREATE SCHEMA survey AUTHORIZATION surveyor;
 REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO PUBLIC;
+GRANT SELECT ON TABLE public.plots TO public;
 """
 ROLES = {"ann", "reader", "Ann B.", "old-clerk", "guest", "surveyor"}
+
+
+NOTES = """CREATE TABLE public.made (what text);
+CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO made VALUES (tg_tag);
+END $$;
+CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION public.note();
+ALTER DATABASE noted SET default_transaction_read_only = on;
+"""
+"""What notes all that is made, if its table is found; and nothing can be changed from then on."""
 
 
 def extension(name: str) -> str:
@@ -217,6 +229,7 @@ LOADED = (
     Case("both, with restrict lines", "10-windows.sql", lambda: codecs.BOM_UTF8 + _lines(restricted(plain("17.6")))),
     Case("compressed by gzip", "10-packed.sql.gz", lambda: gzip.compress(plain().encode())),
     Case("owners and rights of roles that are not here", "10-owned.sql", lambda: plain(after=OWNERS).encode()),
+    Case("an event trigger that fails, read-only", "10-noted.sql", lambda: plain(after=OWNERS + NOTES).encode()),
     # Only what says so itself is in French: the database is made for no language.
     Case("a column in French", "10-fr.sql", lambda: plain(collation="fr_FR.utf8").encode(), sorted=IN_FRENCH),
     Case("the same in capitals", "10-fru.sql", lambda: plain(collation="fr_FR.UTF-8").encode(), sorted=IN_FRENCH),

@@ -140,3 +140,5 @@ def test_the_laptop_and_the_image_have_one_rule_for_names() -> None:
     sql = (IMAGE / "missing-names.sql").read_text("utf-8")
     for pattern in (dump_file.ROLES, dump_file.DEFAULT_ROLES, dump_file.COUNTRY_COLLATION):
         assert pattern in sql
+    for word in dump_file.NO_ROLES:
+        assert f"'{word}'" in sql

@@ -39,6 +39,8 @@ ROLES = (
 )
 DEFAULT_ROLES = rf"ALTER DEFAULT PRIVILEGES FOR ROLE {NAME}"
 """How statements of pg_dump name roles. The image makes those that are missing by the same rules."""
+NO_ROLES = frozenset({"public", "none", "current_role", "current_user", "session_user"})
+"""Words in the place of a role's name, as people write them."""
 COUNTRY_COLLATION = r'([a-z]{2,3}[_-][A-Z]{2}(?:[.@][^"]*)?)'
 """The names of a C library's collations that the image has ICU stand in for."""
 
@@ -210,7 +212,7 @@ def _sql(beginning: bytes, end: bytes, names: _Names, utf8: _Utf8, size: int) ->
         encoding=_first(_ENCODING, beginning).upper(),
         not_utf8=utf8.wrong_line,
         has_accents=utf8.has_accents,
-        roles=_texts(names.roles),
+        roles=_texts(names.roles) - NO_ROLES,
         extensions=_texts(names.extensions),
         collations=_texts(names.collations),
         settings=frozenset(name.decode() for name in _SETTING.findall(beginning)),
@@ -324,7 +326,7 @@ def _read_list(reader: _ArchiveReader, version: tuple[int, int], found: DumpFile
     return replace(
         found,
         encoding=encoding,
-        roles=_texts(names.roles),
+        roles=_texts(names.roles) - NO_ROLES,
         extensions=_texts(names.extensions),
         collations=_texts(names.collations),
         broken="its end is missing: data lie behind it" if cut_off else "",
