@@ -44,6 +44,26 @@ def test_sql_says_who_wrote_it_and_what_it_wants(tmp_path: Path, gzipped: bool) 
     assert (found.whole_server, found.makes_database, found.broken) == (False, False, "")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SET client_encoding = 'LATIN1';",
+        "set client_encoding='latin1';",
+        "SET CLIENT_ENCODING TO LATIN1;",
+        'SET SESSION client_encoding TO "latin1";',
+        "set names 'latin1';",
+        "\\encoding latin1",
+    ],
+)
+def test_the_encoding_is_read_as_people_write_it(tmp_path: Path, line: str) -> None:
+    assert read(tmp_path, f"-- of the office\n{line}\n".encode()).encoding == "LATIN1"
+
+
+@pytest.mark.parametrize("line", ["RESET client_encoding;", "SHOW client_encoding;", "UPDATE a SET names = 'latin1';", "-- We set names here."])
+def test_what_is_like_an_encoding_is_none(tmp_path: Path, line: str) -> None:
+    assert read(tmp_path, f"{line}\n".encode()).encoding == ""
+
+
 def test_data_that_look_like_statements_are_none(tmp_path: Path) -> None:
     names = ["a\tGRANT x TO nobody", "ALTER TABLE x OWNER TO nobody", "CREATE EXTENSION nothing"]
     found = read(tmp_path, plain(names=names).encode())

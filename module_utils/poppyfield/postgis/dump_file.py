@@ -48,7 +48,12 @@ _ROLES = tuple(re.compile(rb"\n" + pattern.encode()) for pattern in (ROLES, DEFA
 _EXTENSION = re.compile(rb"\nCREATE EXTENSION (?:IF NOT EXISTS )?" + NAME.encode())
 _COLLATION = re.compile(rb'COLLATE pg_catalog\."([^"\n]+)"')
 _SETTING = re.compile(rb"\nSET ([a-z_]+) =")
-_ENCODING = re.compile(rb"(?:SET client_encoding (?:=|TO)|\\encoding) '?([A-Za-z0-9_-]+)")
+_ENCODING = re.compile(
+    rb"(?:^|;)[ \t]*(?:SET\s+(?:NAMES\s|(?:SESSION\s+)?client_encoding\s*(?:=|TO\s))|\\encoding\s)"
+    rb"\s*['\"]?([a-z0-9_-]+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Also as people write it, and shp2pgsql."""
 _WRITTEN_BY = re.compile(rb"\n-- Dumped by pg_dump version ([0-9][0-9A-Za-z.]*)")
 _MADE_BY_DUMP = b"\n-- PostgreSQL database dump"
 _COMPLETE = b"\n-- PostgreSQL database dump complete"
