@@ -140,6 +140,8 @@ def test_what_postgresql_says_gives_no_orders() -> None:
     refusal = {"state": "23514", "message": "no\x1b[2J way", "detail": ""}
     found = write_trial.judge(table(), {**ANSWERS, "row": refusal})
     assert found.problem.isprintable()
+    trial = {"map": "a/b", "layer": "trees\x1b[2J", "problem": found.problem}
+    assert write_trial.sentence(trial).isprintable()
 
 
 def test_a_catalog_that_cannot_be_read() -> None:

@@ -82,7 +82,8 @@ def test_the_layers_that_people_may_add_features_to_have_their_tables(tmp_path: 
     layers["file"] = Layer("./a.gpkg", name="file")
     read_only = Layer('service=\'poppyfield\' table="public"."old"', provider="postgres", name="old")
     (tmp_path / "map.qgs").write_text(qgs([*layers.values(), read_only]))
-    cfg = {name: edit(layer) for name, layer in layers.items()} | {"old": edit(read_only, "False")}
+    cfg = {"odd": {"capabilities": 1}, **{name: edit(layer) for name, layer in layers.items()}}
+    cfg["old"] = edit(read_only, "False")
     (tmp_path / "map.qgs.cfg").write_text(json.dumps({"editionLayers": cfg}))
     given = [{"repository": "fields", "folder": str(tmp_path)}]
     found = {layer["layer"]: layer for layer in edited_layers(given, ["fields/map"])}

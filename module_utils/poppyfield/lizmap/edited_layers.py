@@ -29,11 +29,14 @@ def _edited(cfg: bytes) -> Iterator[tuple[str, str]]:
     """Give the ids and names of the layers; what cannot be read has none, and is told of where it is published."""
     try:
         entries = (json.loads(cfg).get("editionLayers") or {}).items()
-        for name, entry in entries:
+    except (ValueError, AttributeError, RecursionError):
+        return
+    for name, entry in entries:
+        try:
             if str(entry["capabilities"]["createFeature"]) == "True":
                 yield str(entry["layerId"]), name
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        return
+        except (KeyError, TypeError):
+            continue
 
 
 def _with_table(name: str, layer_name: str, layer: ProjectLayer) -> EditedLayer:

@@ -512,4 +512,4 @@ def _words(answer: Json) -> str:
 
 def sentence(trial: Mapping[str, Any]) -> str:
     """Tell people of a layer that cannot be edited."""
-    return f"{trial['map']}, layer '{trial['layer']}': nobody can add a feature, for {trial['problem']}"
+    return printable(f"{trial['map']}, layer '{trial['layer']}': nobody can add a feature, for {trial['problem']}")
