@@ -59,7 +59,10 @@ def test_the_encoding_is_read_as_people_write_it(tmp_path: Path, line: str) -> N
     assert read(tmp_path, f"-- of the office\n{line}\n".encode()).encoding == "LATIN1"
 
 
-@pytest.mark.parametrize("line", ["RESET client_encoding;", "SHOW client_encoding;", "UPDATE a SET names = 'latin1';", "-- We set names here."])
+@pytest.mark.parametrize(
+    "line",
+    ["RESET client_encoding;", "SHOW client_encoding;", "UPDATE a SET names = 'latin1';", "-- We set names here."],
+)
 def test_what_is_like_an_encoding_is_none(tmp_path: Path, line: str) -> None:
     assert read(tmp_path, f"{line}\n".encode()).encoding == ""
 
