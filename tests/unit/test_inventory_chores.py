@@ -18,6 +18,8 @@ SINCE = {"pattern": r"\d+[smhd]", "example": "2h"}
         ({}, {"service": ""}, []),
         ({}, {"service": "lizmap"}, []),
         ({}, {"service": "lizmpa"}, ["service can be postgis or lizmap, not lizmpa."]),
+        # Otherwise no service would be found, and for images that means all of them.
+        ({}, {"service": "Lizmap"}, ["service can be postgis or lizmap, not Lizmap."]),
         ({"state": STATE}, {"state": "stopped"}, []),
         ({"state": STATE}, {}, ["Add -e state=started|stopped|restarted."]),
         ({"state": STATE}, {"state": "running"}, ["state can be started, stopped or restarted, not running."]),
@@ -29,6 +31,7 @@ SINCE = {"pattern": r"\d+[smhd]", "example": "2h"}
             ["Add -e service=postgis|lizmap -e command='df -h'."],
         ),
         ({"as_root": {"choices": ["true", "false"]}}, {"as_root": True}, []),
+        ({"as_root": {"choices": ["true", "false"]}}, {"as_root": "True"}, []),
         ({"since": SINCE}, {"since": "15m"}, []),
         ({"since": SINCE}, {"since": "yesterday"}, ["since must be like 2h, not yesterday."]),
         (

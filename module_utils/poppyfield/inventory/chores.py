@@ -10,6 +10,8 @@ from ansible.module_utils.poppyfield.containers import services
 
 Json = dict[str, Any]
 ANYTHING = "…"
+TRUTH = ("true", "false")
+"""However they are written; a name is exactly as it is."""
 
 
 def problems(arguments: Mapping[str, Json], given: Mapping[str, Any], typed: Sequence[str] = ()) -> list[str]:
@@ -58,7 +60,8 @@ def with_service(arguments: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    text = "" if value is None else str(value).strip()
+    return text.lower() if text.lower() in TRUTH else text
 
 
 def _form(taken: Json) -> str:
@@ -67,7 +70,7 @@ def _form(taken: Json) -> str:
 
 def _wrong(name: str, value: str, taken: Json) -> str:
     choices: Sequence[str] = taken.get("choices") or ()
-    if choices and value.lower() not in choices:
+    if choices and value not in choices:
         return f"{name} can be {_joined(choices)}, not {value}."
     if "pattern" in taken and not re.fullmatch(taken["pattern"], value):
         return f"{name} must be like {taken['example']}, not {value}."
