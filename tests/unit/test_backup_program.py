@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ class Pi:
         self.folder = folder
         self.fake = folder / "fake"
         self.lizmap = folder / "lizmap"
-        for path in (self.fake, self.lizmap / "projects", self.lizmap / "config", folder / "secrets"):
+        for path in (self.fake, self.lizmap / "projects", self.lizmap / "config", folder / "secrets", folder / "data"):
             path.mkdir(parents=True)
         (self.lizmap / "projects" / "map.qgs").write_text("the map")
         (folder / "secrets" / "postgis_gis").write_text("of the backup")
@@ -342,6 +343,55 @@ def test_a_backup_of_a_newer_postgresql_or_without_room_is_refused_before_anythi
     assert not pi.called("docker stop")
 
 
+def test_room_for_the_databases_is_that_of_the_disk_which_is_mounted_on_their_folder(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi.run("run")
+    run, usage = found(pi, capsys), program.shutil.disk_usage
+
+    def full(folder: Path) -> Any:
+        return usage(folder)._replace(free=0) if folder == pi.folder / "data" else usage(folder)
+
+    monkeypatch.setattr(program.shutil, "disk_usage", full)
+    assert pi.run("restore", "--from", "stick", "--run", run) == 1
+    assert f"MB are missing on the disk of {pi.folder / 'data'}" in capsys.readouterr().err
+
+
+def test_the_timer_of_a_new_card_saves_no_empty_map_before_a_backup_was_restored(
+    pi: Pi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pi.run("run", "--by-timer") == 0
+    shutil.rmtree(pi.folder / "state")
+    assert pi.run("run", "--by-timer") == 1
+    assert "there are backups of pi-orchard from before this card. Restore one" in capsys.readouterr().out
+    assert len(pi.records()) == 1
+    assert pi.run("restore", "--from", "stick", "--run", found(pi, capsys)) == 0
+    assert pi.run("run", "--by-timer") == 0 and len(pi.records()) == 2
+
+
+def test_a_target_may_be_called_as_what_is_written_down_of_a_restore(
+    pi: Pi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pi.write_settings(targets=[{"name": name, "label": "POPPYFIELD"} for name in ("stick", "restore", "restored")])
+    pi.run("run")
+    capsys.readouterr()
+    assert pi.run("take-back") == 0
+    assert capsys.readouterr().out.strip() == "There was nothing to take back."
+
+
+def test_whoever_goes_on_without_the_earlier_backups_makes_one(pi: Pi) -> None:
+    pi.run("run")
+    shutil.rmtree(pi.folder / "state")
+    assert pi.run("run") == 0 and pi.run("run", "--by-timer") == 0
+
+
+def test_a_restore_that_is_taken_back_leaves_a_new_card_as_new(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    shutil.rmtree(pi.folder / "state")
+    assert pi.run("restore", "--from", "stick", "--run", found(pi, capsys)) == 0 and pi.run("take-back") == 0
+    assert pi.run("run", "--by-timer") == 1
+
+
 def test_settings_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["--settings", str(tmp_path / "no"), "run"]) == 1
     assert capsys.readouterr().err == f"No such file or directory: {tmp_path}/no\n"
@@ -373,6 +423,10 @@ def test_a_time_chooses_the_newest_backup_that_is_not_younger() -> None:
     runs = [Run(str(hour), datetime(2026, 11, 29, hour, tzinfo=UTC), "") for hour in (8, 9, 10)]
     assert program.chosen(runs, "latest").name == "10"
     assert program.chosen(runs, "2026-11-29T09:59:00+00:00").name == "9"
+    # A backup is told by the minute, and found by it.
+    told = Run("told", datetime(2026, 11, 29, 10, 2, 37, tzinfo=UTC), "")
+    assert program.chosen([*runs, told], "2026-11-29T10:02+00:00").name == "told"
+    assert program.chosen([*runs, told], "2026-11-29T10:02:36+00:00").name == "10"
     for when, said in (("2026-11-29T07:00+00:00", "no backup that old"), ("yesterday", "is no time")):
         with pytest.raises(BackupError, match=said):
             program.chosen(runs, when)

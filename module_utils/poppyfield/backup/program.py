@@ -113,8 +113,13 @@ class Settings:
 
     @property
     def journal(self) -> Path:
-        """Where a restore writes down what it has begun."""
-        return Path(self.state_folder) / "restore.json"
+        """Where a restore writes down what it has begun: no name that a target's file can have, as the next."""
+        return Path(self.state_folder) / "restore.journal"
+
+    @property
+    def restored(self) -> Path:
+        """What this card was restored from."""
+        return Path(self.state_folder) / "restored.from"
 
 
 # Decisions ----------------------------------------------------------------------------------------------------------
@@ -162,6 +167,9 @@ def chosen(runs: Sequence[Run], when: str) -> Run:
         limit = datetime.fromisoformat(when).astimezone(UTC)
     except ValueError:
         raise BackupError(f"{when!r} is no time. Write latest, or a time as in 2026-11-29T10:02.") from None
+    if not limit.second:
+        # Backups are told by the minute.
+        limit += timedelta(seconds=59)
     earlier = [run for run in runs if run.time <= limit]
     if not earlier:
         raise BackupError(f"There is no backup that old: the oldest is of {told(runs[0].time)}.")
@@ -695,13 +703,21 @@ def copy_sqlite(path: str, out: IO[bytes]) -> None:
 # Backup -------------------------------------------------------------------------------------------------------------
 
 
-def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: datetime) -> Json:
+def back_up(
+    settings: Settings, target: Mapping[str, Any], checked: str, now: datetime, *, only_if_empty: bool
+) -> Json:
     """Make a backup on one target; give how it went. Raises BackupError."""
     started = time.monotonic()
     with mounted(settings, target) as place:
         repository = BackupRepository(settings, place)
         repository.open(make=True)
         try:
+            if only_if_empty and repository.runs():
+                # Otherwise the newest backup would soon be one of an empty map.
+                raise BackupError(
+                    f"there are backups of {settings.host} from before this card. Restore one (playbooks/restore.yml), "
+                    f"or go on without: playbooks/backup.yml makes one now."
+                )
             run, saved = save_all(settings, repository, now)
             outcome = {
                 "state": "saved",
@@ -764,14 +780,15 @@ def look_after(repository: BackupRepository, settings: Settings, outcome: Json, 
     return {"checked": now.isoformat(timespec="seconds")}
 
 
-def attempt(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
+def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_timer: bool) -> Json:
     """Make a backup on one target, and write down how it went."""
     path = Path(settings.state_folder) / f"{target['name']}.json"
     before = read(path)
     outcome = {**before, "target": target["name"], "at": now.isoformat(timespec="seconds")}
     last = f" The newest backup is of {told(moment(before['saved']))}." if before.get("saved") else ""
     try:
-        outcome |= back_up(settings, target, before.get("checked", ""), now)
+        is_new = by_timer and not before.get("saved") and not settings.restored.exists()
+        outcome |= back_up(settings, target, before.get("checked", ""), now, only_if_empty=is_new)
     except AbsentError as error:
         outcome |= {"state": "absent", "said": f"{error}{last}"}
     except (BackupError, OSError) as error:
@@ -790,7 +807,7 @@ def run_backups(settings: Settings, *, by_timer: bool) -> int:
             return 0
         if read(settings.journal).get("state") == "begun":
             raise BackupError("A restore was cut off half-way: playbooks/restore.yml takes it back first.")
-        outcomes = [attempt(settings, target, datetime.now(UTC)) for target in settings.targets]
+        outcomes = [attempt(settings, target, datetime.now(UTC), by_timer=by_timer) for target in settings.targets]
     print("\n".join(outcome_line(outcome) for outcome in outcomes))
     # That a stick is not there is no error of the timer, which would be one every hour.
     bad = {"failed"} if by_timer else {"failed", "absent"}
@@ -852,6 +869,7 @@ def restore(settings: Settings, name: str, run: str) -> Json:
         except (BackupError, OSError) as error:
             raise BackupError(f"{error} {take_back(settings)}") from error
         write(settings.journal, {**journal, "state": "switched"})
+        write(settings.restored, {"run": run})
         clear(settings)
     return {"set_aside": names_set_aside(journal)}
 
@@ -872,12 +890,12 @@ def check_room(settings: Settings, record: Mapping[str, Any]) -> None:
         raise BackupError(
             f"The backup is of PostgreSQL {record['postgresql']}, and this is {found}. Nothing was changed."
         )
+    projects = settings.folders["projects"]
     needs = []
-    for folder, needed in (
-        (settings.data_folder, sum(database["bytes"] for database in record["databases"])),
-        (settings.folders["projects"], record["files"]["bytes"]),
+    for folder, disk, needed in (
+        (settings.data_folder, Path(settings.data_folder), sum(database["bytes"] for database in record["databases"])),
+        (projects, Path(projects).parent, record["files"]["bytes"]),
     ):
-        disk = Path(folder).parent
         needs.append((folder, disk.stat().st_dev, needed, shutil.disk_usage(disk).free))
     if problem := room_problem(needs):
         raise BackupError(f"{problem}. Nothing was changed.")
@@ -981,6 +999,7 @@ def take_back(settings: Settings) -> str:
     except BackupError as error:
         said += f" But {error}"
     clear(settings)
+    settings.restored.unlink(missing_ok=True)
     settings.journal.unlink()
     return said
 
