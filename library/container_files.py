@@ -106,6 +106,7 @@ left_out:
 
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -170,9 +171,9 @@ def put(container: Json, params: dict[str, Any], *, write: bool) -> Json:
     wanted = [*missing, *others]
     folders = placed_files.missing_folders(place.folder, place.below, given)
     if write and params["_contents"]:
-        sent = Parcel(given.only(wanted).files, given.folders)
+        sent = replace(given.only(wanted), folders=given.folders)
         with Path(params["_contents"]).open("rb") as stream:
-            placed_files.place(place.folder, place.below, sent, stream, wanted=wanted, modes=parcel.MODES)
+            placed_files.place(place.folder, place.below, sent, stream, wanted=set(wanted), modes=parcel.MODES)
     return {
         "changed": bool(wanted or folders),
         "files": wanted,
@@ -180,10 +181,14 @@ def put(container: Json, params: dict[str, Any], *, write: bool) -> Json:
             "before": {**dict.fromkeys(missing, "absent"), **dict.fromkeys(others, "another content")},
             "after": dict.fromkeys(wanted, "as on the laptop"),
         },
-        "msg": f"{len(wanted)} files put into {params['path']} of {params['container']}."
-        if wanted or folders
-        else f"All files are in {params['path']} of {params['container']} already.",
+        "msg": _said(wanted, folders, f"{params['path']} of {params['container']}", done=write),
     }
+
+
+def _said(wanted: list[str], folders: list[str], place: str, *, done: bool) -> str:
+    if not wanted and not folders:
+        return f"All files are in {place} already."
+    return f"{len(wanted)} files {'put' if done else 'would be put'} into {place}."
 
 
 def _refuse_marks(place: HostPlace, given: Parcel) -> None:

@@ -68,7 +68,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.containers.services import SERVICES
-from ansible.module_utils.poppyfield.containers.spec import Json, clean_path
+from ansible.module_utils.poppyfield.containers.spec import Json, clean_path, name_of_listed
 from ansible.module_utils.poppyfield.host import deletion
 from ansible.module_utils.poppyfield.host.deletion import FolderToDelete
 
@@ -92,7 +92,7 @@ def users(ignored: list[str]) -> Users:
 def _mounting(listed: list[Json]) -> Iterator[tuple[str, list[str]]]:
     for entry in listed:
         sources = [str(mount["Source"]) for mount in entry.get("Mounts") or [] if mount.get("Source")]
-        yield str((entry.get("Names") or [entry["Id"][:12]])[0]).removeprefix("/"), sources
+        yield name_of_listed(entry), sources
 
 
 def look(folders: dict[str, str], containers: Users) -> list[FolderToDelete]:

@@ -77,7 +77,6 @@ ARGUMENTS: dict[str, Any] = {
     "containers": own_container.OPTION,
     "service": {"type": "str", "required": True},
 }
-VERSION = "fr.poppyfield.version."
 
 
 def look(engine: Engine, containers: dict[str, str], service: str) -> Json:
@@ -108,8 +107,7 @@ def version_changes(now: Json | None, before: Json | None) -> list[str]:
 
 def versions(image: Json | None) -> dict[str, str]:
     """Give the versions that an image is labelled with, by what they are of."""
-    labels = ((image or {}).get("Config") or {}).get("Labels") or {}
-    return {name.removeprefix(VERSION): value for name, value in labels.items() if name.startswith(VERSION)}
+    return image_names.versions(((image or {}).get("Config") or {}).get("Labels") or {})
 
 
 def main() -> None:

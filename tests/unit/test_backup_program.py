@@ -347,12 +347,12 @@ def test_room_for_the_databases_is_that_of_the_disk_which_is_mounted_on_their_fo
     pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pi.run("run")
-    run, usage = found(pi, capsys), program.shutil.disk_usage
+    run, usage = found(pi, capsys), shutil.disk_usage
 
     def full(folder: Path) -> Any:
         return usage(folder)._replace(free=0) if folder == pi.folder / "data" else usage(folder)
 
-    monkeypatch.setattr(program.shutil, "disk_usage", full)
+    monkeypatch.setattr(shutil, "disk_usage", full)
     assert pi.run("restore", "--from", "stick", "--run", run) == 1
     assert f"MB are missing on the disk of {pi.folder / 'data'}" in capsys.readouterr().err
 

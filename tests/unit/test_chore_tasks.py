@@ -66,8 +66,6 @@ def test_the_summary_tells_of_a_pi_that_failed_before_the_chore_began(tmp_path: 
     doing = {"ansible.builtin.set_fact": {"chore_done": {"msg": "it was done."}}}
     summary = {"ansible.builtin.import_tasks": str(ROOT / "playbooks/tasks/chore_summary.yml")}
     asked, environment = command(tmp_path, [failing, doing, summary])
-    done = subprocess.run(
-        asked, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(asked, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert f"{PIS[0]}: nothing was done; what is wrong is told above." in done.stdout, done.stdout + done.stderr
     assert f"{PIS[1]}: it was done." in done.stdout

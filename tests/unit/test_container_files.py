@@ -228,9 +228,11 @@ def test_a_file_is_put_under_its_own_or_another_name(
     (tmp_path / "logo.png").write_bytes(b"png")
     (tmp_path / "logo.png").chmod(0o666)
     given = {"src": str(tmp_path / "logo.png"), "path": path}
-    assert copy("in", **given, check_mode=True)["changed"]
+    predicted = copy("in", **given, check_mode=True)
+    assert predicted["changed"] and "1 files would be put into" in predicted["msg"]
     assert not (engine.folder / target).exists()
-    assert copy("in", **given)["changed"]
+    done = copy("in", **given)
+    assert done["changed"] and "1 files put into" in done["msg"]
     assert (engine.folder / target).read_bytes() == b"png"
     assert (engine.folder / target).stat().st_mode & 0o777 == 0o644
     again = copy("in", **given)

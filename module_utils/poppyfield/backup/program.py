@@ -703,9 +703,7 @@ def copy_sqlite(path: str, out: IO[bytes]) -> None:
 # Backup -------------------------------------------------------------------------------------------------------------
 
 
-def back_up(
-    settings: Settings, target: Mapping[str, Any], checked: str, now: datetime, *, only_if_empty: bool
-) -> Json:
+def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: datetime, *, only_if_empty: bool) -> Json:
     """Make a backup on one target; give how it went. Raises BackupError."""
     started = time.monotonic()
     with mounted(settings, target) as place:

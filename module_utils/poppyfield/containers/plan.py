@@ -31,6 +31,8 @@ from ansible.module_utils.poppyfield.containers.spec import (
     differences,
     intent_digest,
     is_ours,
+    name_of,
+    name_of_listed,
 )
 
 HOPELESS = "failed for good"
@@ -180,7 +182,7 @@ def refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> Non
     for container in snapshot.own:
         if not is_ours(container, spec.resource):
             raise PlanError(
-                f"A container named {_name(container)} exists that Poppyfield did not make, so it is left alone. "
+                f"A container named {name_of(container)} exists that Poppyfield did not make, so it is left alone. "
                 f"Rename or remove it, or choose another name."
             )
     if state is State.ABSENT:
@@ -193,7 +195,7 @@ def refuse_clashes(spec: ContainerSpec, snapshot: Snapshot, state: State) -> Non
     own = {container["Id"] for container in snapshot.own}
     for neighbour in snapshot.neighbours:
         if neighbour["Id"] not in own and (folder := _written_by(neighbour, spec.exclusive_folders)):
-            name = (neighbour.get("Names") or [neighbour["Id"][:12]])[0].removeprefix("/")
+            name = name_of_listed(neighbour)
             raise PlanError(
                 f"The folder {folder} is in use by the running container {name}. Two database servers on one "
                 f"data folder destroy it: stop that container first."
@@ -214,7 +216,7 @@ def _absent(snapshot: Snapshot) -> Plan:
     steps = []
     for container in snapshot.own:
         steps += _remove(container)
-    names = [_name(container) for container in snapshot.own]
+    names = [name_of(container) for container in snapshot.own]
     reasons = tuple(f"container {name}: present -> absent" for name in names)
     return Plan(tuple(steps), reasons, before={"containers": names}, after={"containers": []})
 
@@ -449,16 +451,12 @@ def _why_aside(current: Json | None, previous: Json) -> str:
     return "left by a run that was cut off"
 
 
-def _name(container: Json) -> str:
-    return str(container["Name"]).removeprefix("/")
-
-
 def _policy(container: Json) -> str:
     return str(container["HostConfig"]["RestartPolicy"]["Name"])
 
 
 def _step(action: Action, container: Json, argument: str = "") -> Step:
-    return Step(action, _name(container), container["Id"], argument)
+    return Step(action, name_of(container), container["Id"], argument)
 
 
 def _stop(container: Json) -> list[Step]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ansible.module_utils.poppyfield.containers.plan import DesiredState, Plan, Snapshot, State, plan
-from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, is_ours
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, is_ours, name_of, name_of_listed
 
 
 @dataclass
@@ -35,7 +35,7 @@ def add_containers(removal: Removal, spec: ContainerSpec, found: Snapshot) -> No
     """Decide about a container, and those beside it that a run has set aside or left."""
     for container in found.own:
         if not is_ours(container, spec.resource):
-            removal.stays.append(f"{_name(container)} stays, since Poppyfield did not make it.")
+            removal.stays.append(f"{name_of(container)} stays, since Poppyfield did not make it.")
     current, previous, candidate = (
         container if container is not None and is_ours(container, spec.resource) else None
         for container in (found.current, found.previous, found.candidate)
@@ -52,7 +52,7 @@ def add_network(removal: Removal, network: Json | None, listed: Iterable[Json], 
     if not is_ours(network, "network"):
         removal.stays.append(f"The network {name} stays, since Poppyfield did not make it.")
         return
-    users = [_listed_name(entry) for entry in listed if entry["Id"] not in gone and name in _networks(entry)]
+    users = [name_of_listed(entry) for entry in listed if entry["Id"] not in gone and name in _networks(entry)]
     if users:
         removal.stays.append(f"The network {name} stays, since it is used by {', '.join(sorted(users))}.")
     else:
@@ -61,11 +61,3 @@ def add_network(removal: Removal, network: Json | None, listed: Iterable[Json], 
 
 def _networks(listed: Json) -> Json:
     return (listed.get("NetworkSettings") or {}).get("Networks") or {}
-
-
-def _listed_name(listed: Json) -> str:
-    return str((listed.get("Names") or [listed["Id"][:12]])[0]).removeprefix("/")
-
-
-def _name(container: Json) -> str:
-    return str(container["Name"]).removeprefix("/")

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from ansible.module_utils.poppyfield.containers.health import last_words
 from ansible.module_utils.poppyfield.containers.plan import Action, PlanError, Step, is_healthy, is_paused, is_running
-from ansible.module_utils.poppyfield.containers.spec import ALWAYS, NEVER, Json
+from ansible.module_utils.poppyfield.containers.spec import ALWAYS, NEVER, Json, name_of
 
 
 class AskedState(StrEnum):
@@ -49,7 +49,7 @@ def refuse_ill(container: Json, asked: AskedState) -> None:
     if runs_on and not is_healthy(container) and (is_restarting or not is_starting):
         why = "Docker restarts it again and again" if is_restarting else last_words(container["State"])
         raise PlanError(
-            f"{_name(container)} runs, but is not healthy{f' ({why})' if why else ''}: -e state=restarted may help, "
+            f"{name_of(container)} runs, but is not healthy{f' ({why})' if why else ''}: -e state=restarted may help, "
             f"or ansible-playbook site.yml."
         )
 
@@ -69,12 +69,8 @@ def in_words(done: list[str], asked: AskedState) -> str:
     return f"{line} {STAYS_STOPPED}" if asked is AskedState.STOPPED else line
 
 
-def _name(container: Json) -> str:
-    return str(container["Name"]).removeprefix("/")
-
-
 def _when(wanted: bool, action: Action, container: Json, argument: str = "") -> list[Step]:
-    return [Step(action, _name(container), container["Id"], argument)] if wanted else []
+    return [Step(action, name_of(container), container["Id"], argument)] if wanted else []
 
 
 def _policy(container: Json, policy: str) -> list[Step]:

@@ -48,6 +48,16 @@ def clean_path(path: str) -> str:
     return f"/{posixpath.normpath(path).lstrip('/')}" if path.startswith("/") else path
 
 
+def name_of(container: Json) -> str:
+    """Give the name of a container that was inspected."""
+    return str(container["Name"]).removeprefix("/")
+
+
+def name_of_listed(container: Json) -> str:
+    """Give the name of a container as it is in the list of all, where one that is about to go may have none."""
+    return str((container.get("Names") or [container["Id"][:12]])[0]).removeprefix("/")
+
+
 @dataclass(frozen=True)
 class Mount:
     """A folder or file of the host inside the container; the paths are clean, however they were written."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ansible.module_utils.poppyfield.host import atomic_file, data_folders, file_systems
 from ansible.module_utils.poppyfield.host.data_folders import Found
+from ansible.module_utils.poppyfield.host.file_systems import is_within
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,7 @@ def _not_alone(folder: FolderToDelete, place: str) -> str:
 
 def mounted_in(folder: str, containers: Iterable[tuple[str, Iterable[str]]]) -> tuple[str, ...]:
     """Name the containers, each with what it mounts, that mount a folder or something in it."""
-    return tuple(name for name, sources in containers if any(is_in(source, folder) for source in sources))
-
-
-def is_in(path: str, folder: str) -> bool:
-    """Tell whether a path is a folder or lies in it."""
-    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
+    return tuple(name for name, sources in containers if any(is_within(source, folder) for source in sources))
 
 
 # Looking, and deleting ------------------------------------------------------------------------------------------------
@@ -87,7 +83,7 @@ def look(
     place = os.path.realpath(folder)
     exists = Path(place).is_dir()
     mounts = file_systems.parse(Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape"))
-    disks = [mount.point for mount in mounts if mount.point != place and is_in(mount.point, place)]
+    disks = [mount.point for mount in mounts if mount.point != place and is_within(mount.point, place)]
     return FolderToDelete(
         variable,
         folder,
@@ -101,7 +97,7 @@ def look(
 
 def _others_within(variable: str, place: str, others: Iterable[str]) -> tuple[str, ...]:
     records = [data_folders.recorded(other) for other in others if other != variable]
-    return tuple(record.folder for record in records if record and is_in(os.path.realpath(record.folder), place))
+    return tuple(record.folder for record in records if record and is_within(os.path.realpath(record.folder), place))
 
 
 def delete(folder: FolderToDelete) -> None:

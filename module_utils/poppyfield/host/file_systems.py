@@ -79,7 +79,7 @@ def holding(folder: str, mounts: list[MountPoint]) -> FileSystem | None:
     current = roots[-1]
     left = [mount for mount in mounts if mount is not current]
     while True:
-        following = [mount for mount in left if mount.parent == current.number and _is_within(folder, mount.point)]
+        following = [mount for mount in left if mount.parent == current.number and is_within(folder, mount.point)]
         if not following:
             return FileSystem(folder, current.kind, current.point, current.source, current.read_only)
         # Of two the one nearer to the root comes first, and of two in one place the newer one is on top.
@@ -88,8 +88,9 @@ def holding(folder: str, mounts: list[MountPoint]) -> FileSystem | None:
         left.remove(current)
 
 
-def _is_within(path: str, point: str) -> bool:
-    return point in ("/", path) or path.startswith(f"{point}/")
+def is_within(path: str, folder: str) -> bool:
+    """Tell whether a path is a folder or lies in it; both are whole and clean."""
+    return folder in ("/", path) or path.startswith(f"{folder}/")
 
 
 def unfit(found: FileSystem) -> str:

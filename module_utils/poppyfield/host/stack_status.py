@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.containers import health
 from ansible.module_utils.poppyfield.containers.services import SERVICES
-from ansible.module_utils.poppyfield.containers.spec import IMAGE_DIGEST, PREFIX, RESOURCE, Json, is_ours
+from ansible.module_utils.poppyfield.containers.spec import IMAGE_DIGEST, RESOURCE, Json, is_ours, name_of
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.requirements import parse_os_release
 from ansible.module_utils.poppyfield.images import image_names as images
@@ -35,8 +35,6 @@ IDLE = slice(3, 5)
 """Where /proc/stat has the time without work, waiting for a disk included."""
 LEAST_TICKS = 20
 """Hundredths of a second between two looks that tell how busy the cores are."""
-VERSIONS = f"{PREFIX}version."
-"""Begins the labels that say which versions of others' programs are in an image."""
 
 UNHEALTHY_WORDS = 200
 FOUND_EARLIER = "Found earlier: "
@@ -246,7 +244,7 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
     said = health.last_words(state)
     return {
         "id": container["Id"],
-        "name": container["Name"].lstrip("/"),
+        "name": name_of(container),
         "resource": labels.get(RESOURCE),
         "image": config["Image"],
         "digest": _digest(labels.get(IMAGE_DIGEST, "")),
@@ -267,8 +265,8 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
 
 
 def _versions(labels: Mapping[str, str]) -> dict[str, str]:
-    found = {name.removeprefix(VERSIONS): text for name, text in labels.items() if name.startswith(VERSIONS)}
-    return {**({"postgresql": labels[VERSION_LABEL]} if labels.get(VERSION_LABEL) else {}), **found}
+    postgresql = {"postgresql": labels[VERSION_LABEL]} if labels.get(VERSION_LABEL) else {}
+    return {**postgresql, **images.versions(labels)}
 
 
 def _digest(label: str) -> str | None:

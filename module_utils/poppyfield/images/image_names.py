@@ -8,9 +8,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED, RESOURCE, Json
+from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED, PREFIX, RESOURCE, Json
 from ansible.module_utils.poppyfield.host import architectures
 
+VERSIONS = f"{PREFIX}version."
+"""Begins the labels that say which versions of others' programs are in an image."""
 OCI = "org.opencontainers.image."
 SBOM_SUFFIX = ".cdx.json"
 """CycloneDX's ending for a software bill of materials."""
@@ -96,6 +98,11 @@ def oci_labels(reference: str, base_image: str, given: Mapping[str, str]) -> dic
     title, _, version = reference.rpartition(":")
     own = {"title": title, "version": version, "base.name": base_image, "revision": "", "created": ""}
     return {**{f"{OCI}{name}": value for name, value in own.items()}, **given}
+
+
+def versions(labels: Mapping[str, str]) -> dict[str, str]:
+    """Give the versions of others' programs that an image or container is labelled with, by the program's name."""
+    return {name.removeprefix(VERSIONS): version for name, version in labels.items() if name.startswith(VERSIONS)}
 
 
 def sbom(archive: str) -> str:

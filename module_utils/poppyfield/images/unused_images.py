@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ansible.module_utils.poppyfield.containers.spec import Json
+from ansible.module_utils.poppyfield.containers.spec import Json, name_of_listed
 from ansible.module_utils.poppyfield.images import image_names
 
 KEEP = 2
@@ -62,8 +62,7 @@ def _users(containers: Iterable[Json]) -> dict[str, list[str]]:
     """Give the names of the containers of each image, whoever made them, running or not."""
     found: dict[str, list[str]] = {}
     for container in containers:
-        name = (container.get("Names") or [container["Id"][:12]])[0].removeprefix("/")
-        found.setdefault(container["ImageID"], []).append(name)
+        found.setdefault(container["ImageID"], []).append(name_of_listed(container))
     return {image: sorted(names) for image, names in found.items()}
 
 
