@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.constants import DEFAULT_HOST_LIST, config
+from ansible.cli import CLI
+from ansible.constants import DEFAULT_HOST_LIST, DEFAULT_VAULT_IDENTITY_LIST, config
+from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import connection_loader
@@ -27,6 +29,15 @@ class Pi:
 
     def __init__(self, name: str) -> None:
         loader = DataLoader()
+        try:
+            # As ansible-playbook does, where the settings name a file with the passphrase.
+            secrets = CLI.setup_vault_secrets(loader, vault_ids=DEFAULT_VAULT_IDENTITY_LIST, auto_prompt=False)
+            loader.set_vault_secrets(secrets)
+            self._read(loader, name)
+        except AnsibleError as error:
+            raise UnknownPiError(f"The inventory cannot be read: {error}") from error
+
+    def _read(self, loader: DataLoader, name: str) -> None:
         inventory = InventoryManager(loader=loader, sources=DEFAULT_HOST_LIST)
         host = inventory.get_host(name) if name else None
         if host is None:

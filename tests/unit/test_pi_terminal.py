@@ -97,6 +97,22 @@ def test_what_is_missing_is_told_in_a_sentence(inventory: Path, arguments: list[
     assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", said)
 
 
+def test_an_inventory_that_is_encrypted_is_read_with_the_passphrase_that_the_settings_name(
+    inventory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inventory.parent / "group_vars").mkdir()
+    vaulted, passphrase = inventory.parent / "group_vars" / "pis.yml", inventory.parent / "passphrase"
+    vaulted.write_text("ansible_port: 2299\n")
+    passphrase.write_text("secret\n")
+    encrypting = [sys.executable, "-m", "ansible", "vault", "encrypt", "--vault-password-file", str(passphrase)]
+    subprocess.run([*encrypting, str(vaulted)], check=True, capture_output=True)
+    refused = run(inventory, "shell", "pi-root")
+    assert refused.returncode == 1 and refused.stderr.startswith("The inventory cannot be read: ")
+    assert "Traceback" not in refused.stderr
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", str(passphrase))
+    assert "2299" in run(inventory, "shell", "pi-root").stdout.splitlines()
+
+
 @pytest.mark.parametrize("there", ["", "yes"])
 def test_only_a_container_of_ours_is_entered(tmp_path: Path, there: str) -> None:
     (tmp_path / "docker").write_text(DOCKER)
