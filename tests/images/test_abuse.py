@@ -181,12 +181,14 @@ def test_one_address_asks_only_so_much_at_a_time(server: Visited, unlimited: Vis
 
 
 def refused_in_a_flood(server: Visited) -> bool:
-    """Send a thousand requests without waiting for answers; tell whether some were refused."""
-    path, count = "/ows/fields/nothing/", 1000
-    for _ in range(count):
-        server.connect(f"GET {path} HTTP/1.1\nHost: localhost\nX-Forwarded-For: {FLOOD}\n\n").close()
-    wait_until(lambda: server.log().count(f'{path} HTTP/1.1" ') == count, "all are answered", server.log)
-    return f'{path} HTTP/1.1" 429 ' in server.log()
+    """Send up to two thousand requests without waiting for answers; tell whether one after some of them is refused."""
+    path = "/ows/fields/nothing/"
+    for _ in range(20):
+        for _ in range(100):
+            server.connect(f"GET {path} HTTP/1.1\nHost: localhost\nX-Forwarded-For: {FLOOD}\n\n").close()
+        if server.status(path, FLOOD) == 429:
+            return True
+    return False
 
 
 def test_thirty_tablets_behind_one_address_are_served(server: Visited) -> None:
