@@ -119,7 +119,7 @@ def test_a_dump_that_fails_leaves_nothing_that_counts(pi: Pi, capsys: pytest.Cap
     pi.say("fail", "pg_dump --format")
     assert pi.run("run") == 1
     said = capsys.readouterr().out
-    assert "/databases/gis.dump could not be made: Fatal: it failed. This backup does not count" in said
+    assert "/gis.dump could not be made: Fatal: it failed. This backup does not count" in said
     assert len(pi.records()) == 1 and "database" not in [s["tags"][2] for s in pi.snapshots()[5:]]
     assert pi.state()["state"] == "failed" and "The newest backup is of" in pi.state()["said"]
     # What the failed one left goes with the next one.

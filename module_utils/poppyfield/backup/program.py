@@ -37,8 +37,9 @@ SETTINGS = "/etc/poppyfield/backup/settings.json"
 TAG = "poppyfield"
 RECORD = "record"
 RUN_TAG = "run="
+# Of what comes by a stream; restic 0.18 (trixie) takes no such name with a folder in it.
 RECORD_NAME = "/record.json"
-GLOBALS_NAME = "/databases/globals.sql"
+GLOBALS_NAME = "/globals.sql"
 CHUNK = 1 << 20
 CHECK_EVERY = timedelta(days=7)
 CHECK_PARTS = 10
@@ -748,7 +749,7 @@ def save_all(settings: Settings, repository: BackupRepository, now: datetime) ->
     record["globals"] = saved[-1].snapshot
     record["databases"] = []
     for database in databases(settings):
-        name = f"/databases/{quote(database['name'], safe='')}.dump"
+        name = f"/{quote(database['name'], safe='')}.dump"
         # Uncompressed, so that restic finds again what is unchanged; it compresses itself.
         words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres", connection(database["name"]))
         saved.append(repository.save_output(in_postgis(settings, *words), name, run, "database"))
