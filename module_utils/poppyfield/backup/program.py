@@ -192,8 +192,17 @@ def meaning(said: str) -> str:
     for words, sentence in MEANINGS:
         if words in said.lower():
             return sentence
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = [_words_of(line) for line in said.splitlines() if line.strip()]
     return " ".join(" ".join(lines[-2:]).split()) or "restic ended without a word"
+
+
+def _words_of(line: str) -> str:
+    """Give what a line says to people: newer versions of restic write their last one as JSON."""
+    with suppress(ValueError):
+        document = json.loads(line)
+        if isinstance(document, dict):
+            return str(document.get("message", line))
+    return line
 
 
 def mount_points(mountinfo: str) -> set[str]:
