@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,13 +25,12 @@ from docker import errors
 from tests.engine import tiny_image, worlds
 from tests.engine.private_engine import PrivateEngine
 from tests.images.map_server import wait_until
+from tests.terminal import at_a_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = f"{worlds.PREFIX}shell:scratch-000000000005"
 VERSION = "5"
 FOREIGN = "pi-2-lizmap"
-ANSWER_SECONDS = 60
-KEY_SECONDS = 0.3
 Play = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -235,30 +231,7 @@ def test_images_that_nothing_uses_go_once_somebody_says_yes(fleet: Fleet, play: 
     assert refused.returncode != 0 and "Nothing was done, because the answer was not yes" in refused.stdout
     assert tags(fleet) == {"1", "2", "3", "5", "elses"}
 
-    said = at_a_terminal(fleet, "images", "-e", "remove_unused=true", answer="yes")
-    assert "removed " in said and tags(fleet) == {"2", "3", "5", "elses"}
+    asking = command(fleet, "images", "-e", "remove_unused=true", limit="pi-1")
+    status, said = at_a_terminal(asking, environment(fleet), ROOT, {"Type yes to go on": "yes"})
+    assert status == 0 and "removed " in said and tags(fleet) == {"2", "3", "5", "elses"}
     assert fleet.runs()["pi-1-postgis"]
-
-
-def at_a_terminal(fleet: Fleet, name: str, *options: str, answer: str) -> str:
-    """Run a chore with a terminal, and answer its question; give all that it shows."""
-    process, terminal = pty.fork()
-    if process == 0:
-        argv = command(fleet, name, *options, limit="pi-1")
-        os.chdir(ROOT)
-        os.execve(argv[0], argv, environment(fleet))
-    shown = ""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], KEY_SECONDS)[0]:
-            # What is typed while the question is being written is thrown away: it is typed once it waits.
-            if "Type yes to go on" in shown and "Remove what is unused]" not in shown.rpartition("[Ask]")[2]:
-                os.write(terminal, f"{answer}\r".encode())
-            continue
-        try:
-            shown += os.read(terminal, 65536).decode("utf-8", "replace")
-        except OSError:  # as Linux tells the end of a terminal
-            break
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0, shown
-    return shown

@@ -9,13 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
 import re
-import select
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +25,11 @@ from ansible.module_utils.poppyfield.host import data_folders
 from docker import errors
 
 from tests.engine import worlds
+from tests.terminal import at_a_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER, GROUP = 4321, 4322
-PATIENCE = 120
-KEY_SECONDS = 0.3
 QUESTION = "or only press Enter:"
-LENGTH_OF_QUESTION = 100
 # The records of data folders are the test's own, and nothing is made in this machine's /etc.
 SCRIPT = """
 mount -t tmpfs tmpfs "$1/layer" && mkdir "$1/layer/upper" "$1/layer/work"
@@ -141,19 +136,8 @@ class Fleet:
 
     def run_typing(self, answer: str, playbook: str, *options: str) -> str:
         """Run a chore in a terminal, and type the same answer to each of its questions; give what it prints."""
-        child, terminal = pty.fork()
-        if not child:
-            os.chdir(self.project)
-            command = self.command(playbook, *options)
-            os.execvpe(command[0], command, environment(self.project))
-        said, deadline = "", time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and (part := read_on(terminal)) is not None:
-            said += part
-            # What is typed before a question waits for it is thrown away: then it is typed again.
-            if not part and QUESTION in said[-LENGTH_OF_QUESTION:]:
-                os.write(terminal, f"{answer}\r".encode())
-        os.close(terminal)
-        os.waitpid(child, 0)
+        command = self.command(playbook, *options)
+        _, said = at_a_terminal(command, environment(self.project), self.project, {QUESTION: answer})
         return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", said).split())
 
     def remember_data(self, pi: LocalPi) -> None:
@@ -169,16 +153,6 @@ class Fleet:
 
 def environment(project: Path) -> dict[str, str]:
     return {**os.environ, "ANSIBLE_CONFIG": str(project / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "COLUMNS": "200"}
-
-
-def read_on(terminal: int) -> str | None:
-    """Give what was written since; None where the program has ended."""
-    if not select.select([terminal], [], [], KEY_SECONDS)[0]:
-        return ""
-    try:
-        return os.read(terminal, 65536).decode("utf-8", "replace") or None
-    except OSError:
-        return None
 
 
 def state_of(folder: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.terminal import at_a_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 PIS = ("pi-marsh", "pi-orchard")
@@ -26,30 +27,6 @@ def command(tmp_path: Path, tasks: list[dict[str, Any]], **variables: Any) -> tu
     return [*asked, str(tmp_path / "play.yml")], environment
 
 
-def typing(asked: list[str], environment: dict[str, str], prompts: dict[str, str]) -> str:
-    """Play on a terminal, type the answer whenever a prompt is shown, and give what was said."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execve(asked[0], asked, environment)
-    said, seen = "", 0
-    while part := _part(terminal):
-        said += part
-        for prompt, answer in prompts.items():
-            if (found := said.find(prompt, seen)) >= 0:
-                seen = found + len(prompt)
-                os.write(terminal, f"{answer}\r".encode())
-    os.waitpid(child, 0)
-    os.close(terminal)
-    return said
-
-
-def _part(terminal: int) -> str:
-    try:
-        return os.read(terminal, 65536).decode(errors="replace")
-    except OSError:
-        return ""
-
-
 def test_the_name_of_each_pi_is_asked_for_and_what_is_typed_counts_for_that_pi(tmp_path: Path) -> None:
     plays = yaml.safe_load((ROOT / "playbooks/delete_data.yml").read_text())
     (deleting,) = [play for play in plays if "hosts" in play]
@@ -57,7 +34,8 @@ def test_the_name_of_each_pi_is_asked_for_and_what_is_typed_counts_for_that_pi(t
     asking["ansible.builtin.pause"]["prompt"] = "The name of {{ item }}, please"
     telling = {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} goes: {{ chore_is_confirmed }}"}}
     asked, environment = command(tmp_path, [asking, telling], **deleting["vars"])
-    said = typing(asked, environment, {f"The name of {PIS[0]}, please": "no", f"The name of {PIS[1]}, please": PIS[1]})
+    answers = {f"The name of {PIS[0]}, please": "no", f"The name of {PIS[1]}, please": PIS[1]}
+    _, said = at_a_terminal(asked, environment, ROOT, answers)
     assert dict(re.findall(r"(pi-\w+) goes: (\w+)", said)) == {PIS[0]: "False", PIS[1]: "True"}, said
 
 
