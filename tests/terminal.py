@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,10 +19,10 @@ def at_a_terminal(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, answers: Mapping[str, str]
 ) -> tuple[int, str]:
     """Run a program; `answers` has what is typed by the words of a question. Give its exit status and all it showed."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(folder)
-        os.execvpe(command[0], list(command), dict(environment))
+    terminal, theirs = os.openpty()
+    at_it = ["setsid", "--ctty", "--wait", *command]
+    process = subprocess.Popen(at_it, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=dict(environment))
+    os.close(theirs)
     shown, deadline = "", time.monotonic() + PATIENCE
     while time.monotonic() < deadline and (part := _read_on(terminal)) is not None:
         shown += part
@@ -31,7 +31,7 @@ def at_a_terminal(
         if not part and newest in shown[-LENGTH_OF_QUESTION:]:
             os.write(terminal, f"{answers[newest]}\r".encode())
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown
+    return process.wait(), shown
 
 
 def _read_on(terminal: int) -> str | None:
