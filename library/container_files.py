@@ -132,7 +132,6 @@ ARGUMENTS: dict[str, Any] = {
 }
 OF_PLUGIN: dict[str, Any] = {"_contents": {"type": "path"}, "_parcel": {"type": "dict"}}
 """What the action plugin hands over: where the contents of the files are, or shall be, and their list."""
-LOCK_SECONDS = 300
 ROOM_LEFT = 256 * 1024 * 1024
 """What a disk keeps free while files are on their way."""
 
@@ -205,7 +204,7 @@ def converge(engine: Engine, params: dict[str, Any], *, check_mode: bool) -> Jso
     if params["direction"] == "out":
         return fetch(engine, container, params["path"], None if check_mode else params["_contents"])
     writing = bool(params["_contents"]) and not check_mode
-    with container_lock(params["container"], LOCK_SECONDS) if writing else nullcontext():
+    with container_lock(params["container"]) if writing else nullcontext():
         return put(container, params, write=writing)
 
 

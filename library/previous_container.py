@@ -84,7 +84,6 @@ ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "default": LIZMAP.container},
     "state": {"type": "str", "choices": ["absent", "restored"], "required": True},
 }
-LOCK_SECONDS = 300
 NONE_KEPT = "No previous container was kept."
 
 
@@ -131,7 +130,7 @@ def main() -> None:
     name, state = module.params["name"], module.params["state"]
     try:
         engine = Engine.connect()
-        with nullcontext() if module.check_mode else container_lock(name, LOCK_SECONDS):
+        with nullcontext() if module.check_mode else container_lock(name):
             result = converge(engine, name, state, check_mode=module.check_mode)
     except EngineMissingError:
         result = {"changed": False, "msg": NONE_KEPT, "log": "", "container": {}}

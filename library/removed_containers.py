@@ -81,7 +81,6 @@ ARGUMENTS: dict[str, Any] = {
     "containers": own_container.OPTION,
     "networks": {"type": "list", "elements": "str", "default": []},
 }
-LOCK_SECONDS = 300
 
 
 def look(engine: Engine, specs: list[ContainerSpec], networks: list[str]) -> Removal:
@@ -105,7 +104,7 @@ def converge(engine: Engine, params: dict[str, Any], *, check_mode: bool) -> Jso
     with ExitStack() as locks:
         if not check_mode:
             for spec in specs:
-                locks.enter_context(container_lock(spec.name, LOCK_SECONDS))
+                locks.enter_context(container_lock(spec.name))
         found = look(engine, specs, params["networks"])
         if not check_mode:
             for spec in specs:

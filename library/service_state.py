@@ -93,7 +93,6 @@ ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": [asked.value for asked in AskedState], "required": True},
     "healthy_timeout": {"type": "int", "default": 900},
 }
-LOCK_SECONDS = 300
 
 
 def converge(engine: Engine, params: dict[str, Any], done: list[str], *, check_mode: bool) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def converge(engine: Engine, params: dict[str, Any], done: list[str], *, check_m
     planned: list[Step] = []
     for service in reversed(names) if asked is AskedState.STOPPED else names:
         name = names[service]
-        with nullcontext() if check_mode else container_lock(name, LOCK_SECONDS):
+        with nullcontext() if check_mode else container_lock(name):
             container = own_container.require(engine, service, name)
             found = steps(container, asked)
             refuse_ill(container, asked)

@@ -278,10 +278,14 @@ def _tried(done: list[Plan]) -> str:
     return "\n".join(plan.reasons[-1] for plan in done) if done[1:] else ""
 
 
+LOCK_SECONDS = 300
+"""How long what makes no container waits for another run that changes one."""
+
+
 @contextmanager
 def container_lock(
     name: str,
-    seconds: float,
+    seconds: float = LOCK_SECONDS,
     *,
     folder: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
