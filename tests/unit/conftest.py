@@ -120,13 +120,13 @@ def run_module() -> Run:
 def run_plugin(run_module: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run a module through its action plugin, on a host that is this machine; files are copied instead of sent."""
 
-    def run(name: str, /, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(name: str, /, *, check_mode: bool = False, connection: Any = None, **arguments: Any) -> dict[str, Any]:
         plugin = load_plugin(name)
         action = plugin.ActionModule.__new__(plugin.ActionModule)
         temporary = str(tmp_path_factory.mktemp("remote"))
         action._task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
-        shell = SimpleNamespace(tmpdir=temporary, join_path=os.path.join)
-        action._connection = SimpleNamespace(_shell=shell, fetch_file=shutil.copyfile)
+        action._connection = connection or SimpleNamespace(fetch_file=shutil.copyfile)
+        action._connection._shell = SimpleNamespace(tmpdir=temporary, join_path=os.path.join)
         action._loader = DataLoader()
         action._transfer_file = shutil.copyfile
         action._execute_module = lambda module_name, module_args, task_vars: run_module(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import stat
@@ -19,7 +18,8 @@ from ansible.module_utils.poppyfield.backup.service import UNIT, BackupService
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.unit.conftest import load_plugin
+
 Json = dict[str, Any]
 Run = Callable[..., Json]
 PASSWORD = "a password of the tests"
@@ -124,11 +124,7 @@ def test_a_folder_that_is_a_file_is_told(run_module: Run, pi: Pi) -> None:
 
 def plugin(folder: Path, *, has_password: bool = False, check_mode: bool = False) -> tuple[Any, list[Json]]:
     """Give the action plugin with this folder of passwords, and what it gives the module."""
-    path = ROOT / "plugins" / "action" / "backup_service.py"
-    spec = importlib.util.spec_from_file_location("action_backup_service", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_plugin("backup_service")
     action = module.ActionModule.__new__(module.ActionModule)
     given: list[Json] = []
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from ansible.module_utils.poppyfield.containers import parcel, placed_files, wri
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.containers.writable_places import HostPlace, PlaceError
 from ansible.module_utils.poppyfield.host import data_folders
-from ansible.parsing.dataloader import DataLoader
 from docker import errors
 
 from tests.doubles.files_engine import CONFIG, NAME, LittleEngine
@@ -36,27 +33,12 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LittleEngine:
 
 
 @pytest.fixture
-def copy(run_module: Run, tmp_path: Path) -> Run:
-    """Run the action plugin with the module, on a host that is this machine."""
+def copy(run_plugin: Run) -> Run:
+    """Copy files of the map server's container."""
 
-    def run(direction: str, *, check_mode: bool = False, connection: Any = None, **arguments: Any) -> dict[str, Any]:
-        temporary = tmp_path / "remote"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        plugin = load_plugin("container_files")
-        action = plugin.ActionModule.__new__(plugin.ActionModule)
-        told = {"container": NAME, "service": "lizmap", "direction": direction, **arguments}
-        action._task = SimpleNamespace(args=told, check_mode=check_mode, async_val=0)
-        shell = SimpleNamespace(tmpdir=str(temporary), join_path=os.path.join)
-        action._connection = connection or SimpleNamespace(_shell=shell, fetch_file=shutil.copyfile)
-        action._connection._shell = shell
-        action._loader = DataLoader()
-        action._transfer_file = shutil.copyfile
-        action._execute_module = lambda module_name, module_args, task_vars: run_module(
-            module_name, check_mode=check_mode, **module_args
-        )
-        result: dict[str, Any] = action.run(task_vars={"inventory_hostname": "pi-marsh"})
-        return result
+    def run(direction: str, **given: Any) -> dict[str, Any]:
+        told = {"container": NAME, "service": "lizmap", **given}
+        return run_plugin("container_files", direction=direction, **told)
 
     return run
 

@@ -384,34 +384,8 @@ def both_containers(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp_pat
     return {"playbook_dir": str(tmp_path / "playbooks")}
 
 
-@pytest.fixture
-def around_service_state(both_containers: Json) -> Json:
-    return both_containers
-
-
-@pytest.fixture
-def around_container_command(both_containers: Json) -> Json:
-    return both_containers
-
-
-@pytest.fixture
-def around_container_logs(both_containers: Json) -> Json:
-    return both_containers
-
-
-@pytest.fixture
-def around_unused_images(both_containers: Json) -> Json:
-    return both_containers
-
-
-@pytest.fixture
-def around_previous_image(both_containers: Json) -> Json:
-    return both_containers
-
-
-@pytest.fixture
-def around_removed_containers(both_containers: Json) -> Json:
-    return both_containers
+around_service_state = around_container_command = around_container_logs = both_containers
+around_unused_images = around_previous_image = around_removed_containers = both_containers
 
 
 @pytest.fixture

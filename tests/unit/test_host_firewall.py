@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,8 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.poppyfield.host import firewall
 from ansible.module_utils.poppyfield.host.firewall_service import UNIT, FirewallService
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.unit.conftest import load_plugin
+
 Json = dict[str, Any]
 Run = Callable[..., Json]
 SSH = {"port": 2222, "protocol": "tcp", "source": ""}
@@ -89,11 +89,7 @@ def test_what_is_no_port_or_address_is_refused(
 
 def plugin(answers: Sequence[Json | Exception]) -> tuple[Any, list[str]]:
     """Give the action plugin on a host with these answers, and what was done."""
-    path = ROOT / "plugins" / "action" / "host_firewall.py"
-    spec = importlib.util.spec_from_file_location("action_host_firewall", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_plugin("host_firewall")
     action = module.ActionModule.__new__(module.ActionModule)
     left, done = list(answers), []
 

@@ -743,7 +743,7 @@ def test_apt_is_asked_only_where_it_knows_of_security_updates(machine: Any, tmp_
     command(tmp_path, "apt-get", 'echo "asked $*"')
     lists = tmp_path / "var/lib/apt/lists"
     lists.mkdir(parents=True)
-    (lists / "deb.debian.org_debian_dists_trixie_InRelease").write_text("")
+    (lists / "mirror.example_debian_dists_trixie_InRelease").write_text("")
     assert machine.look(updates=True).upgrades is None
     security = lists / "security.debian.org_debian-security_dists_trixie-security_InRelease"
     security.write_text("")
