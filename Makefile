@@ -3,8 +3,10 @@ SHELL := /bin/bash
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LIZMAP_ARCHIVE,LIZMAP_SERVER_PLUGIN,LIZMAP_ARCHIVE_BEFORE,LIZMAP_SERVER_PLUGIN_BEFORE,POPPYFIELD_ARCHITECTURE,POPPYFIELD_PROFILE,POPPYFIELD_PROFILE_BEFORE,POPPYFIELD_SSH_PORT,POPPYFIELD_MAP_PORT)
 DEMO := $(SUDO) build/venv/bin/python -m workshop.demo
 TEST := build/venv-test/bin
+# A part of the tests: how long it took and how it ended is noted for the table at the end.
+PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs demo demo-stop demo-clean docs locks test lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,6 +16,9 @@ shell: ## A shell in a container of one Pi: make shell HOST=pi-orchard [SERVICE=
 
 logs: ## Follow the log of a container of one Pi: make logs HOST=pi-orchard [SERVICE=postgis]
 	@python3 -m pi_terminal logs '$(HOST)' '$(SERVICE)'
+
+watch: ## How one Pi and its containers fare, every five seconds: make watch HOST=pi-orchard
+	@python3 -m pi_terminal watch '$(HOST)'
 
 demo: ## From this bare machine to a map that draws, on an emulated Pi; with Lizmap where LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN name its archives
 	$(SUDO) python3 workshop/laptop/prepare.py demo
@@ -25,13 +30,25 @@ demo-stop: ## Stop the demo's Pi; it keeps its data
 demo-clean: ## Remove what the demo made
 	$(DEMO) clean
 
-test: prepare-test lint attacks-begin ## Everything that CI runs
+test: prepare-test ## Everything that CI runs, and a table of its parts
+	@$(TEST)/python -m tests.parts begin
+	@$(MAKE) --no-print-directory test-parts; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
+
+test-parts: lint attacks-begin
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line unit unit-newest
 	$(MAKE) --no-print-directory engine page
 	@echo 'Two at a time from here, some ten minutes each; what they print comes when they end.'
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line images molecule-default
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
 	$(MAKE) --no-print-directory attacks-report
+
+test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
+	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
+
+test-long: test-chores test-attacks mutation
+
+test-chores: prepare-test ## Each chore on an emulated Pi
+	$(SUDO) $(PART) bash tests/molecule chores
 
 test-attacks: attacks-begin ## Only the tests that play attacks, and scanners: make test-attacks [LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE]
 	$(SUDO) python3 workshop/laptop/prepare.py attacks
@@ -50,23 +67,23 @@ prepare-test:
 	$(SUDO) python3 workshop/laptop/prepare.py test
 
 lint: ## Ansible, YAML, Python and shell style
-	bash tests/lint
+	$(PART) bash tests/lint
 
 unit: ## Tests that need no Pi, and how much of the modules they cover
-	$(TEST)/coverage run -m pytest tests/unit tests/templates
+	$(PART) $(TEST)/coverage run -m pytest tests/unit tests/templates
 	$(TEST)/python -m tests.branch_coverage
 
 unit-newest: ## The same on the newest Python and ansible-core that are maintained, in a root of Debian's newer release
-	$(SUDO) $(TEST)/python -m workshop.laptop.newest
+	$(SUDO) $(PART) $(TEST)/python -m workshop.laptop.newest
 
 mutation: ## Change the planner in some 1600 ways, and see that the tests notice each
-	$(TEST)/python -m tests.mutation
+	$(PART) $(TEST)/python -m tests.mutation
 
 engine: ## The modules against this machine's Docker Engine
-	$(SUDO) $(TEST)/pytest tests/engine --no-skips
+	$(SUDO) $(PART) $(TEST)/pytest tests/engine --no-skips
 
 page: ## Tests of the map page that need no server
-	cd images/lizmap/map-page && npm ci --ignore-scripts --silent --no-audit --no-fund && npm test --silent
+	$(PART) bash -c 'cd images/lizmap/map-page && npm ci --ignore-scripts --silent --no-audit --no-fund && npm test --silent'
 
 images-check: ## What the images hold, and which of their packages have a security update: build/reports/images.json
 	$(SUDO) $(TEST)/python -m image_contents check $(IMAGES)
@@ -80,10 +97,10 @@ test-lizmap: ## Lizmap's image and all that uses it, in a browser too: make test
 	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
 
 images: ## The images for this machine's own architecture: what they can do, and how they behave
-	$(SUDO) $(TEST)/pytest tests/images --junitxml=build/reports/images-tests.xml
+	$(SUDO) $(PART) $(TEST)/pytest tests/images
 
 lizmap: ## Lizmap's image and the modules for it, with a stand-in for the release, which draws no map page
-	$(SUDO) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py --junitxml=build/reports/lizmap-stand-in-tests.xml
+	$(SUDO) $(PART) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py
 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements
 	python3 -m workshop.laptop.locks
@@ -94,10 +111,10 @@ docs: ## Regenerate docs/modules.md from the modules' own documentation
 molecule: molecule-default molecule-lizmap ## The production playbook on an emulated Pi, without and with Lizmap, looked at from outside
 
 molecule-default:
-	$(SUDO) bash tests/molecule default
+	$(SUDO) $(PART) bash tests/molecule default
 
 molecule-lizmap:
-	$(SUDO) bash tests/molecule lizmap
+	$(SUDO) $(PART) bash tests/molecule lizmap
 
 bench-build: ## How long the images take to build: plain emulation, native tools, native (PROFILES="trixie bookworm")
 	$(SUDO) python3 workshop/laptop/prepare.py bench

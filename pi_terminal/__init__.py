@@ -1,1 +1,1 @@
-"""One Pi's container in this terminal: `make shell` and `make logs`."""
+"""One Pi in this terminal: `make shell`, `make logs` and `make watch`."""

@@ -1,4 +1,4 @@
-"""`python3 -m pi_terminal shell|logs HOST [SERVICE] [AS_ROOT]`: what `make shell` and `make logs` run."""
+"""`python3 -m pi_terminal shell|logs|watch HOST [SERVICE] [AS_ROOT]`: what `make shell`, `logs` and `watch` run."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pi_terminal import scripts  # noqa: E402
 from pi_terminal.ssh import Pi, UnknownPiError  # noqa: E402
 
 PART = 64 * 1024
+CLEARED = "\x1b[H\x1b[2J"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     names = {entry["name"]: entry for entry in services.of_host(pi.values(sorted(services.variables_of_names())))}
     chosen = names[service or services.LIZMAP.name]
     docker = "docker" if pi.user == "root" else "sudo docker"
+    if chore == "watch":
+        return follow(pi.command(scripts.watch(docker), terminal=sys.stdin.isatty()), looks=True)
     if chore == "logs":
         return follow(pi.command(scripts.logs(chosen, docker), terminal=sys.stdin.isatty()))
     command = pi.command(scripts.shell(chosen, docker, as_root=as_root == "true"), terminal=True)
@@ -43,13 +46,19 @@ def main(arguments: Sequence[str]) -> int:
     return 1
 
 
-def follow(command: Sequence[str]) -> int:
-    """Run a command and show what it says, without what gives this terminal orders, until it ends or Ctrl-C."""
+def follow(command: Sequence[str], *, looks: bool = False) -> int:
+    """Run a command and show what it says, without what gives this terminal orders, until it ends or Ctrl-C.
+
+    With `looks`, each look of `scripts.watch` takes the place of the one before on a terminal.
+    """
+    between = CLEARED if sys.stdout.isatty() else "\n"
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             while process.stdout is not None and (part := os.read(process.stdout.fileno(), PART)):
-                print(printable(decoder.decode(part)), end="", flush=True)
+                text = decoder.decode(part)
+                parts = text.split(scripts.END_OF_LOOK) if looks else [text]
+                print(between.join(printable(one) for one in parts), end="", flush=True)
         except KeyboardInterrupt:
             process.terminate()
     return process.returncode

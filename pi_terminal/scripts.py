@@ -11,6 +11,8 @@ from ansible.module_utils.poppyfield.containers.spec import MANAGED, RESOURCE
 
 SHELL = 'exec "$(command -v bash || command -v sh)"'
 LINES = 100
+SECONDS_BETWEEN_LOOKS = 5
+END_OF_LOOK = "\x1e"  # ASCII's record separator
 
 
 def shell(service: Mapping[str, Any], docker: str, *, as_root: bool) -> str:
@@ -25,6 +27,25 @@ def logs(service: Mapping[str, Any], docker: str) -> str:
     """Give the script that follows a service's log."""
     command = f'exec {docker} logs --follow --timestamps --tail {LINES} "$container" 2>&1'
     return f"{_find(service, docker, every=True)}\n{command}\n"
+
+
+def watch(docker: str) -> str:
+    """Give the script that looks at the Pi and our containers every few seconds; each look ends with END_OF_LOOK.
+
+    It ends when nobody reads any more: `date` cannot write then.
+    """
+    ours = f"--filter {shlex.quote(f'label={MANAGED}=true')}"
+    look = (
+        "uptime",
+        "free --mega",
+        "df -h /",
+        "! command -v vcgencmd > /dev/null || vcgencmd measure_temp",
+        f"{docker} ps --all {ours} --format 'table {{{{.Names}}}}\\t{{{{.Status}}}}'",
+        f"{docker} ps --quiet {ours} | xargs -r {docker} stats --no-stream",
+        f"printf '{END_OF_LOOK}'",
+        f"sleep {SECONDS_BETWEEN_LOOKS}",
+    )
+    return "\n".join(("while date; do", *look, "done\n"))
 
 
 def _find(service: Mapping[str, Any], docker: str, *, every: bool) -> str:

@@ -248,6 +248,33 @@ def test_a_backup_is_put_in_place_and_what_was_there_is_kept(pi: Pi, capsys: pyt
     assert not list(pi.lizmap.glob(".restoring-*")) and pi.run("take-back") == 0
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("not foreseen")])
+def test_whatever_ends_a_restore_what_was_in_place_comes_back(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    pi.run("run")
+    destroy(pi)
+    run = found(pi, capsys)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "put_folders", fail)
+        assert pi.run("restore", "--from", "stick", "--run", run) == 1
+    assert "Everything is again as it was" in capsys.readouterr().err
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
+
+
+def test_a_database_that_is_half_restored_beside_the_others_does_not_stay(
+    pi: Pi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pi.run("run")
+    pi.say("fail", "pg_restore")
+    assert pi.run("restore", "--from", "stick", "--database", "gis", "--as", "gis_yesterday") == 1
+    assert 'DROP DATABASE "gis_yesterday"' in pi.sql()
+
+
 @pytest.mark.parametrize("failing", ["pg_restore", "docker start"])
 def test_what_was_in_place_comes_back_where_a_restore_fails(
     pi: Pi, capsys: pytest.CaptureFixture[str], failing: str
@@ -280,9 +307,15 @@ def test_a_restore_that_was_cut_off_is_taken_back_before_anything_else(
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):
         patch.setattr(program, "start", cut)
         pi.run("restore", "--from", "stick", "--run", run)
-    assert pi.run("run") == 1
-    assert "A restore was cut off half-way" in capsys.readouterr().err
+    capsys.readouterr()
+    pi.run("status")
+    assert "neither kept nor taken back" in capsys.readouterr().out
     assert (pi.lizmap / "projects" / "map.qgs").read_text() == "the map"
+    assert pi.run("run", "--by-timer") == 0
+    assert "A restore was cut off half-way. Everything is again as it was" in capsys.readouterr().out
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
+    pi.run("status")
+    assert "taken back" not in capsys.readouterr().out
     assert pi.run("restore", "--from", "stick", "--run", run) == 0
     (before,) = pi.lizmap.glob("projects.before-*")
     assert (before / "map.qgs").read_text() == "something else"

@@ -113,6 +113,34 @@ def test_an_inventory_that_is_encrypted_is_read_with_the_passphrase_that_the_set
     assert "2299" in run(inventory, "shell", "pi-root").stdout.splitlines()
 
 
+def test_each_look_at_a_pi_shows_our_containers_alone_until_nobody_reads(tmp_path: Path) -> None:
+    fake = '#!/bin/sh\necho "docker $*"\n'
+    (tmp_path / "docker").write_text(fake)
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    for program in ("docker", "sleep"):
+        (tmp_path / program).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        ["sh", "-c", scripts.watch("docker")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as watching:
+        assert watching.stdout is not None
+        text = ""
+        while text.count(scripts.END_OF_LOOK) < 2:
+            text += watching.stdout.read(1)
+        watching.stdout.close()
+        watching.wait(timeout=60)
+    first, second, _ = text.split(scripts.END_OF_LOOK)
+    for look in (first, second):
+        assert "docker ps --all --filter label=fr.poppyfield.managed=true" in look
+        assert "docker stats --no-stream" in look and "Mem:" in look and "load average" in look
+
+
+@pytest.mark.attack(kind="orders to the terminal", on="laptop", proof=None)
+def test_a_look_gives_the_terminal_no_orders_either(inventory: Path) -> None:
+    done = run(inventory, "watch", "pi-marsh")
+    assert done.returncode == 3 and "while date" in done.stdout and "\x1b" not in done.stdout
+
+
 @pytest.mark.parametrize("there", ["", "yes"])
 def test_only_a_container_of_ours_is_entered(tmp_path: Path, there: str) -> None:
     (tmp_path / "docker").write_text(DOCKER)

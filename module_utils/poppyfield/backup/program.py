@@ -49,6 +49,10 @@ MOST_REPACKED = "256M"
 SPARE_BYTES = 200_000_000
 STAGING = ".restoring-"
 """How the folders begin into which a backup is unpacked, beside those whose place it is to take."""
+PENDING = (
+    "A restore is neither kept nor taken back: sudo /usr/local/lib/poppyfield/backup finish keeps it, "
+    "and take-back in place of finish puts back what was there before."
+)
 LONGEST_NAME = 63
 MAGIC_OF_SQLITE = b"SQLite format 3\0"
 MEANINGS = (
@@ -814,7 +818,7 @@ def run_backups(settings: Settings, *, by_timer: bool) -> int:
             print("Another backup, or a restore, is at work.")
             return 0
         if read(settings.journal).get("state") == "begun":
-            raise BackupError("A restore was cut off half-way: playbooks/restore.yml takes it back first.")
+            print(f"A restore was cut off half-way. {take_back(settings)}")
         outcomes = [attempt(settings, target, datetime.now(UTC), by_timer=by_timer) for target in settings.targets]
     print("\n".join(outcome_line(outcome) for outcome in outcomes))
     # That a stick is not there is no error of the timer, which would be one every hour.
@@ -827,7 +831,8 @@ def status(settings: Settings) -> str:
     found = {
         target["name"]: read(Path(settings.state_folder) / f"{target['name']}.json") for target in settings.targets
     }
-    return "\n".join(outcome_line({"target": name, "said": "no backup yet.", **was}) for name, was in found.items())
+    lines = [outcome_line({"target": name, "said": "no backup yet.", **was}) for name, was in found.items()]
+    return "\n".join([*lines, *([PENDING] if read(settings.journal) else [])])
 
 
 # Restore ------------------------------------------------------------------------------------------------------------
@@ -866,7 +871,7 @@ def restore(settings: Settings, name: str, run: str) -> Json:
             set_aside(database["name"], "before", stamp)
         try:
             journal = begin(settings, record, stage(settings, repository, record), stamp)
-        except (BackupError, OSError):
+        except BaseException:
             clear(settings)
             raise
         try:
@@ -874,8 +879,9 @@ def restore(settings: Settings, name: str, run: str) -> Json:
             put_databases(settings, repository, record, stamp)
             put_folders(journal)
             start(settings)
-        except (BackupError, OSError) as error:
-            raise BackupError(f"{error} {take_back(settings)}") from error
+        # Whatever it was, half of a backup must not be served.
+        except (Exception, KeyboardInterrupt) as error:
+            raise BackupError(f"{error or type(error).__name__} {take_back(settings)}") from error
         write(settings.journal, {**journal, "state": "switched"})
         write(settings.restored, {"run": run})
         clear(settings)
@@ -893,17 +899,27 @@ def record_of(repository: BackupRepository, name: str) -> Json:
 
 def check_room(settings: Settings, record: Mapping[str, Any]) -> None:
     """Raise BackupError where what was saved cannot be put in place here."""
+    check_version(settings, record)
+    projects = settings.folders["projects"]
+    check_disks(
+        (settings.data_folder, Path(settings.data_folder), sum(database["bytes"] for database in record["databases"])),
+        (projects, Path(projects).parent, record["files"]["bytes"]),
+    )
+
+
+def check_version(settings: Settings, record: Mapping[str, Any]) -> None:
+    """Raise BackupError where this PostgreSQL is older than the one of the backup."""
     found = postgresql(settings)
     if found < record["postgresql"]:
         raise BackupError(
             f"The backup is of PostgreSQL {record['postgresql']}, and this is {found}. Nothing was changed."
         )
-    projects = settings.folders["projects"]
+
+
+def check_disks(*wanted: tuple[str, Path, int]) -> None:
+    """Raise BackupError where a disk has too little room: each folder's name, where it lies, and its bytes."""
     needs = []
-    for folder, disk, needed in (
-        (settings.data_folder, Path(settings.data_folder), sum(database["bytes"] for database in record["databases"])),
-        (projects, Path(projects).parent, record["files"]["bytes"]),
-    ):
+    for folder, disk, needed in wanted:
         needs.append((folder, disk.stat().st_dev, needed, shutil.disk_usage(disk).free))
     if problem := room_problem(needs):
         raise BackupError(f"{problem}. Nothing was changed.")
@@ -1050,13 +1066,24 @@ def restore_beside(settings: Settings, name: str, run: str, database: str, new: 
             raise BackupError(f"There is no database {database} in that backup; it has {held}.")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", new):
             raise BackupError(f"{new!r} can't be the name of a database: letters, digits, _ and -, at most 63.")
+        check_version(settings, record)
+        check_disks((settings.data_folder, Path(settings.data_folder), entry["bytes"]))
         psql(settings, f"CREATE DATABASE {identifier(new)} TEMPLATE template0;")
-        psql(settings, f"REVOKE ALL ON DATABASE {identifier(new)} FROM PUBLIC;")
-        # The same owner as the one that is served.
-        owned = f"SELECT format('ALTER DATABASE %I OWNER TO %I', {literal(new)}, pg_get_userbyid(datdba))"
-        psql(settings, f"{owned} FROM pg_database WHERE datname = {literal(database)} \\gexec\n")
-        consumer = in_postgis(settings, "pg_restore", "--exit-on-error", "--username=postgres", connection(new))
-        repository.pour(entry["snapshot"], entry["file"], consumer)
+        try:
+            fill_beside(settings, repository, entry, new)
+        except BaseException:
+            psql(settings, f"DROP DATABASE {identifier(new)};")
+            raise
+
+
+def fill_beside(settings: Settings, repository: BackupRepository, entry: Mapping[str, Any], new: str) -> None:
+    """Fill a database from a backup; it gets the owner of the one that is served."""
+    psql(settings, f"REVOKE ALL ON DATABASE {identifier(new)} FROM PUBLIC;")
+    owned = f"SELECT format('ALTER DATABASE %I OWNER TO %I', {literal(new)}, pg_get_userbyid(datdba))"
+    psql(settings, f"{owned} FROM pg_database WHERE datname = {literal(entry['name'])} \\gexec\n")
+    consumer = in_postgis(settings, "pg_restore", "--exit-on-error", "--username=postgres", connection(new))
+    repository.pour(entry["snapshot"], entry["file"], consumer)
+
 
 
 # By hand ------------------------------------------------------------------------------------------------------------

@@ -27,7 +27,10 @@ def ids(pi: Host) -> dict[str, str]:
 
 
 def serves() -> bool:
-    return requests.get(f"{MAP_URL}/", timeout=REQUEST_SECONDS).ok
+    try:
+        return requests.get(f"{MAP_URL}/", timeout=REQUEST_SECONDS).ok
+    except requests.ConnectionError:
+        return False
 
 
 def test_the_status_tells_how_the_pi_and_its_map_fare() -> None:
@@ -47,6 +50,23 @@ def test_a_service_is_restarted_and_its_container_stays(pi: Host) -> None:
     assert "demo-pi: " in said
     assert after["Id"] == before["Id"] and after["State"]["StartedAt"] != before["State"]["StartedAt"]
     assert after["State"]["Health"]["Status"] == "healthy" and serves()
+
+
+def test_a_stopped_service_is_away_until_it_is_started(pi: Host) -> None:
+    before = ids(pi)
+    do("service", "-e", "state=stopped", "-e", "service=lizmap")
+    try:
+        assert not inspect(pi, "websig-lizmap")["State"]["Running"] and not serves()
+    finally:
+        do("service", "-e", "state=started", "-e", "service=lizmap")
+    assert ids(pi) == before and serves()
+
+
+def test_images_are_listed_and_those_in_use_stay(pi: Host) -> None:
+    used = {inspect(pi, name)["Image"] for name in CONTAINERS}
+    said = do("images", "-e", "remove_unused=true", "-e", "confirmed=true")
+    assert "postgis" in said and "lizmap" in said
+    assert used <= set(pi.check_output("docker images --quiet --no-trunc").split())
 
 
 def test_a_command_runs_as_the_services_user(pi: Host) -> None:
@@ -86,3 +106,18 @@ def test_everything_is_made_again_with_the_data_that_are_there(pi: Host) -> None
     after = ids(pi)
     assert all(after[name] != before[name] for name in CONTAINERS)
     assert sql(pi, ROWS) == rows and serves()
+
+
+def test_containers_that_were_removed_are_deployed_again_with_their_data(pi: Host) -> None:
+    rows = sql(pi, ROWS)
+    do("remove", "-e", "confirmed=true")
+    assert pi.check_output("docker ps --all --quiet") == "" and not serves()
+    do("deploy")
+    assert sql(pi, ROWS) == rows and serves()
+
+
+def test_the_right_name_deletes_the_data(pi: Host) -> None:
+    assert pi.file("/srv/poppyfield/postgis").exists
+    do("delete_data", "-e", "delete_data_of=demo-pi")
+    assert not pi.file("/srv/poppyfield/postgis/cluster").exists and not serves()
+    assert pi.check_output("docker ps --all --quiet") == ""
