@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,12 +35,22 @@ test: prepare-test ## Everything that CI runs, and a table of its parts
 	@$(MAKE) --no-print-directory test-parts; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
 test-parts: lint attacks-begin
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line unit unit-newest
-	$(MAKE) --no-print-directory engine page
-	@echo 'Two at a time from here, some ten minutes each; what they print comes when they end.'
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line images molecule-default
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line lizmap molecule-lizmap
+	@echo 'Two at a time from here; what each prints comes when it ends, after up to half an hour.'
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-images test-machines
 	$(MAKE) --no-print-directory attacks-report
+
+# One at a time: both images and lizmap build images on this machine's engine, and remove those of the other.
+test-images:
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory unit-newest
+	$(MAKE) --no-print-directory images
+	$(MAKE) --no-print-directory lizmap
+
+test-machines:
+	$(MAKE) --no-print-directory engine
+	$(MAKE) --no-print-directory page
+	$(MAKE) --no-print-directory molecule-default
+	$(MAKE) --no-print-directory molecule-lizmap
 
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
