@@ -159,6 +159,13 @@ options:
         until M(previous_container) removes it or puts it back.
     type: bool
     default: false
+  hold:
+    description:
+      - Whether to do nothing where a container that runs would be replaced, and return RV(held), so that others can
+        look at what the old one serves before it goes. Where a container was kept earlier, it is replaced all the same,
+        since nobody has looked yet at the one in place.
+    type: bool
+    default: false
   stop_timeout:
     default: 30
 author:
@@ -220,6 +227,10 @@ container:
     health:
       description: What its health check says.
       type: str
+held:
+  description: Whether the container would be replaced, and nothing was done because of O(hold). Never in check mode.
+  returned: always
+  type: bool
 previous:
   description: Name of the old container where it was kept, otherwise empty.
   returned: always
@@ -303,6 +314,7 @@ ARGUMENTS: dict[str, Any] = {
     "stop_timeout": {"type": "int", "default": 30},
     "prove_beside": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
     "keep_previous": {"type": "bool", "default": False},
+    "hold": {"type": "bool", "default": False},
 }
 
 

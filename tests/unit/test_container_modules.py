@@ -169,7 +169,7 @@ def test_each_option_is_named_and_applied_once(
 @pytest.mark.parametrize(
     ("name", "changes", "elsewhere"),
     [
-        ("lizmap", LIZMAP_CHANGES, {"prove_beside", "keep_previous", "host_files"}),
+        ("lizmap", LIZMAP_CHANGES, {"prove_beside", "keep_previous", "hold", "host_files"}),
         ("postgis", POSTGIS_CHANGES, {"roles", "databases", "host_files"}),
     ],
 )

@@ -1148,6 +1148,30 @@ def test_the_old_one_is_kept_stopped_over_reboots_and_further_runs(host: FakeDoc
     assert host.names() == {NAME: True, PREVIOUS: False}
 
 
+def hold(host: FakeDocker, wanted: ContainerSpec) -> container_module.Outcome:
+    """Call the module as one does who looks at the old container first."""
+    engine = Engine(host, errors, host.execute)  # type: ignore[arg-type]
+    desired = DesiredState(keep_previous=True)
+    return container_module.converge(engine, wanted, desired, healthy_timeout=0, hold=True)
+
+
+def test_a_replacement_is_held_while_the_old_one_runs_and_nothing_is_kept(host: FakeDocker) -> None:
+    assert not hold(host, SPEC).held and host.names() == {NAME: True}
+    before = host.inspect_container(NAME)["Id"]
+    held = hold(host, WANT_NEW)
+    assert held.held and not held.plan.changed
+    assert host.names() == {NAME: True} and host.inspect_container(NAME)["Id"] == before
+    converge(host, WANT_NEW, keep_previous=True)
+    assert not hold(host, changed(image=THIRD)).held
+    assert host.inspect_container(NAME)["Config"]["Image"] == THIRD
+
+
+def test_one_that_does_not_run_holds_nothing(host: FakeDocker) -> None:
+    converge(host)
+    converge(host, state=State.STOPPED)
+    assert not hold(host, WANT_NEW).held
+
+
 def test_where_nothing_is_replaced_nothing_is_kept(host: FakeDocker) -> None:
     assert converge(host, keep_previous=True).previous == ""
     assert converge(host, keep_previous=True).previous == ""

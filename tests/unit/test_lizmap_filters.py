@@ -29,6 +29,7 @@ def load(name: str) -> Callable[..., Any]:
 settings_texts = load("lizmap_settings_texts")
 maps_of_folders = load("maps_of_folders")
 edited_layers = load("edited_layers")
+fails_as_before = load("fails_as_before")
 
 
 # Settings ------------------------------------------------------------------------------------------------------------
@@ -109,3 +110,40 @@ def test_a_project_that_cannot_be_read_has_no_such_layer(tmp_path: Path) -> None
     (tmp_path / "map.qgs").write_text("no project")
     (tmp_path / "map.qgs.cfg").write_text(json.dumps({"editionLayers": {"a": edit(Layer("a"))}}))
     assert edited_layers([{"repository": "fields", "folder": str(tmp_path)}], ["fields/map"]) == []
+
+
+# What the container before could not show either -----------------------------------------------------------------------
+
+GONE = "public.trees is not in the Pi's database."
+
+
+def asked(check: str = "picture", detail: str = GONE, *, ok: bool = False, item: str = "fields/meadow") -> dict[str, Any]:
+    checks = [{"check": "catalogue", "ok": True, "detail": "1 projects"}, {"check": check, "ok": ok, "detail": detail}]
+    return {"item": item, "failed": not ok, "checks": checks}
+
+
+def test_one_that_fails_alike_is_no_fault() -> None:
+    before = {"results": [asked(item="fields/other", ok=True), asked()]}
+    assert fails_as_before(asked(), "fields/meadow", before)
+    assert not fails_as_before(asked(item="fields/other"), "fields/other", before)
+
+
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [
+        (asked(), {}),
+        (asked(), {"results": []}),
+        (asked(), {"results": [asked(ok=True)]}),
+        (asked(), {"results": [asked(item="fields/other")]}),
+        (asked(), {"results": [asked(detail="other words")]}),
+        (asked(), {"results": [asked("features")]}),
+        # Not published yet, or asked of nobody who may see it.
+        (asked("capabilities", "HTTP 404 Not Found"), {"results": [asked("capabilities", "HTTP 404 Not Found")]}),
+        (asked("catalogue"), {"results": [asked("catalogue")]}),
+        (asked("page"), {"results": [asked("page")]}),
+        # It ended without an answer, as when the laptop has no requests.
+        ({"item": "fields/meadow", "failed": True, "msg": "x"}, {"results": [{"item": "fields/meadow", "failed": True}]}),
+    ],
+)
+def test_any_other_failure_is_one_of_the_release(now: dict[str, Any], before: dict[str, Any]) -> None:
+    assert not fails_as_before(now, "fields/meadow", before)

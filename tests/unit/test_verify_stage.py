@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.doubles.lizmap_server import LizmapServer, running_lizmap_server
+from tests.doubles.map_server import png
 from tests.images.projects import Layer, qgs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +115,24 @@ def test_what_failed_is_told_whatever_it_was(verify: Verify, tmp_path: Path) -> 
     assert done.returncode != 0
     assert "non-zero return code" in done.stdout.rpartition("Report what is wrong")[2]
     assert "The map server was not replaced by this run" in done.stdout
+
+
+@pytest.mark.parametrize("was_so_before", [True, False])
+def test_what_the_container_before_could_not_show_either_is_no_fault_of_a_release(
+    server: LizmapServer, verify: Verify, tmp_path: Path, was_so_before: bool
+) -> None:
+    server.canvas = png(1)
+    server.invisible = {"observations", "towns"}
+    parts = ["look", "verify"] if was_so_before else ["verify"]
+    (tmp_path / "play.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n"
+        + "".join(f"    - ansible.builtin.include_role: {{name: lizmap, tasks_from: {part}.yml}}\n" for part in parts)
+    )
+    done = verify(lizmap_verify_user="")
+    said = " ".join(done.stdout.split())
+    assert (done.returncode == 0) is was_so_before, said
+    assert ("WARNING: sample/france does not work. " in said) is was_so_before
+    assert ("The map server was not replaced by this run" in said) is not was_so_before
 
 
 def test_a_pi_that_is_written_by_its_name_only_is_asked_by_that_name(verify: Verify) -> None:

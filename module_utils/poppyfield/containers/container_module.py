@@ -20,6 +20,7 @@ from ansible.module_utils.poppyfield.containers.plan import (
     Snapshot,
     State,
     is_healthy,
+    is_running,
     plan,
 )
 from ansible.module_utils.poppyfield.containers.services import NETWORK
@@ -84,6 +85,8 @@ class Outcome:
     """What else was done, because the container was still not healthy."""
     previous: str = ""
     """Name of the old container, where it was kept."""
+    held: bool = False
+    """Whether a replacement waits for a further call."""
 
     def result(self) -> Json:
         """Give the module's return values."""
@@ -96,6 +99,7 @@ class Outcome:
             "seconds_without_service": round(self.outage, 1),
             "container": describe(self.container),
             "previous": self.previous,
+            "held": self.held,
             "diff": {
                 "before": {**self.plan.before},
                 "after": {**self.plan.after, **({"content": self.content_changes} if self.content_changes else {})},
@@ -265,6 +269,7 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
                 desired,
                 content=content,
                 check_mode=module.check_mode,
+                hold=module.params.get("hold", False),
                 healthy_timeout=timeout,
                 before_start=startable.ensure,
             )
@@ -298,12 +303,14 @@ def converge(
     *,
     healthy_timeout: float,
     check_mode: bool = False,
+    hold: bool = False,
     content: Content | None = None,
     before_start: Callable[[Engine], str] | None = None,
     **timing: Any,
 ) -> Outcome:
     """Plan and, unless in check mode, apply.
 
+    With `hold` nothing is done where a container that runs would be replaced, and none was kept.
     `before_start` is asked before the first step of a plan that starts something; what it says is a warning.
     """
     spec, warning = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
@@ -320,6 +327,8 @@ def converge(
         if content and desired.state is State.STARTED:
             outcome.content_changes = _predict(engine, spec, snapshot, content)
         return outcome
+    if hold and planned.replaces and snapshot.current and is_running(snapshot.current) and not snapshot.previous:
+        return Outcome(Plan(), snapshot.current, held=True)
     if desired.state is not State.ABSENT and (missing := missing_sources(spec)):
         raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
     if before_start and startable.is_asked(planned) and (mended := before_start(engine)):

@@ -143,6 +143,11 @@ class Plan:
         """Tell whether there is anything to do."""
         return bool(self.steps)
 
+    @property
+    def replaces(self) -> bool:
+        """Tell whether a container is made."""
+        return any(step.action is Action.CREATE for step in self.steps)
+
 
 def is_running(container: Json) -> bool:
     """Tell whether the container has a process, or Docker is about to give it one again, which it calls running too."""
