@@ -1151,8 +1151,9 @@ def test_the_old_one_is_kept_stopped_over_reboots_and_further_runs(host: FakeDoc
 def hold(host: FakeDocker, wanted: ContainerSpec) -> container_module.Outcome:
     """Call the module as one does who looks at the old container first."""
     engine = Engine(host, errors, host.execute)  # type: ignore[arg-type]
-    desired = DesiredState(keep_previous=True)
-    return container_module.converge(engine, wanted, desired, healthy_timeout=0, hold=True)
+    desired, seconds = DesiredState(keep_previous=True), iter(range(60))
+    timing = {"healthy_timeout": 30, "clock": lambda: float(next(seconds)), "sleep": lambda _: None}
+    return container_module.converge(engine, wanted, desired, hold=True, **timing)  # type: ignore[arg-type]
 
 
 def test_a_replacement_is_held_while_the_old_one_runs_and_nothing_is_kept(host: FakeDocker) -> None:
@@ -1162,6 +1163,7 @@ def test_a_replacement_is_held_while_the_old_one_runs_and_nothing_is_kept(host: 
     assert held.held and not held.plan.changed
     assert host.names() == {NAME: True} and host.inspect_container(NAME)["Id"] == before
     converge(host, WANT_NEW, keep_previous=True)
+    host.add_image(THIRD, "3")
     assert not hold(host, changed(image=THIRD)).held
     assert host.inspect_container(NAME)["Config"]["Image"] == THIRD
 
