@@ -10,7 +10,12 @@ from ansible.module_utils.poppyfield.images.profiles import PROFILES
 from ansible.module_utils.poppyfield.inventory.laptop import Laptop
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 from ansible.module_utils.poppyfield.postgis import postgres
-from ansible.module_utils.poppyfield.postgis.dump_file import COUNTRY_COLLATION, DumpFile, DumpKind
+from ansible.module_utils.poppyfield.postgis.dump_file import (
+    COUNTRY_COLLATION,
+    LEFT_OUT_EXTENSIONS,
+    DumpFile,
+    DumpKind,
+)
 
 VARIABLE = "postgis_first_start_files"
 POSTGRESQL = {profile.name: int(profile.postgresql) for profile in PROFILES}
@@ -71,6 +76,7 @@ def summaries(hosts: Iterable[Host], laptop: Laptop) -> list[str]:
 def _summary(path: str, dump: DumpFile) -> str:
     by = f" by pg_dump {dump.written_by}" if dump.written_by else ""
     names = {"roles": dump.roles, "extensions": dump.extensions, "collations": dump.collations}
+    names["left out"] = dump.left_out
     wanted = "".join(f"; {kind} {', '.join(sorted(found))}" for kind, found in names.items() if found)
     return f"{PurePath(path).name}: {dump.kind}{by}{wanted}"
 
@@ -81,8 +87,12 @@ def room_mb(host: Host, laptop: Laptop) -> int:
 
 
 def _room(dump: DumpFile) -> int:
-    sql = dump.plain_size * (PACKED if dump.kind is DumpKind.ARCHIVE else 1)
-    return dump.size + LOADED * sql
+    return dump.size + loaded_bytes(dump)
+
+
+def loaded_bytes(dump: DumpFile) -> int:
+    """Give the bytes, at least, that what is in a file takes in the database."""
+    return LOADED * dump.plain_size * (PACKED if dump.kind is DumpKind.ARCHIVE else 1)
 
 
 def problems(dump: DumpFile, name: str, kind: str, postgresql: int | None) -> Iterator[Told]:
@@ -147,13 +157,22 @@ def _own_databases(dump: DumpFile, name: str) -> Iterator[Told]:
     if dump.whole_server:
         yield (
             "it is the output of pg_dumpall, with the databases and roles of a whole server",
-            f"Make one file of each database: pg_dump -Fc --file={PurePath(name).stem}.dump DATABASE",
+            f"Make one file of each database by pg_dump -Fc, or cut it out of this one: {_cut_out(name)}",
         )
     elif dump.makes_database:
         yield (
             "it makes a database of its own and connects to that (pg_dump --create)",
-            "Make it by pg_dump without --create (-C): the file's name says the database",
+            "Make it by pg_dump without --create (-C), since the file's name says the database, or cut that out: "
+            + _cut_out(name),
         )
+
+
+def _cut_out(name: str) -> str:
+    """Give the command that cuts one database out of what pg_dumpall or pg_dump --create wrote."""
+    unpacked = f"gunzip < {name} | " if name.endswith(".gz") else ""
+    source = "" if unpacked else f" {name}"
+    end = "/^-- PostgreSQL database dump complete/"
+    return f"{unpacked}sed -n '/^.connect DATABASE/,{end}{{/^.connect/!p}}'{source} > DATABASE.sql"
 
 
 def _collations(dump: DumpFile, name: str) -> Iterator[Told]:
@@ -166,13 +185,24 @@ def _collations(dump: DumpFile, name: str) -> Iterator[Told]:
 
 
 def _extensions(dump: DumpFile, name: str, postgresql: int) -> Iterator[Told]:
-    missing = sorted(dump.extensions - EXTENSIONS - OLDER_EXTENSIONS[postgresql])
-    if missing:
+    missing = sorted(dump.extensions - EXTENSIONS - OLDER_EXTENSIONS[postgresql] - dump.left_out)
+    if set(missing) & set(LEFT_OUT_EXTENSIONS):
+        yield (
+            f"it wants extensions for addresses in the United States, which the image does not have: "
+            f"{', '.join(missing)}",
+            f"Make it by pg_dump -Fc --file={_stem(name)}.dump: of an archive they, and the schemas tiger and "
+            "tiger_data, are left out",
+        )
+    elif missing:
         yield (
             f"it wants extensions that the image with PostgreSQL {postgresql} does not have: {', '.join(missing)}",
             "DROP EXTENSION in a copy of the database, then dump it; or remove CREATE and COMMENT ON EXTENSION"
             + _as_sql(dump, name),
         )
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".sql")
 
 
 def _as_sql(dump: DumpFile, name: str) -> str:

@@ -10,11 +10,13 @@ import codecs
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, cast
+
+from ansible.module_utils.poppyfield.postgis import contents
 
 PART = 1024 * 1024
 HEAD = 64 * 1024
@@ -43,6 +45,11 @@ NO_ROLES = frozenset({"public", "none", "current_role", "current_user", "session
 """Words in the place of a role's name, as people write them."""
 COUNTRY_COLLATION = r'([a-z]{2,3}[_-][A-Z]{2}(?:[.@][^"]*)?)'
 """The names of a C library's collations that the image has ICU stand in for."""
+
+LEFT_OUT_EXTENSIONS = ("address_standardizer", "address_standardizer_data_us", "postgis_tiger_geocoder")
+"""For addresses in the United States: the image lacks them, and they are left out of an archive."""
+LEFT_OUT_SCHEMAS = ("tiger", "tiger_data")
+"""What the last of these makes its own, and fills."""
 
 _ROLES = tuple(re.compile(rb"\n" + pattern.encode()) for pattern in (ROLES, DEFAULT_ROLES))
 _EXTENSION = re.compile(rb"\nCREATE EXTENSION (?:IF NOT EXISTS )?" + NAME.encode())
@@ -105,6 +112,14 @@ class DumpFile:
     """Whether it makes a database of its own and goes on in that (pg_dump --create)."""
     broken: str = ""
     """Why not all of it is there."""
+    sorting: str = ""
+    """Of an archive: how the database sorted that it was made of, by ICU's name (fr-FR); empty for C and SQL."""
+    tables: tuple[contents.Table, ...] = ()
+    """Of an archive: the tables in it."""
+    left_out: frozenset[str] = frozenset()
+    """Of an archive: extensions and schemas that are not loaded, see LEFT_OUT_EXTENSIONS."""
+    kept: tuple[int, ...] = ()
+    """The numbers of what is loaded then, in order; empty for all of it."""
 
 
 def read(path: Path) -> DumpFile:
@@ -316,20 +331,29 @@ def _read_list(reader: _ArchiveReader, version: tuple[int, int], found: DumpFile
     _database, _server, program = reader.text(), reader.text(), reader.text()
     found = replace(found, written_by=(program or b"").decode("ascii", "replace").split(" ")[0])
     names = _Names()
-    encoding = ""
+    encoding = sorting = ""
     last = 0
+    entries = []
     for _ in range(reader.integer()):
         entry = _read_entry(reader, version, is_tar=is_tar)
+        entries.append(replace(entry, statement=b"") if entry.kind != b"TABLE" else entry)
         names.look_at(b"\n" + entry.statement)
         names.roles.update(filter(None, [entry.owner]))
         if entry.kind == b"ENCODING":
             encoding = _first(_ENCODING, entry.statement).upper()
         elif entry.kind == b"EXTENSION":
             names.extensions.add(entry.name)
+        elif entry.kind == b"DATABASE":
+            sorting = _sorting(entry.statement.decode("utf-8", "replace"))
         last = max(last, entry.offset)
     cut_off = found.plain_size and last >= found.plain_size
+    kept, left_out = _without_left_out(entries)
     return replace(
         found,
+        sorting=sorting,
+        tables=_tables(kept),
+        left_out=left_out,
+        kept=tuple(entry.number for entry in kept) if left_out else (),
         encoding=encoding,
         roles=_texts(names.roles) - NO_ROLES,
         extensions=_texts(names.extensions),
@@ -338,10 +362,48 @@ def _read_list(reader: _ArchiveReader, version: tuple[int, int], found: DumpFile
     )
 
 
+def _sorting(statement: str) -> str:
+    """Give how a database sorts, as the image's entrypoint finds it."""
+    if " LOCALE_PROVIDER = builtin " in statement:
+        return ""
+    if found := re.search(r" ICU_LOCALE = '([^']+)'", statement):
+        return found[1]
+    found = re.search(r" (?:LOCALE|LC_COLLATE) = '([a-z]{2,3})_([A-Z]{2})['.@]", statement)
+    return f"{found[1]}-{found[2]}" if found else ""
+
+
+def _tables(entries: Iterable[_Entry]) -> tuple[contents.Table, ...]:
+    made = (
+        contents.of_statement(entry.statement.decode("utf-8", "replace"), entry.schema.decode("utf-8", "replace"))
+        for entry in entries
+    )
+    return tuple(table for table in made if table)
+
+
+def _without_left_out(entries: Sequence[_Entry]) -> tuple[list[_Entry], frozenset[str]]:
+    """Give what of an archive is loaded, and the extensions and schemas that are not; the image's entrypoint does so."""
+    present = {entry.name.decode("utf-8", "replace") for entry in entries if entry.kind == b"EXTENSION"}
+    extensions = present & set(LEFT_OUT_EXTENSIONS)
+    schemas = set(LEFT_OUT_SCHEMAS) if "postgis_tiger_geocoder" in extensions else set()
+    if not extensions:
+        return list(entries), frozenset()
+    names = {f"{kind} {name}".encode() for kind, of in (("EXTENSION", extensions), ("SCHEMA", schemas)) for name in of}
+    spaces = {name.encode() for name in schemas}
+
+    def stays(entry: _Entry) -> bool:
+        # A comment's name says of what it is.
+        return entry.schema not in spaces and not {entry.kind + b" " + entry.name, entry.name} & names
+
+    there = {entry.name.decode() for entry in entries if entry.kind == b"SCHEMA" and entry.name in spaces}
+    return [entry for entry in entries if stays(entry)], frozenset(extensions | there)
+
+
 @dataclass(frozen=True)
 class _Entry:
     """One thing in an archive."""
 
+    number: int
+    schema: bytes
     kind: bytes
     name: bytes
     statement: bytes
@@ -352,16 +414,14 @@ class _Entry:
 
 
 def _read_entry(reader: _ArchiveReader, version: tuple[int, int], *, is_tar: bool) -> _Entry:
-    for _ in ("its number", "whether it has data"):
-        reader.integer()
+    number, _has_data = reader.integer(), reader.integer()
     for _ in ("its catalog", "its number there"):
         reader.text()
     name, kind = reader.text(), reader.text()
     if version >= WITH_SECTION:
         reader.integer()
     statement = reader.text()
-    for _ in ("what drops it", "what copies into it", "its schema", "its tablespace"):
-        reader.text()
+    _drop, _copy, schema, _tablespace = (reader.text() for _ in range(4))
     if version >= WITH_ACCESS_METHOD:
         reader.text()
     if version >= WITH_KIND_OF_RELATION:
@@ -373,4 +433,4 @@ def _read_entry(reader: _ArchiveReader, version: tuple[int, int], *, is_tar: boo
     offset = reader.offset() if not is_tar else 0
     if is_tar:
         reader.text()
-    return _Entry(kind or b"", name or b"", statement or b"", owner or b"", offset)
+    return _Entry(number, schema or b"", kind or b"", name or b"", statement or b"", owner or b"", offset)

@@ -227,10 +227,11 @@ def connection(database: str) -> str:
     """Give the argument of psql's connect command for a database with any name."""
     identifier(database)
     # As a connection string, and that inside psql's own quotes.
-    return "'" + _conninfo(database).replace("\\", "\\\\").replace("'", "''") + "'"
+    return "'" + conninfo(database).replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def _conninfo(database: str) -> str:
+def conninfo(database: str) -> str:
+    """Give a connection string for a database with any name."""
     inside = database.replace("\\", "\\\\").replace("'", "\\'")
     return f"dbname='{inside}'"
 
@@ -386,11 +387,11 @@ def _database_change(db: Database, state: ClusterState) -> ClusterChange | None:
     missing = [e for e in db.extensions if (db.name, e) not in state.extensions]
     if missing:
         words += [f"database {db.name}: extension {e} added" for e in missing]
-        lines += [f"\\connect {connection(db.name)}", *_extensions_among_strangers(db.name, missing)]
+        lines += [f"\\connect {connection(db.name)}", *extensions_among_strangers(db.name, missing)]
     # After the extensions, which trust what is the superuser's, as all that a first start loaded is until here.
     if found["owner"] != db.owner:
         words.append(f"database {db.name}: owner {found['owner']} -> {db.owner}")
-        lines += [f"\\connect {connection(db.name)}", *_hand_over(db.name, found["owner"], db.owner)]
+        lines += [f"\\connect {connection(db.name)}", *hand_over(db.name, found["owner"], db.owner)]
     return ClusterChange(tuple(words), "\n".join([*lines, ""])) if lines else None
 
 
@@ -407,7 +408,7 @@ def _new_database(db: Database, state: ClusterState, owner: Role | None) -> Clus
         f"CREATE DATABASE {loading} OWNER {identifier(db.owner)} CONNECTION LIMIT 0;",
         _closed(db.name + LOADING_SUFFIX).script,
         f"\\connect {connection(db.name + LOADING_SUFFIX)}",
-        *(_extension(e) for e in db.extensions),
+        *(extension(e) for e in db.extensions),
     ]
     words = [f"database {db.name}: absent -> present"]
     words += [f"database {db.name}: extension {e} added" for e in db.extensions]
@@ -435,7 +436,7 @@ def loading_command(content: FirstContent) -> tuple[str, tuple[str, ...], str]:
     The owner logs in like anybody outside the container; SET SESSION AUTHORIZATION would be no barrier, as the SQL can
     take it back, and psql's commands can ask for a shell.
     """
-    database = f"--dbname={_conninfo(content.database)}"
+    database = f"--dbname={conninfo(content.database)}"
     if content.owner is None:
         return SUPERUSER, (*PSQL, f"--username={SUPERUSER}", database), ""
     login = ("--host=127.0.0.1", f"--username={content.owner.name}", "--no-password", database)
@@ -453,7 +454,7 @@ OWNED = """
 """What a user makes in a database: schemas, relations, routines and types; what belongs to one of these follows it."""
 
 
-def _hand_over(database: str, old: str, new: str) -> list[str]:
+def hand_over(database: str, old: str, new: str) -> list[str]:
     """Give a database, and what its owner owns in it, to another role, in one transaction. For psql, connected to it.
 
     REASSIGN OWNED would not do: it refuses for postgres, and reaches into every other database of the old owner.
@@ -473,7 +474,7 @@ def _hand_over(database: str, old: str, new: str) -> list[str]:
     ]
 
 
-def _extension(name: str) -> str:
+def extension(name: str) -> str:
     """Make an extension in public, if it has no schema of its own: with an empty search_path it must be said."""
     return f"CREATE EXTENSION IF NOT EXISTS {identifier(name)} SCHEMA public CASCADE;"
 
@@ -516,7 +517,7 @@ lets every owner of a database make, so their scripts must do with it.
 """
 
 
-def _extensions_among_strangers(database: str, names: Sequence[str]) -> list[str]:
+def extensions_among_strangers(database: str, names: Sequence[str]) -> list[str]:
     """Make extensions in a database where others are at work, in one transaction. For psql, connected to it.
 
     While they are looked for, and until all is done, nobody can add a function, an operator or a setting: the locks
@@ -529,6 +530,6 @@ def _extensions_among_strangers(database: str, names: Sequence[str]) -> list[str
         f" WHERE datname = {literal(database)} AND backend_type = 'client backend' AND pid <> pg_backend_pid();",
         "CREATE SCHEMA IF NOT EXISTS public AUTHORIZATION pg_database_owner;",
         NO_STRANGERS.format(extensions=_list(names)).strip(),
-        *(_extension(name) for name in names),
+        *(extension(name) for name in names),
         "COMMIT;",
     ]
