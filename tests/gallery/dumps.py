@@ -134,6 +134,7 @@ class Entry:
     copy: str = ""
     data: bytes = b""
     owner: str = "ann"
+    schema: str | None = "public"
 
 
 def entries(*, encoding: str = "UTF8", locale: str = "C", collation: str = "") -> list[Entry]:
@@ -155,6 +156,25 @@ def entries(*, encoding: str = "UTF8", locale: str = "C", collation: str = "") -
             rows.encode({"LATIN1": "latin-1"}.get(encoding, "utf-8")),
         ),
         Entry("POLICY", "plots everything", "CREATE POLICY everything ON public.plots TO reader USING (true);\n"),
+    ]
+
+
+def of_stock_container() -> list[Entry]:
+    """Give what pg_dump writes of a database that Docker's usual PostGIS container has made, with our table in it."""
+    extensions = {"fuzzystrmatch": "public", "postgis_tiger_geocoder": "tiger"}
+    made = [Entry("SCHEMA", "tiger", "CREATE SCHEMA tiger;\n", schema=None)]
+    made += [Entry("SCHEMA", "tiger_data", "CREATE SCHEMA tiger_data;\n", schema=None)]
+    for name, schema in extensions.items():
+        statement = f"CREATE EXTENSION IF NOT EXISTS {name} WITH SCHEMA {schema};\n"
+        made.append(Entry("EXTENSION", name, statement, owner="", schema=None))
+        comment = f"COMMENT ON EXTENSION {name} IS 'as it is';\n"
+        made.append(Entry("COMMENT", f"EXTENSION {name}", comment, owner="", schema=None))
+    settings = "COPY tiger.geocode_settings (name, setting) FROM stdin;\n"
+    return [
+        *entries(),
+        *made,
+        Entry("TABLE DATA", "geocode_settings", "", settings, b"debug\tfalse\n", schema="tiger"),
+        Entry("TABLE", "ma_place", "CREATE TABLE tiger_data.ma_place () INHERITS (tiger.place);\n", schema="tiger_data"),
     ]
 
 
@@ -190,7 +210,7 @@ def archive(content: Sequence[Entry], version: tuple[int, int] = (1, 14), by: st
 def _entry(number: int, entry: Entry, version: tuple[int, int], offset: int) -> bytes:
     made = _integer(number) + _integer(bool(entry.data)) + _text("0") + _text("0")
     made += _text(entry.name) + _text(entry.kind) + _integer(DATA if entry.data else BEFORE_DATA)
-    made += _text(entry.statement) + _text("") + _text(entry.copy or None) + _text("public") + _text(None)
+    made += _text(entry.statement) + _text("") + _text(entry.copy or None) + _text(entry.schema) + _text(None)
     made += _text("heap") if version >= (1, 14) else b""
     made += _integer(0) if version >= (1, 16) else b""
     made += _text(entry.owner) + _text("false") + (_text(str(number - 1)) if entry.data else b"") + _text(None)
@@ -247,6 +267,12 @@ LOADED = (
     Case("an archive of 16, by a script", "10-c16.dump", lambda: archive(entries(), (1, 15), "16.3")),
     Case("an archive of 18, by a script", "10-c18.dump", lambda: archive(entries(), (1, 16), "18.0")),
     # The archive says for which language the whole database was.
+    # Addresses in the United States: what is for them is left out.
+    Case(
+        "an archive of Docker's usual PostGIS container, by a script",
+        "10-stock.dump",
+        lambda: archive(of_stock_container()),
+    ),
     Case(
         "an archive of a French database, by a script",
         "10-cfr.dump",
@@ -305,6 +331,12 @@ REFUSED = (
         "gis.dump",
         lambda: archive([*entries(), Entry("EXTENSION", "timescaledb", "CREATE EXTENSION timescaledb;\n")]),
         "does not have: timescaledb",
+    ),
+    Case(
+        "SQL of Docker's usual PostGIS container",
+        "gis.sql",
+        lambda: plain(before=extension("postgis_tiger_geocoder")).encode(),
+        "extensions for addresses in the United States",
     ),
     Case(
         "a collation of Windows",

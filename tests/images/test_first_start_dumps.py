@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ansible.module_utils.poppyfield.inventory import dumps
 from ansible.module_utils.poppyfield.postgis import dump_file, postgres
 
 from tests.gallery.dumps import BY_BYTES, IN_FRENCH, LOADED, Case
+from tests.gallery.report import record
 from tests.images import building
 from tests.images.postgis_server import Server, Start, owned_folder, write
 
@@ -39,7 +41,9 @@ def loaded(starter: Start, tmp_path_factory: pytest.TempPathFactory) -> Server:
 
 @pytest.mark.parametrize("case", OF_THIS_PROFILE, ids=lambda case: case.what)
 def test_a_dump_is_loaded_and_sorts_as_it_did_where_it_was_made(loaded: Server, case: Case) -> None:
-    assert loaded.sql("SELECT name FROM plots ORDER BY name", database_of(case.name)).split("\n") == case.sorted
+    found = loaded.sql("SELECT name FROM plots ORDER BY name", database_of(case.name)).split("\n")
+    record(case.what, "dump", "postgis image", ", ".join(case.sorted), ", ".join(found))
+    assert found == case.sorted
 
 
 def test_what_belonged_to_roles_that_are_not_here_belongs_to_the_superuser_and_they_are_gone(loaded: Server) -> None:
@@ -52,6 +56,11 @@ def test_what_belonged_to_roles_that_are_not_here_belongs_to_the_superuser_and_t
 
 def test_what_belongs_to_a_role_that_is_here_stays_its_own(loaded: Server) -> None:
     assert loaded.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'kept'", "owned") == "keeper"
+
+
+def test_what_is_for_addresses_in_the_united_states_is_left_out(loaded: Server) -> None:
+    assert loaded.sql("SELECT count(*) FROM pg_namespace WHERE nspname ~ 'tiger'", "stock") == "0"
+    assert loaded.sql("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'", "stock") == "fuzzystrmatch"
 
 
 def test_nothing_of_the_loading_stays_in_a_database(loaded: Server) -> None:
@@ -107,14 +116,39 @@ def again(starter: Start, loaded: Server, tmp_path_factory: pytest.TempPathFacto
         code, content = loaded.execute("pg_dump", *options, f"--dbname={database}")
         assert code == 0
         write(files, name, content)
+    for name, program in (("whole", ["pg_dumpall"]), ("created", ["pg_dump", "--create", "--dbname=owned"])):
+        code, content = loaded.execute(*program)
+        assert code == 0
+        write(files, f"10-{name}.sql", cut_out(folder / name, content))
     return starter(owned_folder(folder / "data"), first_start=files).ready()
 
 
+def cut_out(folder: Path, content: bytes) -> bytes:
+    """Do what the laptop says of a file with several databases."""
+    folder.mkdir()
+    (folder / "all.sql").write_bytes(content)
+    ((_, remedy),) = dumps.problems(dump_file.read(folder / "all.sql"), "all.sql", "sql", POSTGRESQL)
+    command = remedy.partition("cut it out of this one: ")[2] or remedy.partition("cut that out: ")[2]
+    subprocess.run(["bash", "-c", command.replace("DATABASE", "owned")], cwd=folder, check=True)
+    assert list(dumps.problems(dump_file.read(folder / "owned.sql"), "owned.sql", "sql", POSTGRESQL)) == []
+    return (folder / "owned.sql").read_bytes()
+
+
 @pytest.mark.parametrize(
-    ("database", "names"), [("plain", BY_BYTES), ("custom", BY_BYTES), ("tar", IN_FRENCH), ("french", IN_FRENCH)]
+    ("database", "names"),
+    [
+        ("plain", BY_BYTES),
+        ("custom", BY_BYTES),
+        ("tar", IN_FRENCH),
+        ("french", IN_FRENCH),
+        ("whole", BY_BYTES),
+        ("created", BY_BYTES),
+    ],
 )
 def test_what_the_images_own_pg_dump_writes_is_loaded(again: Server, database: str, names: list[str]) -> None:
-    assert again.sql("SELECT name FROM plots ORDER BY name", database).split("\n") == names
+    found = again.sql("SELECT name FROM plots ORDER BY name", database).split("\n")
+    record(f"the image's own dump: {database}", "dump", "postgis image", ", ".join(names), ", ".join(found))
+    assert found == names
     # Of a role that the second server does not have.
-    if database in ("plain", "custom"):
+    if database in ("plain", "custom", "whole", "created"):
         assert again.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'kept'", database) == "postgres"

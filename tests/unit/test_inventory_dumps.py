@@ -14,6 +14,7 @@ from ansible.module_utils.poppyfield.inventory.problems import Finding
 from ansible.module_utils.poppyfield.postgis.dump_file import DumpFile, DumpKind
 
 from tests.gallery.dumps import LOADED, OWNERS, REFUSED, Case, archive, entries, extension, plain
+from tests.gallery.report import record
 from tests.unit.inventory_of import OWN_SETTINGS, FakeLaptop, host, told
 
 LAPTOP = ThisLaptop(OWN_SETTINGS)
@@ -39,6 +40,7 @@ def test_a_file_that_can_be_loaded_is_let_through(case: Case, tmp_path: Path) ->
 def test_a_file_that_cannot_is_told_once_with_the_remedy(case: Case, tmp_path: Path) -> None:
     path = written(tmp_path, case.name, case.make())
     (found,) = findings(path, case.profile)
+    record(case.what, "dump", "laptop, for the postgis image", case.told, case.told if case.told in found.wrong else found.wrong)
     assert found.variable == "postgis_first_start_files"
     assert case.told in found.wrong
     assert found.remedy
@@ -122,7 +124,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "data.md"
 
 def messages() -> list[re.Pattern[str]]:
     """Give the messages of the page, which has ... for what differs."""
-    rows = re.findall(r"^\| `(it .*?|line .*?)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    of_dumps = PAGE.read_text("utf-8").partition("## Load data later")[0]
+    rows = re.findall(r"^\| `(it .*?|line .*?)` \|", of_dumps, re.MULTILINE)
     return [re.compile(re.escape(row).replace(re.escape("..."), ".+")) for row in rows]
 
 

@@ -172,7 +172,7 @@ def _cut_out(name: str) -> str:
     unpacked = f"gunzip < {name} | " if name.endswith(".gz") else ""
     source = "" if unpacked else f" {name}"
     end = "/^-- PostgreSQL database dump complete/"
-    return f"{unpacked}sed -n '/^.connect DATABASE/,{end}{{/^.connect/!p}}'{source} > DATABASE.sql"
+    return f"{unpacked}sed -n '/^.connect DATABASE$/,{end}{{/^.connect/!p}}'{source} > DATABASE.sql"
 
 
 def _collations(dump: DumpFile, name: str) -> Iterator[Told]:

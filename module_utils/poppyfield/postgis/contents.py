@@ -108,6 +108,7 @@ class _Reader:
             self._take_statement(text)
         elif found := _COPY.match(text):
             self._copied = (_plain(found[1] or self._schema), _plain(found[2]))
+            self._add_rows(self._copied, 0)
         elif found := _SEARCH_PATH.match(text):
             self._schema = _plain(found[1])
         elif found := _ADDED_PLACE.match(text):
@@ -118,9 +119,13 @@ class _Reader:
     def _take_row(self, line: bytes) -> None:
         if line.rstrip(b"\r\n") == b"\\.":
             self._copied = None
-        elif self._copied in self.tables:
-            table = self.tables[self._copied]
-            self.tables[self._copied] = replace(table, rows=(table.rows or 0) + 1)
+        elif self._copied:
+            self._add_rows(self._copied, 1)
+
+    def _add_rows(self, key: tuple[str, str], count: int) -> None:
+        if key in self.tables:
+            table = self.tables[key]
+            self.tables[key] = replace(table, rows=(table.rows or 0) + count)
 
     def _take_statement(self, text: str) -> None:
         self._statement += text + "\n"

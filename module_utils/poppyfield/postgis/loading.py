@@ -161,6 +161,10 @@ def room_problem(needs: Iterable[tuple[str, int, int, int]]) -> str:
 # The scratch database -----------------------------------------------------------------------------------------------
 
 
+FORGET_ROLES = ("BEGIN;", "\\include /etc/poppyfield/forget-roles.sql", "COMMIT;")
+"""All of them or none, so that none is left whose list is gone."""
+
+
 def clear_script(name: str) -> str:
     """Give the script that removes what a load that was cut off has left, also roles that it had made for the time."""
     scratch = name + LOADING_SUFFIX
@@ -169,9 +173,10 @@ def clear_script(name: str) -> str:
             f"SELECT count(*) > 0 AS there FROM pg_database WHERE datname = {literal(scratch)} \\gset",
             "\\if :there",
             f"\\connect {connection(scratch)}",
-            "SELECT count(*) > 0 AS there FROM pg_namespace WHERE nspname = 'poppyfield_first_start' \\gset",
+            # Before it is there no role is made for the time of loading.
+            "SELECT count(*) > 0 AS there FROM pg_event_trigger WHERE evtname = 'poppyfield_first_start' \\gset",
             "\\if :there",
-            "\\include /etc/poppyfield/forget-roles.sql",
+            *FORGET_ROLES,
             "\\endif",
             "\\connect postgres",
             f"DROP DATABASE {identifier(scratch)} WITH (FORCE);",
@@ -208,7 +213,7 @@ def make_script(served: Served, sorting: str, extensions: Collection[str]) -> st
 def settle_script(served: Served, *, as_served: bool) -> str:
     """Give the script that gives all that was loaded to the owner, and what else the served one has: extensions, rights."""
     scratch = served.name + LOADING_SUFFIX
-    lines = [f"\\connect {connection(scratch)}", "\\include /etc/poppyfield/forget-roles.sql"]
+    lines = [f"\\connect {connection(scratch)}", *FORGET_ROLES]
     if served.owner != postgres.SUPERUSER:
         lines += postgres.hand_over(scratch, postgres.SUPERUSER, served.owner)
     if as_served:
