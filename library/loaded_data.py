@@ -230,7 +230,10 @@ class Loader:
             self._make(wanted, served)
             for file in wanted.files:
                 self._load_file(file, scratch, served.owner)
-            self._own(loading.settle_script(served, as_served=not wanted.adds))
+            trial = self.look(scratch) or served
+            if wanted.adds and (problem := loading.addition_problem(served, trial)):
+                raise LoadError(problem)
+            self._own(loading.settle_script(served, trial, as_served=not wanted.adds))
             tables = loading.read_tables(self._own(loading.tables_script(scratch)))
             if told := loading.differences(wanted.tables, tables):
                 raise LoadError(f"not all that the files have came: {'; '.join(told)}")
@@ -238,7 +241,7 @@ class Loader:
         except (EngineError, LoadError) as error:
             with suppress(EngineError):
                 self._own(loading.clear_script(served.name))
-            raise LoadError(f"{error}") from error
+            raise LoadError(str(error).rstrip(".")) from error
         if wanted.adds:
             self._own(loading.clear_script(served.name))
         return tables, aside
@@ -274,7 +277,7 @@ class Loader:
             argv = loading.sql_command(scratch)
         result = self.engine.execute(self.container, user, argv, _content(beginning, file))
         if result.code:
-            said = last_lines(result.errors, 3).replace("<stdin>", file.name)
+            said = loading.last_error(result.errors).replace("<stdin>", file.name)
             raise LoadError(f"{file.name} could not be loaded: {said}. Correct it, then load again")
 
     def _finish(self, wanted: Wanted, served: Served, aside: str) -> None:
@@ -283,9 +286,6 @@ class Loader:
         if not wanted.adds:
             self._own(loading.swap_script(served.name, scratch, aside, mark))
             return
-        trial = self.look(scratch)
-        if trial and (problem := loading.addition_problem(served, trial)):
-            raise LoadError(problem)
         command = loading.adding_command(served, mark)
         _output(self.engine.execute(self.container, postgres.SUPERUSER, command, []))
 

@@ -243,7 +243,7 @@ def test_what_came_is_compared_with_what_the_file_holds(pi: Pi, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["before", "within"])
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(7))
 def test_a_replacement_that_is_cut_off_leaves_the_database_serving(
     pi: Pi, tmp_path: Path, step: int, *, within: bool
 ) -> None:

@@ -34,6 +34,8 @@ def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
         ("service", [], "Add -e state=started|stopped|restarted."),
         ("logs", ["-e", "service=lizmpa"], "service can be postgis or lizmap, not lizmpa."),
         ("exec", ["-e", "service=postgis"], "Add -e command='…'."),
+        ("load", [], "Add -e database=gis -e files=FILE."),
+        ("load", ["-e", "database=gis", "-e", "mode=merge"], "mode can be replace, add or undo, not merge."),
         ("images", ["-e", "remove_unused=maybe"], "remove_unused can be true or false, not maybe."),
     ],
 )

@@ -9,6 +9,7 @@ leaves that behind, and the served database as it was. What a swap replaces is k
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -210,14 +211,15 @@ def make_script(served: Served, sorting: str, extensions: Collection[str]) -> st
     )
 
 
-def settle_script(served: Served, *, as_served: bool) -> str:
+def settle_script(served: Served, trial: Served, *, as_served: bool) -> str:
     """Give the script that gives all that was loaded to the owner, and what else the served one has: extensions, rights."""
     scratch = served.name + LOADING_SUFFIX
     lines = [f"\\connect {connection(scratch)}", *FORGET_ROLES]
+    if missing := sorted(served.extensions - trial.extensions) if as_served else []:
+        lines += postgres.extensions_among_strangers(scratch, missing)
     if served.owner != postgres.SUPERUSER:
         lines += postgres.hand_over(scratch, postgres.SUPERUSER, served.owner)
     if as_served:
-        lines += postgres.extensions_among_strangers(scratch, sorted(served.extensions - {"plpgsql"}))
         lines += [_granted(right) for right in served.rights]
         lines += [
             # And those on the database itself.
@@ -385,6 +387,8 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
+UNLOGGED = ("env", "PGOPTIONS=-c log_min_error_statement=panic")
+"""A statement that fails can hold a password, and does not get into the container's log."""
 RESTORING = """
 IFS= read -r kept
 exec pg_restore --exit-on-error --no-owner --no-privileges --username=postgres --use-list=<(tr ' ' '\\n' <<< "$kept") \\
@@ -397,12 +401,19 @@ def restoring_command(database: str, *, chosen: bool) -> tuple[str, ...]:
     """Give the command that restores an archive, or what is chosen of it."""
     target = postgres.conninfo(database)
     if chosen:
-        return ("bash", "-c", RESTORING, "bash", target)
+        return (*UNLOGGED, "bash", "-c", RESTORING, "bash", target)
     options = ("--exit-on-error", "--no-owner", "--no-privileges", "--username=postgres")
-    return ("pg_restore", *options, f"--dbname={target}")
+    return (*UNLOGGED, "pg_restore", *options, f"--dbname={target}")
 
 
 def sql_command(database: str) -> tuple[str, ...]:
     """Give the command that runs SQL as the superuser, as the image's first start does."""
     options = ("--no-psqlrc", "--quiet", "--output=/dev/null", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse")
-    return ("psql", *options, "--username=postgres", f"--dbname={postgres.conninfo(database)}", "--file=-")
+    return (*UNLOGGED, "psql", *options, "--username=postgres", f"--dbname={postgres.conninfo(database)}", "--file=-")
+
+
+def last_error(errors: str) -> str:
+    """Give the last line that tells an error: what follows can be a statement with a password."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    told = [line for line in lines if re.search(r"(?:ERROR|FATAL|error):", line)]
+    return (told or lines or ["it ended without a word"])[-1]

@@ -1,0 +1,58 @@
+"""What playbooks/load.yml does around the module: where a map does not draw after, the old data come back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = """#!{python}
+# WANT_JSON
+import json, sys
+given = json.load(open(sys.argv[1]))
+open({log!r}, "a").write(given["mode"] + " ")
+print(json.dumps({{"changed": True, "msg": "Done by " + given["mode"] + "."}}))
+"""
+
+
+def play(tmp_path: Path, **given: Any) -> tuple[str, list[str]]:
+    """Play the last play on this machine with a module that only notes what it is asked; give both."""
+    log, library, playbook = tmp_path / "log", tmp_path / "library", tmp_path / "play.yml"
+    library.mkdir()
+    log.touch()
+    (library / "loaded_data_double").write_text(STAND_IN.format(python=sys.executable, log=str(log)))
+    *_, loading = yaml.safe_load((ROOT / "playbooks/load.yml").read_text())
+    text = yaml.safe_dump([{**loading, "hosts": "all", "become": False}]).replace("loaded_data:", "loaded_data_double:")
+    playbook.write_text(text)
+    shutil.copytree(ROOT / "playbooks/tasks", tmp_path / "tasks")
+    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi-orchard,", "--connection", "local"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(
+        [*command, "--extra-vars", json.dumps({"database": "gis", "files": "gis.dump", **given}), str(playbook)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0, done.stdout
+    return done.stdout + done.stderr, log.read_text().split()
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("replace", ["replace", "undo"]), ("add", ["add"])])
+def test_data_after_which_no_map_draws_are_replaced_by_the_old_ones(
+    tmp_path: Path, mode: str, asked: list[str]
+) -> None:
+    # No map draws here: nobody has looked at this machine.
+    said, found = play(tmp_path, mode=mode, lizmap_web_client="archive")
+    assert found == asked, said
+    assert ("Done by undo." in said) == (mode == "replace")
+    assert "The summary says what is wrong." in said
