@@ -11,15 +11,16 @@ module: loaded_data
 short_description: Load dumps, GeoPackages, shapefiles and CSV into a database that exists
 version_added: "0.1.0"
 description:
-  - Loads files of the controller into a scratch database beside the one that is served, compares what came with what the
-    files hold, and only then lets it take the served one's place, or adds its tables there, in one transaction.
+  - Loads files of the controller into a scratch database beside the one that is served, compares what came with what
+    the files hold, and only then lets it take the served one's place, or adds its tables there, in one transaction.
   - Whatever ends it before leaves the database as it was. What is replaced is kept under another name,
     C(NAME__before_TIME), closed, which O(mode=undo) puts in place again.
   - Files are judged on the controller before anything is sent, and the room on the host before anything is written.
-  - SQL and archives of pg_dump are loaded by the superuser, as at the first start, so take files that you trust. What they
-    hold goes to the owner of the database; roles that they name and the server lacks are made for the time of loading.
-  - GeoPackages (C(.gpkg)), shapefiles (C(.shp), or a C(.zip) with some) and C(.csv) are made SQL on the controller by GDAL's
-    C(ogr2ogr), and loaded by the owner of the database.
+  - SQL and archives of pg_dump are loaded by the superuser, as at the first start, so take files that you trust. What
+    they hold goes to the owner of the database; roles that they name and the server lacks are made for the time of
+    loading.
+  - GeoPackages (C(.gpkg)), shapefiles (C(.shp), or a C(.zip) with some) and C(.csv) are made SQL on the controller by
+    GDAL's C(ogr2ogr), and loaded by the owner of the database.
   - Rights that other roles have in the database, they have in what replaces it, too.
 options:
   container:
@@ -40,9 +41,10 @@ options:
     default: []
   mode:
     description:
-      - With V(replace) the database holds what the files hold, and nothing else. With V(add) their tables come to those that
-        are there, of which none is changed; one that is there already is refused.
-      - With V(undo) the newest copy that a V(replace) has kept takes its place again, and what was there is kept instead.
+      - With V(replace) the database holds what the files hold, and nothing else. With V(add) their tables come to those
+        that are there, of which none is changed; one that is there already is refused.
+      - With V(undo) the newest copy that a V(replace) has kept takes its place again, and what was there is kept
+        instead.
     type: str
     choices: [replace, add, undo]
     default: replace
@@ -59,7 +61,8 @@ options:
     type: str
     default: ""
   encoding:
-    description: The encoding, as C(CP1252), of shapefiles that do not tell theirs, and of CSV files that are not in UTF-8.
+    description:
+      - The encoding, as C(CP1252), of shapefiles that do not tell theirs, and of CSV files that are not in UTF-8.
     type: str
     default: ""
   table:
@@ -85,7 +88,7 @@ attributes:
     description: RV(tables) has what comes.
   idempotent:
     support: partial
-    description: Files that were loaded already are not loaded again. O(mode=undo) undoes the last replacement each time.
+    description: Files that were loaded already are not loaded again. O(mode=undo) undoes the newest replacement.
   action:
     support: full
     description: The action plugin of the same name does what is done on the controller.
@@ -113,7 +116,7 @@ msg:
   type: str
   sample: "gis holds 1 tables now: public.parcels (1204 rows). What was there is kept as gis__before_20261129101500."
 tables:
-  description: The tables that came, or would come, with their rows and coordinate systems.
+  description: The tables that came, or would come, with their rows.
   returned: success
   type: list
   elements: str
@@ -131,7 +134,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import own_container
@@ -307,8 +310,8 @@ def _output(result: Result) -> str:
 def _content(beginning: bytes, file: SentFile) -> Iterator[bytes]:
     if beginning:
         yield beginning
-    opened = gzip.open(file.path) if file.kind == "sql.gz" else Path(file.path).open("rb")
-    with cast("IO[bytes]", opened) as stream:
+    unpack: Any = gzip.open if file.kind == "sql.gz" else Path.open
+    with unpack(Path(file.path), "rb") as stream:
         while chunk := stream.read(CHUNK):
             yield chunk
 
@@ -347,7 +350,7 @@ def converge(engine: Engine, params: Json, *, check_mode: bool) -> Json:
         served = loader.look(params["database"])
         if served is None:
             raise LoadError(
-                f"there is no database {params['database']} on this Pi. Add it to postgis_databases and run site.yml first"
+                f"there is no database {params['database']} on this Pi. Add it to postgis_databases, and run site.yml"
             )
         if params["mode"] == "undo":
             return _undo(loader, served, changes=changes)
@@ -363,9 +366,7 @@ def _undo(loader: Loader, served: Served, *, changes: bool) -> Json:
     return {"changed": True, "msg": said, "tables": [], "kept": kept}
 
 
-def _load(
-    loader: Loader, served: Served, wanted: Wanted, params: Json, container: Json, *, changes: bool
-) -> Json:
+def _load(loader: Loader, served: Served, wanted: Wanted, params: Json, container: Json, *, changes: bool) -> Json:
     pruned = list(served.copies) if params["prune"] else []
     if wanted.digest in served.loaded and not params["again"]:
         old = pruned[:-1]
@@ -381,7 +382,9 @@ def _load(
         said = f"{served.name} would {'get' if wanted.adds else 'hold'} {_listed(tables)}."
         return {"changed": True, "msg": said, "tables": tables, "kept": "", "postgresql": served.postgresql}
     if any(file.is_spatial for file in wanted.files) and served.owner != postgres.SUPERUSER:
-        loader.owner_password = password_file.read(Path(params["secrets_folder"]) / f"postgis_{served.owner}").strip("\n")
+        loader.owner_password = password_file.read(Path(params["secrets_folder"]) / f"postgis_{served.owner}").strip(
+            "\n"
+        )
     found, kept = loader.load(wanted, served, _now())
     # The newest copy is the one of this load, where it replaced something.
     if pruned := pruned if kept else pruned[:-1]:

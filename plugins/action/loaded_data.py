@@ -1,4 +1,4 @@
-"""Action plugin: judges files on the controller, makes SQL of spatial ones, and sends them once the host can take them."""
+"""Action plugin: judges files, makes SQL of spatial ones, and sends them once the host can take them."""
 
 from __future__ import annotations
 

@@ -174,7 +174,9 @@ def of_stock_container() -> list[Entry]:
         *entries(),
         *made,
         Entry("TABLE DATA", "geocode_settings", "", settings, b"debug\tfalse\n", schema="tiger"),
-        Entry("TABLE", "ma_place", "CREATE TABLE tiger_data.ma_place () INHERITS (tiger.place);\n", schema="tiger_data"),
+        Entry(
+            "TABLE", "ma_place", "CREATE TABLE tiger_data.ma_place () INHERITS (tiger.place);\n", schema="tiger_data"
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Files are loaded into a database that exists, by the real PostgreSQL and GDAL, and read back; whatever ends it before."""
+"""Files are loaded into a database that exists, by the real PostgreSQL and GDAL, and read back; or cut off half way."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,12 +26,14 @@ from tests.images.postgis_server import PASSWORD, Server, Start, owned_folder
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = "20261129101500"
 LAMBERT = "EPSG:2154"
+PLAIN = Asked()
 OLD = "SELECT count(*) || md5(string_agg(o::text, ',' ORDER BY id)) FROM observations o"
 SERVED = """
 CREATE EXTENSION postgis;
 CREATE TABLE observations (id serial PRIMARY KEY, what text, place geometry(Point, 4326));
 ALTER TABLE observations OWNER TO gis;
-INSERT INTO observations (what, place) SELECT 'seen ' || n, ST_Point(n % 90, n % 45, 4326) FROM generate_series(1, 200) n;
+INSERT INTO observations (what, place)
+SELECT 'seen ' || n, ST_Point(n % 90, n % 45, 4326) FROM generate_series(1, 200) n;
 CREATE TABLE plots (id int);
 ALTER TABLE plots OWNER TO gis;
 GRANT SELECT ON plots TO reader;
@@ -43,8 +46,6 @@ def load_module(name: str) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # For its dataclasses.
-    import sys
-
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
@@ -87,7 +88,7 @@ class Pi:
         server.sql(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO reader")
 
     def load(
-        self, *paths: Path, adds: bool = False, asked: Asked = Asked(), engine: Engine | None = None
+        self, *paths: Path, adds: bool = False, asked: Asked = PLAIN, engine: Engine | None = None
     ) -> tuple[list[Any], str]:
         loader = MODULE.Loader(engine or Engine(None, None), self.server.container.name, PASSWORD)
         work = paths[0].parent / "work"
@@ -119,7 +120,8 @@ class Pi:
 
     def fingerprint(self) -> str:
         """Give what others see of the database."""
-        acl = f"SELECT ARRAY(SELECT a::text FROM unnest(datacl) a ORDER BY 1) FROM pg_database WHERE datname = '{self.database}'"
+        sorted_acl = "ARRAY(SELECT a::text FROM unnest(datacl) a ORDER BY 1)"
+        acl = f"SELECT {sorted_acl} FROM pg_database WHERE datname = '{self.database}'"
         relations = "SELECT string_agg(relname || relowner, ',' ORDER BY relname) FROM pg_class WHERE relname !~ '^pg_'"
         return hashlib.sha256((self.sql(OLD) + self.sql(acl) + self.sql(relations)).encode()).hexdigest()
 
@@ -188,7 +190,9 @@ def test_an_archive_is_loaded_and_sorts_as_where_it_was_made(
 
 def test_sessions_at_work_do_not_keep_the_new_data_from_their_place(pi: Pi, tmp_path: Path) -> None:
     ended = []
-    session = threading.Thread(target=lambda: ended.append(pi.server.psql("SELECT pg_sleep(60)", f"--dbname={pi.database}")))
+    session = threading.Thread(
+        target=lambda: ended.append(pi.server.psql("SELECT pg_sleep(60)", f"--dbname={pi.database}"))
+    )
     session.start()
     at_work = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{pi.database}' AND wait_event = 'PgSleep'"
     pi.server.until(lambda: pi.server.sql(at_work) == "1", "session")
@@ -214,9 +218,19 @@ def test_undo_puts_the_old_data_in_place_again(pi: Pi, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("office.sql", plain() + "INSERT INTO public.plots VALUES (1, 'again');\n", "office.sql could not be loaded: .*line|office.sql:"),
+        (
+            "office.sql",
+            plain() + "INSERT INTO public.plots VALUES (1, 'again');\n",
+            "office.sql could not be loaded: .*line|office.sql:",
+        ),
         ("office.dump", archive(entries())[:-38] + b"\0" * 38, "office.dump could not be loaded"),
-        ("office.sql", plain().replace("COPY public.plots", "\\restrict x\n\\unrestrict x\nDELETE FROM public.nowhere;\nCOPY public.plots"), "nowhere"),
+        (
+            "office.sql",
+            plain().replace(
+                "COPY public.plots", "\\restrict x\n\\unrestrict x\nDELETE FROM public.nowhere;\nCOPY public.plots"
+            ),
+            "nowhere",
+        ),
     ],
     ids=["a row twice", "damaged data", "a statement in the middle"],
 )
@@ -277,7 +291,9 @@ def test_an_addition_that_is_cut_off_adds_nothing(pi: Pi, tmp_path: Path, step: 
 
 def test_tables_are_added_to_those_that_are_there(pi: Pi, tmp_path: Path) -> None:
     before = pi.sql(OLD)
-    tables, kept = pi.load(written(tmp_path, "parcels.sql", plain(before=extension("postgis")).replace("plots", "parcels")), adds=True)
+    tables, kept = pi.load(
+        written(tmp_path, "parcels.sql", plain(before=extension("postgis")).replace("plots", "parcels")), adds=True
+    )
     assert (kept, [(table.name, table.rows) for table in tables]) == ("", [("parcels", 3)])
     assert pi.sql(OLD) == before
     assert pi.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'parcels'") == "gis"
@@ -353,7 +369,7 @@ def test_names_are_kept_where_that_is_asked(pi: Pi, source: Path, tmp_path: Path
     path = tmp_path / "relevés.gpkg"
     ogr2ogr("-f", "GPKG", str(path), str(source), "-nln", "Parcelles d'été")
     pi.load(path, adds=True, asked=Asked(keep_names=True))
-    assert pi.sql("SELECT count(\"Nom\") FROM \"Parcelles d'été\"") == "3"
+    assert pi.sql('SELECT count("Nom") FROM "Parcelles d\'été"') == "3"
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["files", "zip"])
@@ -378,7 +394,7 @@ def test_a_shapefile_without_its_coordinate_system_or_encoding_is_told_and_mende
     ogr2ogr("-f", "ESRI Shapefile", str(tmp_path / "parcelles.shp"), str(source), "-lco", "ENCODING=CP1252")
     (tmp_path / "parcelles.prj").unlink()
     path = tmp_path / "parcelles.shp"
-    with pytest.raises(load_files.LoadFileError, match="does not tell its coordinate system.*add -e srs=EPSG:2154"):
+    with pytest.raises(load_files.LoadFileError, match=r"does not tell its coordinate system.*add -e srs=EPSG:2154"):
         pi.load(path, adds=True)
     (tmp_path / "parcelles.cpg").unlink()
     # Byte 29 of a dbf names its code page: none.

@@ -39,7 +39,10 @@ COMMIT;
     ("statement", "table"),
     [
         ('CREATE TABLE public."Relevés d\'été" (\n    geom public.geometry(Point,2154)\n);\n', "Relevés d'été"),
-        ("CREATE UNLOGGED TABLE IF NOT EXISTS sites (\n    place geography NOT NULL,\n    geometry_of text\n);", "sites"),
+        (
+            "CREATE UNLOGGED TABLE IF NOT EXISTS sites (\n    place geography NOT NULL,\n    geometry_of text\n);",
+            "sites",
+        ),
     ],
 )
 def test_columns_with_geometries_are_found(statement: str, table: str) -> None:
@@ -54,7 +57,8 @@ def test_what_is_in_rows_and_functions_makes_no_table() -> None:
 
 
 def test_older_dumps_say_the_schema_before() -> None:
-    text = "SET search_path = survey, pg_catalog;\nCREATE TABLE plots (\n    id int\n);\nCOPY plots (id) FROM stdin;\n1\n\\.\n"
+    made = "SET search_path = survey, pg_catalog;\nCREATE TABLE plots (\n    id int\n);\n"
+    text = made + "COPY plots (id) FROM stdin;\n1\n\\.\n"
     assert tables(text) == [Table("survey", "plots", 1)]
 
 

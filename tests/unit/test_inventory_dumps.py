@@ -40,7 +40,13 @@ def test_a_file_that_can_be_loaded_is_let_through(case: Case, tmp_path: Path) ->
 def test_a_file_that_cannot_is_told_once_with_the_remedy(case: Case, tmp_path: Path) -> None:
     path = written(tmp_path, case.name, case.make())
     (found,) = findings(path, case.profile)
-    record(case.what, "dump", "laptop, for the postgis image", case.told, case.told if case.told in found.wrong else found.wrong)
+    record(
+        case.what,
+        "dump",
+        "laptop, for the postgis image",
+        case.told,
+        case.told if case.told in found.wrong else found.wrong,
+    )
     assert found.variable == "postgis_first_start_files"
     assert case.told in found.wrong
     assert found.remedy

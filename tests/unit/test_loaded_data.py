@@ -40,7 +40,13 @@ class LittleServer:
     def container(self, name: str) -> dict[str, Any]:
         mounts = [{"Destination": "/var/lib/postgresql/data", "Source": str(self.folder)}]
         labels = {MANAGED: "true", RESOURCE: POSTGIS.name}
-        return {"Id": name, "Name": f"/{name}", "State": {"Running": True}, "Config": {"Labels": labels}, "Mounts": mounts}
+        return {
+            "Id": name,
+            "Name": f"/{name}",
+            "State": {"Running": True},
+            "Config": {"Labels": labels},
+            "Mounts": mounts,
+        }
 
     def execute(self, container: str, user: str, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
         script = b"".join(chunks).decode()
@@ -85,7 +91,9 @@ def test_a_load_tells_what_came_and_what_is_kept(server: LittleServer, load: Run
     server.tables = [table()]
     done = load("office.sql", plain())
     assert done["changed"], done
-    assert done["msg"].startswith("gis holds now 1 tables: public.plots (3 rows). What was there is kept as gis__before_")
+    assert done["msg"].startswith(
+        "gis holds now 1 tables: public.plots (3 rows). What was there is kept as gis__before_"
+    )
     assert "postgresql" not in done
     (loaded_as,) = [script for script in server.told if "COPY public.plots" in script]
     assert loaded_as == plain()
@@ -126,7 +134,7 @@ def test_what_can_not_be_loaded_is_told_before_the_pi_is_asked(
 def test_what_the_pis_own_version_can_not_read_is_told_before_anything_is_sent(server: LittleServer, load: Run) -> None:
     assert server.look
     server.look["postgresql"] = 15
-    with pytest.raises(AnsibleActionFail, match="PostgreSQL 15 reads them up to 1.14"):
+    with pytest.raises(AnsibleActionFail, match=r"PostgreSQL 15 reads them up to 1\.14"):
         load("office.dump", archive(entries(), (1, 16), "17.5"))
     assert len(server.told) == 1
 
@@ -187,7 +195,9 @@ def test_undo_needs_no_file(server: LittleServer, run_plugin: Run) -> None:
     assert server.look
     server.look["copies"] = ["gis__before_20260101000000", "gis__before_20260201000000"]
     done = run_plugin("loaded_data", database="gis", mode="undo")
-    assert done["msg"].startswith("gis__before_20260201000000 is in place again. What was there is kept as gis__before_")
+    assert done["msg"].startswith(
+        "gis__before_20260201000000 is in place again. What was there is kept as gis__before_"
+    )
 
 
 def test_copies_are_removed_but_for_the_newest(server: LittleServer, load: Run) -> None:
@@ -195,4 +205,6 @@ def test_copies_are_removed_but_for_the_newest(server: LittleServer, load: Run) 
     server.look["copies"] = ["gis__before_20260101000000", "gis__before_20260201000000"]
     server.tables = [table()]
     load("office.sql", plain(), prune=True)
-    assert server.told[-1] == 'DROP DATABASE "gis__before_20260101000000";\nDROP DATABASE "gis__before_20260201000000";\n'
+    assert (
+        server.told[-1] == 'DROP DATABASE "gis__before_20260101000000";\nDROP DATABASE "gis__before_20260201000000";\n'
+    )

@@ -73,7 +73,10 @@ def test_a_look_at_nothing_finds_nothing() -> None:
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [
-    *(ROOT / "module_utils" / "poppyfield" / "postgis" / f"{name}.py" for name in ("loading", "load_files", "spatial_files")),
+    *(
+        ROOT / "module_utils" / "poppyfield" / "postgis" / f"{name}.py"
+        for name in ("loading", "load_files", "spatial_files")
+    ),
     ROOT / "library" / "loaded_data.py",
 ]
 ERRORS = {"LoadError", "LoadFileError", "SpatialFileError"}
@@ -102,7 +105,9 @@ def messages(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
             yield text_of(node.args[0])
         elif isinstance(node, ast.FunctionDef) and node.name.endswith("_problem"):
-            yield from (text_of(found.value) for found in ast.walk(node) if isinstance(found, ast.Return) and found.value)
+            yield from (
+                text_of(found.value) for found in ast.walk(node) if isinstance(found, ast.Return) and found.value
+            )
 
 
 def test_the_page_has_every_message() -> None:

@@ -1,4 +1,4 @@
-"""GeoPackages, shapefiles and CSV: what GDAL is asked, and what is told without it. tests/images has the real ogr2ogr."""
+"""GeoPackages, shapefiles and CSV: what GDAL is asked, and what is told without it. tests/images has the real one."""
 
 from __future__ import annotations
 

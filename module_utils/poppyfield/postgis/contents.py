@@ -68,7 +68,9 @@ def of_statement(statement: str, schema: str = "public") -> Table | None:
     if not found:
         return None
     columns = statement[found.end() :]
-    places = tuple((_plain(name), kind or "geometry", int(number or 0)) for name, kind, number in _PLACE.findall(columns))
+    places = tuple(
+        (_plain(name), kind or "geometry", int(number or 0)) for name, kind, number in _PLACE.findall(columns)
+    )
     return Table(_plain(found[1] or schema), _plain(found[2]), None, places)
 
 
@@ -112,7 +114,8 @@ class _Reader:
         elif found := _SEARCH_PATH.match(text):
             self._schema = _plain(found[1])
         elif found := _ADDED_PLACE.match(text):
-            self._add_place((found[1], found[2]), (found[3], found[5], max(int(found[4]), 0)))
+            schema, name, column = (found[number].replace("''", "'") for number in (1, 2, 3))
+            self._add_place((schema, name), (column, found[5], max(int(found[4]), 0)))
         elif (quoted := _DOLLARS.search(text)) and text.count(quoted[0]) % 2:
             self._body = quoted[0]
 

@@ -381,7 +381,7 @@ def _tables(entries: Iterable[_Entry]) -> tuple[contents.Table, ...]:
 
 
 def _without_left_out(entries: Sequence[_Entry]) -> tuple[list[_Entry], frozenset[str]]:
-    """Give what of an archive is loaded, and the extensions and schemas that are not; the image's entrypoint does so."""
+    """Give what of an archive is loaded, and the extensions and schemas that are not; the entrypoint does the same."""
     present = {entry.name.decode("utf-8", "replace") for entry in entries if entry.kind == b"EXTENSION"}
     extensions = present & set(LEFT_OUT_EXTENSIONS)
     schemas = set(LEFT_OUT_SCHEMAS) if "postgis_tiger_geocoder" in extensions else set()

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, cast
+from typing import Any
 
 from ansible.module_utils.poppyfield.containers.spec import Json
 from ansible.module_utils.poppyfield.inventory import dumps
@@ -82,8 +82,8 @@ def _kind(name: str) -> str:
 def _tables(path: Path, kind: str, dump: DumpFile) -> Iterable[Table]:
     if kind == "dump" or dump.broken:
         return dump.tables
-    opened = gzip.open(path) if kind == "sql.gz" and dump.gzipped else path.open("rb")
-    with cast("IO[bytes]", opened) as stream:
+    unpack: Any = gzip.open if kind == "sql.gz" and dump.gzipped else Path.open
+    with unpack(path, "rb") as stream:
         found = contents.of_sql(stream)
     # What a person wrote may do anything with a table later.
     return found if dump.written_by else [replace(table, rows=None, certain=False) for table in found]

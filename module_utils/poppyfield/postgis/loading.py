@@ -77,7 +77,8 @@ _RIGHTS = f"""
 SELECT json_build_object('schema', nspname, 'relation', relname, 'right', format('%s ON %s %I.%I TO %s%s',
     a.privilege_type, CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, nspname, relname,
     coalesce(quote_ident(r.rolname), 'PUBLIC'), CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)) AS one
-FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) a
+LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND a.grantee <> relowner AND nspname !~ '^pg_' AND {_OWN.format("c")}
 UNION ALL SELECT json_build_object('schema', nspname, 'relation', '', 'right', format('%s ON SCHEMA %I TO %s',
     a.privilege_type, nspname, coalesce(quote_ident(r.rolname), 'PUBLIC')))
@@ -141,8 +142,8 @@ def refuse_clashes(served: Served, tables: Iterable[Table]) -> None:
     """Raise LoadError where a table that is to be added is there already."""
     if clashes := sorted({table.full_name for table in tables} & served.relations):
         raise LoadError(
-            f"{served.name} has these already: {_some(clashes)}. Load with mode=replace, which replaces the whole database, "
-            "give a layer another name by -e table=, or rename the table that is there"
+            f"{served.name} has these already: {_some(clashes)}. Load with mode=replace, which replaces the whole "
+            "database, give a layer another name by -e table=, or rename the table that is there"
         )
 
 
@@ -153,8 +154,9 @@ def room_problem(needs: Iterable[tuple[str, int, int, int]]) -> str:
         wanted[device] = wanted.get(device, SPARE_MB * MB) + needed
         if wanted[device] > free:
             return (
-                f"The file system of {folder} has {free // MB} MB free, but {wanted[device] // MB} MB are needed, since "
-                "what is there stays beside it. Remove copies of earlier loads by -e prune=true, or free some space"
+                f"The file system of {folder} has {free // MB} MB free, but {wanted[device] // MB} MB are needed, "
+                "since what is there stays beside it. Remove copies of earlier loads by -e prune=true, or free some "
+                "space"
             )
     return ""
 
@@ -193,13 +195,15 @@ def make_script(served: Served, sorting: str, extensions: Collection[str]) -> st
     locale = "coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')"
     as_served = (
         f"CASE datlocprovider WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', {locale})"
-        f" WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', {locale}) ELSE ' LOCALE_PROVIDER libc' END"
+        f" WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', {locale})"
+        " ELSE ' LOCALE_PROVIDER libc' END"
     )
     wanted = f"format(' LOCALE_PROVIDER icu ICU_LOCALE %L', {literal(sorting)})" if sorting else as_served
     return "\n".join(
         [
-            "SELECT format('CREATE DATABASE %I OWNER %I CONNECTION LIMIT 0 TEMPLATE template0 LC_COLLATE %L LC_CTYPE %L',"
-            f" {literal(served.name + LOADING_SUFFIX)}, {literal(served.owner)}, datcollate, datctype) || {wanted}"
+            "SELECT format('CREATE DATABASE %I OWNER %I CONNECTION LIMIT 0 TEMPLATE template0"
+            f" LC_COLLATE %L LC_CTYPE %L', {literal(served.name + LOADING_SUFFIX)}, {literal(served.owner)},"
+            f" datcollate, datctype) || {wanted}"
             f" FROM pg_database d WHERE datname = {literal(served.name)} \\gexec",
             f"REVOKE CONNECT, TEMPORARY ON DATABASE {scratch} FROM PUBLIC;",
             f"\\connect {connection(served.name + LOADING_SUFFIX)}",
@@ -212,7 +216,7 @@ def make_script(served: Served, sorting: str, extensions: Collection[str]) -> st
 
 
 def settle_script(served: Served, trial: Served, *, as_served: bool) -> str:
-    """Give the script that gives all that was loaded to the owner, and what else the served one has: extensions, rights."""
+    """Give the script that gives all that was loaded to the owner; and the extensions and rights that are served."""
     scratch = served.name + LOADING_SUFFIX
     lines = [f"\\connect {connection(scratch)}", *FORGET_ROLES]
     if missing := sorted(served.extensions - trial.extensions) if as_served else []:
@@ -244,8 +248,9 @@ def _granted(right: Mapping[str, str]) -> str:
 def tables_script(database: str) -> str:
     """Give the script that tells the tables of a database, each as a line of JSON."""
     columns = (
-        "(SELECT coalesce(json_agg(json_build_array(attname, format_type(atttypid, atttypmod), EXISTS (SELECT FROM pg_index i"
-        " WHERE i.indrelid = c.oid AND attnum = ANY (i.indkey))) ORDER BY attnum), '[]') FROM pg_attribute a"
+        "(SELECT coalesce(json_agg(json_build_array(attname, format_type(atttypid, atttypmod),"
+        " EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND attnum = ANY (i.indkey))) ORDER BY attnum), '[]')"
+        " FROM pg_attribute a"
         " JOIN pg_type t ON t.oid = atttypid WHERE attrelid = c.oid AND NOT attisdropped"
         " AND typname IN ('geometry', 'geography'))"
     )

@@ -117,7 +117,10 @@ def _in_utf8(path: Path, folder: Path, asked: Asked) -> Path:
         return path
     target = folder / path.name
     try:
-        with path.open(encoding=asked.encoding, newline="") as old, target.open("w", encoding="utf-8", newline="") as new:
+        with (
+            path.open(encoding=asked.encoding, newline="") as old,
+            target.open("w", encoding="utf-8", newline="") as new,
+        ):
             shutil.copyfileobj(old, new, CHUNK)
     except (LookupError, UnicodeError) as error:
         raise SpatialFileError(f"it is not in {asked.encoding}: correct -e encoding=") from error
