@@ -145,7 +145,7 @@ from ansible.module_utils.poppyfield.containers.services import POSTGIS, SECRETS
 from ansible.module_utils.poppyfield.host import password_file
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.postgis import loading, postgres
-from ansible.module_utils.poppyfield.postgis.contents import Table
+from ansible.module_utils.poppyfield.postgis.contents import FileTable
 from ansible.module_utils.poppyfield.postgis.loading import LoadedTable, LoadError, Served
 from ansible.module_utils.poppyfield.postgis.postgres import LOADING_SUFFIX
 
@@ -199,7 +199,7 @@ class Wanted:
 
     database: str
     files: tuple[SentFile, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[FileTable, ...] = ()
     digest: str = ""
     adds: bool = False
 
@@ -207,7 +207,7 @@ class Wanted:
     def of(cls, params: Json) -> Wanted:
         """Read it from the module's parameters."""
         files = tuple(SentFile(**{**file, "kept": tuple(file["kept"])}) for file in params["_files"])
-        tables = tuple(Table.of_plain(table) for table in params["_tables"])
+        tables = tuple(FileTable.of_plain(table) for table in params["_tables"])
         return cls(params["database"], files, tables, params["_digest"], params["mode"] == "add")
 
 

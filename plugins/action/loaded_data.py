@@ -20,7 +20,7 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.postgis import load_files, spatial_files  # noqa: E402
 from ansible.module_utils.poppyfield.postgis.load_files import LoadFile, LoadFileError  # noqa: E402
-from ansible.module_utils.poppyfield.postgis.spatial_files import Asked  # noqa: E402
+from ansible.module_utils.poppyfield.postgis.spatial_files import SpatialOptions  # noqa: E402
 
 Json = dict[str, Any]
 ROOMY = Path("/var/tmp")  # noqa: S108 - on disk, where /tmp may be in memory; a folder of its own is made in it
@@ -48,7 +48,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         except LoadFileError as error:
             raise AnsibleActionFail(f"Nothing was changed. {error}.") from error
 
-    def _load(self, files: Sequence[LoadFile], asked: Asked, arguments: Json, task_vars: Json | None) -> Json:
+    def _load(self, files: Sequence[LoadFile], asked: SpatialOptions, arguments: Json, task_vars: Json | None) -> Json:
         _refuse(load_files.problems(files))
         for words in load_files.left_out(files):
             display.warning(words)
@@ -84,14 +84,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         return done
 
 
-def _asked(arguments: Json) -> Asked:
+def _asked(arguments: Json) -> SpatialOptions:
     srs, encoding = str(arguments.get("srs") or "").upper(), str(arguments.get("encoding") or "")
     if srs and not re.fullmatch(spatial_files.SYSTEM, srs):
         raise LoadFileError(f"srs must be like EPSG:2154, not {srs}")
     if problem := spatial_files.encoding_problem(encoding):
         raise LoadFileError(problem.rstrip("."))
     keep_names = boolean(arguments.get("keep_names") or False)
-    return Asked(srs, encoding, str(arguments.get("table") or ""), keep_names)
+    return SpatialOptions(srs, encoding, str(arguments.get("table") or ""), keep_names)
 
 
 def _paths(given: Any) -> list[Path]:
@@ -101,7 +101,7 @@ def _paths(given: Any) -> list[Path]:
     return [Path(unfrackpath(str(text).strip(), follow=False)) for text in texts]
 
 
-def _read(paths: Sequence[Path], folder: Path, asked: Asked) -> list[LoadFile]:
+def _read(paths: Sequence[Path], folder: Path, asked: SpatialOptions) -> list[LoadFile]:
     """Read all files, each into a folder of its own; tell what is wrong with any of them together."""
     found, wrong = [], []
     for number, path in enumerate(paths):

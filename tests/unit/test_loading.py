@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.postgis import loading
-from ansible.module_utils.poppyfield.postgis.contents import Table
+from ansible.module_utils.poppyfield.postgis.contents import FileTable
 from ansible.module_utils.poppyfield.postgis.loading import LoadedTable, LoadError, Served
 
 MB = loading.MB
@@ -34,7 +34,11 @@ def test_room_is_counted_for_each_file_system() -> None:
 
 
 def test_all_that_differs_is_told() -> None:
-    expected = [Table("public", "plots", 3), Table("public", "sites", None), Table("public", "other", 1, certain=False)]
+    expected = [
+        FileTable("public", "plots", 3),
+        FileTable("public", "sites", None),
+        FileTable("public", "other", 1, certain=False),
+    ]
     assert loading.differences(expected, [loaded(), loaded("sites", 9)]) == []
     assert loading.differences(expected, [loaded(rows=2)]) == [
         "public.plots has 2 rows instead of 3",
@@ -56,7 +60,7 @@ def test_what_can_not_be_added_is_told() -> None:
     )
     assert "has these already: public.plots" in loading.addition_problem(there, there)
     with pytest.raises(LoadError, match=r"public\.plots"):
-        loading.refuse_clashes(there, [Table("public", "plots")])
+        loading.refuse_clashes(there, [FileTable("public", "plots")])
 
 
 def test_a_name_that_leaves_no_room_for_a_copy_is_refused() -> None:

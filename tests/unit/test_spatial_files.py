@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.poppyfield.postgis import spatial_files
-from ansible.module_utils.poppyfield.postgis.spatial_files import Asked, Layer, SpatialFileError
+from ansible.module_utils.poppyfield.postgis.spatial_files import Layer, SpatialFileError, SpatialOptions
 
 
 @pytest.mark.parametrize(
@@ -27,30 +27,30 @@ def test_names_become_plain(name: str, plain: str) -> None:
 
 def test_layers_get_their_tables() -> None:
     layers = [("f.gpkg", "Été"), ("f.gpkg", "Sites")]
-    assert [layer.table for layer in spatial_files.named(layers, Asked())] == ["ete", "sites"]
-    assert [layer.table for layer in spatial_files.named(layers, Asked(keep_names=True))] == ["Été", "Sites"]
-    assert [layer.table for layer in spatial_files.named(layers[:1], Asked(table="summer"))] == ["summer"]
+    assert [layer.table for layer in spatial_files.named(layers, SpatialOptions())] == ["ete", "sites"]
+    assert [layer.table for layer in spatial_files.named(layers, SpatialOptions(keep_names=True))] == ["Été", "Sites"]
+    assert [layer.table for layer in spatial_files.named(layers[:1], SpatialOptions(table="summer"))] == ["summer"]
 
 
 @pytest.mark.parametrize(
     ("names", "asked", "said"),
     [
-        (["Été", "ete"], Asked(), "two of its layers would become the table ete"),
-        (["a", "b"], Asked(table="x"), "table is for a file with one layer, and it has several: a, b"),
-        (["é" * 40], Asked(keep_names=True), "Leave keep_names out"),
+        (["Été", "ete"], SpatialOptions(), "two of its layers would become the table ete"),
+        (["a", "b"], SpatialOptions(table="x"), "table is for a file with one layer, and it has several: a, b"),
+        (["é" * 40], SpatialOptions(keep_names=True), "Leave keep_names out"),
     ],
 )
-def test_names_that_can_not_be_are_told(names: list[str], asked: Asked, said: str) -> None:
+def test_names_that_can_not_be_are_told(names: list[str], asked: SpatialOptions, said: str) -> None:
     with pytest.raises(SpatialFileError, match=said):
         spatial_files.named([("f.gpkg", name) for name in names], asked)
 
 
 def test_a_coordinate_system_and_an_encoding_are_given_to_gdal() -> None:
-    words = spatial_files.command(Layer("a.shp", "a", "a"), Path("/o.sql"), Asked("EPSG:2154", "CP1252"))
+    words = spatial_files.command(Layer("a.shp", "a", "a"), Path("/o.sql"), SpatialOptions("EPSG:2154", "CP1252"))
     assert words[words.index("-a_srs") + 1] == "EPSG:2154"
     assert "ENCODING=CP1252" in words
     assert words[-3:] == ["/o.sql", "a.shp", "a"]
-    assert "-a_srs" not in spatial_files.command(Layer("a.gpkg", "a", "a"), Path("/o.sql"), Asked())
+    assert "-a_srs" not in spatial_files.command(Layer("a.gpkg", "a", "a"), Path("/o.sql"), SpatialOptions())
 
 
 def test_what_is_no_file_for_gdal_is_told_without_it(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_what_is_no_file_for_gdal_is_told_without_it(tmp_path: Path) -> None:
 def test_a_laptop_without_gdal_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SpatialFileError, match="sudo apt install gdal-bin"):
-        spatial_files.to_sql(tmp_path / "a.gpkg", tmp_path, Asked())
+        spatial_files.to_sql(tmp_path / "a.gpkg", tmp_path, SpatialOptions())
 
 
 def test_what_is_no_encoding_is_told() -> None:

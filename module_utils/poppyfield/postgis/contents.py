@@ -23,7 +23,7 @@ _DOLLARS = re.compile(r"\$[A-Za-z0-9_]*\$")
 
 
 @dataclass(frozen=True)
-class Table:
+class FileTable:
     """A table that a file makes."""
 
     schema: str
@@ -51,7 +51,7 @@ class Table:
         return asdict(self)
 
     @classmethod
-    def of_plain(cls, given: Mapping[str, Any]) -> Table:
+    def of_plain(cls, given: Mapping[str, Any]) -> FileTable:
         """Read it from plain data."""
         places = tuple((str(name), str(kind), int(number)) for name, kind, number in given["places"])
         rows = None if given["rows"] is None else int(given["rows"])
@@ -62,7 +62,7 @@ def _system(number: int) -> str:
     return f"EPSG:{number}" if number else "no coordinate system"
 
 
-def of_statement(statement: str, schema: str = "public") -> Table | None:
+def of_statement(statement: str, schema: str = "public") -> FileTable | None:
     """Give the table that a statement makes, in this schema unless it says another one."""
     found = _TABLE.match(statement)
     if not found:
@@ -71,26 +71,26 @@ def of_statement(statement: str, schema: str = "public") -> Table | None:
     places = tuple(
         (_plain(name), kind or "geometry", int(number or 0)) for name, kind, number in _PLACE.findall(columns)
     )
-    return Table(_plain(found[1] or schema), _plain(found[2]), None, places)
+    return FileTable(_plain(found[1] or schema), _plain(found[2]), None, places)
 
 
 def _plain(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-def of_sql(lines: Iterable[bytes]) -> list[Table]:
+def of_sql(lines: Iterable[bytes]) -> list[FileTable]:
     """Give the tables that a file with SQL makes, with as many rows as it copies into them."""
-    reader = _Reader()
+    reader = _SqlReader()
     for line in lines:
         reader.take(line)
     return list(reader.tables.values())
 
 
-class _Reader:
+class _SqlReader:
     """Reads SQL a line at a time."""
 
     def __init__(self) -> None:
-        self.tables: dict[tuple[str, str], Table] = {}
+        self.tables: dict[tuple[str, str], FileTable] = {}
         self._copied: tuple[str, str] | None = None
         self._body = ""
         """What ends the text of a function."""

@@ -114,7 +114,7 @@ class DumpFile:
     """Why not all of it is there."""
     sorting: str = ""
     """Of an archive: how the database sorted that it was made of, by ICU's name (fr-FR); empty for C and SQL."""
-    tables: tuple[contents.Table, ...] = ()
+    tables: tuple[contents.FileTable, ...] = ()
     """Of an archive: the tables in it."""
     left_out: frozenset[str] = frozenset()
     """Of an archive: extensions and schemas that are not loaded, see LEFT_OUT_EXTENSIONS."""
@@ -372,7 +372,7 @@ def _sorting(statement: str) -> str:
     return f"{found[1]}-{found[2]}" if found else ""
 
 
-def _tables(entries: Iterable[_Entry]) -> tuple[contents.Table, ...]:
+def _tables(entries: Iterable[_Entry]) -> tuple[contents.FileTable, ...]:
     made = (
         contents.of_statement(entry.statement.decode("utf-8", "replace"), entry.schema.decode("utf-8", "replace"))
         for entry in entries

@@ -13,9 +13,9 @@ from typing import Any
 from ansible.module_utils.poppyfield.containers.spec import Json
 from ansible.module_utils.poppyfield.inventory import dumps
 from ansible.module_utils.poppyfield.postgis import contents, dump_file, spatial_files
-from ansible.module_utils.poppyfield.postgis.contents import Table
+from ansible.module_utils.poppyfield.postgis.contents import FileTable
 from ansible.module_utils.poppyfield.postgis.dump_file import DumpFile
-from ansible.module_utils.poppyfield.postgis.spatial_files import Asked, SpatialFileError
+from ansible.module_utils.poppyfield.postgis.spatial_files import SpatialFileError, SpatialOptions
 
 SPATIAL = "spatial"
 KINDS = ("sql", "sql.gz", "dump")
@@ -36,7 +36,7 @@ class LoadFile:
     """What is sent."""
     digest: str
     dump: DumpFile
-    tables: tuple[Table, ...]
+    tables: tuple[FileTable, ...]
 
     def told(self) -> Json:
         """Give what the host is told of it."""
@@ -51,7 +51,7 @@ class LoadFile:
         }
 
 
-def read(path: Path, folder: Path, asked: Asked) -> LoadFile:
+def read(path: Path, folder: Path, asked: SpatialOptions) -> LoadFile:
     """Read what a file says of itself; what GDAL makes of it is written into a folder. Raises LoadFileError."""
     kind = _kind(path.name)
     try:
@@ -79,7 +79,7 @@ def _kind(name: str) -> str:
     raise LoadFileError(f"{name}: its name ends with none of {kinds}, by which its kind is known: rename it")
 
 
-def _tables(path: Path, kind: str, dump: DumpFile) -> Iterable[Table]:
+def _tables(path: Path, kind: str, dump: DumpFile) -> Iterable[FileTable]:
     if kind == "dump" or dump.broken:
         return dump.tables
     unpack: Any = gzip.open if kind == "sql.gz" and dump.gzipped else Path.open
@@ -97,7 +97,7 @@ def problems(files: Sequence[LoadFile], postgresql: int | None = None) -> Iterat
                 yield f"{file.name}: {wrong}. {remedy}"
 
 
-def digest_of(files: Sequence[LoadFile], asked: Asked) -> str:
+def digest_of(files: Sequence[LoadFile], asked: SpatialOptions) -> str:
     """Give what tells these files, and how they are read, from others."""
     known = [[(file.name, file.digest) for file in files], asdict(asked)]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible.module_utils.poppyfield.postgis import postgres
-from ansible.module_utils.poppyfield.postgis.contents import Table
+from ansible.module_utils.poppyfield.postgis.contents import FileTable
 from ansible.module_utils.poppyfield.postgis.postgres import LOADING_SUFFIX, connection, identifier, literal
 
 BEFORE = "__before_"
@@ -138,7 +138,7 @@ def read_look(output: str) -> Served | None:
     )
 
 
-def refuse_clashes(served: Served, tables: Iterable[Table]) -> None:
+def refuse_clashes(served: Served, tables: Iterable[FileTable]) -> None:
     """Raise LoadError where a table that is to be added is there already."""
     if clashes := sorted({table.full_name for table in tables} & served.relations):
         raise LoadError(
@@ -281,7 +281,7 @@ def read_tables(output: str) -> list[LoadedTable]:
     return found
 
 
-def differences(expected: Iterable[Table], found: Sequence[LoadedTable]) -> list[str]:
+def differences(expected: Iterable[FileTable], found: Sequence[LoadedTable]) -> list[str]:
     """Say what of the files is not in the database as they have it."""
     there = {(table.schema, table.name): table for table in found}
     told = []

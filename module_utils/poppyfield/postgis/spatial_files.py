@@ -33,7 +33,7 @@ class SpatialFileError(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class SpatialOptions:
     """What the one who loads says of the files."""
 
     srs: str = ""
@@ -70,7 +70,7 @@ def plain_name(name: str) -> str:
     return (f"t_{plain}" if plain[0].isdigit() else plain)[: postgres.MAX_IDENTIFIER]
 
 
-def to_sql(path: Path, folder: Path, asked: Asked) -> tuple[Path, list[contents.Table]]:
+def to_sql(path: Path, folder: Path, asked: SpatialOptions) -> tuple[Path, list[contents.FileTable]]:
     """Write the SQL of a file into a folder; give it and the tables that it makes. Raises SpatialFileError."""
     if not shutil.which("ogr2ogr"):
         raise SpatialFileError("it takes GDAL's ogr2ogr on this laptop: sudo apt install gdal-bin, then run again")
@@ -111,7 +111,7 @@ def sources(path: Path) -> list[str]:
     return [f"/vsizip/{path}/{name}" for name in names]
 
 
-def _in_utf8(path: Path, folder: Path, asked: Asked) -> Path:
+def _in_utf8(path: Path, folder: Path, asked: SpatialOptions) -> Path:
     """Give a file that GDAL takes for UTF-8, which it does with every CSV."""
     if kind_of(path.name) != "csv" or not asked.encoding:
         return path
@@ -144,7 +144,7 @@ def _layers(source: str) -> list[tuple[str, str]]:
     return [(source, name) for name in found]
 
 
-def named(layers: Sequence[tuple[str, str]], asked: Asked) -> list[Layer]:
+def named(layers: Sequence[tuple[str, str]], asked: SpatialOptions) -> list[Layer]:
     """Give each layer its table. Raises SpatialFileError where two get the same, or one can't be a name."""
     if asked.table and len(layers) > 1:
         names = ", ".join(name for _, name in layers)
@@ -163,7 +163,7 @@ def named(layers: Sequence[tuple[str, str]], asked: Asked) -> list[Layer]:
     return found
 
 
-def command(layer: Layer, target: Path, asked: Asked) -> list[str]:
+def command(layer: Layer, target: Path, asked: SpatialOptions) -> list[str]:
     """Give what writes a layer as SQL."""
     options = {
         "SCHEMA": "public",
@@ -179,7 +179,7 @@ def command(layer: Layer, target: Path, asked: Asked) -> list[str]:
     return [*words, *_open_options(layer.source, asked), str(target), layer.source, layer.name]
 
 
-def _open_options(source: str, asked: Asked) -> list[str]:
+def _open_options(source: str, asked: SpatialOptions) -> list[str]:
     kind = kind_of(source)
     if kind == "csv":
         given = {"AUTODETECT_TYPE": "YES", "X_POSSIBLE_NAMES": X_NAMES, "Y_POSSIBLE_NAMES": Y_NAMES}
@@ -190,7 +190,7 @@ def _open_options(source: str, asked: Asked) -> list[str]:
     return [*of_shapefile, *(["-oo", f"ENCODING={asked.encoding}"] if kind == "shp" and asked.encoding else [])]
 
 
-def _write(layer: Layer, target: Path, asked: Asked) -> None:
+def _write(layer: Layer, target: Path, asked: SpatialOptions) -> None:
     """Write a layer; with the coordinate system that was given only where it tells none itself."""
     _do(command(layer, target, replace(asked, srs="")))
     if not any(number == 0 for table in _tables(target) for _, _, number in table.places):
@@ -204,7 +204,7 @@ def _write(layer: Layer, target: Path, asked: Asked) -> None:
     _do(command(layer, target, asked))
 
 
-def _tables(path: Path) -> list[contents.Table]:
+def _tables(path: Path) -> list[contents.FileTable]:
     with path.open("rb") as stream:
         return contents.of_sql(stream)
 
