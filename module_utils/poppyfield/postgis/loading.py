@@ -368,7 +368,8 @@ set -o pipefail
 
 def adding_command(served: Served, mark: Sequence[str]) -> tuple[str, ...]:
     """Give the command that adds what is in the scratch database to the served one."""
-    marked = f"ALTER DATABASE {identifier(served.name)} SET {MARK} = {literal(' '.join(mark))};"
+    # A setting that PostgreSQL does not know is the superuser's to make.
+    marked = f"SET ROLE NONE; ALTER DATABASE {identifier(served.name)} SET {MARK} = {literal(' '.join(mark))};"
     # As PGOPTIONS wants it: a backslash before what would end the word.
     owner = "".join(f"\\{letter}" if letter in " \\" else letter for letter in served.owner)
     source, target = (postgres.conninfo(name) for name in (served.name + LOADING_SUFFIX, served.name))
