@@ -87,6 +87,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if found:
             return {**result, "failed": True, "msg": message(found)}
         kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
+        if warnings := dumps.warnings(kept, laptop):
+            result["warnings"] = warnings
         return {
             **result,
             "requirements": {

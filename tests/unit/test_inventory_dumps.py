@@ -13,7 +13,7 @@ from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop
 from ansible.module_utils.poppyfield.inventory.problems import Finding
 from ansible.module_utils.poppyfield.postgis.dump_file import DumpFile, DumpKind
 
-from tests.gallery.dumps import LOADED, OWNERS, REFUSED, Case, archive, entries, extension, plain
+from tests.gallery.dumps import LOADED, OWNERS, REFUSED, Case, archive, entries, extension, of_stock_container, plain
 from tests.gallery.report import record
 from tests.unit.inventory_of import OWN_SETTINGS, FakeLaptop, host, told
 
@@ -106,6 +106,13 @@ def test_what_files_say_of_themselves_is_shown_once_for_all_pis(tmp_path: Path) 
     assert dumps.summaries([given, given], LAPTOP) == [
         f"10-gis.sql: SQL by pg_dump 12.22; roles {roles}; extensions postgis"
     ]
+
+
+def test_what_of_an_archive_is_left_out_is_warned_of_once(tmp_path: Path) -> None:
+    path = written(tmp_path, "10-gis.dump", archive(of_stock_container()))
+    given = host(postgis_first_start_files=[str(path), str(written(tmp_path, "20-gis.sql", plain().encode()))])
+    said = "10-gis.dump: left out, since the image does not have it: postgis_tiger_geocoder, tiger, tiger_data."
+    assert dumps.warnings([given, given], LAPTOP) == [said]
 
 
 @pytest.mark.parametrize(

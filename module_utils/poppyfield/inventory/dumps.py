@@ -73,6 +73,17 @@ def summaries(hosts: Iterable[Host], laptop: Laptop) -> list[str]:
     return list(dict.fromkeys(told))
 
 
+def warnings(hosts: Iterable[Host], laptop: Laptop) -> list[str]:
+    """Say of each file of all hosts what of it is not loaded."""
+    told = (
+        f"{PurePath(path).name}: left out, since the image does not have it: {', '.join(sorted(dump.left_out))}."
+        for host in hosts
+        for path, _, dump in files(host, laptop)
+        if dump.left_out
+    )
+    return list(dict.fromkeys(told))
+
+
 def _summary(path: str, dump: DumpFile) -> str:
     by = f" by pg_dump {dump.written_by}" if dump.written_by else ""
     names = {"roles": dump.roles, "extensions": dump.extensions, "collations": dump.collations}
