@@ -221,6 +221,12 @@ containers:
         - What the health check of the map server found since the container was healthy for the first time, the latest
           three. Null when it found nothing, and while it is unhealthy.
       type: str
+    left_out:
+      description:
+        - Layers that the map server cannot open any more, in brackets after the project that it shows without them.
+          Null when there are none.
+      type: str
+      sample: fields/map.qgs (rivers_5f0c1a2b)
     created:
       description: When it was made, which a deployment that changes something does.
       type: str

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.projects.server_checks import REFRESH
 
 from tests.images import projects
-from tests.images.map_server import MapServer, database, map_server
+from tests.images.map_server import MapServer, database, map_server, volumes, wait_until
 from tests.images.projects import GRASS, POPPY, Layer, qgs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,11 +24,14 @@ ANSIBLE = {
     # The one that has Docker's SDK.
     "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
 }
+LEFT_OUT = ROOT / "images" / "lizmap" / "services" / "left-out" / "run"
 WEST_SIDE = (50, 50)
 TABLE = "service='poppyfield' key='id' srid=4326 type=Polygon table=\"public\".\"{}\" (geom)"
 SQL = (
     f"{projects.POSTGIS_SQL}"
     "CREATE TABLE gone (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
+    "CREATE TABLE moved (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
+    "INSERT INTO moved SELECT id, geom FROM meadow;"
     "CREATE TABLE denied (id int PRIMARY KEY, geom geometry(Polygon, 4326)); REVOKE ALL ON denied FROM gis;"
     "CREATE TABLE nests (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
     "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people VALUES (1, 'Ann'), (2, 'Bob');"
@@ -42,7 +46,16 @@ def pi(
     """Run a map server with its database; give it, and its folder of projects, with one repository in it."""
     folder = tmp_path_factory.mktemp("pi")
     (folder / "projects" / "known").mkdir(parents=True)
-    with database(postgis_image, folder, SQL) as network, map_server(lizmap_image, folder, network) as server:
+    # Bad layers are looked at again each minute, which is long for a test.
+    (folder / "left-out").write_text(
+        LEFT_OUT.read_text("utf-8").replace("\nagain_seconds=60\n", "\nagain_seconds=4\n"), "utf-8"
+    )
+    (folder / "left-out").chmod(0o755)
+    given = [*volumes(folder), f"{folder}/left-out:/usr/local/lib/poppyfield/services/left-out/run:ro"]
+    with (
+        database(postgis_image, folder, SQL) as network,
+        map_server(lizmap_image, folder, network, volumes=given) as server,
+    ):
         server.wait_until_healthy()
         yield server, folder / "projects"
 
@@ -291,14 +304,14 @@ def test_a_table_that_was_dropped_is_noticed_though_it_was_good_before(
     server, _ = pi
     table = Layer(TABLE.format("gone"), "postgres", "Rivers")
     assert not publish(meadow(GRASS), table)["failed"]
-    drop_table(server)
+    ask_database(server, "DROP TABLE gone")
     refused = publish(meadow(), table)
     assert "public.gone is not in the Pi's database" in refused["msg"]
     assert publish(meadow())["changed"]
 
 
-def drop_table(server: MapServer) -> None:
-    """Drop the table gone, as the database's owner in the map server's container cannot: from the database's own."""
+def ask_database(server: MapServer, sql: str) -> None:
+    """Change a table, as the database's owner in the map server's container cannot: from the database's own."""
     network = next(iter(server.container.attrs["NetworkSettings"]["Networks"]))
     (name,) = [
         container.name
@@ -306,9 +319,57 @@ def drop_table(server: MapServer) -> None:
         if container.name.endswith("postgis")
     ]
     code, output = server.container.client.containers.get(name).exec_run(
-        ["psql", "-U", "postgres", "-d", "gis", "-c", "DROP TABLE gone"]
+        ["psql", "-U", "postgres", "-d", "gis", "-c", sql]
     )
     assert code == 0, output
+
+
+def with_other_workers(server: MapServer) -> None:
+    """Have the projects read again, as when the Pi is started."""
+    code, said = server.run("bash", "-c", REFRESH, user="qgis")
+    assert code == 0, said
+
+
+def test_a_layer_that_is_bad_later_takes_no_other_with_it(pi: tuple[MapServer, Path], publish: Publish) -> None:
+    server, _ = pi
+    rivers = Layer(TABLE.format("moved"), "postgres", "Rivers")
+    assert not publish(meadow(), rivers)["failed"]
+    assert server.run("healthcheck") == (0, "")
+    ask_database(server, "ALTER TABLE moved RENAME TO moved_away")
+    try:
+        with_other_workers(server)
+        address = "/ows/known/map/?SERVICE=WMS&REQUEST=GetCapabilities"
+        assert server.get(address).status_code == 500
+        wait_until(lambda: server.get(address).ok, "the map goes on without its bad layer", server.log)
+        assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {POPPY}
+        assert server.run("healthcheck") == (0, "Left out: known/map.qgs (layer_id_Rivers)\n")
+        # The workers leave it out, and publishing is as strict as ever.
+        refused = publish(meadow(GRASS), rivers)
+        assert refused["failed"] and "public.moved is not in the Pi's database" in refused["msg"]
+        refused = publish(meadow(), rivers)
+        assert refused["failed"] and "public.moved is not in the Pi's database" in refused["msg"]
+    finally:
+        ask_database(server, "ALTER TABLE moved_away RENAME TO moved")
+    wait_until(lambda: server.run("healthcheck") == (0, ""), "nothing is left out any more", server.log)
+    wait_until(
+        lambda: server.picture("known/map", LAYERS="Rivers").getpixel(WEST_SIDE) == POPPY, "it is drawn", server.log
+    )
+
+
+def test_words_in_the_log_leave_no_layer_out(pi: tuple[MapServer, Path], publish: Publish) -> None:
+    """Visitors have words in it. They are a reason to look, and the project itself says that it is well."""
+    server, _ = pi
+
+    def looks() -> bool:
+        return "timeout 300 " in server.run("ps", "-eo", "args")[1]
+
+    publish(meadow())
+    code, said = server.run("bash", "-c", "echo 1 /srv/projects/known/map.qgs > /run/poppyfield/noticed")
+    assert code == 0, said
+    wait_until(looks, "the project is looked at", server.log)
+    wait_until(lambda: not looks(), "it was looked at", server.log)
+    assert server.run("healthcheck") == (0, "")
+    assert server.picture("known/map").getpixel(WEST_SIDE) == POPPY
 
 
 def test_several_bad_layers_are_named_each_with_its_reason(publish: Publish) -> None:

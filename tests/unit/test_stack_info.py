@@ -370,6 +370,17 @@ def test_what_the_health_check_found_earlier_is_told_when_all_is_well_again() ->
     )
 
 
+def test_layers_that_are_left_out_are_told_beside_what_was_found_earlier() -> None:
+    said = "Found earlier: 2026-11-29 07:00 UTC: nginx did not answer.\nLeft out: fields/map.qgs (rivers_1)\n"
+    health = {"Status": "healthy", "Log": [{"Output": said, "ExitCode": 0}]}
+    described = stack_status.describe_container(container(Health=health), None, NOW)
+    assert described["found_earlier"] == "2026-11-29 07:00 UTC: nginx did not answer."
+    assert described["left_out"] == "fields/map.qgs (rivers_1)"
+    assert 'its maps go on without layers that cannot be opened: "fields/map.qgs (rivers_1)"' in told(
+        container(Health=health)
+    )
+
+
 def test_which_folders_are_looked_at() -> None:
     assert stack_status.folders_in_use(DockerAnswers()) == ["/"]
     answers = DockerAnswers(info={"DockerRootDir": "/docker"}, own_containers=[container(), container()])

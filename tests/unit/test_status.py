@@ -183,6 +183,7 @@ def test_a_folder_that_cannot_be_written_to_is_a_sentence(status: Run, folder: P
 
 # What is wrong ------------------------------------------------------------------------------------------------------
 
+LEFT_OUT = {"Status": "healthy", "Log": [{"Output": "Left out: fields/map.qgs (rivers_1)\n", "ExitCode": 0}]}
 WRONG: list[tuple[str, Json]] = [
     ("missing", look(container("postgis"))),
     ("stopped", look(container("postgis"), container("lizmap", State={"Running": False, "Status": "exited"}))),
@@ -191,6 +192,7 @@ WRONG: list[tuple[str, Json]] = [
     ("unhealthy", look(container("postgis"), container("lizmap", State={"Health": {"Status": "unhealthy"}}))),
     ("starting", look(container("postgis"), container("lizmap", State={"Health": {"Status": "starting"}}))),
     ("restarts", look(container("postgis", RestartCount=3), container("lizmap"))),
+    ("left_out", look(container("postgis"), container("lizmap", State={"Health": LEFT_OUT}))),
     ("no_docker", {**look(), "docker": {"running": False, "why": "No engine."}, "containers": []}),
     ("disk", look(disk=0.5)),
     ("voltage", look(throttled="throttled=0x50005")),

@@ -39,6 +39,8 @@ LEAST_TICKS = 20
 UNHEALTHY_WORDS = 200
 FOUND_EARLIER = "Found earlier: "
 """Begins what the health check of the map server tells when all is well again."""
+LEFT_OUT = "Left out: "
+"""Begins what it tells of layers that cannot be opened, and without which the maps go on."""
 LITTLE_MB = 1024
 LITTLE_SHARE = 0.1
 """A disk is nearly full with less than this free, whichever is less; PostgreSQL needs some room to start again."""
@@ -251,7 +253,8 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
         "state": state["Status"],
         "health": status,
         "health_output": None if status in ("healthy", "none") else said or None,
-        "found_earlier": said.removeprefix(FOUND_EARLIER) if said.startswith(FOUND_EARLIER) else None,
+        "found_earlier": _line_of(said, FOUND_EARLIER),
+        "left_out": _line_of(said, LEFT_OUT),
         "restarts": int(container.get("RestartCount") or 0),
         "created": container.get("Created"),
         "versions": _versions(labels),
@@ -262,6 +265,11 @@ def describe_container(container: Json, sample: Json | None, now: datetime) -> J
         "error": state.get("Error") or None,
         "stats": describe_stats(sample) if sample else None,
     }
+
+
+def _line_of(said: str, beginning: str) -> str | None:
+    """Give the line of what a health check printed that begins so, without that; None when there is none."""
+    return next((line.removeprefix(beginning) for line in said.splitlines() if line.startswith(beginning)), None)
 
 
 def _versions(labels: Mapping[str, str]) -> dict[str, str]:
@@ -401,6 +409,8 @@ def _container_words(container: Json) -> str:
         parts.append(f'its health check says "{said[-UNHEALTHY_WORDS:]}"')
     if container["found_earlier"]:
         parts.append(f'its health check found earlier "{container["found_earlier"]}"')
+    if container["left_out"]:
+        parts.append(f'its maps go on without layers that cannot be opened: "{container["left_out"]}"')
     if container["restarts"]:
         parts.append(f"restarted by Docker {container['restarts']} {'time' if container['restarts'] == 1 else 'times'}")
     stats = container["stats"] or {}

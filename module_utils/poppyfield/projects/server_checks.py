@@ -2,7 +2,8 @@
 
 The running server is asked first, which is quick. When it refuses, a QGIS Server of its own, which tells everything
 that it notices, is started for one question: then the verdict does not hang on the state of a worker (each fails once
-after a restart of the database), and the reasons stand apart from those of visitors' maps.
+after a restart of the database), and the reasons stand apart from those of visitors' maps. That one is strict, while
+the running server leaves bad layers out once a published project has some (images/lizmap/services/left-out).
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from ansible.module_utils.poppyfield.projects.words import plain
 
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
 OK = 200
+# Workers that leave out bad layers answer for a project that has some; then only a strict one may be asked.
 ASK = r"""
+for folder in /proc/[0-9]*; do
+    [[ $(cat "$folder/comm" 2> /dev/null) == qgis_mapserv* ]] || continue
+    ! grep -qz '^QGIS_SERVER_IGNORE_BAD_LAYERS=1' "$folder/environ" 2> /dev/null || exit 1
+done
 exec {server}<> /dev/tcp/127.0.0.1/8081
 printf 'GET /?%s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$1" >&"$server"
 cat <&"$server"
@@ -45,6 +51,7 @@ while IFS= read -r -d '' setting; do
 done < "$WORKER/environ"
 cd /srv/projects
 export QGIS_SERVER_LOG_STDERR=1 QGIS_SERVER_LOG_LEVEL=0 REQUEST_METHOD=GET QUERY_STRING=$1
+export QGIS_SERVER_IGNORE_BAD_LAYERS=0
 exec /usr/lib/cgi-bin/qgis_mapserv.fcgi
 """
 )

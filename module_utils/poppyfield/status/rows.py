@@ -192,6 +192,7 @@ def _container(entry: Mapping[str, Any]) -> Json:
         "health": _text(entry.get("health"), 20),
         "health_output": _text(entry.get("health_output")),
         "found_earlier": _text(entry.get("found_earlier")),
+        "left_out": _text(entry.get("left_out")),
         "created": _moment(entry.get("created")),
         "uptime_seconds": _whole(entry.get("uptime_seconds")),
         "exit_code": _whole(entry.get("exit_code")),
@@ -271,6 +272,8 @@ def _of_containers(row: Json, look: Mapping[str, Any]) -> list[Json]:
 def _of_container(entry: Json) -> list[Json]:
     told = {"container": entry["name"], "why": entry["health_output"] or "?"}
     found = [_wrong("attention", "restarts", **told, count=entry["restarts"])] if entry["restarts"] else []
+    if entry["left_out"]:
+        found.append(_wrong("attention", "left_out", layers=entry["left_out"]))
     if entry["state"] != "running":
         code = {"paused": "paused", "restarting": "restarting"}.get(entry["state"] or "", "stopped")
         return [_wrong("broken", code, **told, exit_code=entry["exit_code"])]
