@@ -76,6 +76,12 @@ options:
       - Name of the map server's container, in which the projects are checked. It must run, unless O(state=absent).
     type: str
     default: websig-lizmap
+  unpack:
+    description:
+      - Whether a project that is saved as C(.qgz) is published as C(.qgs), without what else it holds. Lizmap Web
+        Client shows no others.
+    type: bool
+    default: false
   check_timeout:
     description: Seconds that QGIS Server may take to open and draw one project.
     type: int
@@ -245,6 +251,7 @@ ARGUMENTS: Json = {
     "prune": {"type": "bool", "default": False},
     "withheld": {"type": "list", "elements": "str", "default": []},
     "container": {"type": "str", "default": LIZMAP.container},
+    "unpack": {"type": "bool", "default": False},
     "check_timeout": {"type": "int", "default": 300},
     "owner": {"type": "int", "default": 0},
     "group": {"type": "int", "default": 0},

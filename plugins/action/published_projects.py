@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ansible.constants
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.path import unfrackpath
@@ -19,9 +21,11 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.projects.findings import withheld_warning  # noqa: E402
 from ansible.module_utils.poppyfield.projects.folder_difference import (  # noqa: E402
+    File,
     FolderError,
     batches,
     beginning,
+    digest,
     of_projects,
     wanted_files,
 )
@@ -31,6 +35,8 @@ from ansible.module_utils.poppyfield.projects.qgis_project import (  # noqa: E40
     ProjectError,
     describe,
     parse_project,
+    unpack,
+    unpacked_name,
 )
 
 display = Display()
@@ -66,7 +72,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             return result | self._publish_all(entries, arguments, task_vars)
         if arguments.get("state", "present") == "absent":
             return result | self._module(arguments, task_vars)
-        wanted = self._read(arguments)
+        wanted = self._read(arguments, unpacks=boolean(arguments.get("unpack", False)))
         looked = self._module({**wanted.arguments, "_step": "look"}, task_vars)
         return result | self._publish(wanted, looked, task_vars)
 
@@ -74,7 +80,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         self, entries: list[dict[str, Any]], shared: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Look at all repositories in one execution, and publish those that differ."""
-        wanted = [self._read(entry) for entry in entries]
+        unpacks = boolean(shared.get("unpack", False))
+        wanted = [self._read(entry, unpacks=unpacks) for entry in entries]
         everything = {**shared, "repositories": [want.arguments for want in wanted], "_step": "look"}
         looked = self._module(everything, task_vars)
         if looked.get("failed"):
@@ -92,7 +99,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         told = {name: as_withheld(done) if done in failed else done for name, done in results.items()}
         return combined(told, looked["others"])
 
-    def _read(self, arguments: dict[str, Any]) -> WantedRepository:
+    def _read(self, arguments: dict[str, Any], *, unpacks: bool) -> WantedRepository:
         """Read what a folder on the controller holds."""
         folder = self._folder(arguments)
         try:
@@ -102,9 +109,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
             raise AnsibleActionFail(f"{error.strerror}: {error.filename}.") from error
-        described = {name: describe_file(folder / name) for name in files if is_project(name)}
+        sources = {name: folder / name for name in files}
+        if unpacks:
+            # Beside the .qgz, from which other projects may embed layers.
+            more = {unpacked_name(name): unpacked(path) for name, path in sources.items() if is_zipped(name)}
+            more = {name: path for name, path in more.items() if name not in sources}
+            sources |= more
+            files |= {name: file_of(path) for name, path in more.items()}
+        shown = [name for name in files if is_project(name) and not (unpacks and is_zipped(name))]
+        described = {name: describe_file(sources[name]) for name in shown}
         own = {"_files": {name: list(file) for name, file in files.items()}, "_projects": described}
-        return WantedRepository({**arguments, **own}, {file.sha256: folder / name for name, file in files.items()})
+        return WantedRepository({**arguments, **own}, {file.sha256: sources[name] for name, file in files.items()})
 
     def _publish(
         self, wanted: WantedRepository, looked: dict[str, Any], task_vars: dict[str, Any] | None
@@ -211,6 +226,31 @@ def combined(results: dict[str, dict[str, Any]], others: list[str]) -> dict[str,
         "others": others,
         "diff": sides,
     }
+
+
+def unpacked(path: Path) -> Path:
+    """Give a project out of a .qgz, in a file that Ansible removes at its end; its .cfg as it is."""
+    if path.suffix != ".qgz":
+        return path
+    try:
+        content = unpack(path.name, beginning(path, LARGEST_PROJECT))
+    except ProjectError as error:
+        raise AnsibleActionFail(f"{path} is not a QGIS project: {error}") from error
+    unpacked_into = (
+        Path(tempfile.mkdtemp(prefix="poppyfield-", dir=ansible.constants.DEFAULT_LOCAL_TMP)) / f"{path.stem}.qgs"
+    )
+    unpacked_into.write_bytes(content)
+    return unpacked_into
+
+
+def is_zipped(name: str) -> bool:
+    """Tell a project at the top of the folder that is saved as .qgz, and its .cfg."""
+    return name.endswith((".qgz", ".qgz.cfg")) and "/" not in name
+
+
+def file_of(path: Path) -> File:
+    """Describe a file of the controller."""
+    return File(path.stat().st_size, digest(path))
 
 
 def is_project(name: str) -> bool:

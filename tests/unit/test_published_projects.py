@@ -19,7 +19,7 @@ from ansible.module_utils.poppyfield.projects import published_folder, withdrawa
 from ansible.module_utils.poppyfield.projects.folder_difference import FolderError
 from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder, exchange
 
-from tests.images.projects import Layer, qgs
+from tests.images.projects import Layer, qgs, write_zipped
 
 Json = dict[str, Any]
 Run = Callable[..., Json]
@@ -92,6 +92,20 @@ def test_a_folder_is_published_once(publish: Run, maps: Path, projects: Path) ->
     assert beside(projects) == []
     again = publish()
     assert not again["changed"] and again["reasons"] == [] and again["diff"] == {"before": {}, "after": {}}
+
+
+def test_a_zipped_project_is_published_unpacked_where_only_such_are_shown(
+    publish: Run, maps: Path, projects: Path
+) -> None:
+    for name in ("map.qgs", "map.qgs.cfg"):
+        (maps / name).unlink()
+    write_zipped(maps / "map.qgz", SECOND)
+    write(maps, {"map.qgz.cfg": "{}", "data/kept.qgz": "no project of the map server's"})
+    done = publish(unpack=True)
+    assert {"map.qgs", "map.qgs.cfg", "map.qgz", "data/kept.qgz"} <= set(done["added"])
+    assert "data/kept.qgs" not in done["added"]
+    assert (projects / "fields" / "map.qgs").read_text() == SECOND
+    assert not publish(unpack=True)["changed"]
 
 
 def test_files_are_the_owners_to_write_and_everybodys_to_read(publish: Run, maps: Path, projects: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -798,9 +799,49 @@ def test_what_is_embedded_from_a_project_that_is_refused_is_told_as_that(check: 
     assert "Mend a.qgs as it is told of that" in told["b.qgs"]["remedy"] and told["b.qgs"]["refuses"]
 
 
-def test_lizmap_shows_no_zipped_projects(check: Run) -> None:
-    result = check({"map.qgz": zipped(qgs([MEADOW])), "meadow.geojson": "{}"}, web_client="archive")
-    assert "Save As" in result["msg"] and result["failed"]
+def test_a_zipped_project_is_unpacked_for_lizmap_and_what_is_lost_is_told(check: Run) -> None:
+    files = {"map.qgz": zipped(qgs([MEADOW])), "map.qgs.cfg": cfg(), "meadow.geojson": "{}"}
+    (found,) = check(files, web_client="archive")["findings"]
+    assert found["problem"].endswith("it is published as map.qgs, without map.qgd, which it holds as well.")
+    assert not found["refuses"] and "Save As" in found["remedy"]
+    files["map.qgz"] = zipped(qgs([Layer("./gone.gpkg")]))
+    assert "./gone.gpkg is not in the project's folder" in check(files, web_client="archive")["msg"]
+
+
+FONT_MARKER = '<layer class="FontMarker"><Option type="Map"><Option name="font" value="{}"/></Option></layer>'
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking"),
+    [
+        ('<text-style fontFamily="Comic Sans MS"/>', ["Comic Sans MS"]),
+        ('<text-style fontFamily="DejaVu Sans Bold"/><text-style fontFamily="DejaVu Serif"/>', []),
+        ('<text-style fontFamily="MS Shell Dlg 2"/><text-style fontFamily=""/>', []),
+        (FONT_MARKER.format("Wingdings"), ["Wingdings"]),
+        (FONT_MARKER.format("Wingdings") + '<text-style fontFamily="Arial"/>', ["Arial", "Wingdings"]),
+    ],
+)
+def test_fonts_that_the_pi_lacks_are_told_once(check: Run, text: str, lacking: list[str]) -> None:
+    project = qgs([replace(MEADOW, style=text), replace(MEADOW, name="other", style=text)])
+    found = check({"map.qgs": project, "meadow.geojson": "{}"})["findings"]
+    assert len(found) == bool(lacking)
+    assert all(f"'{name}'" in found[0]["problem"] and not found[0]["refuses"] for name in lacking)
+
+
+@pytest.mark.parametrize(("megabytes", "told"), [(10, False), (11, True)])
+def test_a_large_file_of_text_is_told_with_the_remedy(check: Run, megabytes: int, told: bool) -> None:
+    found = check({"map.qgs": qgs([MEADOW]), "meadow.geojson": "x" * (megabytes * 1024**2)})["findings"]
+    assert [finding["refuses"] for finding in found] == ([False] if told else [])
+    assert not told or "as a GeoPackage, which has a spatial index" in found[0]["remedy"]
+
+
+def test_a_project_that_is_stored_in_a_database_is_named_without_its_login(check: Run) -> None:
+    address = f"postgresql://ann:{PASSWORD}@office?dbname=gis&amp;project=base"
+    embedded = f'<maplayer embedded="1" project="{address}" id="roads_1"/>'
+    project = qgs([MEADOW]).replace("<projectlayers>", f"<projectlayers>{embedded}")
+    result = check({"map.qgs": project, "meadow.geojson": "{}"})
+    assert "is stored in PostgreSQL, where a Pi does not read projects." in result["msg"]
+    assert PASSWORD not in json.dumps(result)
 
 
 # Folders -------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from ansible.module_utils.poppyfield.host import foreign_xml
 from ansible.module_utils.poppyfield.projects import passwords
+from ansible.module_utils.poppyfield.projects.drawn_texts import fonts_of, lacking_fonts
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA, ProjectFinding
 from ansible.module_utils.poppyfield.projects.folder_difference import is_published
 from ansible.module_utils.poppyfield.projects.names import (
@@ -37,6 +38,11 @@ ENDINGS = (".qgs", ".qgz")
 LARGEST_PROJECT = 64 * 1024 * 1024
 """What a project has, or unpacks to, at most; real ones have some megabytes."""
 PARTS_OF_SHAPEFILE = (".dbf", ".shx")
+FORMATS_OF_TEXT = (".geojson", ".json", ".csv", ".kml", ".gml", ".gpx")
+LARGE_TEXT = 10 * 1024 * 1024
+"""From here on a file of text is told of: each worker reads it as a whole, and most keep it in memory."""
+IN_A_DATABASE = ("postgresql:", "geopackage:")
+"""How the paths of projects begin that are stored in a database."""
 EDITABLE = {"postgres"}
 """Providers whose layers people can edit: the files of a repository are read-only in the container."""
 
@@ -50,6 +56,14 @@ INTO_FOLDER = (
 USE_SERVICE = (
     f"In QGIS Desktop, make a PostgreSQL connection whose Service is {SERVICE} and whose other fields are empty, point "
     "the layer to it (right-click the layer > Change Data Source), save the project, and run again."
+)
+SAVE_AS_FILE = (
+    "In QGIS Desktop, open that project, save it with Project > Save As as 'QGIS files (*.qgs)' in this folder, embed "
+    "the layers or groups from there, save this project, and run again."
+)
+INTO_GEOPACKAGE = (
+    "In QGIS Desktop, export the layer as a GeoPackage, which has a spatial index, into the project's folder "
+    "(right-click the layer > Export), use that in its place, save the project, and run again."
 )
 WITHOUT_PASSWORD = {
     Kind.DATABASE: USE_SERVICE,
@@ -125,6 +139,10 @@ class Project:
     """Ids of the layers that people see in the list."""
     ticked: frozenset[str] = frozenset()
     """Ids of the layers that show when the map opens."""
+    fonts: frozenset[str] = frozenset()
+    """Families of the fonts that its labels and layouts are written in."""
+    layouts: tuple[str, ...] = ()
+    """Names of its layouts for printing."""
 
 
 class Expected(NamedTuple):
@@ -180,6 +198,20 @@ def parse_version(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def unpacked_name(name: str) -> str:
+    """Give the name under which a project or its .cfg is published where no .qgz can be shown."""
+    return re.sub(r"\.qgz(\.cfg)?$", r".qgs\1", name)
+
+
+def lost_in_unpacking(content: bytes) -> list[str]:
+    """Name what a .qgz holds besides the project."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return sorted(name for name in archive.namelist() if not name.lower().endswith(".qgs"))
+    except (zipfile.BadZipFile, NotImplementedError, OSError):
+        return []
+
+
 def unpack(name: str, content: bytes) -> bytes:
     """Give the project's XML: the file itself, or what a .qgz holds."""
     if len(content) > LARGEST_PROJECT:
@@ -226,6 +258,8 @@ def parse_project(name: str, content: bytes) -> Project:
         embedded_groups=tuple((name, path) for name, path in embedded if path),
         listed=frozenset(names) - private,
         ticked=frozenset() if tree is None else frozenset(_ticked(tree)),
+        fonts=frozenset(fonts_of(root)),
+        layouts=tuple(layout.get("name", "") for layout in root.findall("./Layouts/Layout")),
     )
 
 
@@ -378,19 +412,13 @@ def check_project(
     def finding(problem: str, remedy: str = "", layer: str = "", *, refuses: bool = True) -> ProjectFinding:
         return ProjectFinding(folder.repository, name, problem, remedy, layer, refuses)
 
-    if expected.lizmap and name.lower().endswith(".qgz"):
-        return [
-            finding(
-                "Lizmap does not show projects that are saved as .qgz.",
-                "In QGIS Desktop, save it with Project > Save As as 'QGIS files (*.qgs)', apply the Lizmap plugin "
-                "again, and remove the .qgz from the folder.",
-            )
-        ]
     try:
         project = parse_project(name, contents[name])
     except ProjectError as error:
         return [finding(f"this is not a QGIS project: {error}", "Open it in QGIS Desktop and save it again.")]
     found = []
+    if expected.lizmap and name.endswith(".qgz"):
+        found.append(finding(*_unpacked(name, contents[name]), refuses=False))
     if project.version > expected.qgis_server:
         found.append(_newer(finding, project.version, expected))
     remedies = {WrittenIn.SOURCE: FORGET_SOURCE_OUTSIDE, WrittenIn.TEXT: REMOVE_FROM_TEXT}
@@ -408,7 +436,8 @@ def check_project(
         if not can_be_asked(layer.name_in_wms) and not project.asked_by_id and layer.name not in project.excluded:
             found.append(finding(WITH_COMMA, GIVE_SHORT_NAME, layer.name, refuses=False))
     found += [finding(*picture, refuses=False) for picture in _check_pictures(folder, project.pictures)]
-    toggled = _toggled(contents.get(f"{name}.cfg")) if expected.lizmap else {}
+    found += [finding(*fonts, refuses=False) for fonts in _check_fonts(project.fonts)]
+    toggled = _toggled(contents.get(_cfg_of(folder, name))) if expected.lizmap else {}
     found += [finding(*blank, refuses=False) for blank in _check_opening(project, toggled)]
     if expected.lizmap:
         found += [
@@ -424,6 +453,33 @@ def check_project(
 
 
 Judged = tuple[str, str, bool]
+
+
+def _unpacked(name: str, content: bytes) -> tuple[str, str]:
+    lost = lost_in_unpacking(content)
+    without = f", without {' and '.join(lost)}, which it holds as well" if lost else ""
+    return (
+        f"Lizmap does not show projects that are saved as .qgz: it is published as {unpacked_name(name)}{without}.",
+        "Nothing, when the map looks right: in a .qgd are the places of labels that were moved by hand, and drawings "
+        "in a layout. To keep both the same, save it with Project > Save As as 'QGIS files (*.qgs)', apply the Lizmap "
+        "plugin, and remove the .qgz from the folder.",
+    )
+
+
+def _check_fonts(fonts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    if lacking := lacking_fonts(fonts):
+        names = " and ".join(f"'{name}'" for name in lacking)
+        yield (
+            f"it writes in fonts that the Pi does not have ({names}): another takes their place, with letters of other "
+            "widths.",
+            "Look at the labels and the print on the Pi; for the same on both, choose DejaVu Sans in QGIS Desktop.",
+        )
+
+
+def _cfg_of(folder: RepositoryFolder, name: str) -> str:
+    """Give the name of Lizmap's configuration of a project; the plugin may have written it before it was zipped."""
+    unpacked = f"{unpacked_name(name)}.cfg"
+    return unpacked if unpacked in folder.files and f"{name}.cfg" not in folder.files else f"{name}.cfg"
 
 
 def _newer(finding: Any, version: tuple[int, int], expected: Expected) -> ProjectFinding:
@@ -446,7 +502,8 @@ def _check_names(folder: RepositoryFolder, *, lizmap: bool) -> Iterator[ProjectF
             folder.repository,
             "",
             "the folder has no QGIS project (.qgs or .qgz) in it.",
-            f"Save a project there, or take the repository out of lizmap_projects.{hint}",
+            "Save a project there (one that is stored in PostgreSQL or in a GeoPackage too: Project > Save As), or "
+            f"take the repository out of lizmap_projects.{hint}",
         )
     seen: dict[str, str] = {}
     for name in names:
@@ -580,11 +637,8 @@ def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judg
     if not path:
         yield f"the path of {what} is empty.", INTO_FOLDER, True
         return
-    if path.startswith("localized:"):
-        yield f"{what} {path} is in QGIS Desktop's folder of localized data.", INTO_FOLDER, True
-        return
-    if path.startswith("inbuilt:"):
-        yield f"{what} {path} comes with QGIS Desktop only.", INTO_FOLDER, True
+    if elsewhere := next(_check_scheme(path, what), None):
+        yield elsewhere
         return
     if is_absolute(path):
         name = re.split(r"[/\\]", path)[-1]
@@ -603,6 +657,26 @@ def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judg
             yield f"{what} {path} is not in the project's folder.", INTO_FOLDER, True
         return
     yield from _check_shapefile(folder, wanted, what)
+    size = folder.files.get(wanted, 0)
+    if wanted.lower().endswith(FORMATS_OF_TEXT) and size > LARGE_TEXT:
+        yield (
+            f"{what} {path} has {size // 1024**2} MB of text: each worker of QGIS Server reads all of it, and keeps "
+            "most of it in memory.",
+            INTO_GEOPACKAGE,
+            False,
+        )
+
+
+def _check_scheme(path: str, what: str) -> Iterator[Judged]:
+    """Tell of a path that begins with a word of QGIS's own for a place that is no folder of projects."""
+    if path.startswith("localized:"):
+        yield f"{what} {path} is in QGIS Desktop's folder of localized data.", INTO_FOLDER, True
+    elif path.startswith("inbuilt:"):
+        yield f"{what} {path} comes with QGIS Desktop only.", INTO_FOLDER, True
+    elif path.startswith(IN_A_DATABASE):
+        # The rest of such a path may hold a login.
+        kept_in = "PostgreSQL" if path.startswith("postgresql:") else "a GeoPackage"
+        yield f"{what} is stored in {kept_in}, where a Pi does not read projects.", SAVE_AS_FILE, True
 
 
 def _other_name(what: str, near: str, path: str, wanted: str) -> Judged:
@@ -710,10 +784,11 @@ def _toggled(content: bytes | None) -> dict[str, bool]:
 def _check_cfg(
     folder: RepositoryFolder, file: str, contents: Mapping[str, bytes], project: Project
 ) -> Iterator[Judged]:
-    content = contents.get(f"{file}.cfg")
+    wanted = _cfg_of(folder, file)
+    content = contents.get(wanted)
     apply = "Open the project in QGIS Desktop, open the Lizmap plugin, choose Apply, and run again."
-    if content is None and (near := folder.nearly(f"{file}.cfg")):
-        problem, _, _ = _other_name("its .cfg", near, f"{file}.cfg", f"{file}.cfg")
+    if content is None and (near := folder.nearly(wanted)):
+        problem, _, _ = _other_name("its .cfg", near, wanted, wanted)
         yield problem, f"Save the project under a name without accents, {without_accents(file)}. {apply}", False
         return
     if content is None:
