@@ -216,8 +216,8 @@ checks:
     check:
       description:
         - One of V(catalogue), V(capabilities), V(picture), V(features), V(layers) and V(ogc_api) of the map page.
-        - One of V(login), V(page), V(configuration), V(capabilities), V(picture), V(features), V(layers) and V(editing)
-          of Lizmap Web Client.
+        - One of V(login), V(page), V(configuration), V(capabilities), V(picture), V(features), V(layers), V(print) and
+          V(editing) of Lizmap Web Client.
       type: str
     ok:
       description: Whether it passed.
@@ -272,6 +272,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 MOST_REDIRECTS = 5
 END_OF_CERTIFICATE = "-----END CERTIFICATE-----"
 LOGIN_PAGE = "/auth/login"
+PDF = b"%PDF"
 INTERNAL = "the server failed with HTTP 500"
 PAUSE = 2.0
 LONGEST_ANSWER = 120.0
@@ -299,6 +300,7 @@ REMEDIES = {
     "features": f"See that the layer's table or file is there, has rows and may be read by the database's user. {LOGS}",
     "layers": "Look at the layer's style in QGIS Desktop. If it draws nothing on purpose, name the layers to check.",
     "ogc_api": LOGS,
+    "print": LOGS,
     "editing": LOGS,
 }
 ANOTHER_CERTIFICATE = "The server shows another certificate than expected, or one that this host does not trust."
@@ -698,10 +700,11 @@ def save_picture(path: Path, body: bytes) -> None:
 class LizmapCheck(MapCheck):
     """The checks of one map in Lizmap Web Client."""
 
-    def __init__(self, server: Server, params: dict[str, Any], password: str, *, edit: bool) -> None:
+    def __init__(self, server: Server, params: dict[str, Any], password: str, *, edit: bool, prints: bool) -> None:
         super().__init__(server, params)
         self.password = password
         self.edit = edit
+        self.prints = prints
         self.config = answers.ProjectConfig((), ())
         self.who = "anybody without logging in"
 
@@ -712,6 +715,8 @@ class LizmapCheck(MapCheck):
             steps.insert(0, ("login", self._login))
         if self.params["project"]:
             steps += [("configuration", self._configuration), *self.steps_of_a_map()]
+            if self.prints:
+                steps.append(("print", self._print))
             if self.edit:
                 steps.append(("editing", self._editing))
         return steps
@@ -781,6 +786,21 @@ class LizmapCheck(MapCheck):
         editable = ", ".join(layer.name for layer in self.config.editable) or "none"
         return f"{len(self.config.vector_layers)} layers with features; to edit: {editable}"
 
+    def _print(self) -> str:
+        """Print a page where there is a layout. The map is well without it, so that a failure is only warned of."""
+        layers = [layer for layer in self.pictured() if layer.boxes]
+        if not self.config.layouts or not layers:
+            return "no layout to print"
+        layout, frame = self.config.layouts[0]
+        try:
+            body = self.server.get(map_checks.print_url(self.address, layers, layout, frame))
+            if not body.startswith(PDF):
+                raise MapError(f"the server answered something that is not a PDF: {map_checks.excerpt(body)}")
+        except MapError as error:
+            self.warnings.append(f"The layout '{layout}' does not print: {error}")
+            return f"{layout} does not print"
+        return f"{layout}: {len(body)} bytes"
+
     def _editing(self) -> str:
         project = self.params["project"]
         trials = {trial["layer_id"]: trial for trial in self.params["trials"] if trial["map"] == project}
@@ -817,7 +837,7 @@ def make_check(module: AnsibleModule, server: Server) -> MapCheck:
     if module.params["web_client"] == "map_page":
         return MapCheck(server, module.params)
     edit = module.params["editing"] != "never" and not module.check_mode
-    return LizmapCheck(server, module.params, read_password(module), edit=edit)
+    return LizmapCheck(server, module.params, read_password(module), edit=edit, prints=not module.check_mode)
 
 
 def main() -> None:

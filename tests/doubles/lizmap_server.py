@@ -106,6 +106,7 @@ class LizmapServer(ThreadingHTTPServer):
         self.config_body = b""
         self.before_each: Callable[[str], None] = lambda url: None
         self.canvas = png(5)
+        self.page = b"%PDF-1.4 a page"
 
     @property
     def url(self) -> str:
@@ -248,6 +249,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(500, b"")
         elif request == "GetMap":
             self._answer(200, self._picture())
+        elif request == "GetPrint":
+            # QGIS Server's answer, which Lizmap hands on.
+            self._answer(200, self.server.page)
         elif request == "GetFeature":
             self._get_feature()
         else:

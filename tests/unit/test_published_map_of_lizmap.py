@@ -46,6 +46,7 @@ def test_a_map_that_works(server: LizmapServer, check: Run, tmp_path: Path) -> N
         "picture",
         "features",
         "layers",
+        "print",
         "editing",
     ]
     assert result["features"] == {"observations": 1, "towns": 2}
@@ -390,3 +391,42 @@ def test_names_of_layers_in_wms(library: Any) -> None:
     by_id = b'{"options": {"useLayerIDs": "True"}, "editionLayers": {"d": {}}, "layers": ' + layer + b"}"
     assert answers.read_config(by_id).vector_layers == ("a1", "c1")
     assert answers.read_config(by_id).listed == {"a1", "c1", "a b", "c"}
+
+
+# Printing ------------------------------------------------------------------------------------------------------------
+
+# lizmap/modules/lizmap/lib/Project/QgisProject.php, getPrintTemplates.
+A4 = {"title": "A4 field", "maps": [{"id": "map0", "width": 200, "height": 100}], "labels": []}
+OF_FEATURES = {**A4, "title": "Atlas", "atlas": {"enabled": "1"}}
+
+
+def prints(server: LizmapServer) -> list[str]:
+    return [question for question in server.asked if "REQUEST=GetPrint" in question]
+
+
+def test_one_page_is_printed_where_there_is_a_layout(server: LizmapServer, check: Run) -> None:
+    server.config["printTemplates"] = [OF_FEATURES, A4, {**A4, "title": "A3"}]
+    result = check()
+    assert result["verified"] and detail(result, "print") == "A4 field: 15 bytes"
+    (asked,) = prints(server)
+    assert "TEMPLATE=A4+field&" in asked and "map0%3ALAYERS=towns%2Cobservations&" in asked
+    assert "map0%3AEXTENT=" in asked
+    assert check(check_mode=True)["verified"]
+    assert len(prints(server)) == 1
+
+
+@pytest.mark.parametrize("templates", [[], [OF_FEATURES], [{**A4, "maps": []}]])
+def test_without_a_layout_nothing_is_printed(server: LizmapServer, check: Run, templates: list[Any]) -> None:
+    server.config["printTemplates"] = templates
+    assert detail(check(), "print") == "no layout to print" and prints(server) == []
+
+
+def test_a_page_that_does_not_print_is_warned_of(
+    server: LizmapServer, check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.config["printTemplates"] = [A4]
+    server.page = b"<ServiceException>no memory</ServiceException>"
+    result = check()
+    assert result["verified"] and detail(result, "print") == "A4 field does not print"
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The layout 'A4 field' does not print: the server answered something that is not a PDF" in said

@@ -5,7 +5,7 @@ The addresses are those of its file app/system/urls.xml, where each module has i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -62,6 +62,8 @@ class ProjectConfig:
     editable: tuple[EditableLayer, ...]
     listed: frozenset[str] = frozenset()
     """All that it knows, by name and by the name in WMS: those of the project's .cfg that the one who asks may see."""
+    layouts: tuple[tuple[str, str], ...] = ()
+    """Layouts that people may print, each with the name of its map."""
 
 
 def split_project(project: str) -> tuple[str, str]:
@@ -164,9 +166,18 @@ def read_config(body: bytes) -> ProjectConfig:
         by_id = str((document.get("options") or {}).get("useLayerIDs", "")) == "True"
         vector = [_wms_name(name, layer, by_id) for name, layer in layers.items() if _has_geometry(layer)]
         listed = frozenset(layers) | {_wms_name(name, layer, by_id) for name, layer in layers.items()}
-        return ProjectConfig(tuple(vector), tuple(_editable(document.get("editionLayers") or {}, layers)), listed)
+        editable = tuple(_editable(document.get("editionLayers") or {}, layers))
+        return ProjectConfig(tuple(vector), editable, listed, tuple(_layouts(document.get("printTemplates") or [])))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise MapError(f"{problem}: {excerpt(body)}") from error
+
+
+def _layouts(templates: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Give the layouts with a map; an atlas has pages for features only."""
+    for template in templates:
+        maps = template.get("maps") or []
+        if maps and str((template.get("atlas") or {}).get("enabled", "0")) != "1":
+            yield str(template["title"]), str(maps[0]["id"])
 
 
 def _wms_name(name: str, layer: dict[str, Any], by_id: bool) -> str:

@@ -28,6 +28,8 @@ LEVELS_OF_COORDINATES = 4
 """What a multipolygon has, the deepest of GeoJSON."""
 GEOJSON = "application/geo+json"
 PLACES_OF_A_LAYER = 20
+PRINTED_DPI = 75
+"""Enough to see that a page prints; people print with more."""
 DETAIL = 256
 LEAST_DETAIL = 64
 # In degrees; about a hundred metres.
@@ -247,6 +249,25 @@ def map_url(address: str, layers: Sequence[MapLayer], width: int) -> str:
         "WIDTH": width,
         "HEIGHT": height,
         "FORMAT": "image/png",
+    }
+    return ask(address, query)
+
+
+def print_url(address: str, layers: Sequence[MapLayer], layout: str, frame: str) -> str:
+    """Give the address of a page of a layout as PDF, with these layers in the map that has this name."""
+    extent = extent_of(layers)
+    names = [layer.name for layer in reversed(layers)]
+    query = {
+        "SERVICE": "WMS",
+        "VERSION": "1.3.0",
+        "REQUEST": "GetPrint",
+        "FORMAT": "pdf",
+        "TEMPLATE": layout,
+        "CRS": extent.crs,
+        f"{frame}:EXTENT": extent.numbers(),
+        f"{frame}:LAYERS": ",".join(names),
+        f"{frame}:STYLES": "," * (len(names) - 1),
+        "DPI": PRINTED_DPI,
     }
     return ask(address, query)
 
