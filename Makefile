@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -111,6 +111,13 @@ images: ## The images for this machine's own architecture: what they can do, and
 
 lizmap: ## Lizmap's image and the modules for it, with a stand-in for the release, which draws no map page
 	$(SUDO) $(PART) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py
+
+test-maps: ## The gallery of projects and dumps, on the map page and on Lizmap: make test-maps [LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE]
+	$(SUDO) rm -rf build/reports/gallery build/reports/gallery.json
+	$(TEST)/pytest tests/unit -k gallery
+	$(SUDO) $(TEST)/pytest tests/images/test_gallery.py tests/images/test_first_start_dumps.py
+	$(SUDO) $(TEST)/pytest tests/lizmap/test_gallery.py
+	$(SUDO) $(TEST)/python -m tests.gallery.report
 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements
 	python3 -m workshop.laptop.locks
