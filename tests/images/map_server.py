@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -93,6 +94,13 @@ class MapServer:
     def log(self) -> str:
         """Give everything that the container wrote."""
         return str(self.container.logs().decode(errors="replace"))
+
+    def oom_kills(self) -> int:
+        """Give how many processes the kernel ended for want of memory."""
+        files = "/sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control"
+        _, told = self.run("sh", "-c", f"cat {files} 2> /dev/null")
+        (count,) = re.findall(r"^oom_kill (\d+)$", told, re.MULTILINE)
+        return int(count)
 
     def wait_until_healthy(self) -> None:
         """Wait until the image's own health check is content."""

@@ -198,8 +198,9 @@ def label(expression: str, font: str = "DejaVu Sans") -> str:
       </settings></labeling>"""
 
 
-def layout(name: str) -> str:
-    """Give an A4 page in landscape with a map, 200 by 100 mm, and a text above it."""
+def layout(name: str, each: Layer | None = None) -> str:
+    """Give an A4 page in landscape with a map, 200 by 100 mm, and a text above it; or one for each feature of a layer."""
+    atlas = f'<Atlas enabled="1" coverageLayer="{each.id}" hideCoverage="0" filterFeatures="0"/>' if each else ""
     return f"""
     <Layout name="{name}" units="mm" printResolution="96">
       <PageCollection>
@@ -216,6 +217,7 @@ def layout(name: str) -> str:
         frame="false" opacity="1" labelText="Les prés" htmlState="0" halign="1" valign="32">
         <text-style fontFamily="DejaVu Sans" fontSize="30" fontSizeUnit="Point" textColor="0,0,0,255" textOpacity="1"/>
       </LayoutItem>
+      {atlas}
     </Layout>"""
 
 

@@ -261,6 +261,18 @@ LARGE_PICTURES = {
 }
 
 
+def many_layers(count: int, width: int, height: int, comma: str = ",") -> str:
+    """Ask for a picture with the same layer many times."""
+    names = BOX.format(comma.join(["meadow"] * count))
+    return f"REQUEST=GetMap&WIDTH={width}&HEIGHT={height}&FORMAT=image/png&{names}"
+
+
+TOO_MANY_LAYERS = {
+    "250 layers": many_layers(251, 1024, 1000),
+    "62 layers": many_layers(63, 2000, 2100, "%2C"),
+}
+
+
 @pytest.mark.attack(kind="load", on="map page")
 @pytest.mark.parametrize("query", LARGE_PICTURES.values(), ids=LARGE_PICTURES)
 def test_nothing_larger_than_a_screen_is_drawn(server: Visited, unlimited: Visited, query: str) -> None:
@@ -269,9 +281,20 @@ def test_nothing_larger_than_a_screen_is_drawn(server: Visited, unlimited: Visit
     assert (status, "larger than a screen" in told) == (400, True)
 
 
+@pytest.mark.attack(kind="load", on="map page")
+@pytest.mark.parametrize("query", TOO_MANY_LAYERS.values(), ids=TOO_MANY_LAYERS)
+def test_no_picture_has_more_layers_than_memory_holds(server: Visited, unlimited: Visited, query: str) -> None:
+    assert unlimited.status(f"{PROJECT}?{query}") in {200, 500, 502}
+    status, told = server.ask(f"{PROJECT}?{query}")
+    assert (status, "more layers than there is memory for" in told) == (400, True)
+
+
 @pytest.mark.parametrize(
     "query",
     [
+        many_layers(251, 400, 300),
+        many_layers(62, 1024, 1000),
+        many_layers(12, 2048, 2048),
         f"REQUEST=GetMap&WIDTH=4096&HEIGHT=2399&FORMAT=image/png&{BOX.format('meadow')}",
         f"REQUEST=GetMap&WIDTH=240&HEIGHT=3000&FORMAT=image/png&{BOX.format('meadow')}",
         f"REQUEST=GetLegendGraphic&LAYER=meadow&FORMAT=image/png&SYMBOLWIDTH=7.5&BOXSPACE=2&{BOX.format('meadow')}",
@@ -305,12 +328,4 @@ def killed_for_a_map(image: str, folder: Path, changes: dict[str, str]) -> int:
         path = f"/ows/fields/many/?REQUEST=GetMap&WIDTH=2399&HEIGHT=2399&FORMAT=image/png&{names}"
         assert server.status(path) in {500, 502}
         wait_until(lambda: server.status(MEADOW) == 200, "the map comes back", server.log)
-        return oom_kills(server)
-
-
-def oom_kills(server: Visited) -> int:
-    """Give how many processes the kernel ended for want of memory."""
-    files = "/sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control"
-    _, told = server.run("sh", "-c", f"cat {files} 2> /dev/null")
-    (count,) = re.findall(r"^oom_kill (\d+)$", told, re.MULTILINE)
-    return int(count)
+        return server.oom_kills()

@@ -51,8 +51,9 @@ def publish(folder: Path) -> None:
     place, hidden = folder / "projects" / "fields", folder / "projects" / ".hidden"
     for path, name in ((place, "meadow"), (hidden, "treasure")):
         path.mkdir(parents=True)
-        text = projects.qgs([projects.geojson(path)], projects.layout("page"), title=name.title())
-        (path / f"{name}.qgs").write_text(text, "utf-8")
+        layer = projects.geojson(path)
+        layouts = projects.layout("page") + projects.layout("atlas", layer)
+        (path / f"{name}.qgs").write_text(projects.qgs([layer], layouts, title=name.title()), "utf-8")
     Image.new("RGB", (256, 256), GOLD).save(hidden / "photo.png")
     color = "#{:02x}{:02x}{:02x}".format(*GOLD)
     square = f'<rect width="9" height="9" fill="{color}"/>'
@@ -165,6 +166,15 @@ def test_no_text_of_a_print_is_evaluated(server: MapServer, careless: MapServer,
     assert is_refused(ask(server, {**PRINT, "words": text}))
 
 
+@pytest.mark.attack(kind="number", on="map page")
+def test_no_number_of_a_printed_feature_is_evaluated(server: MapServer, careless: MapServer) -> None:
+    atlas = {**PRINT, "TEMPLATE": "atlas"}
+    evaluated = {**atlas, "ATLAS_PK": "-1 OR eval('1 = 1')"}
+    assert ask(careless, {**atlas, "ATLAS_PK": "-1"}).content != ask(careless, {**atlas, "ATLAS_PK": "0"}).content
+    assert ask(careless, evaluated).content == ask(careless, {**atlas, "ATLAS_PK": "0"}).content
+    assert is_refused(ask(server, evaluated))
+
+
 # Styles, files, other servers ----------------------------------------------------------------------------------------
 
 
@@ -228,6 +238,18 @@ def test_no_expression_of_a_visitors_style_is_evaluated(server: MapServer, carel
     assert pixel(ask(careless, GET_MAP)) == POPPY
     assert pixel(ask(careless, {**GET_MAP, "SLD_BODY": style(rule)})) == WHITE
     assert is_refused(ask(server, {**GET_MAP, "SLD_BODY": style(rule)}))
+
+
+@pytest.mark.attack(kind="style", on="map page")
+def test_no_expression_of_a_style_is_evaluated_for_a_drawing(server: MapServer, careless: MapServer) -> None:
+    drawing = {**GET_MAP, "FORMAT": "application/dxf", "FORMAT_OPTIONS": "MODE:FEATURESYMBOLOGY;SCALE:500"}
+    symbol = "<se:PolygonSymbolizer><se:Fill/></se:PolygonSymbolizer>"
+    rule = re.sub("<(/?)(?=[A-Z])", r"<\1ogc:", f"<Filter>{FUNCTION}</Filter>")
+    drawn = ask(careless, {**drawing, "SLD_BODY": style(symbol)})
+    assert drawn.headers["Content-Type"].startswith("application/dxf")
+    filtered = {**drawing, "SLD_BODY": style(rule + symbol)}
+    assert len(ask(careless, filtered).content) < len(drawn.content)
+    assert is_refused(ask(server, filtered))
 
 
 ELSEWHERE = "http://127.0.0.1:8080/elsewhere"

@@ -7,9 +7,12 @@ where QGIS Server also runs as the user that Lizmap is.
 from __future__ import annotations
 
 import io
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,15 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.images import projects
+from tests.images import building, projects
 from tests.images.map_server import REQUEST_SECONDS, trusting, wait_until
 from tests.images.projects import POPPY
 from tests.images.questions import questions
+from tests.lizmap.conftest import Query
 from tests.lizmap.guard.asking import UNGUARDED
+from tests.lizmap.guard.attacks import style
 from tests.lizmap.lizmap import STATE, Lizmap, configuration, lizmap, write_projects
+from tests.lizmap.releases.pi import trees, write_project
 
 GOLD = 250, 200, 0
 PHOTO = "/srv/projects/private/media/photo.png"
@@ -39,6 +45,7 @@ PRINT = {
     **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetPrint", "TEMPLATE": "page", "FORMAT": "png", "DPI": "30"},
     **{"CRS": "CRS:84", "map0:EXTENT": "2,46,4,47", "map0:LAYERS": "meadow"},
 }
+DXF = {**GET_MAP, "FORMAT": "application/dxf", "FORMAT_OPTIONS": "MODE:FEATURESYMBOLOGY;SCALE:500"}
 FUNCTION = (
     '<Filter><PropertyIsEqualTo><Function name="eval"><Literal>1</Literal></Function><Literal>2</Literal>'
     "</PropertyIsEqualTo></Filter>"
@@ -54,7 +61,8 @@ def publish(folder: Path) -> None:
     place = folder / "projects"
     write_projects(place)
     layers = [projects.geojson(place / "fields")]
-    (place / "fields" / "meadow.qgs").write_text(projects.qgs(layers, projects.layout("page")), "utf-8")
+    layouts = projects.layout("page") + projects.layout("atlas", layers[0])
+    (place / "fields" / "meadow.qgs").write_text(projects.qgs(layers, layouts), "utf-8")
     (place / "fields" / "meadow.qgs.cfg").write_text(configuration(layers), "utf-8")
     media = place / "private" / "media"
     media.mkdir()
@@ -193,6 +201,28 @@ def test_no_text_of_a_print_is_evaluated(server: Lizmap, unguarded: Lizmap, text
     assert ask(server, {**PRINT, "words": text}).headers["Content-Type"] != "image/png"
 
 
+ATLAS = {**PRINT, "TEMPLATE": "atlas"}
+
+
+@pytest.mark.attack(kind="number", on="Lizmap")
+def test_no_number_of_a_printed_feature_is_evaluated(server: Lizmap, unguarded: Lizmap) -> None:
+    plain = ask(unguarded, {**ATLAS, "ATLAS_PK": "0"}).content
+    assert ask(unguarded, {**ATLAS, "ATLAS_PK": "-1"}).content != plain
+    assert ask(unguarded, {**ATLAS, "ATLAS_PK": "-1 OR eval('1 = 1')"}).content == plain
+    assert ask(server, {**ATLAS, "ATLAS_PK": "0"}).content == plain
+    assert ask(server, {**ATLAS, "ATLAS_PK": "-1 OR eval('1 = 1')"}).headers["Content-Type"] != "image/png"
+
+
+@pytest.mark.attack(kind="style", on="Lizmap")
+def test_no_expression_of_a_style_is_evaluated_for_a_drawing(server: Lizmap, unguarded: Lizmap) -> None:
+    everything = ask(unguarded, {**DXF, "SLD_BODY": style("")})
+    assert everything.headers["Content-Type"].startswith("application/dxf")
+    filtered = {**DXF, "SLD_BODY": style(re.sub("<(/?)(?=[A-Z])", r"<\1ogc:", FUNCTION))}
+    assert len(ask(unguarded, filtered).content) < len(everything.content)
+    assert ask(server, DXF).headers["Content-Type"].startswith("application/dxf")
+    assert b"poppyfield_guard" in ask(server, filtered).content
+
+
 # Accounts ------------------------------------------------------------------------------------------------------------
 
 
@@ -255,3 +285,45 @@ def test_no_visitor_makes_an_account(watched: Lizmap, careless: Lizmap, folders:
         ask(server, named, project)
     assert user in logins(folders[1])
     assert logins(folders[0]) == {"admin"}
+
+
+# A large table -------------------------------------------------------------------------------------------------------
+
+PHP_RUN = building.ROOT / "images" / "lizmap" / "services" / "php-fpm" / "run"
+HUGE = (
+    "CREATE OR REPLACE VIEW huge AS SELECT n AS id, repeat('x', 10000) AS name, ST_SetSRID(ST_MakePoint(3, 46), 4326)"
+    " AS geom FROM generate_series(1, 60000) AS n"
+)
+"""600 MB, of which the table holds none."""
+SOME = 32 * 1024 * 1024
+
+
+@pytest.mark.attack(kind="load", on="Lizmap")
+def test_all_features_of_a_large_table_do_not_take_the_memory(
+    lizmap_image: str, network: str, query: Query, tmp_path: Path
+) -> None:
+    query(f"SET ROLE gis; {HUGE}", "gis")
+    unbounded = tmp_path / "run"
+    unbounded.write_text(re.sub("^ulimit .*$", "", PHP_RUN.read_text("utf-8"), flags=re.MULTILINE), "utf-8")
+    unbounded.chmod(0o755)
+    mounts = {str(unbounded): "/usr/local/lib/poppyfield/services/php-fpm/run"}
+    assert killed_for_a_table(lizmap_image, network, tmp_path / "bounded", {}) == (0, True)
+    assert killed_for_a_table(lizmap_image, network, tmp_path / "unbounded", mounts)[0] > 0
+
+
+def killed_for_a_table(image: str, network: str, folder: Path, mounts: dict[str, str]) -> tuple[int, bool]:
+    """Ask for all of a large table; give how many processes the kernel ended, and whether features came."""
+    folder.mkdir()
+    write_projects(folder / "projects")
+    layer = replace(trees("huge"), name="huge")
+    write_project(folder / "projects" / "fields", "huge", [layer])
+    folder.chmod(0o755)
+    with lizmap(image, folder, network, mounts=mounts, mem_limit="768m") as server:
+        server.wait_until_healthy()
+        server.publish("fields", "__anonymous")
+        chosen = {**WFS, "repository": "fields", "project": "huge", "TYPENAME": "huge"}
+        service = f"{server.url}/index.php/lizmap/service"
+        with requests.get(service, params=chosen, stream=True, timeout=REQUEST_SECONDS) as answer:
+            came = sum(map(len, islice(answer.iter_content(1024 * 1024), SOME // 1024 // 1024)))
+        wait_until(lambda: has(POPPY, server.map()), "the map draws", server.log)
+        return server.oom_kills(), came >= SOME

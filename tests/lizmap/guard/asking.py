@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.images import projects
 from tests.images.map_server import wait_until
-from tests.lizmap.guard.attacks import FOLDER
+from tests.lizmap.guard.attacks import ATLAS, FOLDER
 from tests.lizmap.lizmap import Lizmap, write_projects
 
 HERE = Path(__file__).resolve().parent
@@ -56,7 +56,8 @@ def publish(folder: Path) -> None:
     folder.chmod(0o755)
     write_projects(folder / "projects")
     place = folder / "projects" / "fields"
-    printed = projects.qgs([projects.geojson(place)], layouts=projects.layout("print"))
+    layer = projects.geojson(place)
+    printed = projects.qgs([layer], layouts=projects.layout("print") + projects.layout(ATLAS, layer))
     printed = printed.replace("</maplayer>", f"{VALUE_RELATION}</maplayer>")
     (place / "printed.qgs").write_text(printed, "utf-8")
 

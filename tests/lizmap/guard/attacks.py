@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 FOLDER = "/tmp/attack"
+ATLAS = "atlas"
+"""The layout that has a page for each feature."""
 LISTENER = "http://127.0.0.1:9999"
 FORM = "application/x-www-form-urlencoded"
 WFS = {"SERVICE": "WFS", "VERSION": "1.0.0", "REQUEST": "GetFeature", "TYPENAME": "meadow"}
@@ -27,6 +29,7 @@ PRINT = {
     **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetPrint", "TEMPLATE": "print", "FORMAT": "png"},
     **{"CRS": "EPSG:4326", "DPI": "30", "LAYERS": "meadow", "map0:LAYERS": "meadow", "map0:EXTENT": "46,2,47,4"},
 }
+DXF = {**GET_MAP, "FORMAT": "application/dxf", "FORMAT_OPTIONS": "MODE:FEATURESYMBOLOGY;SCALE:500"}
 OGC = "http://www.opengis.net/ogc"
 
 
@@ -203,23 +206,40 @@ def by_wms() -> Iterator[Attack]:
         for form in ("meadow:{}", "(meadow:{})", "meadow:({})"):
             key = f"{name}-{form.format('')}"
             yield Attack(key, "expression", urlencode({**base, "FILTER": form.format(write(key))}))
-    key = "wms-dxf-filter"
-    dxf = {**GET_MAP, "FORMAT": "application/dxf", "FILTER": ogc_filter(key)}
-    yield Attack(key, "OGC filter", urlencode(dxf))
     key = "wms-style-rule"
     yield Attack(key, "style", urlencode({**GET_MAP, "SLD_BODY": style(ogc_filter(key, "ogc:Filter"))}))
     key = "wms-style-label"
-    text = without(",/:", write(key)).replace(">", "&gt;")
-    labelled = (
-        f"<se:TextSymbolizer><se:Label><ogc:PropertyName>{text}</ogc:PropertyName></se:Label></se:TextSymbolizer>"
-    )
-    yield Attack(key, "style", urlencode({**GET_MAP, "SLD_BODY": style(labelled)}))
+    yield Attack(key, "style", urlencode({**GET_MAP, "SLD_BODY": label_style(key)}))
     key = "wms-highlight"
     highlight = {
         "HIGHLIGHT_GEOM": "POLYGON((2 46,3 46,3 47,2 46))",
         "HIGHLIGHT_SYMBOL": style(ogc_filter(key, "ogc:Filter")),
     }
     yield Attack(key, "style", urlencode({**GET_MAP, **highlight}))
+
+
+def label_style(key: str) -> str:
+    """Give a style with a label that writes a key."""
+    text = without(",/:", write(key)).replace(">", "&gt;")
+    return style(
+        f"<se:TextSymbolizer><se:Label><ogc:PropertyName>{text}</ogc:PropertyName></se:Label></se:TextSymbolizer>"
+    )
+
+
+def by_drawing() -> Iterator[Attack]:
+    """Give those by drawings for CAD."""
+    key = "wms-dxf-filter"
+    yield Attack(key, "OGC filter", urlencode({**DXF, "FILTER": ogc_filter(key)}))
+    for form in ("meadow:{}", "(meadow:{})"):
+        key = f"wms-dxf-{form.format('')}"
+        yield Attack(key, "expression", urlencode({**DXF, "FILTER": form.format(write(key))}))
+    key = "wms-dxf-style-rule"
+    yield Attack(key, "style", urlencode({**DXF, "SLD_BODY": style(ogc_filter(key, "ogc:Filter"))}))
+    key = "wms-dxf-style-label"
+    yield Attack(key, "style", urlencode({**DXF, "SLD_BODY": label_style(key)}))
+    key = "wms-dxf-attributes"
+    options = f"LAYERATTRIBUTES:{without(',;:', write(key))}"
+    yield Attack(key, "expression", urlencode({**DXF, "FORMAT_OPTIONS": options}))
 
 
 def by_print() -> Iterator[Attack]:
@@ -240,6 +260,22 @@ def by_print() -> Iterator[Attack]:
         "map0:HIGHLIGHT_SYMBOL": style(ogc_filter(key, "ogc:Filter")),
     }
     yield Attack(key, "style", urlencode({**PRINT, **highlight}))
+
+
+def by_atlas() -> Iterator[Attack]:
+    """Give those by prints of a page for each feature."""
+    page = {**PRINT, "TEMPLATE": ATLAS}
+    for name, number in {"atlas": "-1 OR {}", "atlas-parenthesis": "-1) OR ({}", "atlas-alone": "{}"}.items():
+        key = f"print-{name}"
+        yield Attack(key, "number", urlencode({**page, "ATLAS_PK": number.format(without(",", write(key)))}))
+    key = "print-atlas-words"
+    yield Attack(key, "print", urlencode({**page, "ATLAS_PK": "0", "words": f"[% {write(key)} %]"}))
+    # As the plugin AtlasPrint takes it, which an operator may add.
+    for name, changes in {
+        "plugin-atlas": {"SERVICE": "ATLAS"},
+        "plugin-atlas-by-wms": {"REQUEST": "GetPrintAtlas"},
+    }.items():
+        yield Attack(name, "expression", urlencode({**page, **changes, "EXP_FILTER": write(name)}))
 
 
 def external(key: str, name: str = "x") -> dict[str, str]:
@@ -293,7 +329,9 @@ ATTACKS = (
     *by_order(),
     *by_number(),
     *by_wms(),
+    *by_drawing(),
     *by_print(),
+    *by_atlas(),
     *messengers(),
 )
 
@@ -311,7 +349,8 @@ HARMLESS = {
     *("wms-map-meadow:", "wms-map-(meadow:)", "wms-map-meadow:()"),
     *("wms-info-meadow:", "wms-info-(meadow:)", "wms-info-meadow:()"),
     *("wms-legend-filter", "wms-legend-meadow:", "wms-legend-(meadow:)", "wms-legend-meadow:()"),
-    *("wms-dxf-filter", "wms-highlight", "print-filter", "print-highlight"),
+    *("wms-dxf-filter", "wms-dxf-meadow:", "wms-dxf-(meadow:)", "wms-dxf-attributes"),
+    *("wms-highlight", "print-filter", "print-highlight", "plugin-atlas", "plugin-atlas-by-wms"),
 }
 """What QGIS Server 3.40 itself refuses, or reads otherwise: refused all the same, because another release may not."""
 
@@ -321,5 +360,6 @@ SPELLINGS = {
     "wfs-filter-prefix-list": "wfs-filter-list",
     "external-name-encoded": "external-map",
     "print-WORDS-0": "print-words-0",
+    "print-atlas-parenthesis": "print-atlas",
 }
 """Attacks that are another's request, spelled otherwise: both count once."""

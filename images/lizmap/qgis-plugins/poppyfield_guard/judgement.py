@@ -231,6 +231,13 @@ class _Value:
         if re.search(r"[()']", self.text):
             self.refuse("the number of a feature has neither quotation marks nor parentheses.")
 
+    def as_options(self) -> None:
+        """Judge NAME:VALUE with semicolons between them, where a value may be names of fields."""
+        for option in self.text.split(";"):
+            value = option.partition(":")[2]
+            for part in (value, *value.split(",")):
+                self.is_expression(part)
+
     def as_xml(self) -> None:
         """Judge a document."""
         self.judge_xml(self.text)
@@ -304,6 +311,7 @@ KINDS: dict[str, Callable[[_Value], None]] = {
     "HIGHLIGHT_SYMBOL": _Value.as_symbols,
     "EXP_FILTER": _Value.as_expressions,
     "FILTER": _Value.as_filter,
+    "FORMAT_OPTIONS": _Value.as_options,
     "SORTBY": _Value.as_order,
     "ATLAS_PK": _Value.as_features,
     "FEATUREID": _Value.as_features,

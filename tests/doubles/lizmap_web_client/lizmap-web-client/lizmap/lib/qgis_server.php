@@ -15,8 +15,33 @@ function ask(string $url, array $headers = []): array
     return [$status, curl_getinfo($request, CURLINFO_CONTENT_TYPE) ?: 'text/plain', $body];
 }
 
-/** Asks for a project of which browsers know the address $public. */
-function ask_project(string $file, array $parameters, string $public): array
+/** Asks QGIS Server, and hands the answer on while it comes; gives the status and what was wrong. */
+function hand_on(string $url, array $headers): array
+{
+    $wrong = '';
+    $request = curl_init($url);
+    curl_setopt_array($request, [
+        CURLOPT_HTTPHEADER => $headers,
+        CURLOPT_WRITEFUNCTION => function ($request, string $part) use (&$wrong): int {
+            $status = curl_getinfo($request, CURLINFO_RESPONSE_CODE);
+            if (!headers_sent()) {
+                http_response_code($status);
+                header('Content-Type: '.(curl_getinfo($request, CURLINFO_CONTENT_TYPE) ?: 'text/plain'));
+            }
+            $wrong .= $status >= 400 ? $part : '';
+            echo $part;
+            flush();
+
+            return strlen($part);
+        },
+    ]);
+    curl_exec($request);
+
+    return [curl_getinfo($request, CURLINFO_RESPONSE_CODE), $wrong];
+}
+
+/** Hands on what QGIS Server says of a project of which browsers know the address $public. */
+function hand_on_from_project(string $file, array $parameters, string $public): array
 {
     $services = lizmap_config()['services'];
     $root = rtrim($services['rootRepositories'] ?? '', '/').'/';
@@ -25,7 +50,7 @@ function ask_project(string $file, array $parameters, string $public): array
     }
     $url = $services['wmsServerURL'].'?'.http_build_query(['map' => $file] + $parameters);
 
-    return ask($url, ["X-Qgis-Service-Url: {$public}"]);
+    return hand_on($url, ["X-Qgis-Service-Url: {$public}"]);
 }
 
 /** What the plugin lizmap_server tells, or an error. */
