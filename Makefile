@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,10 @@ test-attacks: attacks-begin ## Only the tests that play attacks, and scanners: m
 	$(SUDO) build/venv-attacks/bin/pytest tests/lizmap --attacks --ignore=tests/lizmap/test_in_a_browser.py
 	$(SUDO) build/venv-attacks/bin/pytest tests/scanners --no-skips
 	$(SUDO) build/venv-attacks/bin/python -m tests.attack_report
+
+test-hardening: ## The role hardening on an emulated Pi of its own, looked at from the Pi's network
+	$(SUDO) python3 workshop/laptop/prepare.py test
+	$(SUDO) env POPPYFIELD_PI_NAME=poppyfield-hardening POPPYFIELD_SSH_PORT=2229 POPPYFIELD_MAP_PORT=8089 POPPYFIELD_STATE_FOLDER=$(CURDIR)/build/hardening LIZMAP_ARCHIVE= $(TEST)/pytest tests/hardening
 
 attacks-begin:
 	$(SUDO) rm -rf build/reports/attacks build/reports/attacks.json

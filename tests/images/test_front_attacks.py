@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import resource
 import socket
 import ssl
@@ -26,6 +27,7 @@ from tests.images import building, projects
 from tests.images.map_server import ALL_ALLOWED, MapServer, map_server, volumes, wait_until
 from tests.images.projects import POPPY
 
+QGIS_SERVER = (building.ROOT / "images" / "lizmap" / "nginx" / "qgis-server.conf").read_text("utf-8")
 PROJECT = "/ows/fields/meadow/"
 FEATURES = f"{PROJECT}wfs3/collections/meadow/items"
 SECRET = "/ows/secret/hidden/"
@@ -70,8 +72,10 @@ def server(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def unguarded(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
-    """Return a map server whose front refuses no request."""
-    yield from running(lizmap_image, tmp_path_factory.mktemp("open"), {"map-page-requests.conf": ALL_ALLOWED})
+    """Return a map server whose front refuses no request, and gives what QGIS Server answers no headers of the pages."""
+    without = QGIS_SERVER.replace("include /etc/poppyfield/front-headers.conf;", "")
+    configuration = {"map-page-requests.conf": ALL_ALLOWED, "qgis-server.conf": without}
+    yield from running(lizmap_image, tmp_path_factory.mktemp("open"), configuration)
 
 
 # Expressions, other servers, prints ----------------------------------------------------------------------------------
@@ -268,6 +272,14 @@ def test_every_answer_tells_browsers_what_they_may_not(server: MapServer, path: 
     assert headers["Referrer-Policy"] == "same-origin"
 
 
+@pytest.mark.attack(kind="headers", on="map page")
+def test_services_have_the_headers_that_pages_have(server: MapServer, unguarded: MapServer) -> None:
+    path = f"{PROJECT}?{GET_MAP}&LAYERS=meadow"
+    assert "X-Content-Type-Options" in unguarded.get("/").headers
+    assert "X-Content-Type-Options" not in unguarded.get(path).headers
+    assert server.get(path).headers["X-Content-Type-Options"] == "nosniff"
+
+
 # Names ---------------------------------------------------------------------------------------------------------------
 
 
@@ -357,14 +369,31 @@ def https(server: MapServer) -> tuple[str, int]:
     return "127.0.0.1", int(published["HostPort"])
 
 
+FRONT = (building.ROOT / "images" / "lizmap" / "front").read_text("utf-8")
+OLD = pytest.mark.attack(kind="TLS", on="map page", proof="test_only_ciphers_of_today_are_offered", spellings=True)
+
+
 @pytest.mark.parametrize(
-    ("ciphers", "offered"),
-    [("ECDHE-ECDSA-AES128-GCM-SHA256", True), ("ECDHE-ECDSA-AES128-SHA", False), ("ECDHE-ECDSA-AES128-SHA256", False)],
+    ("ciphers", "listed", "offered"),
+    [
+        ("ECDHE-ECDSA-AES128-GCM-SHA256", True, True),
+        pytest.param("ECDHE-ECDSA-AES128-SHA", True, False, marks=OLD),
+        pytest.param("ECDHE-ECDSA-AES128-SHA256", True, False, marks=OLD),
+        ("ECDHE-ECDSA-AES128-SHA", False, True),
+    ],
 )
-def test_only_ciphers_of_today_are_offered(lizmap_image: str, tmp_path: Path, ciphers: str, offered: bool) -> None:
+def test_only_ciphers_of_today_are_offered(
+    lizmap_image: str, tmp_path: Path, ciphers: str, listed: bool, offered: bool
+) -> None:
     tmp_path.chmod(0o755)
     key, certificate = pair(tmp_path)
-    with map_server(lizmap_image, tmp_path, **secured(tmp_path, certificate, key)) as server:
+    options = secured(tmp_path, certificate, key)
+    if not listed:
+        front = tmp_path / "front"
+        front.write_text(re.sub("^ssl_ciphers .*$", "", FRONT, flags=re.MULTILINE), "utf-8")
+        front.chmod(0o755)
+        options["volumes"].append(f"{front}:/usr/local/lib/poppyfield/front:ro")
+    with map_server(lizmap_image, tmp_path, **options) as server:
         server.wait_until_healthy()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

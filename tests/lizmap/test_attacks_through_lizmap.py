@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 import requests
@@ -26,10 +28,12 @@ from tests.images.projects import POPPY
 from tests.images.questions import questions
 from tests.lizmap.conftest import Query
 from tests.lizmap.guard.asking import UNGUARDED
-from tests.lizmap.guard.attacks import style
+from tests.lizmap.guard.attacks import FORM, style
 from tests.lizmap.lizmap import STATE, Lizmap, configuration, lizmap, write_projects
 from tests.lizmap.releases.pi import trees, write_project
 
+MB = 1024 * 1024
+LARGE = 60 * MB
 GOLD = 250, 200, 0
 PHOTO = "/srv/projects/private/media/photo.png"
 WFS = {"SERVICE": "WFS", "VERSION": "1.0.0", "REQUEST": "GetFeature", "TYPENAME": "meadow", "OUTPUTFORMAT": "GeoJSON"}
@@ -51,6 +55,9 @@ FUNCTION = (
     "</PropertyIsEqualTo></Filter>"
 )
 """A filter with a function, which lets nothing pass."""
+NGINX = (building.ROOT / "images" / "lizmap" / "nginx" / "nginx.conf").read_text("utf-8")
+BODY = "client_max_body_size 1m;"
+CARELESS = {"front-headers.conf": "", "nginx.conf": NGINX.replace(BODY, BODY.replace("1m", "64m"))}
 UNWATCHED = {"test": ["NONE"]}
 """Without the health check, which would end QGIS Server without the guard."""
 
@@ -69,11 +76,12 @@ def publish(folder: Path) -> None:
     Image.new("RGB", (256, 256), GOLD).save(media / "photo.png")
 
 
-def running(image: str, network: str, folder: Path, **options: Any) -> Iterator[Lizmap]:
+def running(image: str, network: str, folder: Path, names: str = "", **options: Any) -> Iterator[Lizmap]:
     """Run Lizmap with a repository for all, and one for administrators."""
     publish(folder)
     # One to draw, and one for what it asks of the other.
-    with lizmap(image, folder, network, environment={"QGIS_SERVER_WORKERS": "2"}, **options) as server:
+    environment = {"QGIS_SERVER_WORKERS": "2", "SERVER_NAMES": names}
+    with lizmap(image, folder, network, environment=environment, **options) as server:
         installed = ("bash", "-c", "exec 3<> /dev/tcp/127.0.0.1/8081 && [[ -S /run/qgis-server.sock ]]")
         wait_until(lambda: server.run(*installed)[0] == 0, "Lizmap is there", server.log)
         server.publish("fields", "__anonymous")
@@ -86,14 +94,15 @@ def running(image: str, network: str, folder: Path, **options: Any) -> Iterator[
 @pytest.fixture(scope="module")
 def server(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
     """Return Lizmap as it is."""
-    yield from running(lizmap_image, network, tmp_path_factory.mktemp("lizmap"))
+    yield from running(lizmap_image, network, tmp_path_factory.mktemp("lizmap"), names="pi")
 
 
 @pytest.fixture(scope="module")
 def unguarded(lizmap_image: str, network: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
-    """Return Lizmap without the guard."""
+    """Return Lizmap without the guard, and with a front that has no headers of its own and takes large bodies."""
     folder = tmp_path_factory.mktemp("unguarded")
-    yield from running(lizmap_image, network, folder, mounts=UNGUARDED, healthcheck=UNWATCHED)
+    options: dict[str, Any] = {"mounts": UNGUARDED, "healthcheck": UNWATCHED, "configuration": CARELESS}
+    yield from running(lizmap_image, network, folder, **options)
 
 
 def has(color: tuple[int, int, int], answer: requests.Response) -> bool:
@@ -177,6 +186,32 @@ def test_no_function_is_called_for_features(server: Lizmap, unguarded: Lizmap) -
     assert b"poppyfield_guard" in ask(server, {**WFS, "FILTER": FUNCTION}).content
 
 
+def posted(server: Lizmap, body: str, kind: str) -> requests.Response:
+    """Post something to a public map."""
+    service = f"{server.url}/index.php/lizmap/service"
+    chosen = {"repository": "fields", "project": "meadow"}
+    return requests.post(service, body, params=chosen, headers={"Content-Type": kind}, timeout=REQUEST_SECONDS)
+
+
+DOCUMENT = (
+    '<GetFeature xmlns="http://www.opengis.net/wfs" service="WFS" version="1.0.0" outputFormat="GML2">'
+    '<Query typeName="meadow">{}</Query></GetFeature>'
+)
+BODIES = {
+    "form": (urlencode({**WFS, "OUTPUTFORMAT": "GML2", "EXP_FILTER": "eval('1 = 2')"}), FORM),
+    "document": (DOCUMENT.format(FUNCTION), "text/xml"),
+}
+
+
+@pytest.mark.attack(kind="expression", on="Lizmap")
+@pytest.mark.parametrize(("body", "kind"), BODIES.values(), ids=BODIES)
+def test_nothing_that_is_posted_is_evaluated(server: Lizmap, unguarded: Lizmap, body: str, kind: str) -> None:
+    assert projects.NAME in posted(server, DOCUMENT.format(""), "text/xml").text
+    answer = posted(unguarded, body, kind)
+    assert "FeatureCollection" in answer.text and projects.NAME not in answer.text
+    assert "poppyfield_guard" in posted(server, body, kind).text
+
+
 @pytest.mark.attack(kind="OGC filter", on="Lizmap")
 def test_no_function_is_called_for_a_map(server: Lizmap, unguarded: Lizmap) -> None:
     drawn = ask(unguarded, {**GET_MAP, "FILTER": FUNCTION})
@@ -202,6 +237,7 @@ def test_no_text_of_a_print_is_evaluated(server: Lizmap, unguarded: Lizmap, text
 
 
 ATLAS = {**PRINT, "TEMPLATE": "atlas"}
+"""A page for each feature."""
 
 
 @pytest.mark.attack(kind="number", on="Lizmap")
@@ -221,6 +257,47 @@ def test_no_expression_of_a_style_is_evaluated_for_a_drawing(server: Lizmap, ung
     assert len(ask(unguarded, filtered).content) < len(everything.content)
     assert ask(server, DXF).headers["Content-Type"].startswith("application/dxf")
     assert b"poppyfield_guard" in ask(server, filtered).content
+
+
+# The front -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.attack(kind="name", on="Lizmap")
+def test_no_other_name_is_answered(server: Lizmap, unguarded: Lizmap) -> None:
+    asked = {"headers": {"Host": "evil.example"}}
+    assert "http://evil.example" in unguarded.page(**asked).text
+    assert server.page(**asked).status_code == 421
+
+
+@pytest.mark.attack(kind="headers", on="Lizmap")
+def test_services_have_the_headers_that_pages_have(server: Lizmap, unguarded: Lizmap) -> None:
+    assert "X-Content-Type-Options" not in ask(unguarded, GET_MAP).headers
+    for answer in (ask(server, GET_MAP), server.page()):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.attack(kind="load", on="Lizmap")
+def test_no_large_body_lies_in_memory(server: Lizmap, unguarded: Lizmap) -> None:
+    head = f"POST /index.php/view/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: {LARGE}\r\n\r\n"
+    with connected(unguarded) as connection:
+        connection.sendall(head.encode() + bytes(LARGE - 1))
+        wait_until(lambda: held(unguarded) > LARGE // 2, "nginx holds the body", unguarded.log)
+    with connected(server) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+    assert held(server) < MB
+
+
+def connected(server: Lizmap) -> socket.socket:
+    """Connect as a browser does."""
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=REQUEST_SECONDS)
+
+
+def held(server: Lizmap) -> int:
+    """Give how many bytes of bodies nginx holds."""
+    _, told = server.run("du", "--summarize", "--bytes", "/tmp/nginx/body")
+    return int(told.split()[0])
 
 
 # Accounts ------------------------------------------------------------------------------------------------------------
@@ -295,7 +372,7 @@ HUGE = (
     " AS geom FROM generate_series(1, 60000) AS n"
 )
 """600 MB, of which the table holds none."""
-SOME = 32 * 1024 * 1024
+SOME = 32 * MB
 
 
 @pytest.mark.attack(kind="load", on="Lizmap")
@@ -324,6 +401,6 @@ def killed_for_a_table(image: str, network: str, folder: Path, mounts: dict[str,
         chosen = {**WFS, "repository": "fields", "project": "huge", "TYPENAME": "huge"}
         service = f"{server.url}/index.php/lizmap/service"
         with requests.get(service, params=chosen, stream=True, timeout=REQUEST_SECONDS) as answer:
-            came = sum(map(len, islice(answer.iter_content(1024 * 1024), SOME // 1024 // 1024)))
+            came = sum(map(len, islice(answer.iter_content(MB), SOME // MB)))
         wait_until(lambda: has(POPPY, server.map()), "the map draws", server.log)
         return server.oom_kills(), came >= SOME

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import os
 import re
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -994,6 +996,29 @@ def test_the_lock_is_in_a_folder_that_nobody_else_looks_into(tmp_path: Path) -> 
             assert folder.stat().st_mode & 0o777 == 0o700
             assert (folder / f"{NAME}.lock").read_text() == str(os.getpid())
         folder.chmod(mode)
+
+
+@pytest.mark.attack(kind="lock that another user holds", on="Pi")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
+def test_no_other_user_of_the_host_holds_a_lock() -> None:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    nobody: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        # As in /run/lock, where everybody may read, and in root's own folder.
+        for folder, held in ((Path(name) / "everybody's", b"held\n"), (Path(name) / "locks", b"")):
+            with container_lock(NAME, 0, folder=folder):
+                pass
+            if held:
+                folder.chmod(0o755)
+                (folder / f"{NAME}.lock").chmod(0o644)
+            command = ["flock", str(folder / f"{NAME}.lock"), "sh", "-c", "echo held; cat"]
+            with subprocess.Popen(command, **pipes, **nobody) as other:
+                assert other.stdout is not None
+                assert other.stdout.readline() == held
+                refused = pytest.raises(ApplyError) if held else contextlib.nullcontext()
+                with refused, container_lock(NAME, 0, folder=folder):
+                    pass
 
 
 def test_a_folder_of_locks_that_is_somebody_elses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,6 +160,9 @@ def test_a_record_that_is_missing_is_made_and_one_that_cannot_be_is_a_sentence(
     assert f"The record {tmp_path} cannot be read: Is a directory." in archive()["msg"]
 
 
+@pytest.mark.attack(
+    kind="archive replaced on the way", on="laptop", proof="test_an_archive_is_recorded_when_it_is_first_seen"
+)
 def test_a_record_that_cannot_be_written_whole_stays_as_it_was(
     archive: Archive, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

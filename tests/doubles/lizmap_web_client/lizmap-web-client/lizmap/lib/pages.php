@@ -216,7 +216,12 @@ function serve(): void
     if ($file === null) {
         return;
     }
-    $asked = array_change_key_case($_GET);
+    $asked = array_change_key_case($_GET + $_POST);
+    $document = str_starts_with($_SERVER['CONTENT_TYPE'] ?? '', 'text/xml') ? file_get_contents('php://input') : '';
+    if ($document !== '') {
+        $root = simplexml_load_string($document);
+        $asked = ['service' => (string) $root['service'], 'request' => $root->getName()] + $asked;
+    }
     $service = strtoupper($asked['service'] ?? '');
     if (!in_array($service, ['WMS', 'WFS'], true) || !isset($asked['request'])) {
         refuse(501, 'ServiceNotSupported');
@@ -225,10 +230,10 @@ function serve(): void
     } else {
         $project = ['repository' => $asked['repository'], 'project' => $asked['project']];
         $public = address('/index.php/lizmap/service', $project);
-        if (tell_features($file, $asked)) {
+        if ($document === '' && tell_features($file, $asked)) {
             return;
         }
-        [$status, $wrong] = hand_on_from_project($file, array_diff_key($asked, $project), $public);
+        [$status, $wrong] = hand_on_from_project($file, array_diff_key($asked, $project), $document, $public);
         if ($status === 0) {
             http_response_code(502);
         } elseif ($status >= 400) {

@@ -15,11 +15,15 @@ function ask(string $url, array $headers = []): array
     return [$status, curl_getinfo($request, CURLINFO_CONTENT_TYPE) ?: 'text/plain', $body];
 }
 
-/** Asks QGIS Server, and hands the answer on while it comes; gives the status and what was wrong. */
-function hand_on(string $url, array $headers): array
+/** Asks QGIS Server, perhaps with a document, and hands the answer on while it comes; gives the status and what was wrong. */
+function hand_on(string $url, string $document, array $headers): array
 {
     $wrong = '';
     $request = curl_init($url);
+    if ($document !== '') {
+        curl_setopt($request, CURLOPT_POSTFIELDS, $document);
+        $headers[] = 'Content-Type: text/xml';
+    }
     curl_setopt_array($request, [
         CURLOPT_HTTPHEADER => $headers,
         CURLOPT_WRITEFUNCTION => function ($request, string $part) use (&$wrong): int {
@@ -41,7 +45,7 @@ function hand_on(string $url, array $headers): array
 }
 
 /** Hands on what QGIS Server says of a project of which browsers know the address $public. */
-function hand_on_from_project(string $file, array $parameters, string $public): array
+function hand_on_from_project(string $file, array $parameters, string $document, string $public): array
 {
     $services = lizmap_config()['services'];
     $root = rtrim($services['rootRepositories'] ?? '', '/').'/';
@@ -50,7 +54,7 @@ function hand_on_from_project(string $file, array $parameters, string $public): 
     }
     $url = $services['wmsServerURL'].'?'.http_build_query(['map' => $file] + $parameters);
 
-    return hand_on($url, ["X-Qgis-Service-Url: {$public}"]);
+    return hand_on($url, $document, ["X-Qgis-Service-Url: {$public}"]);
 }
 
 /** What the plugin lizmap_server tells, or an error. */
