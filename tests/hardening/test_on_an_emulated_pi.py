@@ -45,9 +45,8 @@ def pi() -> Iterator[Host]:
     try:
         emulator("start", "--name", PI_NAME, *ports, "--state-dir", str(STATE))
         host = log_in()
-        unit = ["--unit=forgotten", "--property=Restart=always", "--working-directory=/usr/share/doc"]
-        host.check_output(" ".join(["systemd-run", *unit, "python3", "-m", "http.server", str(FORGOTTEN)]))
-        until(lambda: answers(FORGOTTEN), "the forgotten program is reached while nothing is hardened")
+        listen(host)
+        assert answers(FORGOTTEN)
         done = provision()
         assert done.returncode == 0, done.stdout + done.stderr
         yield host
@@ -58,6 +57,17 @@ def pi() -> Iterator[Host]:
 def provision(*options: str) -> subprocess.CompletedProcess[str]:
     """Run the stage that prepares the Pi, with all that is asked of the role."""
     return ansible_playbook("-e", json.dumps(HARDENED), *options, playbook="playbooks/provision.yml")
+
+
+def listen(host: Host) -> None:
+    """Have the forgotten program run until the next boot."""
+    host.check_output(f"systemd-run --quiet python3 -m http.server {FORGOTTEN} --directory /usr/share/doc")
+    until(lambda: listens(host), "the forgotten program listens")
+
+
+def listens(host: Host) -> bool:
+    """Tell whether it runs, whoever reaches it."""
+    return bool(host.check_output(f"ss --listening --tcp --no-header 'sport = :{FORGOTTEN}'"))
 
 
 def until(come: Callable[[], bool], what: str) -> None:
@@ -88,13 +98,11 @@ def test_nobody_is_asked_for_a_password(pi: Host) -> None:
     assert "Permission denied (publickey)" in logs_in("-o", "PubkeyAuthentication=no")
     assert logs_in("-o", "IdentitiesOnly=yes", "-i", f"{STATE}/id_ed25519") == ""
     settings = pi.check_output("sshd -T").splitlines()
-    assert {"passwordauthentication no", "kbdinteractiveauthentication no", "permitrootlogin without-password"} <= {
-        line.lower() for line in settings
-    }
+    assert {"passwordauthentication no", "kbdinteractiveauthentication no"} <= set(settings)
 
 
 def test_security_updates_come_by_themselves_and_stop_no_container(pi: Host) -> None:
-    settings = pi.check_output("apt-config dump Unattended-Upgrade APT::Periodic 2> /dev/null || apt-config dump")
+    settings = pi.check_output("apt-config dump")
     assert 'APT::Periodic::Unattended-Upgrade "1";' in settings
     origins = [line for line in settings.splitlines() if "Origins-Pattern::" in line]
     assert any("label=Debian-Security" in line for line in origins)
@@ -115,8 +123,7 @@ def firewall_holds(pi: Host) -> None:
     """See that the Pi's network reaches SSH and no forgotten program, which runs."""
     until(lambda: not answers(FORGOTTEN), "the forgotten program is not reached")
     assert answers(22)
-    assert pi.run(f"curl --silent --output /dev/null http://127.0.0.1:{FORGOTTEN}/ || "
-                  f"python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {FORGOTTEN}))'").rc == 0
+    assert listens(pi)
 
 
 @pytest.mark.attack(kind="reach from outside", on="Pi")
@@ -141,10 +148,8 @@ def test_it_is_so_again_when_the_firewall_was_emptied_or_docker_restarted(pi: Ho
 
 def test_it_is_so_after_a_power_cut_and_a_second_run_changes_nothing(pi: Host) -> None:
     power_cut()
-    unit = f"--unit=forgotten python3 -m http.server {FORGOTTEN} --directory /usr/share/doc"
-    log_in().check_output(f"systemd-run --property=Restart=always {unit}")
-    listens = f"ss --listening --tcp --no-header 'sport = :{FORGOTTEN}'"
-    until(lambda: bool(log_in().check_output(listens)), "the forgotten program listens")
-    firewall_holds(log_in())
+    host = log_in()
+    listen(host)
+    firewall_holds(host)
     done = provision()
     assert done.returncode == 0 and "changed=0" in done.stdout, done.stdout + done.stderr
