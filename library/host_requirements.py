@@ -323,6 +323,8 @@ ARGUMENTS: dict[str, Any] = {
             "docker-ce-cli",
             "containerd.io",
             "python3-docker",
+            "docker-compose",
+            "docker-compose-plugin",
             "openssl",
             "unattended-upgrades",
             "auditd",

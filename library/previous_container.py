@@ -29,6 +29,10 @@ options:
     type: str
     choices: [absent, restored]
     required: true
+  compose_folder:
+    description: Folder on the host with the file for docker-compose, as M(lizmap_container) has it.
+    type: path
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -75,6 +79,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import container_module, health
 from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, container_lock
+from ansible.module_utils.poppyfield.containers.compose_file import ComposeFile
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.containers.plan import PlanError, Snapshot, State, is_running, refuse_clashes
 from ansible.module_utils.poppyfield.containers.services import LIZMAP
@@ -83,6 +88,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "default": LIZMAP.container},
     "state": {"type": "str", "choices": ["absent", "restored"], "required": True},
+    "compose_folder": {"type": "path", "default": ""},
 }
 NONE_KEPT = "No previous container was kept."
 
@@ -93,7 +99,7 @@ def last_words(engine: Engine, container: Json) -> str:
     return "\n".join(filter(None, (why, engine.last_log_lines(container["Id"]))))
 
 
-def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict[str, Any]:
+def converge(engine: Engine, name: str, state: str, compose_folder: str = "", *, check_mode: bool) -> dict[str, Any]:
     """Remove the previous container, or put it back; give the module's return values, also where that failed."""
     spec = ContainerSpec(name=name, resource="lizmap", image="", network="")
     snapshot = Snapshot(current=engine.container(name), previous=engine.container(spec.previous_name))
@@ -115,6 +121,8 @@ def converge(engine: Engine, name: str, state: str, *, check_mode: bool) -> dict
         log = last_words(engine, snapshot.current) if snapshot.current else ""
         restored = Applier(engine, spec, healthy_timeout=0).roll_back(snapshot.previous["Id"])
         said, failed = restored.said, not restored.serves
+        if compose_folder:
+            ComposeFile(compose_folder).restore(spec.resource, snapshot.previous)
     return {
         "failed": failed,
         "changed": snapshot.previous is not None,
@@ -131,7 +139,7 @@ def main() -> None:
     try:
         engine = Engine.connect()
         with nullcontext() if module.check_mode else container_lock(name):
-            result = converge(engine, name, state, check_mode=module.check_mode)
+            result = converge(engine, name, state, module.params["compose_folder"], check_mode=module.check_mode)
     except EngineMissingError:
         result = {"changed": False, "msg": NONE_KEPT, "log": "", "container": {}}
     except (EngineError, PlanError, ApplyError) as error:

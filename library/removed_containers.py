@@ -13,6 +13,7 @@ version_added: "0.1.0"
 description:
   - The containers end cleanly, the map server before the database, and are removed with those that an earlier run has
     set aside. Data folders, images, passwords and settings of the host stay, so that a deployment brings them back.
+  - With O(compose_folder), docker-compose forgets them too, and its file goes with the last of them.
   - What has one of these names and was not made by Poppyfield is left alone and told. So is a network that another
     container uses.
 options:
@@ -25,6 +26,10 @@ options:
     type: list
     elements: str
     default: []
+  compose_folder:
+    description: Folder on the host with the file for docker-compose, as M(postgis_container) has it.
+    type: path
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -72,6 +77,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import own_container, removal
 from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, container_lock
+from ansible.module_utils.poppyfield.containers.compose_file import ComposeFile
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.containers.plan import Action, PlanError, Snapshot
 from ansible.module_utils.poppyfield.containers.removal import Removal
@@ -80,6 +86,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json
 ARGUMENTS: dict[str, Any] = {
     "containers": own_container.OPTION,
     "networks": {"type": "list", "elements": "str", "default": []},
+    "compose_folder": {"type": "path", "default": ""},
 }
 
 
@@ -96,6 +103,15 @@ def look(engine: Engine, specs: list[ContainerSpec], networks: list[str]) -> Rem
     return found
 
 
+def look_at_file(found: Removal, file: ComposeFile, services: list[str]) -> None:
+    """Decide about the file for docker-compose; one that is somebody else's stays."""
+    try:
+        if file.names(services):
+            found.files.append(str(file.path))
+    except PlanError as error:
+        found.stays.append(str(error))
+
+
 def converge(engine: Engine, params: dict[str, Any], *, check_mode: bool) -> Json:
     """Remove what is ours; give the module's return values."""
     names = own_container.in_order(params["containers"])
@@ -106,11 +122,16 @@ def converge(engine: Engine, params: dict[str, Any], *, check_mode: bool) -> Jso
             for spec in specs:
                 locks.enter_context(container_lock(spec.name))
         found = look(engine, specs, params["networks"])
+        file = ComposeFile(params["compose_folder"])
+        if params["compose_folder"]:
+            look_at_file(found, file, list(names))
         if not check_mode:
             for spec in specs:
                 Applier(engine, spec, healthy_timeout=0).apply(found.plans[spec.resource])
             for name in found.networks:
                 engine.remove_network(name)
+            if found.files:
+                file.forget(names)
     return {
         "changed": bool(found.gone),
         "msg": found.said(check_mode=check_mode),

@@ -72,6 +72,14 @@ options:
       - Where the kernel cannot keep a limit, as on a Pi whose memory cgroup is off, none is set, with a warning.
     type: float
     default: 0.75
+  compose_folder:
+    description:
+      - Folder on the host into whose C(docker-compose.yml) the container is written, too, and by whose name it is made
+        known to docker-compose, so that its commands there act on the same container. Empty for none.
+      - Where there is no docker-compose nothing is written. A container that docker-compose does not know yet, or knows
+        otherwise, is replaced.
+    type: path
+    default: ""
 attributes:
   check_mode:
     support: full

@@ -85,6 +85,7 @@ TABLES: Mapping[str, Callable[[], Any]] = {
     "architectures": architectures.table,
     "network": lambda: services.NETWORK,
     "secrets_folder": lambda: services.SECRETS_FOLDER,
+    "compose_folder": lambda: services.COMPOSE_FOLDER,
     "hardened_engine": lambda: dict(docker_settings.HARDENED),
     "default_profile": lambda: profiles.DEFAULT,
     "what_fits": profiles.what_fits,

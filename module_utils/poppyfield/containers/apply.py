@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +85,15 @@ class Applier:
         spec: ContainerSpec,
         *,
         healthy_timeout: float,
+        labels: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.engine = engine
         self.spec = spec
         self.healthy_timeout = healthy_timeout
+        self.labels = labels or {}
+        """What a container that stays gets besides its own."""
         self.clock = clock
         self.sleep = sleep
         self.outage = Outage(clock)
@@ -173,7 +176,10 @@ class Applier:
         image = self.engine.image(spec.image)
         if image is None:
             raise EngineError(f"The image {spec.image} is no longer on this host.")
-        self.engine.create_container(spec.name, container_body(spec, image))
+        body = container_body(spec, image)
+        if spec is self.spec:
+            body["Labels"] |= self.labels
+        self.engine.create_container(spec.name, body)
 
     def _stop(self, container: str) -> None:
         found = self.engine.container(container)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ansible.module_utils.poppyfield.containers import startable
 from ansible.module_utils.poppyfield.containers.apply import Applier, ApplyError, container_lock
+from ansible.module_utils.poppyfield.containers.compose_file import ComposeProject
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.containers.plan import (
     Action,
@@ -25,6 +26,7 @@ from ansible.module_utils.poppyfield.containers.plan import (
 )
 from ansible.module_utils.poppyfield.containers.services import NETWORK
 from ansible.module_utils.poppyfield.containers.spec import (
+    COMPOSE_DIGEST,
     ContainerSpec,
     HealthTiming,
     Json,
@@ -64,6 +66,7 @@ CONTAINER_OPTIONS: Json = {
     "recreate": {"type": "str", "choices": [r.value for r in Recreate], "default": "auto"},
     "restart": {"type": "bool", "default": False},
     "memory_limit_share": {"type": "float", "default": 0.75},
+    "compose_folder": {"type": "path", "default": ""},
     "host_files": host_files.OPTION,
 }
 """The options that are the same in both modules."""
@@ -87,15 +90,21 @@ class Outcome:
     """Name of the old container, where it was kept."""
     held: bool = False
     """Whether a replacement waits for a further call."""
+    compose_file: str = ""
+    """The file for docker-compose, where it was not as it should be."""
 
     def result(self) -> Json:
         """Give the module's return values."""
         plans = (self.plan, *self.further)
         return {
-            "changed": self.plan.changed or bool(self.content_changes),
-            "steps": [str(step) for plan in plans for step in plan.steps],
+            "changed": self.plan.changed or bool(self.content_changes or self.compose_file),
+            "steps": [*(str(step) for plan in plans for step in plan.steps), *self._writing("write {}")],
             "content_changes": self.content_changes,
-            "reasons": [*(reason for plan in plans for reason in plan.reasons), *self.content_changes],
+            "reasons": [
+                *(reason for plan in plans for reason in plan.reasons),
+                *self.content_changes,
+                *self._writing("{} is not as the container is"),
+            ],
             "seconds_without_service": round(self.outage, 1),
             "container": describe(self.container),
             "previous": self.previous,
@@ -105,6 +114,9 @@ class Outcome:
                 "after": {**self.plan.after, **({"content": self.content_changes} if self.content_changes else {})},
             },
         }
+
+    def _writing(self, words: str) -> list[str]:
+        return [words.format(self.compose_file)] if self.compose_file else []
 
 
 class Content(Protocol):
@@ -272,6 +284,7 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
                 hold=module.params.get("hold", False),
                 healthy_timeout=timeout,
                 before_start=startable.ensure,
+                compose=ComposeProject.find(module.params["compose_folder"]),
             )
     except EngineMissingError as error:
         if not module.check_mode:
@@ -306,6 +319,7 @@ def converge(
     hold: bool = False,
     content: Content | None = None,
     before_start: Callable[[Engine], str] | None = None,
+    compose: ComposeProject | None = None,
     **timing: Any,
 ) -> Outcome:
     """Plan and, unless in check mode, apply.
@@ -319,6 +333,9 @@ def converge(
         content.refuse(snapshot.image)
     if check_mode and snapshot.image is None:
         snapshot = _with_stand_in(snapshot)
+    image = snapshot.image
+    if compose and image and desired.state is not State.ABSENT:
+        spec = compose.known(spec, image)
     planned = plan(spec, snapshot, desired)
     if warning:
         planned = replace(planned, warnings=(*planned.warnings, warning))
@@ -326,6 +343,8 @@ def converge(
     if check_mode:
         if content and desired.state is State.STARTED:
             outcome.content_changes = _predict(engine, spec, snapshot, content)
+        if compose and image and spec.compose_digest and desired.recreate is not Recreate.NEVER:
+            outcome.compose_file = compose.place.file if compose.differs(spec, image) else ""
         return outcome
     if hold and planned.replaces and snapshot.current and is_running(snapshot.current) and not snapshot.previous:
         return Outcome(Plan(), snapshot.current, held=True)
@@ -333,8 +352,11 @@ def converge(
         raise PlanError(f"These do not exist on this host, so they cannot be mounted: {', '.join(missing)}.")
     if before_start and startable.is_asked(planned) and (mended := before_start(engine)):
         outcome.plan = replace(planned, warnings=(*planned.warnings, mended))
-    applier = Applier(engine, spec, healthy_timeout=healthy_timeout, **timing)
+    labels = compose.labels(spec, image) if compose and image and _creates(planned, spec.name) else {}
+    applier = Applier(engine, spec, healthy_timeout=healthy_timeout, labels=labels, **timing)
     outcome.further = tuple(applier.apply(planned)[1:])
+    if compose:
+        outcome.compose_file = _tell_compose(compose, engine, spec, image)
     if desired.state is State.STARTED:
         if not any(step.action is Action.WAIT for step in planned.steps):
             applier.wait_until_healthy(spec.name)
@@ -345,6 +367,28 @@ def converge(
         outcome.previous = spec.previous_name
     outcome.outage = applier.outage.seconds
     return outcome
+
+
+def _creates(planned: Plan | None, name: str) -> bool:
+    """Tell whether a plan, or what follows where it does not help, makes a container of this name."""
+    if planned is None:
+        return False
+    creates = any(step.action is Action.CREATE and step.name == name for step in planned.steps)
+    return creates or _creates(planned.otherwise, name)
+
+
+def _tell_compose(compose: ComposeProject, engine: Engine, spec: ContainerSpec, image: Json | None) -> str:
+    """Write the file for docker-compose where it does not tell what is there; give its path if that was needed."""
+    container = engine.container(spec.name)
+    if container is None:
+        compose.file.forget([spec.resource])
+        return ""
+    own = container["Config"].get("Labels") or {}
+    # One that was not replaced although it should have been, with recreate never, keeps what was told of it.
+    if image is None or own.get(COMPOSE_DIGEST) != spec.compose_digest or not compose.differs(spec, image):
+        return ""
+    compose.write(spec, image)
+    return compose.place.file
 
 
 def _predict(engine: Engine, spec: ContainerSpec, snapshot: Snapshot, content: Content) -> list[str]:

@@ -17,12 +17,14 @@ class Removal:
     """By service what is done to its containers."""
     networks: list[str] = field(default_factory=list)
     stays: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    """What told docker-compose of them."""
 
     @property
     def gone(self) -> list[str]:
         """Name all that goes."""
         containers = [name for planned in self.plans.values() for name in planned.before.get("containers", ())]
-        return [*containers, *(f"network {name}" for name in self.networks)]
+        return [*containers, *(f"network {name}" for name in self.networks), *self.files]
 
     def said(self, *, check_mode: bool) -> str:
         """Say it in one line."""

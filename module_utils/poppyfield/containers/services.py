@@ -14,6 +14,8 @@ NETWORK = "poppyfield"
 """The Docker network of all containers."""
 SECRETS_FOLDER = "/etc/poppyfield/secrets"
 """The folder of a host that holds passwords and keys."""
+COMPOSE_FOLDER = "/srv/poppyfield"
+"""The folder of a host with the file for docker-compose, whose name is that of its project."""
 CONTAINER_PREFIX = "websig-"
 IMAGE_PREFIX = "poppyfield/"
 

@@ -27,6 +27,9 @@ DIGEST = PREFIX + "digest"
 IMAGE_DIGEST = PREFIX + "image-digest"
 SECRET = PREFIX + "secret."
 HARDWARE_ADDRESS = PREFIX + "hardware-address"
+COMPOSE_DIGEST = PREFIX + "compose"
+COMPOSE_PROJECT = "com.docker.compose.project"
+COMPOSE_SERVICE = "com.docker.compose.service"
 ANY_HARDWARE_ADDRESS = "any"
 BRIDGE = "com.docker.network.bridge.name"
 LONGEST_INTERFACE = 15
@@ -36,6 +39,9 @@ INTERFACE = re.compile("poppyfield[a-z0-9-]*")
 SECOND = 1_000_000_000
 RESTART_POLICY = "restart policy"
 """The one field that Docker changes in place; every other one needs a new container."""
+COMPOSE = "docker-compose"
+"""The field that tells whether compose knows the container as it is."""
+UNKNOWN_TO_COMPOSE = "does not know it"
 ALWAYS = "always"
 NEVER = "no"
 
@@ -140,6 +146,8 @@ class ContainerSpec:
     """Folders of the host that no other running container may write to."""
     proof: Proof | None = None
     """How it is tried beside the old one before that is stopped; None where two at once are not allowed."""
+    compose_digest: str = ""
+    """Of what docker-compose is told of it; empty where there is none."""
 
     def __post_init__(self) -> None:
         """Clean the paths that are compared with those of mounts."""
@@ -167,11 +175,12 @@ class ContainerSpec:
             mounts=tuple(mount for mount in self.mounts if mount.target not in proof.tmpfs),
             tmpfs={**self.tmpfs, **proof.tmpfs},
             environment={**self.environment, **proof.environment},
+            compose_digest="",
         )
 
 
-NOT_INTENT = ("exclusive_folders", "proof")
-"""Fields that say how a container is replaced, not what it is."""
+NOT_INTENT = ("exclusive_folders", "proof", "compose_digest")
+"""Fields that say how a container is replaced, and who else knows it, not what it is."""
 
 
 def within_kernel(spec: ContainerSpec, *, keeps_memory_limits: bool) -> tuple[ContainerSpec, str]:
@@ -206,6 +215,7 @@ def labels(spec: ContainerSpec, image: Json) -> dict[str, str]:
         IMAGE_DIGEST: image_digest(image),
         **{SECRET + name: stamp for name, stamp in spec.secret_stamps.items()},
         **({HARDWARE_ADDRESS: spec.hardware_address} if spec.hardware_address else {}),
+        **({COMPOSE_DIGEST: spec.compose_digest} if spec.compose_digest else {}),
     }
 
 
@@ -315,6 +325,7 @@ def desired_fields(spec: ContainerSpec, image: Json, *, restart_policy: str) -> 
         "process limit": spec.pids_limit,
         "stop timeout": spec.stop_timeout,
         RESTART_POLICY: restart_policy,
+        **({COMPOSE: spec.compose_digest} if spec.compose_digest else {}),
     }
 
 
@@ -325,8 +336,9 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
     own = config.get("Labels") or {}
     from_image = (image or {}).get("Config") or {}
     endpoint = container["NetworkSettings"]["Networks"].get(host["NetworkMode"]) or {}
-    # Engines before 25 add the container's own short id.
-    aliases = [a for a in endpoint.get("Aliases") or [] if a in spec.network_aliases or a != container["Id"][:12]]
+    # Engines before 25 add the container's own short id, and compose its name and that of its service.
+    added = {container["Id"][:12], spec.name, own.get(COMPOSE_SERVICE)} - {*spec.network_aliases}
+    aliases = {*(endpoint.get("Aliases") or [])} - added
     return {
         "image": config["Image"],
         "image digest": own.get(IMAGE_DIGEST, ""),
@@ -352,6 +364,7 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
         "process limit": int(host.get("PidsLimit") or 0),
         "stop timeout": config.get("StopTimeout"),
         RESTART_POLICY: host["RestartPolicy"]["Name"],
+        **({COMPOSE: own.get(COMPOSE_DIGEST) or UNKNOWN_TO_COMPOSE} if spec.compose_digest else {}),
     }
 
 
@@ -411,7 +424,7 @@ def differences(now: Json, wanted: Json, *, same_intent: bool) -> list[Differenc
         have = now[name]
         if have == want:
             continue
-        by_hand = same_intent and name != RESTART_POLICY
+        by_hand = same_intent and name not in (RESTART_POLICY, COMPOSE)
         if isinstance(want, dict):
             for key in sorted({*have, *want}):
                 if have.get(key) != want.get(key):

@@ -1,0 +1,161 @@
+"""The compose file on a host, and the compose command that reads it. The thin edge: `compose` says what is in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible.module_utils.poppyfield.containers import compose
+from ansible.module_utils.poppyfield.containers.compose import Composed, ComposeError, Place
+from ansible.module_utils.poppyfield.containers.engine import EngineError, Run, last_lines, run_with_input
+from ansible.module_utils.poppyfield.containers.plan import PlanError
+from ansible.module_utils.poppyfield.containers.spec import COMPOSE_DIGEST, ContainerSpec, Json
+from ansible.module_utils.poppyfield.host import atomic_file
+
+STANDALONE = "docker-compose"
+PLUGIN_FOLDERS = tuple(
+    Path(folder) / "docker/cli-plugins"
+    for folder in ("/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec")
+)
+"""Where the command docker looks for its plug-ins."""
+
+
+class ComposeFile:
+    """The file of a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / compose.FILE
+
+    def read(self) -> Composed:
+        """Read it; raise PlanError where it is somebody else's."""
+        try:
+            return compose.read(self.path.read_text("utf-8", "replace"), str(self.path))
+        except FileNotFoundError:
+            return Composed()
+        except ComposeError as error:
+            raise PlanError(str(error)) from error
+
+    def names(self, names: Iterable[str]) -> bool:
+        """Tell whether one of these services is in it."""
+        return not self.read().services.keys().isdisjoint(names)
+
+    def put(self, name: str, told: Json) -> None:
+        """Write a service into it."""
+        with self._locked():
+            self._write(compose.with_service(self.read(), name, told))
+
+    def restore(self, name: str, container: Json) -> None:
+        """Write the service as it was when this container was made, which is in its place again."""
+        digest = ((container.get("Config") or {}).get("Labels") or {}).get(COMPOSE_DIGEST, "")
+        if self.path.exists():
+            with self._locked():
+                self._write(compose.restored(self.read(), name, digest))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Take services out of it; with the last one the file goes."""
+        if not self.path.exists():
+            return
+        with self._locked():
+            left = compose.without(self.read(), names)
+            if left.services:
+                self._write(left)
+                return
+            self.path.unlink()
+            shutil.rmtree(self.folder / compose.IMAGES, ignore_errors=True)
+
+    def make_context(self) -> None:
+        """Make the folder that stands for a build context, which the first generation wants to see."""
+        context = self.folder / compose.IMAGES
+        context.mkdir(mode=0o755, parents=True, exist_ok=True)
+        dockerfile = context / "Dockerfile"
+        if not dockerfile.exists() or dockerfile.read_text("utf-8", "replace") != compose.DOCKERFILE:
+            atomic_file.write(dockerfile, compose.DOCKERFILE.encode())
+
+    def _write(self, composed: Composed) -> None:
+        text = compose.text(composed)
+        if not self.path.exists() or self.path.read_text("utf-8", "replace") != text:
+            atomic_file.write(self.path, text.encode())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let nobody else change it between reading and writing: two services may be deployed at once."""
+        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+
+@dataclass(frozen=True)
+class ComposeProject:
+    """A folder's compose file together with this host's compose."""
+
+    place: Place
+    command: tuple[str, ...]
+    run: Run = run_with_input
+
+    @classmethod
+    def find(cls, folder: str) -> ComposeProject | None:
+        """Find this host's compose; None where there is none, or no folder is given."""
+        if not folder:
+            return None
+        if standalone := shutil.which(STANDALONE):
+            return cls(Place(folder, first_generation=is_python(Path(standalone))), (standalone,))
+        if any((plugins / STANDALONE).exists() for plugins in PLUGIN_FOLDERS):
+            return cls(Place(folder), ("docker", "compose"))
+        return None
+
+    @property
+    def file(self) -> ComposeFile:
+        """Give the file."""
+        return ComposeFile(self.place.folder)
+
+    def known(self, spec: ContainerSpec, image: Json) -> ContainerSpec:
+        """Give the specification as it is known to compose; raise PlanError where the file is somebody else's."""
+        self.file.read()
+        return compose.known(spec, image, self.place)
+
+    def differs(self, spec: ContainerSpec, image: Json) -> bool:
+        """Tell whether the file is not as it would be written."""
+        return self.file.read().services.get(spec.resource) != compose.service(spec, image, self.place)
+
+    def write(self, spec: ContainerSpec, image: Json) -> None:
+        """Write the service into the file."""
+        self.file.make_context()
+        self.file.put(spec.resource, compose.service(spec, image, self.place))
+
+    def labels(self, spec: ContainerSpec, image: Json) -> dict[str, str]:
+        """Give the labels for a container that is about to be made. What compose makes of the service is asked of it."""
+        self.file.make_context()
+        told = compose.text(Composed({spec.resource: compose.service(spec, image, self.place)}))
+        options = ["--project-name", self.place.project, "--project-directory", self.place.folder, "--file", "-"]
+        lines = self._ask([*options, "config", f"--hash={spec.resource}"], told).split("\n")
+        (config_hash,) = [line.split()[1] for line in lines if line.split()[:1] == [spec.resource]] or [""]
+        if not config_hash:
+            raise EngineError(f"{' '.join(self.command)} does not tell a service's hash. Nothing was stopped.")
+        version = self._ask(["version", "--short"]).strip()
+        return compose.compose_labels(spec, image, self.place, config_hash=config_hash, version=version)
+
+    def _ask(self, arguments: list[str], given: str = "") -> str:
+        done = self.run([*self.command, *arguments], [given.encode()])
+        if done.code:
+            raise EngineError(
+                f"{' '.join(self.command)} failed, and nothing was stopped: {last_lines(done.errors, 3)} Mend it, or set "
+                f"docker_engine_compose to never."
+            )
+        return done.output
+
+
+def is_python(program: Path) -> bool:
+    """Tell the first generation, which is written in Python."""
+    with program.open("rb") as stream:
+        first = stream.readline(200)
+    return first.startswith(b"#!") and b"python" in first
