@@ -114,8 +114,8 @@ options:
     description: Packages to tell whether they are installed.
     type: list
     elements: str
-    default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, openssl,
-      unattended-upgrades, auditd, restic]
+    default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, docker-compose,
+      docker-compose-plugin, openssl, unattended-upgrades, auditd, restic]
   docker_source:
     description:
       - Where Docker Engine is to come from. An engine from elsewhere that would have to be removed, or is too old, is

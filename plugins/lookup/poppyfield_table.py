@@ -24,7 +24,7 @@ options:
       - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
         it) and V(machine) (as the kernel says it).
       - V(network) is the name of the containers' network, V(secrets_folder) the folder of a host for passwords and
-        keys, V(hardened_engine) has the keys of Docker's daemon.json that the variable C(hardening_engine) asks for,
+        keys, V(compose_folder) that for docker-compose, V(hardened_engine) has the keys of Docker's daemon.json that the variable C(hardening_engine) asks for,
         V(default_profile) is the name of a profile, and V(what_fits) says in sentences what each profile is for.
       - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
         V(variable), as M(host_requirements) takes it.
@@ -37,6 +37,7 @@ options:
       - architectures
       - network
       - secrets_folder
+      - compose_folder
       - hardened_engine
       - default_profile
       - what_fits

@@ -62,10 +62,10 @@ def test_every_release_and_source_has_packages_with_the_python_sdk(render: Rende
 @pytest.mark.parametrize(
     ("source", "pi", "missing"),
     [
-        ("distribution", {}, ["docker.io", "docker-cli", "python3-docker"]),
+        ("distribution", {}, ["docker.io", "docker-cli", "docker-compose", "python3-docker"]),
         ("distribution", {"packages": ["docker.io"], "docker_command": True}, ["python3-docker"]),
         # Somebody's own docker command, without an engine.
-        ("distribution", {"docker_command": True}, ["docker.io", "docker-cli", "python3-docker"]),
+        ("distribution", {"docker_command": True}, ["docker.io", "docker-cli", "docker-compose", "python3-docker"]),
         ("distribution", {"packages": ["docker.io"]}, ["docker-cli", "python3-docker"]),
         ("distribution", {"packages": ["docker-ce"], "adopted": "docker-ce"}, ["python3-docker"]),
         ("distribution", {"packages": ["docker-ce", "python3-docker"], "adopted": "docker-ce"}, []),
@@ -83,6 +83,35 @@ def test_nothing_is_installed_over_an_engine_from_elsewhere(
     looked = {"os_codename": "trixie", "packages": [], "adopted": "", "docker_command": False, **pi}
     given = {"ansible_facts": {"poppyfield_pi": looked}, "docker_engine_source": source}
     assert sorted(render("docker_engine", "{{ __docker_engine_missing_packages }}", **given)) == sorted(missing)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "packages", "source", "missing"),
+    [
+        ("with_engine", [], "distribution", True),
+        ("with_engine", [], "docker", True),
+        # A Pi that has been in the field for years is not sent to the internet for it.
+        ("with_engine", ["docker.io"], "distribution", False),
+        ("always", ["docker.io"], "distribution", True),
+        ("always", ["docker.io", "docker-compose"], "distribution", False),
+        ("always", ["docker-ce"], "docker", True),
+        ("never", [], "distribution", False),
+    ],
+)
+def test_compose_comes_with_the_engine(
+    render: Render, wanted: str, packages: list[str], source: str, missing: bool
+) -> None:
+    looked = {"os_codename": "bookworm", "packages": packages, "adopted": "", "docker_command": True}
+    given = {"ansible_facts": {"poppyfield_pi": looked}, "docker_engine_source": source}
+    found = render("docker_engine", "{{ __docker_engine_missing_packages }}", **given, docker_engine_compose=wanted)
+    package = "docker-compose-plugin" if source == "docker" else "docker-compose"
+    assert (package in found) is missing
+
+
+@pytest.mark.parametrize("role", ["postgis", "lizmap"])
+@pytest.mark.parametrize(("wanted", "folder"), [("with_engine", "/srv/poppyfield"), ("never", "")])
+def test_each_service_has_its_place_in_the_compose_file(render: Render, role: str, wanted: str, folder: str) -> None:
+    assert render(role, f"{{{{ __{role}_compose_folder }}}}", docker_engine_compose=wanted) == folder
 
 
 INSTALLED = ["docker.io", "docker-cli", "python3-docker", "openssl"]

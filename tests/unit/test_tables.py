@@ -22,6 +22,7 @@ TERMS = (
     "architectures",
     "network",
     "secrets_folder",
+    "compose_folder",
     "hardened_engine",
     "default_profile",
     "what_fits",
@@ -99,6 +100,7 @@ def test_the_lookup_gives_each_table_in_plain_words() -> None:
     assert found["architectures"]["armhf"]["platform"] == "linux/arm/v7"
     assert found["network"] == "poppyfield"
     assert found["secrets_folder"] == "/etc/poppyfield/secrets"
+    assert found["compose_folder"] == "/srv/poppyfield"
     assert found["default_profile"] == "trixie"
     assert "PHP 8.2 and Lizmap Web Client 3.7 with lizmap_server 2.12." in found["what_fits"]
 

@@ -107,6 +107,8 @@ class ComposeProject:
         """Find this host's compose; None where there is none, or no folder is given."""
         if not folder:
             return None
+        if not folder.startswith("/"):
+            raise PlanError(f'compose_folder must be an absolute path, not "{folder}".')
         if standalone := shutil.which(STANDALONE):
             return cls(Place(folder, first_generation=is_python(Path(standalone))), (standalone,))
         if any((plugins / STANDALONE).exists() for plugins in PLUGIN_FOLDERS):

@@ -1,0 +1,343 @@
+"""docker-compose on the real engine: the compose of each of Debian's releases and our modules act on one container.
+
+Each release's own docker-compose is played, the first generation and the second. What a command did is seen from
+outside: in what Docker tells of the containers, and in what these write down of themselves in their data folder. After
+each command our own run must find nothing to do. What was seen is written to build/reports/compose.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.containers import compose, compose_file, container_module
+from ansible.module_utils.poppyfield.containers.compose import Place
+from ansible.module_utils.poppyfield.containers.compose_file import ComposeProject
+from ansible.module_utils.poppyfield.containers.engine import Engine
+from ansible.module_utils.poppyfield.containers.plan import DesiredState
+from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
+from docker import errors
+
+from tests.engine import worlds
+from tests.images.map_server import wait_until
+from workshop.laptop import compose_roots
+
+REPORT = Path(__file__).resolve().parents[2] / "build" / "reports" / "compose.json"
+LIZMAP = f"{worlds.PREFIX}lizmap"
+POSTGIS = worlds.NAME
+MAC = "02:00:00:aa:bb:01"
+Ids = dict[str, str]
+
+
+@dataclass
+class Pi:
+    """A Pi with both services, deployed by our modules, and the compose of one release."""
+
+    api: Any
+    folder: Path
+    specs: tuple[ContainerSpec, ...]
+    project: ComposeProject
+    suite: str
+    given: dict[str, int] = field(default_factory=dict)
+
+    def deploy(self) -> int:
+        """Run as our modules do; give how many of the services changed."""
+        engine = Engine(self.api, errors)
+        done = [
+            container_module.converge(
+                engine, spec, DesiredState(), healthy_timeout=worlds.PATIENCE, compose=self.project, sleep=worlds.hurry
+            )
+            for spec in self.specs
+        ]
+        return sum(outcome.result()["changed"] for outcome in done)
+
+    def compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run docker-compose in the project's folder, as an operator does."""
+        return subprocess.run(
+            [*self.project.command, *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment of a command."""
+        return {**os.environ, "HOME": str(self.folder.parent), "PYTHONWARNINGS": "ignore"}
+
+    def ids(self) -> Ids:
+        """Give every container of ours by its name."""
+        found = self.api.containers(all=True, filters={"label": worlds.LABEL})
+        return {entry["Names"][0].lstrip("/"): entry["Id"] for entry in found}
+
+    def state(self, name: str) -> dict[str, Any]:
+        """Give the state of a container, nothing where there is none."""
+        try:
+            found: dict[str, Any] = self.api.inspect_container(name)["State"]
+        except errors.NotFound:
+            return {}
+        return found
+
+    def starts(self) -> int:
+        """Count how often a server started on the data folder."""
+        return (self.folder.parent / "data" / "life").read_text().split().count("started")
+
+
+@pytest.fixture(params=["trixie", "bookworm"])
+def suite(request: pytest.FixtureRequest) -> str:
+    """Return a release; the second one is for the long form."""
+    return str(request.param)
+
+
+@pytest.fixture
+def pi(real: worlds.RealWorld, wanted: ContainerSpec, tmp_path: Path, suite: str) -> Pi:
+    """Return the Pi, deployed."""
+    (tmp_path / "bin").mkdir()
+    folder = tmp_path / f"{worlds.PREFIX}pi"
+    command = compose_roots.write_command(suite, tmp_path / "bin")
+    place = Place(str(folder), first_generation=compose_roots.first_generation(suite))
+    run = compose_file.run_with_input
+    project = ComposeProject(place, (str(command),), run)
+    # What begins like a variable of compose, and must not be one.
+    postgis = replace(wanted, environment={**wanted.environment, "NOTE": "${HOME} costs $5"})
+    lizmap = replace(
+        wanted,
+        name=LIZMAP,
+        resource="lizmap",
+        network_aliases=("lizmap",),
+        mounts=wanted.mounts[:1],
+        exclusive_folders=(),
+        hardware_address=MAC,
+        capabilities=("SETUID", "SETGID"),
+        command=(),
+    )
+    found = Pi(real.api, folder, (replace(postgis, ports=()), lizmap), project, suite)
+    assert found.deploy() == 2
+    assert found.deploy() == 0
+    return found
+
+
+# The short form -----------------------------------------------------------------------------------------------------
+
+
+def test_compose_and_our_modules_tell_the_same(pi: Pi) -> None:
+    ids = pi.ids()
+    assert set(ids) == {POSTGIS, LIZMAP}
+    up = pi.compose("up", "-d")
+    assert up.returncode == 0, up.stderr
+    assert pi.ids() == ids and pi.starts() == 1
+
+    (pi.folder.parent / "data" / "kept").write_text("data")
+    down = pi.compose("down")
+    assert down.returncode == 0, down.stderr
+    assert pi.ids() == {} and pi.api.networks(names=[worlds.NETWORK])
+    up = pi.compose("up", "-d")
+    assert up.returncode == 0, up.stderr
+    made = pi.ids()
+    assert set(made) == {POSTGIS, LIZMAP} and not set(made.values()) & set(ids.values())
+    assert pi.deploy() == 0
+    assert pi.ids() == made and pi.starts() == 2
+    assert (pi.folder.parent / "data" / "kept").read_text() == "data"
+
+    refused = pi.compose("up", "-d", "--scale", "postgis=2")
+    assert refused.returncode != 0
+    assert pi.ids() == made and pi.starts() == 2
+    assert pi.deploy() == 0
+
+
+def test_a_container_of_other_settings_is_one_for_both(pi: Pi) -> None:
+    pi.specs = (pi.specs[0], replace(pi.specs[1], environment={"WORKERS": "2"}))
+    before = pi.ids()
+    assert pi.deploy() == 1
+    ids = pi.ids()
+    assert ids[POSTGIS] == before[POSTGIS] and ids[LIZMAP] != before[LIZMAP]
+    assert pi.compose("up", "-d").returncode == 0
+    assert pi.ids() == ids
+
+
+def test_the_generation_is_told_by_the_program(suite: str) -> None:
+    assert compose_file.is_python(compose_roots.program(suite)) is compose_roots.first_generation(suite)
+
+
+# Every command ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command as the tutorial teaches it, what was seen of it, and the command that undoes it."""
+
+    words: str
+    look: Callable[[Pi, Ids, str], str]
+    """Give the effect in words; assert that it is there. Gets the ids of before and what was printed."""
+    undone_by: str = ""
+    fails: bool = False
+
+
+def same(pi: Pi, ids: Ids, _said: str) -> str:
+    assert pi.ids() == ids
+    assert all(pi.state(name)["Running"] for name in ids)
+    return "the same two containers run"
+
+
+def says(*words: str) -> Callable[[Pi, Ids, str], str]:
+    def look(pi: Pi, ids: Ids, said: str) -> str:
+        assert all(word in said for word in words), said
+        same(pi, ids, said)
+        return f"prints {', '.join(words)}; the same two containers run"
+
+    return look
+
+
+def of_lizmap(what: str, **state: Any) -> Callable[[Pi, Ids, str], str]:
+    def look(pi: Pi, ids: Ids, _said: str) -> str:
+        found = pi.state(LIZMAP)
+        assert {name: found[name] for name in state} == state
+        assert pi.ids() == ids and pi.state(POSTGIS)["Running"]
+        return what
+
+    return look
+
+
+def gone(*names: str) -> Callable[[Pi, Ids, str], str]:
+    def look(pi: Pi, ids: Ids, _said: str) -> str:
+        assert set(pi.ids()) == set(ids) - set(names)
+        assert pi.api.networks(names=[worlds.NETWORK])
+        return f"{' and '.join(names)} gone; the data and the network stay"
+
+    return look
+
+
+def restarted(pi: Pi, ids: Ids, _said: str) -> str:
+    life = (pi.folder.parent / "data" / "life").read_text().split("\n")
+    assert pi.ids() == ids and life[-4:-1] == ["1 stopping", "1 stopped", "1 started"]
+    return "the same container ended cleanly and started"
+
+
+def created(pi: Pi, ids: Ids, _said: str) -> str:
+    assert set(pi.ids()) == {POSTGIS, LIZMAP}
+    assert pi.state(LIZMAP)["Status"] == "created"
+    return "a container is made, not started"
+
+
+def image_stays(pi: Pi, ids: Ids, said: str) -> str:
+    assert pi.api.inspect_image(worlds.OLD)["Id"] == pi.api.inspect_container(POSTGIS)["Image"]
+    assert pi.ids() == ids
+    return f"the image stays; it says: {' '.join(said.split())[:200]}"
+
+
+def tells_where(pi: Pi, ids: Ids, said: str) -> str:
+    assert compose.WHERE_IMAGES_COME_FROM in said, said
+    image_stays(pi, ids, said)
+    return f"builds nothing, and says: {compose.WHERE_IMAGES_COME_FROM}"
+
+
+def one_each(pi: Pi, ids: Ids, _said: str) -> str:
+    assert pi.ids() == ids and pi.state(POSTGIS)["Running"]
+    return "refused; one container for each data folder"
+
+
+COMMANDS = (
+    Command("version", says("version")),
+    Command("help", says("Commands")),
+    Command("config", says("postgis", "lizmap", "external: true")),
+    Command("-f docker-compose.yml ps", says(POSTGIS, LIZMAP)),
+    Command("ps", says(POSTGIS, LIZMAP)),
+    Command("up -d", same),
+    Command("logs postgis", says("a line of the log")),
+    Command("port lizmap 8080", says("127.0.0.1:")),
+    Command("pause lizmap", of_lizmap("its processes stand still", Paused=True), "unpause lizmap"),
+    Command("stop lizmap", of_lizmap("it ended", Running=False), "start lizmap"),
+    Command("kill lizmap", of_lizmap("it was ended at once", Running=False), "up -d"),
+    Command("restart postgis", restarted),
+    Command("rm --stop --force lizmap", gone(LIZMAP), "up -d"),
+    Command("run --rm --no-deps -T lizmap busybox echo from-within", says("from-within")),
+    Command("scale postgis=2", one_each, fails=True),
+    Command("up -d --scale lizmap=2", one_each, fails=True),
+    Command("-p other up -d", one_each, fails=True),
+    Command("pull", image_stays),
+    Command("build", tells_where, fails=True),
+    Command("down", gone(POSTGIS, LIZMAP), "up -d"),
+)
+AFTER = {
+    "unpause lizmap": of_lizmap("its processes go on", Paused=False, Running=True),
+    "start lizmap": of_lizmap("the same container runs", Running=True),
+    "create lizmap": created,
+}
+
+
+@pytest.fixture
+def report() -> Iterator[list[dict[str, Any]]]:
+    """Add rows to the report."""
+    rows: list[dict[str, Any]] = []
+    yield rows
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    before = json.loads(REPORT.read_text())["commands"] if REPORT.exists() else []
+    suites = {row["release"] for row in rows}
+    kept = [row for row in before if row["release"] not in suites]
+    REPORT.write_text(json.dumps({"commands": [*kept, *rows]}, indent=2) + "\n")
+
+
+def test_every_command_of_the_tutorial(pi: Pi, wanted: ContainerSpec, report: list[dict[str, Any]]) -> None:
+    state = pi.folder.parent / "state" / worlds.IMAGES[worlds.OLD]
+    (state / "log").write_text("a line of the log\n")
+    pi.compose("restart")
+    for command in COMMANDS:
+        play(pi, command, report)
+    play(pi, Command("rm --stop --force lizmap", gone(LIZMAP), "create lizmap"), report, again="start lizmap")
+    report.append(events(pi))
+    assert [row["command"] for row in report if row["next_run_changed"]] == []
+
+
+def play(pi: Pi, command: Command, report: list[dict[str, Any]], again: str = "") -> None:
+    """Play a command, look, play what undoes it, and let our own run look whether it finds anything to do."""
+    ids = pi.ids()
+    done = pi.compose(*command.words.split())
+    assert (done.returncode != 0) is command.fails, f"{command.words}: {done.stdout}{done.stderr}"
+    seen = command.look(pi, ids, done.stdout + done.stderr)
+    rows = [{"command": command.words, "exit_code": done.returncode, "effect": seen}]
+    for words in filter(None, (command.undone_by, again)):
+        undone = pi.compose(*words.split())
+        assert undone.returncode == 0, f"{words}: {undone.stdout}{undone.stderr}"
+        seen = AFTER.get(words, lambda *_: "both containers run")(pi, ids, "")
+        rows.append({"command": words, "exit_code": 0, "effect": seen})
+    wait_until(lambda: all(pi.state(name).get("Running") for name in (POSTGIS, LIZMAP)))
+    changed = pi.deploy()
+    report += [{**row, "next_run_changed": changed, "release": pi.suite} for row in rows]
+
+
+def events(pi: Pi) -> dict[str, Any]:
+    """Follow the events while a container is restarted."""
+    with (pi.folder.parent / "events").open("w") as told:
+        following = subprocess.Popen(
+            [*pi.project.command, "events"],
+            cwd=pi.folder,
+            env=pi.environment(),
+            stdout=told,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + worlds.PATIENCE
+            while "stop" not in (said := (pi.folder.parent / "events").read_text()) and time.monotonic() < deadline:
+                pi.compose("restart", "lizmap")
+        finally:
+            os.killpg(following.pid, signal.SIGKILL)
+            following.wait()
+    assert "stop" in said
+    return {
+        "command": "events",
+        "exit_code": 0,
+        "effect": "tells what happens to a container while it happens",
+        "next_run_changed": pi.deploy(),
+        "release": pi.suite,
+    }

@@ -1,0 +1,71 @@
+"""The docker-compose of each of Debian's releases, in a root of its own: what a Pi of that release has.
+
+A root holds the package and what it needs, unpacked and nothing more, made once and kept outside the checkout. The
+command runs in it with this machine's /run, where Docker's socket is, and with the folder of its project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from workshop.laptop.prepare import cache_folder
+
+SUITES = ("bookworm", "trixie")
+"""The first generation, and the second one."""
+PACKAGE = "docker-compose"
+OPTIONS = ("--variant=extract", "--dpkgopt=path-exclude=/usr/share/*", '--aptopt=Acquire::Languages "none"')
+# All mounts end with the process, because the namespace is its own.
+COMMAND = """#!/bin/sh
+exec unshare --mount sh -c '
+set -e
+root=$1; shift
+for place in /run /tmp /proc /dev; do mount --rbind "$place" "$root$place"; done
+exec chroot "$root" env PWD="$PWD" sh -c "cd \\"\\$PWD\\"; exec docker-compose \\"\\$@\\"" sh "$@"
+' sh {root} "$@"
+"""
+
+
+def make(suite: str) -> Path:
+    """Return the root of a release, made if it isn't cached."""
+    folder = cache_folder() / "compose" / hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    root = folder / suite
+    if root.exists():
+        return root
+    print(f"{PACKAGE} of Debian {suite} ...", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{suite}.", suffix=".partial", dir=folder))
+    try:
+        command = ["mmdebstrap", "--quiet", f"--include={PACKAGE}", *OPTIONS, suite, str(partial / "root")]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        (partial / "root").rename(root)
+    finally:
+        shutil.rmtree(partial)
+    return root
+
+
+def write_command(suite: str, folder: Path) -> Path:
+    """Write a command docker-compose into a folder that is that of the release."""
+    command = folder / PACKAGE
+    command.write_text(COMMAND.format(root=make(suite)))
+    command.chmod(0o755)
+    return command
+
+
+def first_generation(suite: str) -> bool:
+    """Tell whether the release has the first generation."""
+    return suite == SUITES[0]
+
+
+def program(suite: str) -> Path:
+    """Return the program itself, where its links lead within the root."""
+    root = make(suite)
+    path = root / "usr/bin" / PACKAGE
+    while path.is_symlink():
+        target = Path(os.readlink(path))
+        path = root / target.relative_to("/") if target.is_absolute() else path.parent / target
+    return path
