@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -95,6 +95,10 @@ mutation: ## Change the planner in some 1600 ways, and see that the tests notice
 
 engine: ## The modules against this machine's Docker Engine
 	$(SUDO) $(PART) $(TEST)/pytest tests/engine --no-skips
+	$(SUDO) $(TEST)/pytest tests/engine --no-skips -m 'not every_compose'
+
+test-compose: ## Every command of docker-compose, with that of each Debian release: build/reports/compose.json
+	$(SUDO) $(TEST)/pytest tests/engine/test_compose.py --no-skips
 
 page: ## Tests of the map page that need no server
 	$(PART) bash -c 'cd images/lizmap/map-page && npm ci --ignore-scripts --silent --no-audit --no-fund && npm test --silent'
