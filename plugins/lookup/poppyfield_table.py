@@ -24,8 +24,9 @@ options:
       - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
         it) and V(machine) (as the kernel says it).
       - V(network) is the name of the containers' network, V(secrets_folder) the folder of a host for passwords and
-        keys, V(compose_folder) that for docker-compose, V(hardened_engine) has the keys of Docker's daemon.json that the variable C(hardening_engine) asks for,
-        V(default_profile) is the name of a profile, and V(what_fits) says in sentences what each profile is for.
+        keys, V(compose_folder) that for docker-compose, V(hardened_engine) has the keys of Docker's daemon.json that
+        the variable C(hardening_engine) asks for, V(default_profile) is the name of a profile, and V(what_fits) says in
+        sentences what each profile is for.
       - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
         V(variable), as M(host_requirements) takes it.
       - V(services_of_host) has the entries of V(services) as a list, with V(container) as the host at hand calls it.

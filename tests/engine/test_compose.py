@@ -106,8 +106,7 @@ def pi(real: worlds.RealWorld, wanted: ContainerSpec, tmp_path: Path, suite: str
     folder = tmp_path / f"{worlds.PREFIX}pi"
     command = compose_roots.write_command(suite, tmp_path / "bin")
     place = Place(str(folder), first_generation=compose_roots.first_generation(suite))
-    run = compose_file.run_with_input
-    project = ComposeProject(place, (str(command),), run)
+    project = ComposeProject(place, (str(command),))
     # What begins like a variable of compose, and must not be one.
     postgis = replace(wanted, environment={**wanted.environment, "NOTE": "${HOME} costs $5"})
     lizmap = replace(
@@ -241,6 +240,11 @@ def tells_where(pi: Pi, ids: Ids, said: str) -> str:
     return f"builds nothing, and says: {compose.WHERE_IMAGES_COME_FROM}"
 
 
+def back(pi: Pi, _ids: Ids, _said: str) -> str:
+    assert set(pi.ids()) == {POSTGIS, LIZMAP}
+    return "both containers are there"
+
+
 def one_each(pi: Pi, ids: Ids, _said: str) -> str:
     assert pi.ids() == ids and pi.state(POSTGIS)["Running"]
     return "refused; one container for each data folder"
@@ -309,9 +313,9 @@ def play(pi: Pi, command: Command, report: list[dict[str, Any]], again: str = ""
     for words in filter(None, (command.undone_by, again)):
         undone = pi.compose(*words.split())
         assert undone.returncode == 0, f"{words}: {undone.stdout}{undone.stderr}"
-        seen = AFTER.get(words, lambda *_: "both containers run")(pi, ids, "")
+        seen = AFTER.get(words, back)(pi, ids, "")
         rows.append({"command": words, "exit_code": 0, "effect": seen})
-    wait_until(lambda: all(pi.state(name).get("Running") for name in (POSTGIS, LIZMAP)))
+    wait_until("both run", lambda: all(pi.state(name).get("Running") for name in (POSTGIS, LIZMAP)))
     changed = pi.deploy()
     report += [{**row, "next_run_changed": changed, "release": pi.suite} for row in rows]
 

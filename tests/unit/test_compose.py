@@ -240,9 +240,7 @@ def test_a_file_of_somebody_else_is_left_alone(host: FakeDocker, project: Compos
     assert host.calls == []
 
 
-def test_a_compose_that_fails_stops_nothing(
-    host: FakeDocker, project: ComposeProject, command: FakeCompose
-) -> None:
+def test_a_compose_that_fails_stops_nothing(host: FakeDocker, project: ComposeProject, command: FakeCompose) -> None:
     converge(host, project)
     host.calls.clear()
     command.refuses = "services.postgis: unknown key"
@@ -269,7 +267,7 @@ def test_only_the_container_that_stays_is_known_to_compose(host: FakeDocker, pro
     bodies: list[Json] = []
     create = host.create_container_from_config
 
-    def noted(body: Json, name: str) -> Any:
+    def noted(body: Json, name: str) -> Json:
         bodies.append({"name": name, **body})
         return create(body, name)
 
@@ -290,7 +288,7 @@ def test_names_that_compose_adds_are_no_drift(host: FakeDocker, project: Compose
 
 
 def test_an_absent_container_is_forgotten_and_the_other_one_stays(host: FakeDocker, project: ComposeProject) -> None:
-    other = changed(name="websig-lizmap", resource="lizmap", exclusive_folders=(), ports=())
+    other = changed(name="websig-lizmap", resource="lizmap", mounts=(), exclusive_folders=(), ports=())
     converge(host, project)
     converge(host, project, other)
     assert set(written(project)["services"]) == {"postgis", "lizmap"}
@@ -367,5 +365,3 @@ def test_a_hash_that_is_not_told_is_an_error(project: ComposeProject) -> None:
 def test_nothing_is_restored_where_there_is_no_file(tmp_path: Path) -> None:
     ComposeFile(str(tmp_path / "none")).restore("lizmap", {})
     assert not (tmp_path / "none").exists()
-
-

@@ -7,7 +7,6 @@ command runs in it with this machine's /run, where Docker's socket is, and with 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
@@ -32,7 +31,7 @@ exec chroot "$root" env PWD="$PWD" sh -c "cd \\"\\$PWD\\"; exec docker-compose \
 
 def make(suite: str) -> Path:
     """Return the root of a release, made if it isn't cached."""
-    folder = cache_folder() / "compose" / hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    folder = cache_folder() / "compose" / hashlib.sha256(" ".join((PACKAGE, *OPTIONS)).encode()).hexdigest()[:16]
     root = folder / suite
     if root.exists():
         return root
@@ -66,6 +65,6 @@ def program(suite: str) -> Path:
     root = make(suite)
     path = root / "usr/bin" / PACKAGE
     while path.is_symlink():
-        target = Path(os.readlink(path))
+        target = path.readlink()
         path = root / target.relative_to("/") if target.is_absolute() else path.parent / target
     return path

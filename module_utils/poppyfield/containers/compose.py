@@ -1,8 +1,8 @@
 """A container's specification as docker-compose reads it, and what compose finds its containers by. Pure.
 
-It is the specification told a second time, so that both tell the same: a container that compose makes of it has all that
-the planner looks at, and one that our modules make has the labels by which compose takes it for its own. The file is
-JSON, which is YAML too, so that a Pi needs nothing to read and write it.
+It is the specification told a second time, so that both tell the same: a container that compose makes of it has all
+that the planner looks at, and one that our modules make has the labels by which compose takes it for its own. The file
+is JSON, which is YAML too, so that a Pi needs nothing to read and write it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ NOTE = (
     "Poppyfield writes this file with each deployment, so that changes made here do not last. "
     "The inventory on the laptop says what is in it: see docs/compose.md."
 )
-WHERE_IMAGES_COME_FROM = "Images come from the laptop, which builds and brings them. Run there: ansible-playbook site.yml"
+WHERE_IMAGES_COME_FROM = (
+    "Images come from the laptop, which builds and brings them. Run there: ansible-playbook site.yml"
+)
 DOCKERFILE = f'# {WHERE_IMAGES_COME_FROM}\nFROM scratch\nCOPY ["{WHERE_IMAGES_COME_FROM}", "/"]\n'
 """What builds nothing, without network, and fails with that sentence, whichever builder reads it."""
 
@@ -136,9 +138,7 @@ def _escaped(value: Any) -> Any:
     return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
-def compose_labels(
-    spec: ContainerSpec, image: Json, place: Place, *, config_hash: str, version: str
-) -> dict[str, str]:
+def compose_labels(spec: ContainerSpec, image: Json, place: Place, *, config_hash: str, version: str) -> dict[str, str]:
     """Give the labels by which compose knows a container; the hash is what it makes of the service itself."""
     prefix = "com.docker.compose."
     return {

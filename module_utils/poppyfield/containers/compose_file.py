@@ -135,7 +135,7 @@ class ComposeProject:
         self.file.put(spec.resource, compose.service(spec, image, self.place))
 
     def labels(self, spec: ContainerSpec, image: Json) -> dict[str, str]:
-        """Give the labels for a container that is about to be made. What compose makes of the service is asked of it."""
+        """Give the labels for a container that is about to be made; compose is asked for its hash of the service."""
         self.file.make_context()
         told = compose.text(Composed({spec.resource: compose.service(spec, image, self.place)}))
         options = ["--project-name", self.place.project, "--project-directory", self.place.folder, "--file", "-"]
@@ -150,8 +150,8 @@ class ComposeProject:
         done = self.run([*self.command, *arguments], [given.encode()])
         if done.code:
             raise EngineError(
-                f"{' '.join(self.command)} failed, and nothing was stopped: {last_lines(done.errors, 3)} Mend it, or set "
-                f"docker_engine_compose to never."
+                f"{' '.join(self.command)} failed, and nothing was stopped: {last_lines(done.errors, 3)} Mend it, or "
+                f"set docker_engine_compose to never."
             )
         return done.output
 

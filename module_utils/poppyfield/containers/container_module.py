@@ -334,8 +334,7 @@ def converge(
     if check_mode and snapshot.image is None:
         snapshot = _with_stand_in(snapshot)
     image = snapshot.image
-    if compose and image and desired.state is not State.ABSENT:
-        spec = compose.known(spec, image)
+    spec = _known_to(compose, spec, image, desired)
     planned = plan(spec, snapshot, desired)
     if warning:
         planned = replace(planned, warnings=(*planned.warnings, warning))
@@ -343,8 +342,7 @@ def converge(
     if check_mode:
         if content and desired.state is State.STARTED:
             outcome.content_changes = _predict(engine, spec, snapshot, content)
-        if compose and image and spec.compose_digest and desired.recreate is not Recreate.NEVER:
-            outcome.compose_file = compose.place.file if compose.differs(spec, image) else ""
+        outcome.compose_file = _predict_compose(compose, spec, image, desired)
         return outcome
     if hold and planned.replaces and snapshot.current and is_running(snapshot.current) and not snapshot.previous:
         return Outcome(Plan(), snapshot.current, held=True)
@@ -355,8 +353,7 @@ def converge(
     labels = compose.labels(spec, image) if compose and image and _creates(planned, spec.name) else {}
     applier = Applier(engine, spec, healthy_timeout=healthy_timeout, labels=labels, **timing)
     outcome.further = tuple(applier.apply(planned)[1:])
-    if compose:
-        outcome.compose_file = _tell_compose(compose, engine, spec, image)
+    outcome.compose_file = _tell_compose(compose, engine, spec, image)
     if desired.state is State.STARTED:
         if not any(step.action is Action.WAIT for step in planned.steps):
             applier.wait_until_healthy(spec.name)
@@ -377,8 +374,26 @@ def _creates(planned: Plan | None, name: str) -> bool:
     return creates or _creates(planned.otherwise, name)
 
 
-def _tell_compose(compose: ComposeProject, engine: Engine, spec: ContainerSpec, image: Json | None) -> str:
+def _known_to(
+    compose: ComposeProject | None, spec: ContainerSpec, image: Json | None, desired: DesiredState
+) -> ContainerSpec:
+    """Give the specification as it is known to docker-compose, where there is one."""
+    return compose.known(spec, image) if compose and image and desired.state is not State.ABSENT else spec
+
+
+def _predict_compose(
+    compose: ComposeProject | None, spec: ContainerSpec, image: Json | None, desired: DesiredState
+) -> str:
+    """Give the path of the file for docker-compose where it would be written."""
+    if compose is None or image is None or not spec.compose_digest or desired.recreate is Recreate.NEVER:
+        return ""
+    return compose.place.file if compose.differs(spec, image) else ""
+
+
+def _tell_compose(compose: ComposeProject | None, engine: Engine, spec: ContainerSpec, image: Json | None) -> str:
     """Write the file for docker-compose where it does not tell what is there; give its path if that was needed."""
+    if compose is None:
+        return ""
     container = engine.container(spec.name)
     if container is None:
         compose.file.forget([spec.resource])
