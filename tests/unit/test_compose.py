@@ -267,9 +267,9 @@ def test_only_the_container_that_stays_is_known_to_compose(host: FakeDocker, pro
     bodies: list[Json] = []
     create = host.create_container_from_config
 
-    def noted(body: Json, name: str) -> Json:
-        bodies.append({"name": name, **body})
-        return create(body, name)
+    def noted(config: Json, name: str) -> Json:
+        bodies.append({"name": name, **config})
+        return create(config, name)
 
     host.create_container_from_config = noted  # type: ignore[method-assign]
     converge(host, project, BESIDE_NEW)

@@ -1,7 +1,7 @@
 """The docker-compose of each of Debian's releases, in a root of its own: what a Pi of that release has.
 
 A root holds the package and what it needs, unpacked and nothing more, made once and kept outside the checkout. The
-command runs in it with this machine's /run, where Docker's socket is, and with the folder of its project.
+second generation is one program; the first one runs with the Python of its root.
 """
 
 from __future__ import annotations
@@ -18,15 +18,8 @@ SUITES = ("bookworm", "trixie")
 """The first generation, and the second one."""
 PACKAGE = "docker-compose"
 OPTIONS = ("--variant=extract", "--dpkgopt=path-exclude=/usr/share/*", '--aptopt=Acquire::Languages "none"')
-# All mounts end with the process, because the namespace is its own.
-COMMAND = """#!/bin/sh
-exec unshare --mount sh -c '
-set -e
-root=$1; shift
-for place in /run /tmp /proc /dev; do mount --rbind "$place" "$root$place"; done
-exec chroot "$root" env PWD="$PWD" sh -c "cd \\"\\$PWD\\"; exec docker-compose \\"\\$@\\"" sh "$@"
-' sh {root} "$@"
-"""
+PYTHON = "python3.11"
+COMMAND = '#!/bin/sh\n{environment}exec {words} "$@"\n'
 
 
 def make(suite: str) -> Path:
@@ -49,8 +42,15 @@ def make(suite: str) -> Path:
 
 def write_command(suite: str, folder: Path) -> Path:
     """Write a command docker-compose into a folder that is that of the release."""
+    root = make(suite)
+    words, environment = str(program(suite)), ""
+    if first_generation(suite):
+        words = f"{root}/usr/bin/{PYTHON} {words}"
+        environment = (
+            f"PYTHONHOME={root}/usr PYTHONPATH={root}/usr/lib/python3/dist-packages PYTHONDONTWRITEBYTECODE=1 "
+        )
     command = folder / PACKAGE
-    command.write_text(COMMAND.format(root=make(suite)))
+    command.write_text(COMMAND.format(environment=environment, words=words))
     command.chmod(0o755)
     return command
 

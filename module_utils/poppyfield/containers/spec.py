@@ -335,7 +335,8 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
     host = container["HostConfig"]
     own = config.get("Labels") or {}
     from_image = (image or {}).get("Config") or {}
-    endpoint = container["NetworkSettings"]["Networks"].get(host["NetworkMode"]) or {}
+    network = _network_of(container)
+    endpoint = container["NetworkSettings"]["Networks"].get(network) or {}
     # Engines before 25 add the container's own short id, and compose its name and that of its service.
     added = {container["Id"][:12], spec.name, own.get(COMPOSE_SERVICE)} - {*spec.network_aliases}
     aliases = {*(endpoint.get("Aliases") or [])} - added
@@ -347,7 +348,7 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
         "mounts": _own_mounts(spec, container, from_image),
         "tmpfs": dict(host.get("Tmpfs") or {}),
         "ports": _port_words(host.get("PortBindings") or {}),
-        "network": host["NetworkMode"],
+        "network": network,
         "network aliases": sorted(aliases),
         # Nobody can change it later, and not every engine tells it of a container that does not run.
         "hardware address": own.get(HARDWARE_ADDRESS, ANY_HARDWARE_ADDRESS),
@@ -366,6 +367,13 @@ def actual_fields(spec: ContainerSpec, container: Json, image: Json | None) -> J
         RESTART_POLICY: host["RestartPolicy"]["Name"],
         **({COMPOSE: own.get(COMPOSE_DIGEST) or UNKNOWN_TO_COMPOSE} if spec.compose_digest else {}),
     }
+
+
+def _network_of(container: Json) -> str:
+    """Give the name of a container's network, by whose id compose may have connected it."""
+    mode = str(container["HostConfig"]["NetworkMode"])
+    endpoints = container["NetworkSettings"]["Networks"]
+    return next((name for name, endpoint in endpoints.items() if endpoint.get("NetworkID") == mode), mode)
 
 
 def _own_environment(spec: ContainerSpec, config: Json, from_image: Json) -> dict[str, str]:
