@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.poppyfield.containers import compose, compose_file, container_module
-from ansible.module_utils.poppyfield.containers.compose import Place
+from ansible.module_utils.poppyfield.containers.compose import ComposePlace
 from ansible.module_utils.poppyfield.containers.compose_file import ComposeFile, ComposeProject
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result
 from ansible.module_utils.poppyfield.containers.plan import DesiredState, PlanError, Recreate, State
@@ -25,7 +25,7 @@ from tests.unit.converging import BESIDE, BESIDE_NEW, NAME, NEW, SPEC, changed, 
 
 Run = Callable[..., dict[str, Any]]
 IMAGE: Json = {"Id": "sha256:1", "Config": {"Labels": {}}}
-PLACE = Place("/srv/poppyfield")
+PLACE = ComposePlace("/srv/poppyfield")
 HASH = "com.docker.compose.config-hash"
 
 
@@ -43,7 +43,8 @@ class FakeCompose:
         if "version" in argv:
             return Result(0, "2.26.1\n", "")
         name = argv[-1].removeprefix("--hash=")
-        return Result(0, f"{name} {hash_of(json.loads(b''.join(chunks))['services'][name])}\n", "")
+        told = json.loads(Path(argv[argv.index("--file") + 1]).read_text())
+        return Result(0, f"{name} {hash_of(told['services'][name])}\n", "")
 
 
 def hash_of(service: Json) -> str:
@@ -57,7 +58,7 @@ def command() -> FakeCompose:
 
 @pytest.fixture
 def project(tmp_path: Path, command: FakeCompose) -> ComposeProject:
-    return ComposeProject(Place(str(tmp_path / "poppyfield")), ("docker-compose",), command)
+    return ComposeProject(ComposePlace(str(tmp_path / "poppyfield")), ("docker-compose",), command)
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_the_service_has_all_that_the_container_has() -> None:
 
 
 def test_the_first_generation_is_not_told_what_it_does_not_know() -> None:
-    told = compose.service(SPEC, IMAGE, Place("/srv/poppyfield", first_generation=True))
+    told = compose.service(SPEC, IMAGE, ComposePlace("/srv/poppyfield", first_generation=True))
     assert all("bind" not in volume for volume in told["volumes"])
 
 
@@ -167,7 +168,7 @@ def test_each_field_of_the_specification_changes_what_is_told() -> None:
     ("folder", "name"), [("/srv/poppyfield", "poppyfield"), ("/srv/Pf-Test_1/", "pf-test_1"), ("/x/__a.b", "ab")]
 )
 def test_the_project_is_named_by_its_folder_as_compose_does(folder: str, name: str) -> None:
-    assert Place(folder).project == name
+    assert ComposePlace(folder).project == name
 
 
 # The containers that compose knows ----------------------------------------------------------------------------------
@@ -285,6 +286,15 @@ def test_names_that_compose_adds_are_no_drift(host: FakeDocker, project: Compose
     assert not converge(host, project, changed(network_aliases=("db",))).result()["changed"]
     endpoint["Aliases"] = [NAME, "postgis", "db", "stranger"]
     assert converge(host, project, changed(network_aliases=("db",))).plan.changed
+
+
+def test_a_network_may_be_named_by_its_id(host: FakeDocker, project: ComposeProject) -> None:
+    converge(host, project)
+    container = host.named(NAME)
+    container["HostConfig"]["NetworkMode"] = container["NetworkSettings"]["Networks"]["poppyfield"]["NetworkID"]
+    assert not converge(host, project).result()["changed"]
+    container["HostConfig"]["NetworkMode"] = "0123456789ab"
+    assert any(reason.startswith("network: 0123456789ab") for reason in converge(host, project).plan.reasons)
 
 
 def test_an_absent_container_is_forgotten_and_the_other_one_stays(host: FakeDocker, project: ComposeProject) -> None:

@@ -46,7 +46,7 @@ class ComposeError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class ComposePlace:
     """Where a project is, and for which compose."""
 
     folder: str
@@ -73,13 +73,13 @@ class Composed:
     """Each service as it was before, for a container that is put back."""
 
 
-def known(spec: ContainerSpec, image: Json, place: Place) -> ContainerSpec:
+def known(spec: ContainerSpec, image: Json, place: ComposePlace) -> ContainerSpec:
     """Give the specification with the digest of how compose is told of it."""
     told = json.dumps(service(replace(spec, compose_digest=""), image, place), sort_keys=True)
     return replace(spec, compose_digest=hashlib.sha256(told.encode()).hexdigest()[:16])
 
 
-def service(spec: ContainerSpec, image: Json, place: Place) -> Json:
+def service(spec: ContainerSpec, image: Json, place: ComposePlace) -> Json:
     """Give the service of a specification."""
     told: Json = {
         "image": spec.image,
@@ -112,7 +112,7 @@ def service(spec: ContainerSpec, image: Json, place: Place) -> Json:
     return escaped
 
 
-def _volume(source: str, target: str, read_only: bool, place: Place) -> Json:
+def _volume(source: str, target: str, read_only: bool, place: ComposePlace) -> Json:
     # A folder that is missing, such as that of a disk which is not mounted, must stop the container, not be made.
     # The first generation makes none for this form, and does not know the key.
     missing = {} if place.first_generation else {"bind": {"create_host_path": False}}
@@ -138,7 +138,9 @@ def _escaped(value: Any) -> Any:
     return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
-def compose_labels(spec: ContainerSpec, image: Json, place: Place, *, config_hash: str, version: str) -> dict[str, str]:
+def compose_labels(
+    spec: ContainerSpec, image: Json, place: ComposePlace, *, config_hash: str, version: str
+) -> dict[str, str]:
     """Give the labels by which compose knows a container; the hash is what it makes of the service itself."""
     prefix = "com.docker.compose."
     return {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.poppyfield.containers import compose
-from ansible.module_utils.poppyfield.containers.compose import Composed, ComposeError, Place
+from ansible.module_utils.poppyfield.containers.compose import Composed, ComposeError, ComposePlace
 from ansible.module_utils.poppyfield.containers.engine import EngineError, Run, last_lines, run_with_input
 from ansible.module_utils.poppyfield.containers.plan import PlanError
 from ansible.module_utils.poppyfield.containers.spec import COMPOSE_DIGEST, ContainerSpec, Json
@@ -98,7 +99,7 @@ class ComposeFile:
 class ComposeProject:
     """A folder's compose file together with this host's compose."""
 
-    place: Place
+    place: ComposePlace
     command: tuple[str, ...]
     run: Run = run_with_input
 
@@ -110,9 +111,9 @@ class ComposeProject:
         if not folder.startswith("/"):
             raise PlanError(f'compose_folder must be an absolute path, not "{folder}".')
         if standalone := shutil.which(STANDALONE):
-            return cls(Place(folder, first_generation=is_python(Path(standalone))), (standalone,))
+            return cls(ComposePlace(folder, first_generation=is_python(Path(standalone))), (standalone,))
         if any((plugins / STANDALONE).exists() for plugins in PLUGIN_FOLDERS):
-            return cls(Place(folder), ("docker", "compose"))
+            return cls(ComposePlace(folder), ("docker", "compose"))
         return None
 
     @property
@@ -138,16 +139,21 @@ class ComposeProject:
         """Give the labels for a container that is about to be made; compose is asked for its hash of the service."""
         self.file.make_context()
         told = compose.text(Composed({spec.resource: compose.service(spec, image, self.place)}))
-        options = ["--project-name", self.place.project, "--project-directory", self.place.folder, "--file", "-"]
-        lines = self._ask([*options, "config", f"--hash={spec.resource}"], told).split("\n")
+        options = ["--project-name", self.place.project, "--project-directory", self.place.folder]
+        # Not its standard input, which the first generation reads twice.
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            file.write(told)
+            file.flush()
+            asked = self._ask([*options, "--file", file.name, "config", f"--hash={spec.resource}"])
+        lines = asked.split("\n")
         (config_hash,) = [line.split()[1] for line in lines if line.split()[:1] == [spec.resource]] or [""]
         if not config_hash:
             raise EngineError(f"{' '.join(self.command)} does not tell a service's hash. Nothing was stopped.")
         version = self._ask(["version", "--short"]).strip()
         return compose.compose_labels(spec, image, self.place, config_hash=config_hash, version=version)
 
-    def _ask(self, arguments: list[str], given: str = "") -> str:
-        done = self.run([*self.command, *arguments], [given.encode()])
+    def _ask(self, arguments: list[str]) -> str:
+        done = self.run([*self.command, *arguments], ())
         if done.code:
             raise EngineError(
                 f"{' '.join(self.command)} failed, and nothing was stopped: {last_lines(done.errors, 3)} Mend it, or "
