@@ -27,6 +27,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from docker import errors
 
 from tests.engine import worlds
+from tests.images.map_server import wait_until
 from workshop.laptop import compose_roots
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "reports" / "compose.json"
@@ -225,8 +226,10 @@ def gone(*names: str) -> Callable[[Pi, Ids, str], str]:
 
 
 def restarted(pi: Pi, ids: Ids, _said: str) -> str:
-    life = (pi.folder.parent / "data" / "life").read_text().split("\n")
-    assert pi.ids() == ids and life[-4:-1] == ["1 stopping", "1 stopped", "1 started"]
+    # Docker has started it before it has written that down.
+    life = pi.folder.parent / "data" / "life"
+    wait_until(lambda: life.read_text().endswith("1 stopping\n1 stopped\n1 started\n"), "ended cleanly, and started")
+    assert pi.ids() == ids
     return "the same container ended cleanly and started"
 
 
