@@ -35,6 +35,11 @@ options:
     description: Folder on the host that keeps the map server's own state. It must exist and belong to the user 33.
     type: path
     default: /srv/poppyfield/lizmap/config
+  page_folder:
+    description:
+      - Folder on the host with the pages that M(pi_page) writes, such as C(/run/poppyfield-page), which the map server
+        hands out at C(/status). It must exist. Without it there are none.
+    type: path
   secrets:
     description:
       - Secrets that the container reads, a dictionary from their name to their file on the host.
@@ -270,6 +275,7 @@ HTTPS_PORT = 8443
 TLS_SECRETS = ("tls_certificate", "tls_key")
 PROJECTS_TARGET = "/srv/projects"
 CONFIG_TARGET = "/srv/lizmap"
+PAGE_TARGET = "/srv/page"
 SECRETS_TARGET = "/run/secrets"
 OWN_FOLDER = "uid=33,gid=33,mode=0750,size=128m"
 LEAST_MEMORY_FOR_TWO = 1792 * 1024 * 1024
@@ -280,6 +286,7 @@ ARGUMENTS: dict[str, Any] = {
     **services.options_of(LIZMAP),
     "projects_folder": {"type": "path", "default": f"{FOLDER}/projects"},
     "config_folder": {"type": "path", "default": f"{FOLDER}/config"},
+    "page_folder": {"type": "path"},
     "secrets": {"type": "dict", "default": {}, "no_log": False},
     "port": {"type": "int", "default": LIZMAP.ports[0].default},
     "https_port": {"type": "int", "default": 0},
@@ -403,6 +410,7 @@ def spec_of(params: dict[str, Any], stamps: dict[str, str], memory: int) -> Cont
         mounts=(
             Mount(params["projects_folder"], PROJECTS_TARGET, read_only=True),
             Mount(params["config_folder"], CONFIG_TARGET, read_only=False),
+            *([Mount(params["page_folder"], PAGE_TARGET, read_only=True)] if params["page_folder"] else []),
             *(Mount(path, f"{SECRETS_TARGET}/{name}", read_only=True) for name, path in params["secrets"].items()),
         ),
         capabilities=sandbox.CAPABILITIES,

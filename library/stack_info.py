@@ -363,29 +363,23 @@ summary:
     - "Disk with /var/lib/docker and 5 more of the folders in use: 21.3 of 29.0 GB free."
 """
 
-import os
-import platform
-import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.host import stack_status
-from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers, FolderOnDisk, HostAnswers
+from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
+from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
 
 ARGUMENTS: dict[str, Any] = {
     "stats": {"type": "bool", "default": True},
     "updates": {"type": "bool", "default": False},
     "laptop_clock": {"type": "int", "default": 0},
 }
-
-VOLTAGE_SENSOR = "rpi_volt"
-LISTS_OF_SECURITY_UPDATES = "var/lib/apt/lists/*security*_InRelease"
 
 
 def look_at_docker(engine: Engine, *, measure: bool) -> DockerAnswers:
@@ -409,80 +403,17 @@ def look_at_docker(engine: Engine, *, measure: bool) -> DockerAnswers:
         )
 
 
-class HostOfStack:
-    """The host's files and commands."""
+def speaker(module: AnsibleModule) -> Callable[..., str]:
+    """Give what tells what a command prints, nothing where it is missing or fails."""
 
-    def __init__(self, module: AnsibleModule, root: Path = Path("/")) -> None:
-        self.module = module
-        self.root = root
-        self.clock = time.time()
-        self.busy = self._busy()
-
-    def look(self, *, updates: bool = False) -> HostAnswers:
-        """Read what the host tells."""
-        busy = (self.busy, self._busy())  # before apt, which is busy itself
-        upgrades, as_of = self._upgrades() if updates else (None, None)
-        return HostAnswers(
-            model=self._text("proc/device-tree/model"),
-            os_release=self._text("etc/os-release"),
-            kernel=platform.release(),
-            architecture=self._said_by("dpkg", "--print-architecture").strip(),
-            millidegrees=self._text("sys/class/thermal/thermal_zone0/temp"),
-            # The kernel has a file of the same name, but reading it puts a warning with a stack trace into the
-            # kernel's log, and it forgets within seconds what occurred.
-            throttled=self._said_by("vcgencmd", "get_throttled"),
-            voltage_alarm=self._voltage_alarm(),
-            uptime=self._text("proc/uptime"),
-            load=self._text("proc/loadavg"),
-            memory=self._text("proc/meminfo"),
-            busy=busy,
-            cores=os.cpu_count(),
-            clock=self.clock,
-            upgrades=upgrades,
-            upgrades_as_of=as_of,
-        )
-
-    def folders(self, paths: Iterable[str]) -> list[FolderOnDisk]:
-        """Give the space around each path that is a folder; a mounted file is in none of its own."""
-        found = []
-        for path in paths:
-            try:
-                space = os.statvfs(path)
-                device = Path(path).stat().st_dev
-            except OSError:
-                continue
-            if Path(path).is_dir():
-                total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
-                found.append(FolderOnDisk(path, device, total, free, space.f_files, space.f_favail))
-        return found
-
-    def _busy(self) -> str:
-        return self._text("proc/stat").partition("\n")[0]
-
-    def _upgrades(self) -> tuple[str | None, float | None]:
-        """Ask apt what it would install. A simulation locks nothing and installs nothing."""
-        lists = [path.stat().st_mtime for path in self.root.glob(LISTS_OF_SECURITY_UPDATES)]
-        said = self._said_by("apt-get", "--simulate", "--quiet", "dist-upgrade") if lists else ""
-        return (said, max(lists)) if said else (None, None)
-
-    def _voltage_alarm(self) -> str:
-        for name in sorted(self.root.glob("sys/class/hwmon/hwmon*/name")):
-            if self._text(str(name)).strip() == VOLTAGE_SENSOR:
-                return self._text(str(name.with_name("in0_lcrit_alarm")))
-        return ""
-
-    def _text(self, path: str) -> str:
-        try:
-            return (self.root / path).read_text("utf-8", "replace").rstrip("\0")
-        except OSError:
-            return ""
-
-    def _said_by(self, command: str, *arguments: str) -> str:
-        path = self.module.get_bin_path(command)
+    def said_by(command: str, *arguments: str) -> str:
+        path = module.get_bin_path(command)
         if path is None:
             return ""
-        code, output, _ = self.module.run_command([path, *arguments])
+        code, output, _ = module.run_command([path, *arguments])
         return str(output) if code == 0 else ""
+
+    return said_by
 
 
 def sdk_version() -> str | None:
@@ -496,7 +427,7 @@ def sdk_version() -> str | None:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    host = HostOfStack(module)
+    host = HostOfStack(speaker(module))
     now = datetime.now(tz=UTC)  # before measuring, which takes as long as some containers live
     try:
         docker = look_at_docker(Engine.connect(), measure=module.params["stats"])

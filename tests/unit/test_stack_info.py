@@ -18,6 +18,7 @@ from ansible.module_utils.poppyfield.containers import spec
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount
 from ansible.module_utils.poppyfield.host import stack_status
+from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers, FolderOnDisk, HostAnswers
 from ansible.module_utils.poppyfield.postgis.postgres import VERSION_LABEL
 from ansible.module_utils.testing import patch_module_args
@@ -710,7 +711,7 @@ def machine(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "sys/class/hwmon/hwmon0/name").write_text("cpu_thermal\n")
     (tmp_path / "sys/class/hwmon/hwmon0/in0_lcrit_alarm").write_text("1\n")
     with patch_module_args({}):
-        return library("stack_info").HostOfStack(AnsibleModule(argument_spec={}), tmp_path)
+        return HostOfStack(library("stack_info").speaker(AnsibleModule(argument_spec={})), tmp_path)
 
 
 def command(folder: Path, name: str, script: str) -> None:

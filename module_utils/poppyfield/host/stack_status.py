@@ -217,9 +217,13 @@ def is_up(container: Json) -> bool:
 
 
 def folders_in_use(docker: DockerAnswers) -> list[str]:
-    """Give Docker's own folder and what our containers mount; the root of the file system when there is no Docker."""
+    """Give Docker's own folder and what our containers mount; the root of the file system when there is no Docker.
+
+    What is mounted from /run is in memory.
+    """
     mounted = {m["Source"] for c in docker.own_containers for m in c.get("Mounts") or [] if m["Type"] == "bind"}
-    return [docker.info.get("DockerRootDir", "/"), *sorted(mounted)]
+    on_disk = sorted(path for path in mounted if not path.startswith("/run/"))
+    return [docker.info.get("DockerRootDir", "/"), *on_disk]
 
 
 def describe_engine(docker: DockerAnswers) -> Json:

@@ -141,7 +141,11 @@ def ask(address: str, query: dict[str, Any]) -> str:
 
 def parse_capabilities(body: bytes) -> Capabilities:
     """Read a WMS 1.3.0 capabilities document."""
-    root = _parse_xml(body, "capabilities")
+    return capabilities_of(_parse_xml(body, "capabilities"))
+
+
+def capabilities_of(root: Any) -> Capabilities:
+    """Read the root of such a document."""
     if root.tag != f"{WMS}WMS_Capabilities":
         raise MapError(f"The server answered {_local(root.tag)} instead of WMS 1.3.0 capabilities: {_text(root)}")
     top = root.find(f"{WMS}Capability/{WMS}Layer")

@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# Copyright: Poppyfield contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: the page on which a Pi tells how it fares."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: pi_page
+short_description: The page on which a map server tells how it fares
+version_added: "0.1.0"
+description:
+  - Installs a program that looks at the host each minute, at low priority, and the timer of systemd that runs it. It
+    writes the page C(/status), in English and French, and where asked a front page, into C(/run/poppyfield-page), which
+    is in memory. The module M(lizmap_container) has the map server hand them out (O(lizmap_container#module:page_folder)).
+  - The pages tell anybody about health and nothing more. They need neither the database nor PHP nor QGIS Server.
+options:
+  name:
+    description: What the pages call the host.
+    type: str
+    required: true
+  front:
+    description: Whether there is a front page, which the map server shows at C(/) before Lizmap Web Client.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Tells what would be changed.
+    support: full
+  diff_mode:
+    description: Shows which files are made or replaced.
+    support: full
+  idempotent:
+    description: A host that is set up stays as it is.
+    support: full
+author:
+  - Poppyfield contributors (!UNKNOWN)
+"""
+
+EXAMPLES = r"""
+- name: Have the Pi tell how it fares
+  pi_page:
+    name: "{{ inventory_hostname }}"
+"""
+
+RETURN = r"""
+reasons:
+  description: Which files changed.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileError
+from ansible.module_utils.poppyfield.pi_page.service import PiPageService, PiPageServiceError
+
+ARGUMENTS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "front": {"type": "bool", "default": False},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    settings = {name: module.params[name] for name in ARGUMENTS}
+    try:
+        changes = PiPageService().converge(settings, check_mode=module.check_mode)
+    except (HostFileError, PiPageServiceError) as error:
+        module.fail_json(msg=f"{str(error).rstrip('.')}.")
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename}: {error.strerror}.")
+    module.exit_json(
+        changed=any(change.action is not HostFileAction.KEEP for change in changes),
+        reasons=host_files.reasons(changes),
+        diff=host_files.diff(changes),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Looks at this Pi and writes its pages: what the timer of systemd runs on the Pi.
+
+What it writes is in memory, so that no card wears. It asks Docker by its socket, and the map server by its address, and
+nobody asks it: the map server's nginx only hands out the files.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.poppyfield.host import atomic_file, stack_status
+from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
+from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
+from ansible.module_utils.poppyfield.pi_page import card, judge, maps, render
+from ansible.module_utils.poppyfield.pi_page.maps import SeenAnswer, Ask
+from ansible.module_utils.poppyfield.pi_page.words import LANGUAGES
+
+Json = dict[str, Any]
+
+FOLDER = "/run/poppyfield-page"
+"""What the map server hands out."""
+WORK_FOLDER = "/run/poppyfield-page-work"
+"""What is remembered from one minute to the next."""
+DOCKER = "/run/docker.sock"
+DOCKER_SECONDS = 30
+MAP_SECONDS = 60
+COMMAND_SECONDS = 120
+UPDATES_AGAIN = 6 * 3600
+CLOCK_TOLERANCE = 300
+PROJECTS = "/srv/projects"
+WEB_CLIENT = "fr.poppyfield.web-client"
+HTTP_PORT, HTTPS_PORT = 8080, 8443
+
+
+# Asking -------------------------------------------------------------------------------------------------------------
+
+
+class DockerSocketConnection(http.client.HTTPConnection):
+    """A connection by a socket of this machine."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=DOCKER_SECONDS)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask_docker(path: str) -> Any:
+    """Get what the engine answers; raise OSError or ValueError."""
+    with closing(DockerSocketConnection(DOCKER)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if answer.status != maps.OK:
+            raise OSError(f"Docker answers {answer.status}.")
+        return json.loads(answer.read())
+
+
+def look_at_docker(ask: Callable[[str], Any] = ask_docker) -> DockerAnswers:
+    """Ask the engine for its containers."""
+    try:
+        listed = ask("/containers/json?all=1")
+        own = [ask(f"/containers/{entry['Id']}/json") for entry in listed if stack_status.is_own_container(entry)]
+        return DockerAnswers(info=ask("/info"), containers=listed, own_containers=own)
+    except (OSError, ValueError, http.client.HTTPException):
+        return DockerAnswers(why="it does not answer")
+
+
+def said_by(command: str, *arguments: str) -> str:
+    """Give what a command of the host prints, nothing where it is missing or fails."""
+    path = shutil.which(command)
+    if path is None:
+        return ""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [path, *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=COMMAND_SECONDS,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+        )
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+    return ""
+
+
+def asker(container: Json) -> Ask:
+    """Give what asks the map server in this container, without its published port."""
+    networks = container["NetworkSettings"]["Networks"].values()
+    address = next((network["IPAddress"] for network in networks if network["IPAddress"]), "")
+    is_https = any(line.startswith("HTTPS_PORT=") for line in container["Config"].get("Env") or [])
+
+    def ask(path: str) -> SeenAnswer:
+        with closing(_connection(address, is_https=is_https)) as connection:
+            try:
+                connection.request("GET", path, headers={"Host": "localhost"})
+                answer = connection.getresponse()
+                return SeenAnswer(answer.status, answer.read(maps.LARGEST_ANSWER))
+            except http.client.HTTPException as error:
+                raise OSError("no answer in HTTP") from error
+
+    return ask
+
+
+def _connection(address: str, *, is_https: bool) -> http.client.HTTPConnection:
+    if not is_https:
+        return http.client.HTTPConnection(address, HTTP_PORT, timeout=MAP_SECONDS)
+    # It goes to this Pi's own container, whose certificate is for the names that people use.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(address, HTTPS_PORT, timeout=MAP_SECONDS, context=context)
+
+
+# Looking ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PiPages:
+    """Where the pages, and what is remembered, are written."""
+
+    folder: Path = Path(FOLDER)
+    work: Path = Path(WORK_FOLDER)
+
+    def state(self) -> Json:
+        """Give what is remembered; nothing after a start, or of another version."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            state = json.loads((self.work / "state.json").read_text("utf-8"))
+            return {"maps": dict(state["maps"]), "updates": dict(state["updates"])}
+        return {"maps": {}, "updates": {}}
+
+    def remember(self, state: Json) -> None:
+        """Remember what the next run is to know."""
+        atomic_file.write(self.work / "state.json", json.dumps(state).encode(), mode=0o600)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file that anybody may read."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_file.write(path, content, mode=0o644)
+
+
+def look_at_maps(pages: PiPages, known: Json, container: Json | None, now: float, moment: str, *, all_now: bool) -> Json:
+    """Give what is known of the maps that everybody may see, and write their pictures."""
+    state = (container or {}).get("State") or {}
+    health = (state.get("Health") or {}).get("Status", "healthy")
+    if container is None or not stack_status.is_up(container) or state.get("Paused") or health != "healthy":
+        return known
+    mounted = [m["Source"] for m in container.get("Mounts") or [] if m["Destination"] == PROJECTS]
+    is_lizmap = (container["Config"].get("Labels") or {}).get(WEB_CLIENT) != "none"
+    found = {}
+    for project in maps.names(Path(mounted[0])) if mounted else []:
+        before = known.get(project)
+        if not all_now and not maps.is_due(before, now):
+            found[project] = before
+            continue
+        seen, picture = maps.seen(before, asker(container), project, now, moment, is_lizmap=is_lizmap)
+        if seen:
+            found[project] = seen
+        if seen and picture:
+            pages.write(f"status/maps/{seen['picture']}.png", picture)
+    return found
+
+
+def forget_pictures(pages: PiPages, known: Json) -> None:
+    """Remove the pictures of maps that are no longer there, or no longer for everybody."""
+    kept = {f"{one['picture']}.png" for one in known.values()}
+    for path in (pages.folder / "status" / "maps").glob("*.png"):
+        if path.name not in kept:
+            path.unlink()
+
+
+def updates_wait(host: HostOfStack, known: Json, now: float) -> Json:
+    """Give whether security updates wait, as known a few hours ago at most: to ask apt takes seconds."""
+    if known and 0 <= now - known["asked"] < UPDATES_AGAIN:
+        return known
+    said = stack_status.describe_host(host.look(updates=True))["security_updates"]
+    return {"asked": now, "wait": bool(said)}
+
+
+def look_at_card(root: Path = Path("/")) -> list[str]:
+    """Give what is wrong with the card."""
+
+    def text(path: str) -> str:
+        with suppress(OSError):
+            return (root / path).read_text("utf-8", "replace")
+        return ""
+
+    mounts = text("proc/mounts")
+    disk = card.root_disk(mounts)
+    counted = [text(str(path.relative_to(root))) for path in root.glob(f"sys/fs/ext4/{disk}*/errors_count")]
+    return card.problems(
+        said_by("dmesg", "--level=emerg,alert,crit,err"),
+        mounts,
+        next((one for one in counted if one.strip() != "0"), ""),
+        text(f"sys/block/{disk}/device/life_time"),
+        text(f"sys/block/{disk}/device/pre_eol_info"),
+    )
+
+
+def more_wrong(updates: Json, now: float, installed: float, on_card: Sequence[str]) -> list[str]:
+    """Give the codes of what is wrong besides what stack_info tells."""
+    clock = ["clock_before"] if now < installed - CLOCK_TOLERANCE else []
+    return [*on_card, *clock, *(["updates"] if updates["wait"] else [])]
+
+
+def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_now: bool) -> None:
+    """Look at everything, and write the pages."""
+    moment = datetime.now(tz=UTC)
+    now, when = moment.timestamp(), moment.isoformat(timespec="seconds")
+    host, docker, state = HostOfStack(said_by), look_at_docker(), pages.state()
+    folders = host.folders(stack_status.folders_in_use(docker))
+    look = stack_status.describe(host.look(), docker, folders, None, moment)
+    found = [c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"]
+    serving = next((c for c in found if stack_status.is_up(c)), None)
+    state["maps"] = look_at_maps(pages, state["maps"], serving, now, when, all_now=all_now)
+    state["updates"] = updates_wait(host, {} if all_now else state["updates"], now)
+    shown = [state["maps"][project] for project in sorted(state["maps"])]
+    more = more_wrong(state["updates"], now, installed, look_at_card())
+    health = judge.judge(settings["name"], look, shown, more, when)
+    for language in LANGUAGES:
+        page = render.status(settings["name"], health, shown, language, int(now), when)
+        pages.write(f"status.{language}.html", page.encode())
+        if settings["front"]:
+            page = render.front(settings["name"], health, shown, language, int(now))
+            pages.write(f"front.{language}.html", page.encode())
+    pages.write("status.json", (json.dumps(judge.for_programs(health, when)) + "\n").encode())
+    forget_pictures(pages, state["maps"])
+    pages.remember(state)
+
+
+def main() -> int:
+    """Run the program."""
+    path = Path(__file__).resolve().parents[4] / "settings.json"
+    run(json.loads(path.read_text("utf-8")), PiPages(), path.stat().st_mtime, all_now="--now" in sys.argv[1:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

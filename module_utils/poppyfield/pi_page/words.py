@@ -1,0 +1,159 @@
+"""What a Pi's page says to anybody, in English and in French. Where the fleet's status says the same, it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ansible.module_utils.poppyfield.status import words
+
+LANGUAGES = words.LANGUAGES
+FROM_THE_FLEET = ("voltage", "voltage_earlier", "hot")
+"""What tells nothing but health there already."""
+
+SENTENCES: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        **{code: words.SENTENCES["en"][code] for code in FROM_THE_FLEET},
+        "io_errors": "The card or disk fails to read or write: make a backup now, and replace the card.",
+        "read_only": "Nothing can be written any more: make a backup, restart the Pi, and replace the card if it comes back.",
+        "worn": "The card is nearly worn out: make a backup, and replace it soon.",
+        "disk": "The disk is nearly full: remove what is not needed. On a full disk nothing can be edited.",
+        "clock_before": "The clock is wrong: connect the Pi to a network with a time server, or set its clock.",
+        "memory": "Little memory is left: fewer people at once, or a Pi with more memory.",
+        "load": "It has more to do than it can: fewer people at once, or simpler maps.",
+        "no_docker": "Docker does not answer: restart the Pi. If it stays so, ansible-playbook site.yml mends it.",
+        "missing": "{subject}: missing. ansible-playbook site.yml brings what is missing.",
+        "stopped": "{subject}: stopped. ansible-playbook playbooks/service.yml starts it, ansible-playbook site.yml mends it.",
+        "restarting": "{subject}: ends again and again. ansible-playbook playbooks/logs.yml tells why.",
+        "paused": "{subject}: paused. ansible-playbook site.yml lets it go on.",
+        "unhealthy": "{subject}: does not work. ansible-playbook playbooks/status.yml tells why, site.yml mends it.",
+        "starting": "{subject}: starting. Look again in a few minutes.",
+        "restarts": "{subject}: ended, and was started again. ansible-playbook playbooks/logs.yml tells why.",
+        "map": "{map} does not draw: ansible-playbook playbooks/verify.yml tells why, and what helps.",
+        "updates": "Security updates wait: connect the Pi to the internet and install them (sudo apt full-upgrade).",
+        "not_known": "Something could not be looked at: ansible-playbook playbooks/status.yml tells more.",
+    },
+    "fr": {
+        **{code: words.SENTENCES["fr"][code] for code in FROM_THE_FLEET},
+        "io_errors": "La carte ou le disque ne lit ou n'écrit plus bien : sauvegardez tout de suite et remplacez la carte.",
+        "read_only": "Plus rien ne peut être écrit : sauvegardez, redémarrez le Pi, et remplacez la carte si cela revient.",
+        "worn": "La carte est presque usée : sauvegardez et remplacez-la bientôt.",
+        "disk": "Le disque est presque plein : supprimez l'inutile. Sur un disque plein, rien ne peut être édité.",
+        "clock_before": "L'horloge est fausse : reliez le Pi à un réseau qui a un serveur de temps, ou mettez-la à l'heure.",
+        "memory": "Il reste peu de mémoire : moins de personnes à la fois, ou un Pi qui a plus de mémoire.",
+        "load": "Il a plus à faire qu'il ne peut : moins de personnes à la fois, ou des cartes plus simples.",
+        "no_docker": "Docker ne répond pas : redémarrez le Pi. Si cela reste, ansible-playbook site.yml le répare.",
+        "missing": "{subject} : absent. ansible-playbook site.yml apporte ce qui manque.",
+        "stopped": "{subject} : à l'arrêt. ansible-playbook playbooks/service.yml démarre, ansible-playbook site.yml répare.",
+        "restarting": "{subject} : s'arrête sans cesse. ansible-playbook playbooks/logs.yml dit pourquoi.",
+        "paused": "{subject} : en pause. ansible-playbook site.yml remet en marche.",
+        "unhealthy": "{subject} : ne fonctionne pas. ansible-playbook playbooks/status.yml dit pourquoi, site.yml répare.",
+        "starting": "{subject} : démarre. Regardez de nouveau dans quelques minutes.",
+        "restarts": "{subject} : s'est arrêté et a été relancé. ansible-playbook playbooks/logs.yml dit pourquoi.",
+        "map": "{map} ne se dessine pas : ansible-playbook playbooks/verify.yml dit pourquoi, et ce qui aide.",
+        "updates": "Des mises à jour de sécurité attendent : reliez le Pi à internet et installez-les (sudo apt full-upgrade).",
+        "not_known": "Quelque chose n'a pas pu être examiné : ansible-playbook playbooks/status.yml en dit plus.",
+    },
+}
+"""By code what is wrong and what helps."""
+
+SUBJECTS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "maps": "Maps",
+        "map_server": "Map server",
+        "database": "Database",
+        "docker": "Docker",
+        "power": "Power supply",
+        "card": "Card",
+        "disk": "Disk",
+        "memory": "Memory",
+        "processor": "Processor",
+        "clock": "Clock",
+        "updates": "Security updates",
+    },
+    "fr": {
+        "maps": "Cartes",
+        "map_server": "Serveur de cartes",
+        "database": "Base de données",
+        "docker": "Docker",
+        "power": "Alimentation",
+        "card": "Carte mémoire",
+        "disk": "Disque",
+        "memory": "Mémoire",
+        "processor": "Processeur",
+        "clock": "Horloge",
+        "updates": "Mises à jour de sécurité",
+    },
+}
+
+FINE: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "maps": "Each map draws.",
+        "map_server": "It works.",
+        "database": "It works.",
+        "docker": "It works.",
+        "power": "The voltage is good.",
+        "card": "No errors were seen.",
+        "disk": "There is room.",
+        "memory": "There is enough.",
+        "processor": "It keeps up, and is not too hot.",
+        "clock": "Nothing speaks against it.",
+        "updates": "None is known to wait.",
+    },
+    "fr": {
+        "maps": "Chaque carte se dessine.",
+        "map_server": "Il fonctionne.",
+        "database": "Elle fonctionne.",
+        "docker": "Il fonctionne.",
+        "power": "La tension est bonne.",
+        "card": "Aucune erreur n'a été vue.",
+        "disk": "Il y a de la place.",
+        "memory": "Il y en a assez.",
+        "processor": "Il suit, et n'est pas trop chaud.",
+        "clock": "Rien ne s'y oppose.",
+        "updates": "Aucune n'est connue.",
+    },
+}
+"""What is said of a subject with which nothing is wrong."""
+
+LABELS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "fine": "Everything is fine.",
+        "attention": "It works, but something needs attention.",
+        "broken": "Something does not work.",
+        "not_told": "This Pi does not tell.",
+        "old": "Nobody has looked at this Pi for more than five minutes: what follows is old. Restart the Pi; if it "
+        "stays so, ansible-playbook site.yml mends it.",
+        "as_of": "As of {when} UTC.",
+        "picture_of": "Picture of {when} UTC",
+        "no_picture": "no picture yet",
+        "does_not_draw": "does not draw",
+        "other_language": "En français",
+        "maps": "Maps",
+        "no_maps": "No map is open to everybody.",
+        "to_the_maps": "To the maps",
+        "catalogue": "All maps",
+        "sign_in": "Sign in",
+        "state": "State of this Pi",
+        "see_state": "See what, and what helps",
+    },
+    "fr": {
+        "fine": "Tout est en ordre.",
+        "attention": "Il fonctionne, mais quelque chose demande votre attention.",
+        "broken": "Quelque chose ne fonctionne pas.",
+        "not_told": "Ce Pi ne le dit pas.",
+        "old": "Personne n'a examiné ce Pi depuis plus de cinq minutes : ce qui suit est ancien. Redémarrez le Pi ; si "
+        "cela reste, ansible-playbook site.yml le répare.",
+        "as_of": "État au {when} UTC.",
+        "picture_of": "Image du {when} UTC",
+        "no_picture": "pas encore d'image",
+        "does_not_draw": "ne se dessine pas",
+        "other_language": "In English",
+        "maps": "Cartes",
+        "no_maps": "Aucune carte n'est ouverte à tous.",
+        "to_the_maps": "Vers les cartes",
+        "catalogue": "Toutes les cartes",
+        "sign_in": "Se connecter",
+        "state": "État de ce Pi",
+        "see_state": "Voir quoi, et ce qui aide",
+    },
+}

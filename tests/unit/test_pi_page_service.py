@@ -1,0 +1,104 @@
+"""What writes a Pi's page is set up once, and runs there without Ansible."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.poppyfield.pi_page import program
+from ansible.module_utils.poppyfield.pi_page.service import UNIT, PiPageService
+
+ROOT = Path(__file__).resolve().parents[2]
+Json = dict[str, Any]
+Run = Callable[..., Json]
+
+
+class Pi:
+    """A Pi with systemd."""
+
+    def __init__(self, folder: Path) -> None:
+        self.done: list[str] = []
+        self.failing = ""
+        self.active = False
+        for name in ("units", "tmpfiles"):
+            (folder / name).mkdir()
+        self.service = PiPageService(folder / "page", folder / "units", folder / "tmpfiles", folder, self._run)
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        called = " ".join(command)
+        self.done.append(called)
+        failed = (self.failing and self.failing in called) or ("is-active" in called and not self.active)
+        self.active = self.active or ("restart" in called and not failed)
+        return subprocess.CompletedProcess(command, int(bool(failed)), "", "it failed" if failed else "")
+
+
+@pytest.fixture
+def pi(library: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pi:
+    found = Pi(tmp_path)
+    monkeypatch.setattr(library("pi_page"), "PiPageService", lambda: found.service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("pi_page").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
+    return found
+
+
+def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
+    assert run_module("pi_page", check_mode=True, name="pi-orchard")["changed"]
+    assert not pi.service.program.exists() and not pi.done
+    assert run_module("pi_page", name="pi-orchard")["changed"]
+    assert pi.done[0].startswith("systemd-tmpfiles --create") and pi.done[-1] == f"systemctl restart {UNIT}.timer"
+    again = len(pi.done)
+    assert not run_module("pi_page", name="pi-orchard")["changed"]
+    assert pi.done[again:] == [f"systemctl is-active --quiet {UNIT}.timer"]
+    assert run_module("pi_page", name="pi-orchard", front=True)["changed"]
+
+
+def test_a_timer_that_does_not_run_is_started_again(run_module: Run, pi: Pi) -> None:
+    run_module("pi_page", name="pi")
+    pi.active = False
+    run_module("pi_page", name="pi")
+    assert pi.done[-1] == f"systemctl restart {UNIT}.timer"
+
+
+def test_a_unit_that_does_not_start_fails_in_a_sentence(run_module: Run, pi: Pi) -> None:
+    pi.failing = "restart"
+    result = run_module("pi_page", name="pi")
+    assert result["failed"] and result["msg"] == "systemctl restart failed: it failed."
+
+
+def test_the_program_runs_where_there_is_no_ansible(run_module: Run, pi: Pi, tmp_path: Path) -> None:
+    """On files alone, with nothing that this environment has; Docker and the map server do not answer."""
+    run_module("pi_page", name="pi <orchard>", front=True)
+    folder, work = tmp_path / "served", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    text = pi.service.program / "ansible/module_utils/poppyfield/pi_page/program.py"
+    written = text.read_text("utf-8")
+    for name, place in (("FOLDER", folder), ("WORK_FOLDER", work), ("DOCKER", tmp_path / "no.sock")):
+        line = f'\n{name} = "{getattr(program, name)}"\n'
+        assert line in written
+        written = written.replace(line, f'\n{name} = "{place}"\n')
+    text.write_text(written, "utf-8")
+    python = Path(sys.executable).resolve()
+    done = subprocess.run(
+        [python, "-I", "-S", "-B", pi.service.program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    page = (folder / "status.en.html").read_text("utf-8")
+    assert "<h1>pi &lt;orchard&gt;</h1>" in page and "Docker does not answer" in page
+    assert (folder / "front.fr.html").is_file()
+    health = json.loads((folder / "status.json").read_text("utf-8"))
+    assert health["level"] == "broken" and "no_docker" in [one["code"] for one in health["wrong"]]
+    assert sorted(path.name for path in work.iterdir()) == ["state.json"]
+
+
+def test_both_roles_name_one_folder() -> None:
+    variables = yaml.safe_load((ROOT / "roles/lizmap/vars/main.yml").read_text("utf-8"))
+    assert variables["__lizmap_page_folder"] == program.FOLDER
