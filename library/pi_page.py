@@ -13,7 +13,7 @@ version_added: "0.1.0"
 description:
   - Installs a program that looks at the host each minute, at low priority, and the timer of systemd that runs it. It
     writes the page C(/status), in English and French, and where asked a front page, into C(/run/poppyfield-page), which
-    is in memory. The module M(lizmap_container) has the map server hand them out (O(lizmap_container#module:page_folder)).
+    is in memory. With the option C(page_folder) of M(lizmap_container) the map server hands them out.
   - The pages tell anybody about health and nothing more. They need neither the database nor PHP nor QGIS Server.
 options:
   name:

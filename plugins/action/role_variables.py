@@ -38,7 +38,9 @@ MAKES_AUTHORITY = "authority"
 """The stage that makes the fleet's authority, so that there need not be one yet."""
 SPECIFICATION = "meta/argument_specs.yml"
 DEFAULTS = "defaults/main.yml"
-OUR_ROLES = frozenset({"arm_images", "backup", "docker_engine", "hardening", "lizmap", "pi_page", "postgis", "raspberry_pi"})
+OUR_ROLES = frozenset(
+    {"arm_images", "backup", "docker_engine", "hardening", "lizmap", "pi_page", "postgis", "raspberry_pi"}
+)
 """Whose variables the checkers judge."""
 ABSENT = object()
 OWN_SETTINGS = Path(__file__).resolve().parents[2] / "images" / "lizmap" / "web-client" / "own-settings.json"

@@ -39,10 +39,17 @@ def container(service: str, **state: Any) -> Json:
     return {
         "Id": service,
         "Name": f"/websig-{service}",
-        "Config": {"Image": f"poppyfield/{service}:9.9.9", "Labels": {
-            "fr.poppyfield.managed": "true", "fr.poppyfield.resource": service}},
-        "State": {"Status": "running", "Running": True, "StartedAt": "2026-11-29T12:00:00Z",
-                  "Health": {"Status": "healthy", "Log": [{"Output": SECRET}]}, **state},
+        "Config": {
+            "Image": f"poppyfield/{service}:9.9.9",
+            "Labels": {"fr.poppyfield.managed": "true", "fr.poppyfield.resource": service},
+        },
+        "State": {
+            "Status": "running",
+            "Running": True,
+            "StartedAt": "2026-11-29T12:00:00Z",
+            "Health": {"Status": "healthy", "Log": [{"Output": SECRET}]},
+            **state,
+        },
         "RestartCount": state.get("RestartCount", 0),
         "Mounts": [],
     }
@@ -71,7 +78,9 @@ def health(
     """Give how a Pi fares, from what Docker and the host answer; without containers given, with two that are fine."""
     own = containers or (container("postgis"), container("lizmap"))
     listed = [{"ImageID": "i", "Id": one["Id"]} for one in own]
-    docker = DockerAnswers(info={"ServerVersion": "26.1.5", "DockerRootDir": "/"}, containers=listed, own_containers=own)
+    docker = DockerAnswers(
+        info={"ServerVersion": "26.1.5", "DockerRootDir": "/"}, containers=listed, own_containers=own
+    )
     disk = FolderOnDisk("/var/lib/docker", 1, 30 * GB, free, 1000, 900)
     look = stack_status.describe(seen or host(), docker, [disk], None, NOW)
     return judge.judge("pi-orchard", look, list(maps), list(more), WHEN)
@@ -79,35 +88,46 @@ def health(
 
 def pages(found: PiHealth, name: str = "pi-orchard", shown: Any = (FRANCE,)) -> dict[str, str]:
     """Give the page of each language."""
-    now = int(NOW.timestamp())
-    return {language: render.status(name, found, list(shown), language, now, WHEN) for language in words.LANGUAGES}
+    return {language: render.status(name, found, list(shown), language, WHEN) for language in words.LANGUAGES}
 
 
 STOPPED = {"Status": "exited", "Running": False, "ExitCode": 137, "Health": {"Status": "unhealthy"}}
 FAULTS = {
-    "voltage": (health(seen=host(throttled="throttled=0x50005")), "power supply made for this Pi", "l'alimentation faite"),
+    "voltage": (
+        health(seen=host(throttled="throttled=0x50005")),
+        "power supply made for this Pi",
+        "l'alimentation faite",
+    ),
     "voltage_earlier": (health(seen=host(throttled="throttled=0x50000")), "since the start", "depuis le démarrage"),
     "hot": (health(seen=host(millidegrees="83000")), "a heat sink", "un radiateur"),
     "load": (health(seen=host(load="9 12.5 8 1/1 1")), "fewer people at once", "moins de personnes"),
     "memory": (
-        health(seen=host(memory="MemTotal: 900000 kB\nMemAvailable: 30000 kB\n")), "more memory", "plus de mémoire",
+        health(seen=host(memory="MemTotal: 900000 kB\nMemAvailable: 30000 kB\n")),
+        "more memory",
+        "plus de mémoire",
     ),
     "disk": (health(free=GB // 2), "remove what is not needed", "supprimez l'inutile"),
     "stopped": (health(container("postgis", **STOPPED), container("lizmap")), "service.yml starts it", "démarre"),
     "paused": (
-        health(container("postgis", Status="paused", Paused=True), container("lizmap")), "lets it go on", "en marche",
+        health(container("postgis", Status="paused", Paused=True), container("lizmap")),
+        "lets it go on",
+        "en marche",
     ),
     "restarting": (
         health(container("postgis", **{**STOPPED, "Status": "restarting"}), container("lizmap")),
-        "logs.yml tells why", "logs.yml dit pourquoi",
+        "logs.yml tells why",
+        "logs.yml dit pourquoi",
     ),
     "restarts": (health(container("postgis", RestartCount=3), container("lizmap")), "logs.yml", "logs.yml"),
     "unhealthy": (
         health(container("postgis"), container("lizmap", Health={"Status": "unhealthy", "Log": [{"Output": SECRET}]})),
-        "site.yml mends it", "site.yml répare",
+        "site.yml mends it",
+        "site.yml répare",
     ),
     "starting": (
-        health(container("postgis"), container("lizmap", Health={"Status": "starting"})), "few minutes", "minutes",
+        health(container("postgis"), container("lizmap", Health={"Status": "starting"})),
+        "few minutes",
+        "minutes",
     ),
     "missing": (health(container("lizmap")), "brings what is missing", "apporte ce qui manque"),
     "map": (health(maps=[{**FRANCE, "draws": False}]), "verify.yml tells why", "verify.yml dit pourquoi"),
@@ -175,7 +195,7 @@ HOSTILE = '<script>alert(1)</script><!--# include virtual="/index.json" -->"\'><
 def test_names_of_others_are_neither_html_nor_orders_to_nginx() -> None:
     hostile = {**FRANCE, "title": HOSTILE, "draws": False, "link": f"/{HOSTILE}"}
     found = health(maps=[hostile])
-    shown = [*pages(found, HOSTILE, [hostile]).values(), render.front(HOSTILE, found, [hostile], "en", 0)]
+    shown = [*pages(found, HOSTILE, [hostile]).values(), render.front(HOSTILE, found, [hostile], "en", WHEN)]
     for page in shown:
         reader = Reader.of(page)
         assert "script" not in reader.tags and reader.sources == [f"/status/maps/{FRANCE['picture']}.png"]
@@ -185,7 +205,7 @@ def test_names_of_others_are_neither_html_nor_orders_to_nginx() -> None:
 
 def test_a_name_that_is_not_escaped_would_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "escape", str)
-    page = render.front(HOSTILE, health(), [], "en", 0)
+    page = render.front(HOSTILE, health(), [], "en", WHEN)
     assert "script" in Reader.of(page).tags and page.count("<!--#") > 4
 
 
@@ -217,10 +237,12 @@ class Reader(HTMLParser):
 
 
 def test_the_front_page_has_the_maps_the_way_in_and_a_word_when_something_is_wrong() -> None:
-    fine = render.front("pi-orchard", health(), [FRANCE], "fr", 0)
-    assert all(words in fine for words in ("<h1>pi-orchard</h1>", "France", "/admin.php/auth/login", "/index.php/view/"))
+    fine = render.front("pi-orchard", health(), [FRANCE], "fr", WHEN)
+    assert all(
+        words in fine for words in ("<h1>pi-orchard</h1>", "France", "/admin.php/auth/login", "/index.php/view/")
+    )
     assert words.LABELS["fr"]["broken"] not in fine
-    broken = render.front("pi-orchard", FAULTS["stopped"][0], [], "fr", 0)
+    broken = render.front("pi-orchard", FAULTS["stopped"][0], [], "fr", WHEN)
     assert words.LABELS["fr"]["broken"] in broken and words.LABELS["fr"]["no_maps"] in broken
 
 
@@ -239,25 +261,23 @@ MOUNTS = "proc /proc proc rw 0 0\n/dev/mmcblk0p2 / ext4 rw,noatime 0 0\n/dev/sda
 
 
 @pytest.mark.parametrize(
-    ("log", "mounts", "counted", "life", "reserve", "codes"),
+    ("told", "codes"),
     [
-        ("", MOUNTS, "0\n", "", "", []),
-        ("[  9.1] I/O error, dev mmcblk0, sector 8 op 0x0:(READ)", MOUNTS, "", "", "", ["io_errors"]),
-        ("[  9.1] EXT4-fs error (device mmcblk0p2): ext4_find_entry", MOUNTS, "", "", "", ["io_errors"]),
+        (("", MOUNTS, "0\n", "", ""), []),
+        (("[  9.1] I/O error, dev mmcblk0, sector 8 op 0x0:(READ)", MOUNTS, "", "", ""), ["io_errors"]),
+        (("[  9.1] EXT4-fs error (device mmcblk0p2): ext4_find_entry", MOUNTS, "", "", ""), ["io_errors"]),
         # A stick that was pulled out is not the card.
-        ("[  9.1] I/O error, dev sda, sector 8", MOUNTS, "", "", "", []),
-        ("", MOUNTS, "3\n", "", "", ["io_errors"]),
-        ("", MOUNTS.replace("rw,noatime", "ro,noatime"), "", "", "", ["read_only"]),
-        ("", MOUNTS, "", "0x0a 0x01\n", "0x01\n", ["worn"]),
-        ("", MOUNTS, "", "0x02 0x01\n", "0x03\n", ["worn"]),
-        ("", MOUNTS, "", "0x02 0x01\n", "0x01\n", []),
-        ("", "overlay / overlay rw 0 0\n", "", "", "", []),
+        (("[  9.1] I/O error, dev sda, sector 8", MOUNTS, "", "", ""), []),
+        (("", MOUNTS, "3\n", "", ""), ["io_errors"]),
+        (("", MOUNTS.replace("rw,noatime", "ro,noatime"), "", "", ""), ["read_only"]),
+        (("", MOUNTS, "", "0x0a 0x01\n", "0x01\n"), ["worn"]),
+        (("", MOUNTS, "", "0x02 0x01\n", "0x03\n"), ["worn"]),
+        (("", MOUNTS, "", "0x02 0x01\n", "0x01\n"), []),
+        (("", "overlay / overlay rw 0 0\n", "", "", ""), []),
     ],
 )
-def test_what_the_kernel_tells_of_the_card(
-    log: str, mounts: str, counted: str, life: str, reserve: str, codes: list[str]
-) -> None:
-    assert card.problems(log, mounts, counted, life, reserve) == codes
+def test_what_the_kernel_tells_of_the_card(told: tuple[str, str, str, str, str], codes: list[str]) -> None:
+    assert card.problems(*told) == codes
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ LITTLE_RESERVE = 0x02
 def root_disk(mounts: str) -> str:
     """Give the name of the disk that holds the system, by /proc/mounts; that of a card where it has none."""
     found = re.search(r"^/dev/(\S+) / ", mounts, re.MULTILINE)
-    name = found[1] if found else "mmcblk0"
-    return re.sub(r"(?<=\d)p\d+$|(?<=[a-z])\d+$", "", name)
+    return re.sub(r"(?<=\d)p\d+$|(?<=[a-z])\d+$", "", found[1]) if found else "mmcblk0"
 
 
 def is_read_only(mounts: str) -> bool:

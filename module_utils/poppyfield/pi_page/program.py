@@ -25,7 +25,7 @@ from ansible.module_utils.poppyfield.host import atomic_file, stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
 from ansible.module_utils.poppyfield.pi_page import card, judge, maps, render
-from ansible.module_utils.poppyfield.pi_page.maps import SeenAnswer, Ask
+from ansible.module_utils.poppyfield.pi_page.maps import Ask, SeenAnswer
 from ansible.module_utils.poppyfield.pi_page.words import LANGUAGES
 
 Json = dict[str, Any]
@@ -156,7 +156,9 @@ class PiPages:
         atomic_file.write(path, content, mode=0o644)
 
 
-def look_at_maps(pages: PiPages, known: Json, container: Json | None, now: float, moment: str, *, all_now: bool) -> Json:
+def look_at_maps(
+    pages: PiPages, known: Json, container: Json | None, now: float, moment: str, *, all_now: bool
+) -> Json:
     """Give what is known of the maps that everybody may see, and write their pictures."""
     state = (container or {}).get("State") or {}
     health = (state.get("Health") or {}).get("Status", "healthy")
@@ -227,7 +229,9 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     host, docker, state = HostOfStack(said_by), look_at_docker(), pages.state()
     folders = host.folders(stack_status.folders_in_use(docker))
     look = stack_status.describe(host.look(), docker, folders, None, moment)
-    found = [c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"]
+    found = [
+        c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"
+    ]
     serving = next((c for c in found if stack_status.is_up(c)), None)
     state["maps"] = look_at_maps(pages, state["maps"], serving, now, when, all_now=all_now)
     state["updates"] = updates_wait(host, {} if all_now else state["updates"], now)
@@ -235,10 +239,10 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     more = more_wrong(state["updates"], now, installed, look_at_card())
     health = judge.judge(settings["name"], look, shown, more, when)
     for language in LANGUAGES:
-        page = render.status(settings["name"], health, shown, language, int(now), when)
+        page = render.status(settings["name"], health, shown, language, when)
         pages.write(f"status.{language}.html", page.encode())
         if settings["front"]:
-            page = render.front(settings["name"], health, shown, language, int(now))
+            page = render.front(settings["name"], health, shown, language, when)
             pages.write(f"front.{language}.html", page.encode())
     pages.write("status.json", (json.dumps(judge.for_programs(health, when)) + "\n").encode())
     forget_pictures(pages, state["maps"])

@@ -7,6 +7,7 @@ wrote, as the title of a map, must have passed `escape`, after which it is neith
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -42,7 +43,7 @@ li img { display: block; width: 100%; border: 1px solid #ccc; }
 """
 
 
-def status(name: str, health: PiHealth, maps: Sequence[Json], language: str, now: int, when: str) -> str:
+def status(name: str, health: PiHealth, maps: Sequence[Json], language: str, when: str) -> str:
     """Give the page that tells how the Pi fares."""
     labels = LABELS[language]
     subjects = "\n".join(_subject(subject, health, language) for subject in SUBJECTS[language])
@@ -50,10 +51,10 @@ def status(name: str, health: PiHealth, maps: Sequence[Json], language: str, now
     pictures = f"<h2>{labels['maps']}</h2>\n{_maps(maps, language)}\n" if maps else ""
     links = f'<p><a href="/">{labels["to_the_maps"]}</a></p>\n'
     as_of = f'<p class="small">{labels["as_of"].format(when=_minute(when))}</p>\n'
-    return _page(name, f"/status/{OTHER[language]}", told + pictures + links + as_of, language, now)
+    return _page(name, f"/status/{OTHER[language]}", told + pictures + links + as_of, language, when)
 
 
-def front(name: str, health: PiHealth, maps: Sequence[Json], language: str, now: int) -> str:
+def front(name: str, health: PiHealth, maps: Sequence[Json], language: str, when: str) -> str:
     """Give the page that `/` shows before Lizmap: who this is, its maps, and a word when something is wrong."""
     labels = LABELS[language]
     word = ""
@@ -65,7 +66,7 @@ def front(name: str, health: PiHealth, maps: Sequence[Json], language: str, now:
         f'<a href="/admin.php/auth/login">{labels["sign_in"]}</a> · <a href="/status">{labels["state"]}</a></p>\n'
     )
     shown = _maps(maps, language) if maps else f"<p>{labels['no_maps']}</p>"
-    return _page(name, f"/front/{OTHER[language]}", f"{word}{links}{shown}\n", language, now)
+    return _page(name, f"/front/{OTHER[language]}", f"{word}{links}{shown}\n", language, when)
 
 
 def _subject(subject: str, health: PiHealth, language: str) -> str:
@@ -101,8 +102,9 @@ def fresh(now: int) -> str:
     return f"$date_gmt = /^({'|'.join(beginnings)})/"
 
 
-def _page(name: str, other: str, body: str, language: str, now: int) -> str:
-    labels, title = LABELS[language], escape(name)
+def _page(name: str, other: str, body: str, language: str, when: str) -> str:
+    labels, title, to = LABELS[language], escape(name), OTHER[language]
+    now = int(datetime.fromisoformat(when).timestamp())
     return f"""<!DOCTYPE html>
 <html lang="{language}">
 <head>
@@ -112,7 +114,7 @@ def _page(name: str, other: str, body: str, language: str, now: int) -> str:
 <style>{STYLE}</style>
 </head>
 <body>
-<p class="top"><a href="{other}" hreflang="{OTHER[language]}" lang="{OTHER[language]}">{labels["other_language"]}</a></p>
+<p class="top"><a href="{other}" hreflang="{to}" lang="{to}">{labels["other_language"]}</a></p>
 <h1>{title}</h1>
 <!--# config timefmt="%s" --><!--# if expr="{fresh(now)}" --><!--# else -->
 <p class="old">{labels["old"]}</p>
