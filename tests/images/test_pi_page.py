@@ -148,7 +148,7 @@ def test_a_pi_without_the_page_says_so(lizmap_image: str, folder: Path) -> None:
     with map_server(lizmap_image, folder, environment={"QGIS_SERVER_WORKERS": "1"}) as server:
         server.wait_until_healthy()
         answer = server.get("/status")
-        assert answer.status_code == 404 and "pi_page" in answer.text
+        assert answer.status_code == 404 and "pi_page_enabled" in answer.text
 
 
 def test_the_programs_way_to_a_map_finds_its_picture(server: MapServer, folder: Path, tmp_path: Path) -> None:
