@@ -1,0 +1,241 @@
+"""The program of a Pi's page, with an engine, a map server and a host of the tests."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
+from ansible.module_utils.poppyfield.pi_page import program
+from ansible.module_utils.poppyfield.pi_page.program import PiPages
+
+from tests.unit.test_pi_page import CAPABILITIES, DRAWN, WHEN, container
+
+Json = dict[str, Any]
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers what the test says."""
+
+    answers: ClassVar[dict[str, tuple[int, bytes]]] = {}
+
+    def do_GET(self) -> None:
+        status, body = next((a for words, a in self.answers.items() if words in self.path), (404, b""))
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self) -> str:
+        return "the test"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(server: socketserver.BaseServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[int, bytes]]]:
+    """An engine at a socket, whose answers the test gives."""
+    answers: dict[str, tuple[int, bytes]] = {}
+    handler = type("Handler", (Answering,), {"answers": answers})
+    socket = str(tmp_path / "docker.sock")
+    monkeypatch.setattr(program, "DOCKER", socket)
+    with served(socketserver.ThreadingUnixStreamServer(socket, handler)):
+        yield answers
+
+
+@pytest.fixture
+def map_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[int, bytes]]]:
+    """A map server that draws, at the port of a container on this machine."""
+    answers = {"GetCapabilities": (200, CAPABILITIES), "GetMap": (200, DRAWN)}
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answering,), {"answers": answers}))
+    monkeypatch.setattr(program, "HTTP_PORT", server.server_port)
+    with served(server):
+        yield answers
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> PiPages:
+    found = PiPages(tmp_path / "served", tmp_path / "work")
+    found.folder.mkdir()
+    found.work.mkdir()
+    return found
+
+
+@pytest.fixture
+def lizmap(tmp_path: Path) -> Json:
+    """A container that serves one project, and one that is hidden."""
+    for name in ("fields/meadow.qgs", "fields/.meadow.qgz", ".git/old.qgs"):
+        path = tmp_path / "projects" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    found = container("lizmap")
+    found["Config"] |= {"Env": ["A=b"], "Labels": {**found["Config"]["Labels"], program.WEB_CLIENT: "none"}}
+    found["Mounts"] = [{"Type": "bind", "Source": str(tmp_path / "projects"), "Destination": "/srv/projects"}]
+    found["NetworkSettings"] = {"Networks": {"none": {"IPAddress": ""}, "websig": {"IPAddress": "127.0.0.1"}}}
+    return found
+
+
+def listed(*containers: Json) -> dict[str, tuple[int, bytes]]:
+    """Give what an engine answers that has these containers."""
+    rows = [{"Id": c["Id"], "ImageID": "i", "Labels": c["Config"]["Labels"]} for c in containers]
+    foreign = {"Id": "foreign", "ImageID": "f", "Labels": {}}
+    return {
+        "/containers/json?all=1": (200, json.dumps([*rows, foreign]).encode()),
+        "/info": (200, json.dumps({"ServerVersion": "26", "DockerRootDir": "/"}).encode()),
+        **{f"/containers/{c['Id']}/json": (200, json.dumps(c).encode()) for c in containers},
+    }
+
+
+def test_a_whole_look_writes_the_pages(
+    engine: Json, map_server: Json, pages: PiPages, lizmap: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine |= listed(container("postgis"), lizmap)
+    monkeypatch.setattr(program, "said_by", lambda *_: "")
+    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    page = (pages.folder / "status.en.html").read_text("utf-8")
+    assert "Each map draws." in page and "Fields" in page
+    (picture,) = (pages.folder / "status" / "maps").iterdir()
+    assert picture.read_bytes() == DRAWN and f"/status/maps/{picture.name}" in page
+    assert not (pages.folder / "front.en.html").exists()
+    # What is known is not asked for again so soon.
+    map_server.clear()
+    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=False)
+    assert "Each map draws." in (pages.folder / "status.en.html").read_text("utf-8")
+    assert "Fields" in (pages.folder / "front.fr.html").read_text("utf-8")
+    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
+    assert "Fields does not draw" in (pages.folder / "status.en.html").read_text("utf-8")
+    # It is withdrawn.
+    Path(lizmap["Mounts"][0]["Source"], "fields", "meadow.qgs").unlink()
+    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
+    assert not picture.exists() and "Fields" not in (pages.folder / "status.en.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"Paused": True}, {"Running": False}, {"Restarting": True}, {"Health": {"Status": "unhealthy"}}, None],
+)
+def test_a_map_server_that_is_not_well_is_not_asked(pages: PiPages, lizmap: Json, state: Json | None) -> None:
+    known = {"fields/meadow": {"title": "Fields"}}
+    server = None if state is None else {**lizmap, "State": {**lizmap["State"], **state}}
+    assert program.look_at_maps(pages, known, server, 0.0, WHEN, all_now=True) == known
+
+
+def test_without_its_folder_of_projects_there_is_no_map(pages: PiPages, lizmap: Json) -> None:
+    assert program.look_at_maps(pages, {}, {**lizmap, "Mounts": []}, 0.0, WHEN, all_now=True) == {}
+
+
+def test_a_map_that_is_not_for_everybody_leaves_neither_name_nor_picture(
+    map_server: Json, pages: PiPages, lizmap: Json
+) -> None:
+    known = program.look_at_maps(pages, {}, lizmap, 0.0, WHEN, all_now=True)
+    assert list(known) == ["fields/meadow"]
+    map_server["GetCapabilities"] = (401, b"")
+    known = program.look_at_maps(pages, known, lizmap, 0.0, WHEN, all_now=True)
+    program.forget_pictures(pages, known)
+    assert known == {} and not list((pages.folder / "status" / "maps").iterdir())
+
+
+@pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"no JSON")])
+def test_an_engine_that_fails_does_not_answer(engine: Json, answer: tuple[int, bytes]) -> None:
+    engine["/containers/json"] = answer
+    assert program.look_at_docker().info == {}
+
+
+def test_who_does_not_speak_http_gives_no_answer(lizmap: Json, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mumbling(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1024)
+            self.request.sendall(b"mumble\r\n\r\n")
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mumbling)
+    monkeypatch.setattr(program, "HTTP_PORT", server.server_address[1])
+    with served(server), pytest.raises(OSError, match="no answer in HTTP"):
+        program.asker(lizmap)("/")
+
+
+def test_with_https_the_containers_other_port_is_asked(lizmap: Json) -> None:
+    connection = program._connection("127.0.0.1", is_https=True)
+    assert (connection.port, type(connection).__name__) == (program.HTTPS_PORT, "HTTPSConnection")
+    connection = program._connection("127.0.0.1", is_https=False)
+    assert (connection.port, type(connection).__name__) == (program.HTTP_PORT, "HTTPConnection")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"maps": 5, "updates": {}}', '{"maps": {}}'])
+def test_what_is_remembered_wrongly_is_not_remembered(pages: PiPages, content: str) -> None:
+    (pages.work / "state.json").write_text(content)
+    assert pages.state() == {"maps": {}, "updates": {}}
+
+
+def test_apt_is_asked_every_few_hours(tmp_path: Path) -> None:
+    lists = tmp_path / "var/lib/apt/lists"
+    lists.mkdir(parents=True)
+    (lists / "debian-security_InRelease").write_text("")
+    said = {"apt-get": "Inst openssl [1] (2 Debian-Security:13/stable-security [arm64])\n"}
+    host = HostOfStack(lambda command, *_: said.get(command, ""), tmp_path)
+    found = program.updates_wait(host, {}, 1000.0)
+    assert found == {"asked": 1000.0, "wait": True}
+    said.clear()
+    assert program.updates_wait(host, found, 2000.0) == found
+    for later in (1000.0 + program.UPDATES_AGAIN, 500.0):
+        assert program.updates_wait(host, found, later) == {"asked": later, "wait": False}
+
+
+def test_the_cards_own_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "said_by", lambda *_: "")
+    for path, text in {
+        "proc/mounts": "/dev/mmcblk0p2 / ext4 rw 0 0\n",
+        "sys/fs/ext4/mmcblk0p1/errors_count": "0\n",
+        "sys/fs/ext4/mmcblk0p2/errors_count": "2\n",
+        "sys/block/mmcblk0/device/life_time": "0x0b 0x01\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert program.look_at_card(tmp_path) == ["io_errors", "worn"]
+
+
+def command(folder: Path, script: str) -> None:
+    (folder / "told").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "told").chmod(0o755)
+
+
+def test_commands_say_something_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert program.said_by("told") == ""
+    command(tmp_path, 'echo "$1 $LC_ALL"')
+    assert program.said_by("told", "good") == "good C\n"
+    command(tmp_path, "echo bad; exit 1")
+    assert program.said_by("told") == ""
+    command(tmp_path, "exec sleep 60")
+    monkeypatch.setattr(program, "COMMAND_SECONDS", 0.1)
+    assert program.said_by("told") == ""
+
+
+def test_the_settings_are_beside_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "ansible/module_utils/poppyfield/pi_page/program.py"
+    (tmp_path / "settings.json").write_text('{"name": "pi"}')
+    done: list[Any] = []
+    run: Callable[..., None] = lambda settings, *_, all_now: done.append((settings["name"], all_now))  # noqa: E731
+    monkeypatch.setattr(program, "__file__", str(inner))
+    monkeypatch.setattr(program, "run", run)
+    monkeypatch.setattr("sys.argv", ["page", "--now"])
+    assert program.main() == 0 and done == [("pi", True)]
