@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose test-page-faults
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -140,6 +140,9 @@ molecule-default:
 
 molecule-lizmap:
 	$(SUDO) $(PART) bash tests/molecule lizmap
+
+test-page-faults: ## Faults seeded on an emulated Pi, each of which its own page names with the remedy
+	$(SUDO) env POPPYFIELD_PAGE_FAULTS=1 bash tests/molecule default
 
 bench-build: ## How long the images take to build: plain emulation, native tools, native (PROFILES="trixie bookworm")
 	$(SUDO) python3 workshop/laptop/prepare.py bench

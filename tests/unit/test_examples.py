@@ -26,6 +26,7 @@ from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
+from ansible.module_utils.poppyfield.pi_page.service import PiPageService
 from ansible.module_utils.poppyfield.postgis import postgres
 from ansible.module_utils.urls import open_url
 from ansible.parsing.dataloader import DataLoader
@@ -272,6 +273,20 @@ def around_backup_service(tmp_path: Path, library: Library, monkeypatch: pytest.
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("backup_service").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
     return {"inventory_hostname": "pi-orchard", "inventory_dir": str(tmp_path)}
+
+
+@pytest.fixture
+def around_pi_page(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    for name in ("units", "tmpfiles"):
+        (tmp_path / name).mkdir()
+    service = PiPageService(tmp_path / "page", tmp_path / "units", tmp_path / "tmpfiles", tmp_path, run)
+    monkeypatch.setattr(library("pi_page"), "PiPageService", lambda: service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("pi_page").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
+    return {"inventory_hostname": "pi-orchard"}
 
 
 @pytest.fixture
