@@ -51,17 +51,28 @@ def test_the_role_is_played_for_any_part_and_for_none_it_is_not(render: Render) 
     asked = roles_asked_for()
     parts = set(yaml.safe_load((ROLE / "defaults/main.yml").read_text("utf-8")))
     # The role docker_engine writes daemon.json.
-    played = {part for part in parts if render("hardening", asked, **{part: True}) == ["hardening"]}
+    no_page = {"pi_page_enabled": False}
+    played = {part for part in parts if render("hardening", asked, **no_page, **{part: True}) == ["hardening"]}
     assert played == {part for part in parts if part in set(re.findall(r"hardening_\w+", asked))}
     assert set(FILES_ASKED_FOR) <= played and "hardening_engine" not in played
-    assert render("hardening", asked) == []
-    assert render("hardening", asked, hardening_audit="true") == ["hardening"]
+    assert render("hardening", asked, **no_page) == []
+    assert render("hardening", asked, **no_page, hardening_audit="true") == ["hardening"]
 
 
 def test_the_role_of_the_backup_is_played_where_there_is_a_target(render: Render) -> None:
-    assert render("backup", roles_asked_for()) == []
+    no_page = {"pi_page_enabled": False}
+    assert render("backup", roles_asked_for(), **no_page) == []
     target = {"name": "stick", "label": "POPPYFIELD"}
-    assert render("backup", roles_asked_for(), backup_targets=[target]) == ["backup"]
+    assert render("backup", roles_asked_for(), **no_page, backup_targets=[target]) == ["backup"]
+
+
+def test_the_pi_has_its_page_unless_the_inventory_says_otherwise(render: Render) -> None:
+    assert render("pi_page", roles_asked_for()) == ["pi_page"]
+    assert render("pi_page", roles_asked_for(), pi_page_enabled="false") == []
+    # With Lizmap alone there is a front page.
+    for client, front in (("archive", True), ("none", False)):
+        (task,) = yaml.safe_load((ROOT / "roles/pi_page/tasks/main.yml").read_text("utf-8"))
+        assert render("pi_page", task["pi_page"]["front"], lizmap_web_client=client) is front
 
 
 @pytest.mark.parametrize("variable", PARTS)
