@@ -100,7 +100,6 @@ def test_a_page_that_nobody_writes_any_more_says_so(server: MapServer, folder: P
     assert words.LABELS["fr"]["old"] not in server.get("/status/fr").text
 
 
-@pytest.mark.attack(kind="other files by the page", on="map page", proof=None)
 @pytest.mark.parametrize(
     "path",
     [
@@ -118,7 +117,6 @@ def test_nothing_else_of_the_folder_is_handed_out(server: MapServer, folder: Pat
     assert answer.status_code in (400, 403, 404) and "business" not in answer.text
 
 
-@pytest.mark.attack(kind="orders to the page", on="map page", proof=None)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_the_page_takes_no_orders(server: MapServer, method: str) -> None:
     for path in ("/status", "/status.json", "/status/en", f"/status/maps/{PICTURE}.png"):

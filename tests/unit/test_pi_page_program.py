@@ -124,6 +124,8 @@ def test_a_whole_look_writes_the_pages(
     assert "Fields" in (pages.folder / "front.fr.html").read_text("utf-8")
     program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
     assert "Fields does not draw" in (pages.folder / "status.en.html").read_text("utf-8")
+    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    assert not (pages.folder / "front.fr.html").exists()
     # It is withdrawn.
     Path(lizmap["Mounts"][0]["Source"], "fields", "meadow.qgs").unlink()
     program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
@@ -138,6 +140,16 @@ def test_a_map_server_that_is_not_well_is_not_asked(pages: PiPages, lizmap: Json
     known = {"fields/meadow": {"title": "Fields"}}
     server = None if state is None else {**lizmap, "State": {**lizmap["State"], **state}}
     assert program.look_at_maps(pages, known, server, 0.0, WHEN, all_now=True) == known
+
+
+def test_maps_that_take_long_do_not_keep_the_page_waiting(
+    map_server: Json, pages: PiPages, lizmap: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "ALL_MAPS_SECONDS", 0)
+    map_server.clear()
+    assert program.look_at_maps(pages, {}, lizmap, 0.0, WHEN, all_now=True) == {}
+    known = {"fields/meadow": {"title": "Fields", "draws": True, "asked": 0.0}}
+    assert program.look_at_maps(pages, known, lizmap, 0.0, WHEN, all_now=True) == known
 
 
 def test_without_its_folder_of_projects_there_is_no_map(pages: PiPages, lizmap: Json) -> None:

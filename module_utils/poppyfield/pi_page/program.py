@@ -14,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
 from ansible.module_utils.poppyfield.pi_page import card, judge, maps, render
 from ansible.module_utils.poppyfield.pi_page.maps import Ask, SeenAnswer
 from ansible.module_utils.poppyfield.pi_page.words import LANGUAGES
+from ansible.module_utils.poppyfield.status import rows
 
 Json = dict[str, Any]
 
@@ -37,6 +39,8 @@ WORK_FOLDER = "/run/poppyfield-page-work"
 DOCKER = "/run/docker.sock"
 DOCKER_SECONDS = 30
 MAP_SECONDS = 60
+ALL_MAPS_SECONDS = 120
+"""After so long no further map is asked for in this run: the page must not wait for them."""
 COMMAND_SECONDS = 120
 UPDATES_AGAIN = 6 * 3600
 CLOCK_TOLERANCE = 300
@@ -166,11 +170,12 @@ def look_at_maps(
         return known
     mounted = [m["Source"] for m in container.get("Mounts") or [] if m["Destination"] == PROJECTS]
     is_lizmap = (container["Config"].get("Labels") or {}).get(WEB_CLIENT) != "none"
-    found = {}
+    found, end = {}, time.monotonic() + ALL_MAPS_SECONDS
     for project in maps.names(Path(mounted[0])) if mounted else []:
         before = known.get(project)
-        if not all_now and not maps.is_due(before, now):
-            found[project] = before
+        due = time.monotonic() < end and (all_now or maps.is_due(before, now))
+        if not due:
+            found |= {project: before} if before else {}
             continue
         seen, picture = maps.seen(before, asker(container), project, now, moment, is_lizmap=is_lizmap)
         if seen:
@@ -232,7 +237,7 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     found = [
         c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"
     ]
-    serving = next((c for c in found if stack_status.is_up(c)), None)
+    serving = next((c for c in found if stack_status.is_up(c) and not c["Name"].endswith(rows.SET_ASIDE)), None)
     state["maps"] = look_at_maps(pages, state["maps"], serving, now, when, all_now=all_now)
     state["updates"] = updates_wait(host, {} if all_now else state["updates"], now)
     shown = [state["maps"][project] for project in sorted(state["maps"])]
@@ -241,9 +246,11 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     for language in LANGUAGES:
         page = render.status(settings["name"], health, shown, language, when)
         pages.write(f"status.{language}.html", page.encode())
+        front = pages.folder / f"front.{language}.html"
         if settings["front"]:
-            page = render.front(settings["name"], health, shown, language, when)
-            pages.write(f"front.{language}.html", page.encode())
+            pages.write(front.name, render.front(settings["name"], health, shown, language, when).encode())
+        else:
+            front.unlink(missing_ok=True)
     pages.write("status.json", (json.dumps(judge.for_programs(health, when)) + "\n").encode())
     forget_pictures(pages, state["maps"])
     pages.remember(state)
