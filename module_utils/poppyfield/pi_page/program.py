@@ -170,7 +170,8 @@ def look_at_maps(
         return known
     mounted = [m["Source"] for m in container.get("Mounts") or [] if m["Destination"] == PROJECTS]
     is_lizmap = (container["Config"].get("Labels") or {}).get(WEB_CLIENT) != "none"
-    found, end = {}, time.monotonic() + ALL_MAPS_SECONDS
+    found: Json = {}
+    end = time.monotonic() + ALL_MAPS_SECONDS
     for project in maps.names(Path(mounted[0])) if mounted else []:
         before = known.get(project)
         due = time.monotonic() < end and (all_now or maps.is_due(before, now))
