@@ -18,6 +18,8 @@ description:
     cannot put the image together with them, the whole archive is uploaded after all. An engine that keeps its images
     in containerd always gets the whole archive.
   - Of the versions of an image that were delivered before, the newest stay, so that there is one to go back to.
+extends_documentation_fragment:
+  - poppyfield_run
 options:
   name:
     description: Full reference of the image, as M(arm_image) returns it.
@@ -103,6 +105,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
 from ansible.module_utils.poppyfield.images import image_names
+from ansible.module_utils.poppyfield.runs import lock
+from ansible.module_utils.poppyfield.runs.lock import LockError
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -110,6 +114,7 @@ ARGUMENTS: dict[str, Any] = {
     "archive": {"type": "path"},
     "keep": {"type": "int", "default": 2},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "run": lock.OPTION,
 }
 
 
@@ -176,6 +181,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     look_only = module.check_mode or module.params["_look_only"]
     try:
+        lock.take(None if module.check_mode else module.params["run"])
         result = converge(Engine.connect(), module.params, look_only=look_only)
     except EngineMissingError as error:
         if not module.check_mode:
@@ -183,7 +189,7 @@ def main() -> None:
         wanted = module.params["state"] == "present"
         result = _result(module.params, present=False, changed=wanted)
         result["reasons"] = [str(error), *result["reasons"]]
-    except EngineError as error:
+    except (EngineError, LockError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")

@@ -12,11 +12,14 @@ short_description: Check that a host can become a map server
 version_added: "0.1.0"
 description:
   - Looks at the operating system, architecture, memory, disk space, clock, TCP ports and existing containers, and
-    changes nothing.
+    changes none of it.
   - Fails with all problems in one message. Each names the variable or file to correct and the remedy.
   - Tells also what stands in files, which packages are installed, how services are and which images were delivered, so
     that a role runs only the tasks that have something to do. All of it is the fact C(poppyfield_pi).
   - Needs only Python itself, so that it runs on a freshly flashed Raspberry Pi.
+  - With O(run) a host that has no other problem is locked for that run. One that another run holds is a problem.
+extends_documentation_fragment:
+  - poppyfield_run
 options:
   profile:
     description: Profile of the images that the host will get.
@@ -157,7 +160,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: It never changes anything.
+    description: It locks nothing then.
   diff_mode:
     support: none
     description: There is no difference to show.
@@ -213,6 +216,9 @@ ansible_facts:
         images:
           description: The digest of each of Poppyfield's images, by its reference.
           type: dict
+        run:
+          description: The run that has locked the host, as later modules take it; nothing where none did.
+          type: dict
         packages:
           description: Those of O(packages) that are installed.
           type: list
@@ -265,6 +271,8 @@ from ansible.module_utils.poppyfield.host.requirements import (
 )
 from ansible.module_utils.poppyfield.images.image_names import digest_of
 from ansible.module_utils.poppyfield.images.profiles import DEFAULT, NAMES, RELEASES
+from ansible.module_utils.poppyfield.runs import lock
+from ansible.module_utils.poppyfield.runs.lock import LockError
 
 MB = 1024 * 1024
 SNAP = "/snap/docker/current"
@@ -339,6 +347,7 @@ ARGUMENTS: dict[str, Any] = {
     "laptop_clock": {"type": "int", "default": 0},
     "clock_difference": {"type": "int", "default": 0},
     "allow_amd64": {"type": "bool", "default": False},
+    "run": lock.OPTION,
 }
 
 
@@ -548,6 +557,11 @@ def main() -> None:
         ports=tuple(module.params["ports"]),
     )
     found = problems(facts, wanted)
+    run = None if found or module.check_mode else module.params["run"]
+    try:
+        lock.take(run)
+    except LockError as error:
+        found = [str(error)]
     result = {
         "changed": False,
         "ansible_facts": {
@@ -555,6 +569,7 @@ def main() -> None:
                 **asdict(facts),
                 "os_codename": RELEASES.get(facts.os_version_id, ""),
                 "platform": PLATFORMS.get(facts.architecture, ""),
+                "run": lock.given_on(run) if run and not found else {},
             },
         },
         "problems": found,

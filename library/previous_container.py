@@ -15,6 +15,8 @@ description:
     module removes it when the new one has shown that it is good, or puts it back when the new one has not.
   - Where no container was kept, or there is no Docker, nothing is done.
   - The folders that both work on are not touched.
+extends_documentation_fragment:
+  - poppyfield_run
 options:
   name:
     description: Name of the container that is in place.
@@ -25,7 +27,8 @@ options:
       - With V(absent) the previous container is removed. It is kept, and the module fails, where no container runs
         under O(name), since it is the only one then.
       - With V(restored) the run is rolled back. The container in place is removed, and the previous container started
-        under its name. The module waits until it is healthy, and fails when it does not become so.
+        under its name. The module waits until it is healthy, and fails when it does not become so. As this ends a run,
+        the host's lock is let go.
     type: str
     choices: [absent, restored]
     required: true
@@ -73,7 +76,7 @@ container:
   type: dict
 """
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -84,11 +87,14 @@ from ansible.module_utils.poppyfield.containers.engine import Engine, EngineErro
 from ansible.module_utils.poppyfield.containers.plan import PlanError, Snapshot, State, is_running, refuse_clashes
 from ansible.module_utils.poppyfield.containers.services import LIZMAP
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json
+from ansible.module_utils.poppyfield.runs import lock, trail
+from ansible.module_utils.poppyfield.runs.lock import LockError
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "default": LIZMAP.container},
     "state": {"type": "str", "choices": ["absent", "restored"], "required": True},
     "compose_folder": {"type": "path", "default": ""},
+    "run": lock.OPTION,
 }
 NONE_KEPT = "No previous container was kept."
 
@@ -132,17 +138,33 @@ def converge(engine: Engine, name: str, state: str, compose_folder: str = "", *,
     }
 
 
+def note(module: AnsibleModule, container: Json | None, tried: str, by: Json | None, *, failed: bool) -> None:
+    """Put the rollback into the host's trail, and let go: it ends the run on this host."""
+    result = trail.FAILED if failed else trail.PUT_BACK
+    what = {"service": LIZMAP.name, "container": module.params["name"], **container_module.image_in(container)}
+    problem = trail.note(result, by, tried=tried, why="the new release did not pass its checks", **what)
+    if problem:
+        module.warn(problem)
+    with suppress(LockError):
+        lock.let_go(by)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     name, state = module.params["name"], module.params["state"]
+    by = None if module.check_mode else module.params["run"]
     try:
+        lock.take(by)
         engine = Engine.connect()
         with nullcontext() if module.check_mode else container_lock(name):
+            tried = container_module.image_in(engine.container(name))["image"]
             result = converge(engine, name, state, module.params["compose_folder"], check_mode=module.check_mode)
+        if state == "restored" and result["changed"]:
+            note(module, engine.container(name), tried, by, failed=result["failed"])
     except EngineMissingError:
         result = {"changed": False, "msg": NONE_KEPT, "log": "", "container": {}}
-    except (EngineError, PlanError, ApplyError) as error:
+    except (EngineError, PlanError, ApplyError, LockError) as error:
         module.fail_json(msg=str(error))
     if result.pop("failed", False):
         module.fail_json(**result)

@@ -120,6 +120,11 @@ repositories:
   returned: success
   type: list
   elements: dict
+run:
+  description: Who makes this run, as modules take it; nothing where O(stages) write nothing on a host.
+  returned: success
+  type: dict
+  sample: {by: anne@laptop, playbook: site.yml, commit: 1f0c2a9be2d4, machine: 0b1de4fa7721, process: 4711-90210}
 certificate_names:
   description: The names and addresses of all hosts whose certificates the fleet's authority is to sign.
   returned: success

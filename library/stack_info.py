@@ -352,6 +352,10 @@ disks:
     nearly_full:
       description: Whether less than a tenth of it is free, or less than 1 GB on a large one, or of its files a tenth.
       type: bool
+last_deployment:
+  description: The newest entry of the host's trail, as M(deployment_trail) gives it; nothing where there is none.
+  returned: always
+  type: dict
 summary:
   description: The most important in sentences.
   returned: always
@@ -374,6 +378,7 @@ from ansible.module_utils.poppyfield.containers.engine import Engine, EngineErro
 from ansible.module_utils.poppyfield.host import stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
+from ansible.module_utils.poppyfield.runs import trail
 
 ARGUMENTS: dict[str, Any] = {
     "stats": {"type": "bool", "default": True},
@@ -437,7 +442,8 @@ def main() -> None:
     seen = host.look(updates=module.params["updates"])
     clock = module.params["laptop_clock"]
     found = stack_status.describe(seen, docker, folders, sdk_version(), now, laptop_clock=clock)
-    module.exit_json(changed=False, **found)
+    last = next(iter(trail.newest(1)), {})
+    module.exit_json(changed=False, last_deployment=last, **found)
 
 
 if __name__ == "__main__":

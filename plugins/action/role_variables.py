@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.context import cliargs_deferred_get
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.parsing.vault import VaultHelper
 from ansible.plugins.action import ActionBase
 from ansible.template import Templar
@@ -24,6 +26,7 @@ from ansible.module_utils.poppyfield.inventory import (  # noqa: E402
 )
 from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop  # noqa: E402
 from ansible.module_utils.poppyfield.inventory.problems import Finding, message  # noqa: E402
+from ansible.module_utils.poppyfield.runs import lock, who  # noqa: E402
 
 # Names that Ansible itself adds to a host's variables and that are no person's choice.
 ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventory_", "omit", "play", "role_", "vars")
@@ -102,9 +105,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             "first_start_files": dumps.summaries(kept, laptop),
             "repositories": projects.repositories_of_all(kept),
             "web_client": kept[0].values["lizmap_web_client"],
+            "run": _run(variables, arguments["stages"]),
             "certificate_names": fleet_authority.names_of_all(kept),
             "profile": kept[0].values["arm_images_profile"],
         }
+
+
+def _run(variables: Json, stages: list[str]) -> Json:
+    """Give who makes this run, for a Pi's lock; nothing for one that only looks."""
+    if not first_look.writes(stages):
+        return {}
+    playbooks = cliargs_deferred_get("args")() or ()
+    return who.describe(variables, playbooks, take_over=boolean(variables.get(lock.TAKE_OVER, False)))
 
 
 class _Roles:

@@ -23,6 +23,7 @@ settings.load_profile("poppyfield")
 
 from ansible.module_utils.common.parameters import PASS_VARS  # noqa: E402
 from ansible.module_utils.poppyfield.containers import apply  # noqa: E402
+from ansible.module_utils.poppyfield.runs import lock, trail  # noqa: E402
 from ansible.module_utils.testing import patch_module_args  # noqa: E402
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
 
@@ -42,6 +43,8 @@ def lock_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let no test lock what a run of this machine would, nor need root to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(apply, "LOCK_FOLDER", tmp_path_factory.mktemp("locks"))
+        patch.setattr(lock, "FOLDER", tmp_path_factory.mktemp("locks"))
+        patch.setattr(trail, "FILE", tmp_path_factory.mktemp("trail") / "history.jsonl")
         yield
 
 

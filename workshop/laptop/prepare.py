@@ -29,6 +29,8 @@ REQUIREMENTS = {
     "attacks": ["requirements.txt", "requirements-dev.txt"],
     "lizmap": ["requirements.txt", "requirements-dev.txt", "requirements-browser.txt"],
     "bench": ["requirements.txt", "requirements-bench.txt"],
+    # No environment of this checkout's own: for a server, and for the execution environment.
+    "runner": ["requirements-runner.txt"],
 }
 LINKS = {"demo": "venv", "test": "venv-test", "attacks": "venv-attacks", "lizmap": "venv-lizmap", "bench": "venv-bench"}
 DOCKER_START_SECONDS = 60
@@ -53,7 +55,7 @@ def environment_folder(purpose: str) -> Path:
 def main() -> int:
     """Check, announce, prepare; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("purpose", choices=sorted(REQUIREMENTS))
+    parser.add_argument("purpose", choices=sorted(LINKS))
     purpose = parser.parse_args().purpose
     found = m.look()
     # What an earlier run has already put on the disk need not be free a second time.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +24,8 @@ from ansible.module_utils.poppyfield.containers.spec import (
     container_body,
     network_body,
 )
+from ansible.module_utils.poppyfield.host import own_folder
+from ansible.module_utils.poppyfield.host.own_folder import NotOwnFolderError
 
 RESTORE_SECONDS = 300
 ENGINE_SECONDS = 120
@@ -33,11 +34,13 @@ LOCK_FOLDER = Path("/run/poppyfield")
 """Root's own. In /run/lock, where everybody may write, any user of the host could hold up every run."""
 
 
-LOCK_FOLDER_MODE = 0o700
-
-
 class ApplyError(Exception):
     """A step failed, in words for the user, with what was done about it."""
+
+    def __init__(self, said: str, *, put_back: bool = False) -> None:
+        super().__init__(said)
+        self.put_back = put_back
+        """Whether the old container serves in place of the one that failed."""
 
 
 class NotHealthyError(ApplyError):
@@ -114,11 +117,14 @@ class Applier:
                 # Nothing ends the rollback: whoever asked the run to end gets what they want when it is done.
                 signals.ignore()
                 if done[-1].rollback_to:
-                    said = self._restore(done[-1]).said
+                    restored = self._restore(done[-1])
                 else:
-                    said = f"There is no other container to roll back to; {self.spec.name} is left to look at."
+                    restored = Restored(
+                        f"There is no other container to roll back to; {self.spec.name} is left to look at."
+                    )
                 why = _why(error)
-                raise ApplyError("\n".join(filter(None, (_tried(done), why, health.remedy(why), said)))) from error
+                parts = (_tried(done), why, health.remedy(why), restored.said)
+                raise ApplyError("\n".join(filter(None, parts)), put_back=restored.serves) from error
             finally:
                 self.outage.end()
         return done
@@ -321,15 +327,10 @@ def container_lock(
 def _lock_file(folder: Path, name: str) -> IO[str]:
     """Open a lock's file, in a folder that nobody else may even look into: who can read a file can lock it."""
     try:
-        folder.mkdir(mode=LOCK_FOLDER_MODE, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise ApplyError(
-                f"{folder} is not a folder of this user, so that others could hold up every run: remove it."
-            )
-        if stat.S_IMODE(found.st_mode) != LOCK_FOLDER_MODE:
-            folder.chmod(LOCK_FOLDER_MODE)
+        own_folder.ensure(folder)
         return (folder / f"{name}.lock").open("a+", encoding="ascii", errors="replace")
+    except NotOwnFolderError as error:
+        raise ApplyError(str(error)) from error
     except OSError as error:
         raise ApplyError(
             f"The lock of the container {name} cannot be made in {folder}: {error.strerror}. Run this as root (become)."

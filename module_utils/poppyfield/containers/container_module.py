@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from ansible.module_utils.poppyfield.containers.plan import (
 from ansible.module_utils.poppyfield.containers.services import NETWORK
 from ansible.module_utils.poppyfield.containers.spec import (
     COMPOSE_DIGEST,
+    IMAGE_DIGEST,
     ContainerSpec,
     HealthTiming,
     Json,
@@ -39,6 +40,8 @@ from ansible.module_utils.poppyfield.containers.spec import (
 from ansible.module_utils.poppyfield.host import data_folders, firewall, host_files
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallError, FirewallService
 from ansible.module_utils.poppyfield.host.requirements import memory_bytes
+from ansible.module_utils.poppyfield.runs import lock, trail
+from ansible.module_utils.poppyfield.runs.lock import LockError
 
 NOT_DELIVERED = "not delivered yet"
 NOT_MARKED = f"{data_folders.PREFIX}new"
@@ -68,6 +71,7 @@ CONTAINER_OPTIONS: Json = {
     "memory_limit_share": {"type": "float", "default": 0.75},
     "compose_folder": {"type": "path", "default": ""},
     "host_files": host_files.OPTION,
+    "run": lock.OPTION,
 }
 """The options that are the same in both modules."""
 
@@ -270,9 +274,11 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
         keep_previous=module.params.get("keep_previous", False),
     )
     timeout = module.params["healthy_timeout"]
+    by = None if module.check_mode else module.params["run"]
     if not spec.image and desired.state is not State.ABSENT:
         module.fail_json(msg=NO_IMAGE)
     try:
+        lock.take(by)
         engine = Engine.connect()
         with nullcontext() if module.check_mode else container_lock(spec.name, timeout):
             outcome = converge(
@@ -290,11 +296,48 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
         if not module.check_mode:
             module.fail_json(msg=str(error))
         outcome = bare_host(spec, desired, str(error), content)
-    except (EngineError, PlanError, ApplyError) as error:
+    except (PlanError, LockError) as error:
+        module.fail_json(msg=str(error))
+    except (EngineError, ApplyError) as error:
+        note_failure(module, spec, by, error)
         module.fail_json(msg=str(error))
     for warning in outcome.plan.warnings:
         module.warn(warning)
+    note_success(module, spec, by, outcome)
     return outcome.result()
+
+
+def note_success(module: Any, spec: ContainerSpec, by: Json | None, outcome: Outcome) -> None:
+    """Put into the host's trail what was deployed or changed, if anything was."""
+    done = outcome.result()
+    if done["changed"]:
+        made = any(step.action is Action.CREATE for step in outcome.plan.steps)
+        result = trail.DEPLOYED if made else trail.CHANGED
+        _note(module, result, spec, by, outcome.container, why="" if made else "; ".join(done["reasons"]))
+
+
+def note_failure(module: Any, spec: ContainerSpec, by: Json | None, error: Exception) -> None:
+    """Put into the host's trail what failed and what serves now, and let go: a run does no more where it failed."""
+    try:
+        left = Engine.connect().container(spec.name) if by else None
+    except EngineError:
+        left = None
+    put_back = isinstance(error, ApplyError) and error.put_back
+    _note(module, trail.PUT_BACK if put_back else trail.FAILED, spec, by, left, tried=spec.image, why=str(error))
+    with suppress(LockError):
+        lock.let_go(by)
+
+
+def _note(module: Any, result: str, spec: ContainerSpec, by: Json | None, container: Json | None, **what: str) -> None:
+    if problem := trail.note(result, by, service=spec.resource, container=spec.name, **image_in(container), **what):
+        module.warn(problem)
+
+
+def image_in(container: Json | None) -> dict[str, str]:
+    """Give the image of a container and its digest, as far as there are any."""
+    config: Json = (container or {}).get("Config") or {}
+    digest = str((config.get("Labels") or {}).get(IMAGE_DIGEST) or "")
+    return {"image": config.get("Image") or "", "digest": digest.removeprefix("v1:")}
 
 
 def bare_host(spec: ContainerSpec, desired: DesiredState, why: str, content: Content | None = None) -> Outcome:

@@ -15,6 +15,7 @@ from ansible.module_utils.poppyfield.host.printable import printable
 from ansible.module_utils.poppyfield.host.requirements import CLOCK_TOLD
 from ansible.module_utils.poppyfield.images.image_names import split
 from ansible.module_utils.poppyfield.lizmap.answers import TO_LOG_IN
+from ansible.module_utils.poppyfield.runs import trail
 
 Json = dict[str, Any]
 
@@ -62,6 +63,7 @@ BLANK: Json = {
     "security_updates": None,
     "security_updates_as_of": None,
     "last_deploy": None,
+    "last_deployment": {},
     "old_release": None,
     "containers": [],
     "disks": [],
@@ -170,6 +172,7 @@ def _facts(look: Mapping[str, Any]) -> Json:
         **{key: _flag(power.get(key)) for key in ("under_voltage", "under_voltage_occurred")},
         "security_updates_as_of": _moment(host.get("security_updates_as_of")),
         "last_deploy": max(made, default=None),
+        "last_deployment": trail.cleaned(_mapping(look.get("last_deployment"))),
         "containers": containers,
         "disks": [_disk(entry) for entry in _mappings(look.get("disks"))],
     }
@@ -253,7 +256,14 @@ def _not_asked_for(maps: Mapping[str, Any]) -> list[Json]:
 
 def wrong_with(row: Json, look: Mapping[str, Any]) -> list[Json]:
     """Give all that is wrong with a Pi that answered."""
-    return [*_of_containers(row, look), *_of_maps(row), *_of_disks(row), *_of_host(row)]
+    return [*_of_containers(row, look), *_of_maps(row), *_of_deployment(row), *_of_disks(row), *_of_host(row)]
+
+
+def _of_deployment(row: Json) -> list[Json]:
+    last = row["last_deployment"]
+    code = {trail.PUT_BACK: "put_back", trail.FAILED: "deployment_failed"}.get(last.get("result"))
+    told = {name: last.get(name, "?") for name in ("service", "by", "tried")}
+    return [_wrong("attention", code, **told)] if code else []
 
 
 def _of_containers(row: Json, look: Mapping[str, Any]) -> list[Json]:

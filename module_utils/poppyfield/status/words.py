@@ -40,6 +40,9 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "clock_behind": "The clock is {duration} behind this laptop's: give the Pi a time server, or set its clock.",
         "memory": "Only {free_mb} MB of memory are left.",
         "load": "It has more to do than it can: a load of {load} for {cores} cores.",
+        "put_back": "The last release of {service}, {tried}, did not pass and the one from before serves again: see "
+        "ansible-playbook playbooks/history.yml.",
+        "deployment_failed": "The last deployment of {service} by {by} failed: see ansible-playbook playbooks/history.yml.",
         "old_release": "{container} is older than that of {pi} ({image}): ansible-playbook site.yml renews it.",
     },
     "fr": {
@@ -66,6 +69,10 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "clock_behind": "L'horloge retarde de {duration} sur celle d'ici : donnez un serveur de temps au Pi.",
         "memory": "Il ne reste que {free_mb} Mo de mémoire.",
         "load": "Il a plus à faire qu'il ne peut : une charge de {load} pour {cores} cœurs.",
+        "put_back": "La dernière version de {service}, {tried}, n'a pas convenu et la précédente sert de nouveau : voyez "
+        "ansible-playbook playbooks/history.yml.",
+        "deployment_failed": "Le dernier déploiement de {service} par {by} a échoué : voyez ansible-playbook "
+        "playbooks/history.yml.",
         "old_release": "{container} est plus ancien que celui de {pi} ({image}) : relancez ansible-playbook site.yml.",
     },
 }
@@ -237,7 +244,7 @@ class Speech:
             ("temperature", self._celsius(row["temperature_celsius"])),
             ("clock", None if clock is None else self._clock(clock)),
             ("security_updates", self._updates(row)),
-            ("last_deploy", self.moment(row["last_deploy"]) if row["last_deploy"] else None),
+            ("last_deploy", self._deployed(row)),
             ("drift", None if row["old_release"] is None else self.label("yes" if row["old_release"] else "no")),
         ]
         return [(self.label(name), text) for name, text in found if text]
@@ -264,6 +271,13 @@ class Speech:
     def _disk(self, disk: Json) -> str | None:
         free = self.free(disk["free_mb"], disk["total_mb"])
         return f"{disk['folder']}: {free}" if free else None
+
+    def _deployed(self, row: Json) -> str | None:
+        """Say when the containers were made, and who was the last to change them."""
+        last = row["last_deployment"]
+        who = ", ".join(last[name] for name in ("by", "playbook", "commit") if name in last)
+        moment = self.moment(row["last_deploy"]) if row["last_deploy"] else None
+        return f"{moment} ({who})" if moment and who else moment
 
     def _celsius(self, celsius: float | None) -> str | None:
         return None if celsius is None else f"{self.number(celsius)} °C"
