@@ -17,7 +17,10 @@ from ansible.module_utils.poppyfield.runs import lock, who  # noqa: E402
 
 Json = dict[str, Any]
 
-LET_GO = "if grep -qsF {machine} {file} && grep -qsF {process} {file}; then rm -f {file}; fi"
+LET_GO = """
+read -r machine && read -r process
+if grep -qsF "\\"$machine\\"" {file} && grep -qsF "\\"$process\\"" {file}; then rm -f {file}; fi
+"""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
@@ -35,7 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if self._task.check_mode:
             return {**result, "changed": False}
         if given["state"] == "released":
-            self._low_level_execute_command(command_of(who.identity()))
+            self._low_level_execute_command(command(), in_data=given_to_it(who.identity()))
             return {**result, "changed": False}
         playbooks = cliargs_deferred_get("args")() or ()
         run = who.describe(variables, playbooks, take_over=boolean(variables.get(lock.TAKE_OVER, False)))
@@ -43,9 +46,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         return {**result, **done}
 
 
-def command_of(run: Json) -> str:
-    """Give the command that removes the lock of a run, and no other; alone, as the module is."""
-    names = {name: shlex.quote(f'"{run[name]}"') for name in ("machine", "process")}
-    command = LET_GO.format(file=shlex.quote(str(lock.FOLDER / lock.NAME)), **names)
+def command() -> str:
+    """Give the command that removes the lock of the run that it is given, and no other; alone, as the module is."""
     folder = shlex.quote(str(lock.FOLDER))
-    return f"test ! -d {folder} || flock {folder} sh -c {shlex.quote(command)}"
+    script = LET_GO.format(file=shlex.quote(str(lock.FOLDER / lock.NAME)))
+    return f"test ! -d {folder} || flock {folder} sh -c {shlex.quote(script)}"
+
+
+def given_to_it(run: Json) -> bytes:
+    """Give the command's input: a run's names, which are other ones each time, are no part of it."""
+    return f"{run['machine']}\n{run['process']}\n".encode()

@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +32,17 @@ from tests.terminal import at_a_terminal
 ROOT = Path(__file__).resolve().parents[2]
 OWNER, GROUP = 4321, 4322
 QUESTION = "or only press Enter:"
-# The records of data folders are the test's own, and nothing is made in this machine's /etc.
+# The records of data folders, the lock and the trail are the test's own, and nothing is made in this machine's folders.
 SCRIPT = """
-mount -t tmpfs tmpfs "$1/layer" && mkdir "$1/layer/upper" "$1/layer/work"
-mount -t overlay overlay -o "lowerdir=/etc,upperdir=$1/layer/upper,workdir=$1/layer/work" /etc
-mkdir -p /etc/poppyfield && mount --bind "$1/etc" /etc/poppyfield
+mount -t tmpfs tmpfs "$1/layer"
+for folder in /etc /var/lib /run; do
+    own="$1/layer$folder"
+    mkdir -p "$own/upper" "$own/work"
+    if test "$folder" != /run; then
+        mount -t overlay overlay -o "lowerdir=$folder,upperdir=$own/upper,workdir=$own/work" "$folder"
+    fi
+    mkdir -p "$folder/poppyfield" && mount --bind "$1$folder" "$folder/poppyfield"
+done
 shift
 exec "$@"
 """
@@ -83,8 +91,8 @@ class Fleet:
         self.orchard, self.marsh = (LocalPi(name, folder / name) for name in ("pi-orchard", "pi-marsh"))
         hosts = {pi.name: pi.variables() for pi in (self.orchard, self.marsh)}
         (folder / "hosts.json").write_text(json.dumps({"pis": {"hosts": hosts}}))
-        for name in ("etc", "layer"):
-            (folder / name).mkdir()
+        for name in ("etc", "var/lib", "run", "layer"):
+            (folder / name).mkdir(parents=True)
 
     def deploy(self, pi: LocalPi, service: str = "postgis", image: str = worlds.OLD) -> str:
         """Run a container that is made as ours are; give its name."""
@@ -330,3 +338,98 @@ def test_a_rollback_deploys_the_image_that_was_there_before(without_stages: Flee
     assert f"pi-orchard deploys {worlds.OLD}" in said and "pi-marsh deploys" not in said
     assert f"pi-orchard: went back from {worlds.NEW} to {worlds.OLD}." in said
     assert f"pi-marsh: {worlds.OLD} stays: no version from before it is on this Pi." in said
+
+
+LOCKED_BY_ANNE = {
+    **{"by": "anne@heron", "playbook": "site.yml", "commit": "", "since": "2026-11-29 08:00 UTC"},
+    **{"machine": "heron", "process": "7-1"},
+}
+
+
+def lock_of_anne(fleet: Fleet) -> Path:
+    """Let somebody else work on both Pis, which are one machine."""
+    path = fleet.folder / "run" / "run.json"
+    path.write_text(json.dumps({**LOCKED_BY_ANNE, "seen": time.monotonic()}))
+    return path
+
+
+def test_a_chore_is_refused_while_somebody_else_works_on_the_pi(fleet: Fleet) -> None:
+    name = fleet.deploy(fleet.orchard)
+    path = lock_of_anne(fleet)
+    given: dict[str, Any] = {"state": "stopped", "service": "postgis"}
+    refused = fleet.run("service", "--limit", "pi-orchard", fails=True, **given)
+    assert "anne@heron has been working on this Pi since 2026-11-29 08:00 UTC (site.yml, last sign 1 minute" in refused
+    assert "-e take_lock=true" in refused and fleet.runs(name)
+    assert json.loads(path.read_text())["by"] == "anne@heron"
+    # Who only looks is not held up.
+    fleet.run("history", "--limit", "pi-orchard")
+    fleet.run("service", "--limit", "pi-orchard", take_lock=True, **given)
+    assert not fleet.runs(name) and not path.exists()
+
+
+@pytest.fixture
+def with_a_map_server(without_stages: Fleet) -> Fleet:
+    """Return the fleet with a release that is a map server's container, deployed by the real module, and no more."""
+    fleet = without_stages
+    looking: list[dict[str, Any]] = [
+        {
+            "role_variables": {"roles_folder": str(ROOT / "roles")},
+            "register": "inventory_check",
+            "run_once": True,
+        },
+        {"host_requirements": {"allow_amd64": True, "memory_mb": 1, "run": "{{ inventory_check.run }}"}},
+    ]
+    release = {
+        "name": "{{ lizmap_container_name }}",
+        "network": "{{ lizmap_network }}",
+        "image": "{{ lizmap_image }}",
+        "projects_folder": "{{ lizmap_folder }}/projects",
+        "config_folder": "{{ lizmap_folder }}/config",
+        "bind_address": "127.0.0.1",
+        "port": "{{ lizmap_port }}",
+        "database": {"name": "gis", "user": "gis"},
+        "prove_beside": "never",
+        "host_files": {},
+        "healthy_timeout": 60,
+        "run": "{{ ansible_facts.poppyfield_pi.run }}",
+    }
+    letting_go = {"ansible.builtin.import_tasks": "../tasks/report.yml"}
+    plays = {"preflight": looking, "deploy": [{"lizmap_container": release}]}
+    plays["release"] = [*plays["deploy"], letting_go]
+    for name, tasks in plays.items():
+        play = {"hosts": "pis", "gather_facts": False, "tasks": tasks}
+        (fleet.project / "playbooks" / "plays" / f"{name}.yml").write_text(json.dumps([play]))
+    for folder in ("projects", "config"):
+        (fleet.orchard.folder / "lizmap" / folder).mkdir(parents=True)
+    return fleet
+
+
+def answer(fleet: Fleet, container: str) -> str:
+    """Ask a map server which release it is."""
+    script = ["busybox", "sh", "-c", "echo $VERSION"]
+    return str(fleet.engine.execute(container, "root", script, []).output).strip()
+
+
+def test_a_rollback_brings_the_earlier_release_itself_back_and_is_in_the_trail(with_a_map_server: Fleet) -> None:
+    fleet = with_a_map_server
+    fleet.deploy(fleet.orchard, "postgis")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        given = {"lizmap_port": server.getsockname()[1], "lizmap_web_client": "none", "service": "lizmap"}
+    orchard = ("--limit", "pi-orchard")
+    name = fleet.orchard.container("lizmap")
+    for image, version in ((worlds.OLD, "1"), (worlds.NEW, "2")):
+        fleet.run("deploy", *orchard, lizmap_image=image, postgis_image=worlds.OLD, **given)
+        assert answer(fleet, name) == version
+
+    asked = fleet.run("rollback", *orchard, fails=True, **given)
+    assert "so does Lizmap's state, its users and settings. A Lizmap that is older than its state refuses it" in asked
+    assert answer(fleet, name) == "2"
+    done = fleet.run("rollback", *orchard, confirmed=True, **given)
+    assert answer(fleet, name) == "1"
+    assert f"pi-orchard: went back from {worlds.NEW} to {worlds.OLD}." in done
+    assert list((fleet.folder / "run").iterdir()) == []
+
+    told = fleet.run("history", *orchard, service="lizmap", lines=2)
+    now, before = re.findall(r"UTC lizmap deployed (\S+) \(\w+\) by \S+@\S+ (\S+\.yml)", told)
+    assert (now, before) == ((worlds.OLD, "rollback.yml"), (worlds.NEW, "deploy.yml"))
+    assert "pi-orchard: 2 of its deployments, the newest first." in told

@@ -133,14 +133,14 @@ def test_the_module_takes_it_and_lets_it_go_and_check_mode_does_neither(folder: 
 
 
 def test_the_command_that_lets_go_removes_the_lock_of_its_run_alone(folder: Path) -> None:
-    command_of = load_plugin("run_lock").command_of
+    plugin = load_plugin("run_lock")
     for run, left in ((BOB, True), (ANNE, False), (ANNE, False)):
         if left:
             lock.take(ANNE)
-        subprocess.run(["sh", "-c", command_of(run)], check=True)
+        subprocess.run(["sh", "-c", plugin.command()], input=plugin.given_to_it(run), check=True)
         assert (folder / lock.NAME).exists() == left
     folder.rmdir()
-    subprocess.run(["sh", "-c", command_of(ANNE)], check=True)
+    subprocess.run(["sh", "-c", plugin.command()], input=plugin.given_to_it(ANNE), check=True)
 
 
 @pytest.mark.parametrize("name", ["delivered_image", "previous_container", "postgis_container"])

@@ -274,7 +274,7 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
         keep_previous=module.params.get("keep_previous", False),
     )
     timeout = module.params["healthy_timeout"]
-    by = None if module.check_mode else module.params["run"]
+    by = None if module.check_mode else module.params.get("run")
     if not spec.image and desired.state is not State.ABSENT:
         module.fail_json(msg=NO_IMAGE)
     try:
