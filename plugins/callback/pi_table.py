@@ -23,7 +23,7 @@ from ansible.plugins.callback import CallbackBase
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.runs import table
-from ansible.module_utils.poppyfield.runs.table import Outcome
+from ansible.module_utils.poppyfield.runs.table import PiOutcome
 
 PLAYBOOKS = ("site.yml", "deploy.yml", "deliver.yml", "provision.yml", "rebuild.yml", "rollback.yml")
 LAPTOP = "localhost"
@@ -39,7 +39,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
     def __init__(self) -> None:
         super().__init__()
         self._shown = False
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, PiOutcome] = {}
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """See whether this playbook ends with a table."""
@@ -73,8 +73,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
             for line in table.lines(pis):
                 self._display.display(line)
 
-    def _of(self, result: Any) -> Outcome:
-        return self._outcomes.setdefault(result.host.name, Outcome())
+    def _of(self, result: Any) -> PiOutcome:
+        return self._outcomes.setdefault(result.host.name, PiOutcome())
 
 
 def _seconds(said: Any) -> float:

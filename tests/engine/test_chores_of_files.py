@@ -399,6 +399,8 @@ def with_a_map_server(without_stages: Fleet) -> Fleet:
     for name, tasks in plays.items():
         play = {"hosts": "pis", "gather_facts": False, "tasks": tasks}
         (fleet.project / "playbooks" / "plays" / f"{name}.yml").write_text(json.dumps([play]))
+    settings = Path("images", "lizmap", "web-client")
+    shutil.copytree(ROOT / settings, fleet.project / settings)
     for folder in ("projects", "config"):
         (fleet.orchard.folder / "lizmap" / folder).mkdir(parents=True)
     return fleet

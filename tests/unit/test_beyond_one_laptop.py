@@ -57,9 +57,7 @@ def test_ansible_runner_plays_a_stage_and_keeps_its_events(tmp_path: Path, inven
     )
     kept = tmp_path / "runner" / "artifacts" / "one"
     events = [json.loads(path.read_text()) for path in (kept / "job_events").glob("*.json")]
-    ended = {
-        event["event_data"]["task"]: event["event"] for event in events if event["event"].startswith("runner_on_")
-    }
+    ended = {event["event_data"]["task"]: event["event"] for event in events if event["event"].startswith("runner_on_")}
     assert ended.get("Check the inventory") == "runner_on_ok", done.stdout + done.stderr
     assert ended.get("Inspect the Pi") == "runner_on_ok", done.stdout + done.stderr
     # What is asked of a Pi at last, this machine may not be.

@@ -38,7 +38,9 @@ def held(run: Json, seen: float = NOW) -> Held:
 
 def test_another_run_is_refused_in_a_sentence_that_names_the_holder_and_the_remedy() -> None:
     said = lock.refusal(held(ANNE), BOB, NOW + 180)
-    assert said.startswith("anne@heron has been working on this Pi since 1970-01-01 00:00 UTC (site.yml, last sign 3 min")
+    assert said.startswith(
+        "anne@heron has been working on this Pi since 1970-01-01 00:00 UTC (site.yml, last sign 3 min"
+    )
     assert "-e take_lock=true" in said and said.endswith("it ends by itself in 27 minutes.")
 
 
@@ -52,7 +54,14 @@ def test_another_run_is_refused_in_a_sentence_that_names_the_holder_and_the_reme
         (held(ANNE), BOB, NOW - 1),
         (held(ANNE), {**ANNE, "process": "9-5", "living": ["9-5"]}, NOW),
     ],
-    ids=["nobody", "the same run", "taken over", "no sign for long", "from before a restart", "its laptop's run is over"],
+    ids=[
+        "nobody",
+        "the same run",
+        "taken over",
+        "no sign for long",
+        "from before a restart",
+        "its laptop's run is over",
+    ],
 )
 def test_who_may_take_it(there: Held | None, run: Json, now: float) -> None:
     assert lock.refusal(there, run, now) == ""

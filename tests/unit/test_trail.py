@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.containers import container_module
+from ansible.module_utils.poppyfield.containers import container_module, health
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.runs import lock, trail
 from ansible.module_utils.poppyfield.status import rows
@@ -109,7 +109,7 @@ class Module:
     check_mode = False
 
     def __init__(self, run: Json | None = None) -> None:
-        own = {"state": "started", "recreate": "auto", "restart": False, "healthy_timeout": 0, "run": run}
+        own = {"state": "started", "recreate": "auto", "restart": False, "healthy_timeout": 30, "run": run}
         self.params: Json = own
         self.warnings: list[str] = []
 
@@ -126,6 +126,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     host = fresh()
     monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))  # type: ignore[arg-type]
     monkeypatch.setattr(container_module.startable, "ensure", lambda _engine: "")
+    monkeypatch.setattr(health, "POLL_SECONDS", 0)
     return host
 
 
@@ -141,7 +142,7 @@ def test_a_deployment_is_noted_and_a_run_that_changes_nothing_is_not(host: FakeD
     assert results() == [("deployed", OLD, "")]
     (one,) = trail.newest(5)
     assert one["digest"] == "1" and one["container"] == "websig-postgis" and one["by"] == "anne@heron"
-    host.stop(SPEC.name)
+    host.stop(SPEC.name, 5)
     container_module.run(Module(ANNE), SPEC)
     assert results()[-1][0] == "changed" and "why" in trail.newest(1)[0]
 
@@ -192,7 +193,9 @@ def test_the_module_gives_the_newest_first_of_the_services_named(run_module: Run
 )
 def test_the_status_names_the_last_deployment_and_warns_of_a_bad_one(result: str, codes: list[str]) -> None:
     last = {"result": result, "service": "lizmap", "tried": "poppyfield/lizmap:2", **ANNE}
-    row = rows.row_of("pi-marsh", {**fleet.look(), "last_deployment": last}, fleet.asked(), None, "2026-11-29T00:00:00Z")
+    row = rows.row_of(
+        "pi-marsh", {**fleet.look(), "last_deployment": last}, fleet.asked(), None, "2026-11-29T00:00:00Z"
+    )
     assert [one["code"] for one in row["wrong"]] == codes
     for language in ("en", "fr"):
         assert "(anne@heron, site.yml, 1f0c)" in Speech(language).line(row)

@@ -17,7 +17,7 @@ NOTHING = "-"
 
 
 @dataclass
-class Outcome:
+class PiOutcome:
     """What a run did to one Pi."""
 
     changes: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Outcome:
         return f"{short(self.failed, 200)} {RUN_AGAIN}" if self.failed else NOTHING
 
 
-def lines(outcomes: Mapping[str, Outcome]) -> list[str]:
+def lines(outcomes: Mapping[str, PiOutcome]) -> list[str]:
     """Give the table, those with something to do first."""
     in_order = sorted(outcomes.items(), key=lambda one: (one[1].remedy == NOTHING, one[0]))
     rows = [HEAD, *((name, one.changed, f"{one.seconds:.1f}", one.remedy) for name, one in in_order)]
