@@ -13,8 +13,8 @@ version_added: "0.1.0"
 description:
   - Names on the host who works on it, so that two operators do not put each other's release back. M(host_requirements)
     takes the lock with its first look; this module takes it where nothing is looked at, and lets it go.
-  - A lock that nobody let go of, as when a laptop was switched off, ends 30 minutes after the last sign of its run, when
-    the host restarts, and at once for another run of the same user on the same laptop.
+  - A lock that nobody let go of, as when a laptop was switched off, ends 30 minutes after the last sign of its run,
+    when the host restarts, and at once for another run of the same user on the same laptop.
   - To let it go a short command is run on the host, and no module.
 options:
   state:

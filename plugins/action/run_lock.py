@@ -1,4 +1,4 @@
-"""Action plugin: takes a host's lock for this run by the module, and lets it go by a short command, which costs less."""
+"""Action plugin: takes a host's lock for this run by the module, and lets it go by a command, which costs less."""
 
 from __future__ import annotations
 

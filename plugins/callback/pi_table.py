@@ -9,8 +9,8 @@ name: pi_table
 type: aggregate
 short_description: Show at the end of a run what became of each Pi
 description:
-  - After the run of a stage, or of all of them by C(site.yml), it shows a table. For each Pi what changed, how many seconds
-    nobody had a map, and what to do; those that failed or can't be reached come first.
+  - After the run of a stage, or of all of them by C(site.yml), it shows a table. For each Pi what changed, how many
+    seconds nobody had a map, and what to do; those that failed or can't be reached come first.
   - It is on wherever its folder is among the callback plugins, as in C(ansible.cfg).
 """
 

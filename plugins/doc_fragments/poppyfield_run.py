@@ -10,8 +10,8 @@ class ModuleDocFragment:
 options:
   run:
     description:
-      - Who makes the run, as M(role_variables) tells it. With it the host's lock is taken or renewed, and the module fails
-        where another run holds it. What a module deploys, and how that ended, becomes a line of the host's trail.
+      - Who makes the run, as M(role_variables) tells it. With it the host's lock is taken or renewed, and the module
+        fails where another run holds it. What a module deploys, and how that ended, becomes a line of the host's trail.
       - Without it there is neither.
     type: dict
     suboptions:

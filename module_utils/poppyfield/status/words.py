@@ -42,7 +42,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "load": "It has more to do than it can: a load of {load} for {cores} cores.",
         "put_back": "The last release of {service}, {tried}, did not pass and the one from before serves again: see "
         "ansible-playbook playbooks/history.yml.",
-        "deployment_failed": "The last deployment of {service} by {by} failed: see ansible-playbook playbooks/history.yml.",
+        "deployment_failed": "The last deployment of {service} by {by} failed: see ansible-playbook "
+        "playbooks/history.yml.",
         "old_release": "{container} is older than that of {pi} ({image}): ansible-playbook site.yml renews it.",
     },
     "fr": {
@@ -69,8 +70,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "clock_behind": "L'horloge retarde de {duration} sur celle d'ici : donnez un serveur de temps au Pi.",
         "memory": "Il ne reste que {free_mb} Mo de mémoire.",
         "load": "Il a plus à faire qu'il ne peut : une charge de {load} pour {cores} cœurs.",
-        "put_back": "La dernière version de {service}, {tried}, n'a pas convenu et la précédente sert de nouveau : voyez "
-        "ansible-playbook playbooks/history.yml.",
+        "put_back": "La dernière version de {service}, {tried}, n'a pas convenu et la précédente sert de nouveau : "
+        "voyez ansible-playbook playbooks/history.yml.",
         "deployment_failed": "Le dernier déploiement de {service} par {by} a échoué : voyez ansible-playbook "
         "playbooks/history.yml.",
         "old_release": "{container} est plus ancien que celui de {pi} ({image}) : relancez ansible-playbook site.yml.",
