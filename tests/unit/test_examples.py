@@ -250,6 +250,16 @@ def around_host_requirements(library: Library, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
+def around_run_lock() -> Json:
+    return {}
+
+
+@pytest.fixture
+def around_deployment_trail() -> Json:
+    return {}
+
+
+@pytest.fixture
 def around_apt_ready(library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
     monkeypatch.setattr(library("apt_ready"), "holder", lambda: "")
     monkeypatch.setattr(library("apt_ready"), "interrupted", list)
