@@ -166,6 +166,23 @@ def test_a_module_that_changes_a_pi_is_refused_while_another_run_has_the_lock(
     assert done["failed"] and "anne@heron has been working on this Pi" in done["msg"], done
 
 
+def test_the_first_look_locks_a_pi_that_has_no_problem(
+    folder: Path, run_module: Run, library: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"/etc/os-release": "ID=debian\nVERSION_ID=13\n", "/proc/meminfo": "MemTotal: 3900000 kB\n"}
+    module = library("host_requirements")
+    monkeypatch.setattr(module, "text_of", lambda path: files.get(path, ""))
+    monkeypatch.setattr(module, "said_by", lambda argv: "arm64\n" if argv[0] == "dpkg" else "")
+    for given in ({"memory_mb": 64_000}, {"check_mode": True}):
+        done = run_module("host_requirements", run=ANNE, check=False, **given)
+        assert done["ansible_facts"]["poppyfield_pi"]["run"] == {} and not folder.exists()
+    done = run_module("host_requirements", run=ANNE)
+    assert done["ansible_facts"]["poppyfield_pi"]["run"] == ANNE and (folder / lock.NAME).exists()
+    refused = run_module("host_requirements", run=BOB)
+    assert refused["failed"] and len(refused["problems"]) == 1 and "anne@heron" in refused["msg"]
+    assert run_module("host_requirements").get("failed") is None
+
+
 def test_a_run_tells_who_makes_it_and_its_workers_tell_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "anne")
     told = who.describe({}, ["playbooks/site.yml"])

@@ -19,7 +19,7 @@ from docker import errors
 
 from tests.doubles import fleet
 from tests.doubles.docker_engine import Behaviour, FakeDocker
-from tests.unit.converging import BESIDE, NEW, OLD, SPEC, fresh
+from tests.unit.converging import BESIDE, NEW, OLD, SPEC, converge, fresh
 
 Json = dict[str, Any]
 Run = Callable[..., Json]
@@ -162,6 +162,15 @@ def test_a_first_release_that_fails_leaves_nothing_that_serves(host: FakeDocker)
     with pytest.raises(SystemExit):
         container_module.run(Module(ANNE), SPEC)
     assert results() == [("failed", OLD, OLD)]
+
+
+def test_a_release_that_does_not_pass_is_noted_when_the_old_one_is_put_back(host: FakeDocker, run_module: Run) -> None:
+    map_server = dataclasses.replace(BESIDE, name="websig-lizmap", resource="lizmap")
+    for wanted in (map_server, dataclasses.replace(map_server, image=NEW)):
+        converge(host, wanted, keep_previous=True)
+    assert not run_module("previous_container", state="restored", run=ANNE).get("failed")
+    assert results() == [("put back", OLD, NEW)]
+    assert not (lock.FOLDER / lock.NAME).exists()
 
 
 def test_without_a_run_nothing_is_noted(host: FakeDocker, file: Path) -> None:
