@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.containers import container_module, health
+from ansible.module_utils.poppyfield.containers import container_module, health, startable
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.runs import lock, trail
 from ansible.module_utils.poppyfield.status import rows
@@ -125,7 +125,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> FakeDocker:
     """Return a Pi that has both images and nothing else."""
     host = fresh()
     monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))  # type: ignore[arg-type]
-    monkeypatch.setattr(container_module.startable, "ensure", lambda _engine: "")
+    monkeypatch.setattr(startable, "ensure", lambda _engine: "")
     monkeypatch.setattr(health, "POLL_SECONDS", 0)
     return host
 
