@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose test-page-faults
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose test-page-faults docs-site test-docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -130,8 +130,16 @@ test-maps: ## The gallery of projects and dumps, on the map page and on Lizmap: 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements
 	python3 -m workshop.laptop.locks
 
-docs: ## Regenerate docs/modules.md from the modules' own documentation
+docs: ## Regenerate docs/modules.md and docs/variables.md from what modules and roles say of themselves
 	$(TEST)/python docs/modules.py
+	$(TEST)/python -m docs.variables
+
+docs-site: ## The site of all pages, in English and French: build/site/index.html
+	python3 workshop/laptop/prepare.py docs
+	build/venv-docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -c docs/site -d build/docs-read . build/site
+
+test-docs: prepare-test ## The French pages by their own code blocks, from the demo to a rebuilt Pi; an emulated Pi that make demo left is used
+	$(SUDO) $(TEST)/pytest tests/pages --exitfirst --junitxml=build/reports/docs-tests.xml
 
 molecule: molecule-default molecule-lizmap ## The production playbook on an emulated Pi, without and with Lizmap, looked at from outside
 

@@ -110,17 +110,22 @@ def documentation() -> dict[str, Any]:
     return modules
 
 
-def page(modules: Mapping[str, Any]) -> str:
-    """Give the text of the page on these modules."""
-    environment = Environment(  # noqa: S701 - Markdown, not HTML, and of our own texts
+def environment() -> Environment:
+    """Give what renders the pages that are made: with the filters, and failing on whatever is not there."""
+    made = Environment(  # noqa: S701 - Markdown, not HTML, and of our own texts
         loader=FileSystemLoader(ROOT / "docs"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {f.__name__: f for f in (cell, default_of, fields, literal, markdown, type_of)}
-    return environment.get_template("modules.md.j2").render(modules=modules)
+    made.filters |= {f.__name__: f for f in (cell, default_of, fields, literal, markdown, type_of)}
+    return made
+
+
+def page(modules: Mapping[str, Any]) -> str:
+    """Give the text of the page on these modules."""
+    return environment().get_template("modules.md.j2").render(modules=modules)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.poppyfield.images.profiles import PROFILES, Profile
 
-ROOT = Path(__file__).resolve().parents[2]
-FRENCH = ROOT / "docs" / "fr"
+from docs import variables
+from tests.documented import FRENCH, ROOT, blocks, code_lines
+
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(FRENCH.glob("*.md")),
 ]
-# Made by `make docs` from the modules' documentation, which Ansible has in English only.
-GENERATED = ROOT / "docs" / "modules.md"
-TRANSLATED = [ROOT / "README.md"] + [page for page in sorted((ROOT / "docs").glob("*.md")) if page != GENERATED]
+# Made by `make docs` from what modules and roles say of themselves, in English.
+ENGLISH_ONLY = ROOT / "docs" / "modules.md"
+GENERATED = {ENGLISH_ONLY, *variables.PAGES.values()}
+TRANSLATED = [ROOT / "README.md"] + [page for page in sorted((ROOT / "docs").glob("*.md")) if page != ENGLISH_ONLY]
+COMPARED = [page for page in TRANSLATED if page not in GENERATED]
+CONTENTS = ROOT / "docs" / "site" / "contents.md"
 
 # What a French page may write in its code: names that people replace by their own, and words that people read.
 FRENCH_IN_CODE = {
@@ -79,7 +85,7 @@ class Section:
 def read(text: str) -> list[Section]:
     """Give the page's sections, the code of each apart from its prose."""
     sections = [Section(0, "")]
-    for line, is_code in with_code_told(text.splitlines()):
+    for line, is_code in with_code_told(text):
         heading = None if is_code else re.fullmatch(r"(#+) (.*)", line)
         if heading:
             sections.append(Section(len(heading[1]), heading[2]))
@@ -88,21 +94,11 @@ def read(text: str) -> list[Section]:
     return sections[1:]
 
 
-def with_code_told(lines: list[str]) -> Iterator[tuple[str, bool]]:
-    """Give each line and whether it is code: fenced, or, after a blank line, indented by four more than the text."""
-    fenced = code = False
-    text_column, before = 0, ""
-    for line in lines:
-        stripped = line.lstrip()
-        indent = len(line) - len(stripped)
-        fence = stripped.startswith("```")
-        if not fenced and not fence and stripped and not (code and indent >= text_column + 4):
-            code = not before.strip() and indent >= text_column + 4
-            item = None if code else re.match(r"\s*([-*]|\d+\.) +", line)
-            text_column = len(item[0]) if item else text_column if indent else 0
-        yield line, fenced or fence or (code and bool(stripped))
-        fenced = fenced != fence
-        before = line
+def with_code_told(text: str) -> Iterator[tuple[str, bool]]:
+    """Give each line and whether it is code."""
+    code = code_lines(text)
+    for number, line in enumerate(text.splitlines()):
+        yield line, number in code
 
 
 def commands(section: Section) -> list[str]:
@@ -167,7 +163,7 @@ def anchors(text: str) -> set[str]:
 
 def broken_links(page: Path, text: str) -> list[str]:
     """Tell which relative links of the page lead nowhere, or from French to English where there is French."""
-    prose = "\n".join(line for line, is_code in with_code_told(text.splitlines()) if not is_code)
+    prose = "\n".join(line for line, is_code in with_code_told(text) if not is_code)
     targets = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", prose))
     return [f"{page.name}: {target}" for target in targets if not leads_somewhere(page, target)]
 
@@ -201,7 +197,7 @@ def test_every_page_is_there_in_both_languages() -> None:
     assert {page.name for page in TRANSLATED} == {page.name for page in FRENCH.glob("*.md")}
 
 
-@pytest.mark.parametrize("page", TRANSLATED, ids=name_of)
+@pytest.mark.parametrize("page", COMPARED, ids=name_of)
 def test_the_french_page_holds_what_the_english_one_holds(page: Path) -> None:
     english, french = page.read_text(encoding="utf-8"), french_of(page).read_text(encoding="utf-8")
     assert not differences(english, french)
@@ -215,6 +211,48 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted(FRENCH.glob("*.md")), ids=name_of)
 def test_a_french_page_leads_to_french_pages(page: Path) -> None:
     assert not english_in_french(page, page.read_text(encoding="utf-8"))
+
+
+def contents() -> dict[str, list[str]]:
+    """Give the pages that the site lists, by language."""
+    listed = [block.text.splitlines() for block in blocks(CONTENTS)]
+    return {lines[0].removeprefix(":caption: "): [line for line in lines if line and line[0] != ":"] for lines in listed}
+
+
+def test_the_site_lists_every_page() -> None:
+    listed = {ROOT / f"{name}.md" for names in contents().values() for name in names}
+    missing = sorted(name_of(page) for page in set(PAGES) - listed - {ROOT / "README.md"})
+    assert not missing, f"add them to {name_of(CONTENTS)}, in both languages"
+    assert not [name_of(page) for page in listed if not page.is_file()]
+
+
+def test_the_site_lists_the_pages_in_one_order() -> None:
+    english = [Path(name).name for name in contents()["English"]]
+    french = [Path(name).name for name in contents()["Français"]]
+    assert french[1:] == [name for name in english if name in french[1:]]
+
+
+@pytest.mark.parametrize("language", variables.PAGES)
+def test_the_page_of_variables_is_what_the_roles_say(language: str) -> None:
+    page = variables.PAGES[language]
+    assert variables.page(language) == page.read_text(encoding="utf-8"), f"{name_of(page)} is old: make docs"
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_the_page_of_versions_says_what_a_profile_has(profile: Profile) -> None:
+    rows = [line.split("|") for line in (ROOT / "docs" / "versions.md").read_text(encoding="utf-8").splitlines()]
+    column = 2 + PROFILES.index(profile)
+    said = {row[1].strip(): row[column].strip() for row in rows if len(row) == 5}
+    assert said["Debian"] == profile.release
+    assert said["Pis"].split(", ") == list(profile.of_pis)
+    assert said["PostgreSQL"] == profile.postgresql
+    assert said["PostGIS"] == profile.postgis
+    assert said["QGIS Server"] == profile.qgis_server
+    assert said["QGIS Desktop on your laptop"] == f"{profile.qgis_server} or older"
+    assert said["PHP"] == profile.php
+    assert said["its plugin `lizmap_server`"] == profile.lizmap_server
+    before = f", before {profile.lizmap_before}" if profile.lizmap_before else ""
+    assert said["Lizmap Web Client"] == f"{profile.lizmap_from} or later{before}"
 
 
 ENGLISH_SAMPLE = """# Title

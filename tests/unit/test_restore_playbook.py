@@ -27,7 +27,7 @@ def play(tmp_path: Path, *options: str) -> tuple[str, list[str]]:
     program, log, playbook = tmp_path / "program", tmp_path / "log", tmp_path / "play.yml"
     program.write_text(PROGRAM.format(log=log))
     program.chmod(0o755)
-    (restoring,) = [one for one in yaml.safe_load((ROOT / "playbooks/restore.yml").read_text()) if "hosts" in one]
+    *_, restoring = [one for one in yaml.safe_load((ROOT / "playbooks/restore.yml").read_text()) if "hosts" in one]
     shutil.copytree(ROOT / "playbooks/tasks", tmp_path / "tasks")
     playbook.write_text(yaml.safe_dump([{**restoring, "hosts": "all", "become": False}]))
     given: dict[str, Any] = {"restore_program": [str(program)], "restore_from": "stick"}

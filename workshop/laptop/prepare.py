@@ -1,4 +1,4 @@
-"""Prepare this laptop: `python3 workshop/laptop/prepare.py demo|test|attacks|lizmap|bench`.
+"""Prepare this laptop: `python3 workshop/laptop/prepare.py demo|test|attacks|lizmap|bench|docs`.
 
 Uses the standard library only, because it runs before anything is installed. It looks first, says what it will
 do, and only then does it: Debian packages, Docker Engine's start where no init system starts it, the ARM
@@ -31,8 +31,9 @@ REQUIREMENTS = {
     "bench": ["requirements.txt", "requirements-bench.txt"],
     # No environment of this checkout's own: for a server, and for the execution environment.
     "runner": ["requirements-runner.txt"],
+    "docs": ["requirements-docs.txt"],
 }
-LINKS = {"demo": "venv", "test": "venv-test", "attacks": "venv-attacks", "lizmap": "venv-lizmap", "bench": "venv-bench"}
+LINKS = {purpose: "venv" if purpose == "demo" else f"venv-{purpose}" for purpose in REQUIREMENTS if purpose != "runner"}
 DOCKER_START_SECONDS = 60
 
 
@@ -57,6 +58,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("purpose", choices=sorted(LINKS))
     purpose = parser.parse_args().purpose
+    if purpose == "docs":
+        # Nothing runs but Python.
+        make_environment(purpose)
+        return 0
     found = m.look()
     # What an earlier run has already put on the disk need not be free a second time.
     disk_needed = 5 if (cache_folder() / "prepared").exists() else m.MIN_DISK_GB
