@@ -1,7 +1,7 @@
-"""The French pages alone take an operator from the demo to a rebuilt Pi: `make test-docs`, on the emulated Pi of the demo.
+"""The French pages alone take an operator from the demo to a rebuilt Pi: `make test-docs`, on the demo's emulated Pi.
 
-Each step runs a block as it stands on its page, in a copy of this checkout that has a fleet of its own. The tests build on
-each other; what an operator fills in (where the Pi is, the map's files) is filled in here.
+Each step runs a block as it stands on its page, in a copy of this checkout that has a fleet of its own. The tests build
+on each other; what an operator fills in (where the Pi is, the map's files) is filled in here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, log_in, sql
 from PIL import Image
 
+from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, log_in, sql
 from tests.documented import ROOT
 from tests.pages import steps
 from tests.pages.steps import Step, block_of
@@ -120,12 +120,11 @@ def test_the_demo_is_provisioned(operator: Operator) -> None:
 
 def test_a_fleet_is_described_and_provisioned(operator: Operator) -> None:
     operator.types(steps.COPY_THE_EXAMPLE)
-    # The example's own Pis and archives make room for what the page says to write.
-    shutil.rmtree(operator.fleet / "host_vars")
     hosts = settings_of(steps.HOSTS)
     for host in hosts["pis"]["hosts"].values():
         host.update(
             ansible_host="127.0.0.1",
+            ansible_user="pi",
             ansible_port=int(os.environ.get("POPPYFIELD_SSH_PORT", "2222")),
             ansible_ssh_private_key_file=f"{STATE}/id_ed25519",
             ansible_ssh_common_args=f"-o UserKnownHostsFile={STATE}/known_hosts -o IdentitiesOnly=yes",

@@ -17,10 +17,11 @@ from ansible.cli.playbook import PlaybookCLI
 from ansible.module_utils.poppyfield.containers.services import SERVICES
 from ansible.module_utils.poppyfield.inventory import chores
 
-from tests.documented import FRENCH, ROOT, Block, blocks, code_in_sentences, commands
+from tests.documented import ROOT, Block, blocks, code_in_sentences, commands
 from tests.pages.steps import STEPS, block_of
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(FRENCH.glob("*.md"))]
+NAMES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/fr/*.md")
+PAGES = [path for name in NAMES for path in sorted(ROOT.glob(name))]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 EXPLAINED_TARGETS = set(re.findall(r"^([a-z][a-z-]*):.*##", MAKEFILE, re.MULTILINE))
@@ -106,8 +107,8 @@ def of_removing(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def of_docker(arguments: Sequence[str]) -> Iterator[str]:
-    ours = {service.container for service in SERVICES}
-    yield from (f"no container of ours is {word}" for word in arguments if word.startswith("websig-") and word not in ours)
+    named = {word for word in arguments if word.startswith("websig-")}
+    yield from (f"no container of ours is {name}" for name in named - {service.container for service in SERVICES})
 
 
 def of_pytest(arguments: Sequence[str]) -> Iterator[str]:
@@ -119,7 +120,8 @@ def of_entering(arguments: Sequence[str]) -> Iterator[str]:
         yield f"there is no folder {arguments[0]}"
 
 
-JUDGES: dict[str, Callable[[Sequence[str]], Iterator[str]]] = {
+Judge = Callable[[Sequence[str]], Iterator[str]]
+JUDGES: dict[str, Judge] = {
     "ansible-playbook": of_a_playbook,
     "cd": of_entering,
     "cp": of_copying,
@@ -136,7 +138,7 @@ OF_FILES = {"cd", "cp", "rm"}
 
 
 def problems(command: Sequence[str], *, marked: bool = False) -> list[str]:
-    """Tell why a command can't be typed as it stands; where its block is marked, of unknown programs nothing is said."""
+    """Tell why a command can't be typed as it stands; in a marked block an unknown program is none."""
     while command and (command[0] == "sudo" or re.match(r"[A-Z_]+=", command[0])):
         command = command[1:]
     if not command:
@@ -148,7 +150,7 @@ def problems(command: Sequence[str], *, marked: bool = False) -> list[str]:
     if marked:
         return []
     if program.startswith("/"):
-        return [] if program in on_the_pi() or str(Path(program).parent) in on_the_pi() else [f"no role installs {program}"]
+        return [] if str(Path(program).parent) in on_the_pi() else [f"no role installs {program}"]
     known = ", ".join(sorted(JUDGES))
     return [f"no test knows {program}, only {known}: say above the block <!-- needs: … --> what it needs"]
 
@@ -175,13 +177,13 @@ def problems_of(block: Block) -> list[str]:
 def problems_in_sentences(page: Path) -> list[str]:
     """The same for what stands in sentences, where a chore need not be given all that it needs."""
     typed = [code for code in code_in_sentences(page) if re.match(r"(ansible-playbook|make) \S", code)]
-    judged = {"ansible-playbook": partial(of_a_playbook, whole=False), "make": of_make}
+    judges: dict[str, Judge] = {**JUDGES, "ansible-playbook": partial(of_a_playbook, whole=False)}
     return [
         f"{page.relative_to(ROOT)}: {code}: {said}"
         for code in typed
         if not PLACEHOLDER.search(code)
         for program, *arguments in commands(code)
-        for said in judged[program](arguments)
+        for said in judges[program](arguments)
     ]
 
 
@@ -216,7 +218,7 @@ def test_what_make_test_docs_plays_is_on_the_pages() -> None:
         ("ansible-playbook site.yml --limits pi-orchard", "ansible-playbook: error: unrecognized arguments"),
         ("ansible-playbook site.yml -e lizmap_prot=80", "site.yml takes no lizmap_prot"),
         ("ansible-playbook playbooks/service.yml", "Add -e state=started|stopped|restarted."),
-        ("ansible-playbook playbooks/exec.yml -e service=lizmpa -e command='df -h'", "service can be postgis or lizmap"),
+        ("ansible-playbook playbooks/exec.yml -e service=lizmpa -e command=ls", "service can be postgis or lizmap"),
         ("sudo make dmeo", "there is no target dmeo"),
         ("make shell HOTS=pi-orchard", "the Makefile reads no HOTS"),
         ("make shell HOST=pi-orchard && make nothing", "there is no target nothing"),
@@ -243,7 +245,7 @@ def test_a_mark_excuses_only_what_no_test_can_know() -> None:
 
 def test_the_mark_belongs_to_the_next_block(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("<!-- needs: a Pi -->\n\n    reboot\n\nThen:\n\n    make demo\n\n1. In a list:\n\n       make test\n")
+    page.write_text("<!-- needs: a Pi -->\n\n    reboot\n\nThen:\n\n    make demo\n\n1. A list:\n\n       make test\n")
     assert [(block.line, block.text, block.needs) for block in blocks(page)] == [
         (3, "reboot\n", "a Pi"),
         (7, "make demo\n", ""),

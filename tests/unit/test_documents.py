@@ -216,7 +216,7 @@ def test_a_french_page_leads_to_french_pages(page: Path) -> None:
 def contents() -> dict[str, list[str]]:
     """Give the pages that the site lists, by language."""
     listed = [block.text.splitlines() for block in blocks(CONTENTS)]
-    return {lines[0].removeprefix(":caption: "): [line for line in lines if line and line[0] != ":"] for lines in listed}
+    return {caption.removeprefix(":caption: "): list(filter(None, names)) for caption, _, *names in listed}
 
 
 def test_the_site_lists_every_page() -> None:

@@ -23,7 +23,8 @@ from tests.documented import ROOT
 def test_it_says_what_to_add(name: str, said: str) -> None:
     # Without what the example names on the laptop of its owner.
     given = json.dumps({"lizmap_web_client": "none", "lizmap_projects": []})
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "inventory/example", f"playbooks/{name}.yml", "-e", given]
+    options = ["-i", "inventory/example", "-e", given]
+    command = [sys.executable, "-m", "ansible", "playbook", *options, f"playbooks/{name}.yml"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
