@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose test-page-faults docs-site test-docs
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose test-page-faults docs-site test-docs test-hostile
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,6 +70,11 @@ test-attacks: attacks-begin ## Only the tests that play attacks, and scanners: m
 test-hardening: ## The role hardening on an emulated Pi of its own, looked at from the Pi's network
 	$(SUDO) python3 workshop/laptop/prepare.py test
 	$(SUDO) env POPPYFIELD_PI_NAME=poppyfield-hardening POPPYFIELD_SSH_PORT=2229 POPPYFIELD_MAP_PORT=8089 POPPYFIELD_STATE_FOLDER=$(CURDIR)/build/hardening LIZMAP_ARCHIVE= $(TEST)/pytest tests/hardening
+test-hostile: ## Only the tests that play the states in which fleets and Pis were found: build/reports/hostile-pi.json
+	$(SUDO) rm -rf build/reports/hostile build/reports/hostile-pi.json
+	$(SUDO) $(TEST)/pytest tests/unit tests/templates -m field
+	$(SUDO) $(TEST)/pytest tests/engine -m field --no-skips
+	$(SUDO) $(TEST)/python -m tests.field_report
 
 attacks-begin:
 	$(SUDO) rm -rf build/reports/attacks build/reports/attacks.json

@@ -54,6 +54,7 @@ added:
   elements: str
 """
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,13 @@ ARGUMENTS: dict[str, Any] = {
     "path": {"type": "path", "default": "/boot/firmware/cmdline.txt"},
 }
 REMEDY = "Nothing was changed. Put the file of your Raspberry Pi OS back, or write the options into it by hand: {}."
+REMEDIES = {
+    errno.ENOSPC: "The old line is as it was. Make room on the boot partition, which df -h {folder} shows, and run again.",
+    errno.EROFS: (
+        "The old line is as it was. Mount the boot partition for writing, sudo mount -o remount,rw {folder}, and run again; "
+        "where it was mounted read-only by itself, its card is failing."
+    ),
+}
 
 
 def converge(path: Path, options: list[str], *, check_mode: bool) -> dict[str, Any]:
@@ -90,7 +98,8 @@ def main() -> None:
     except CommandLineError as error:
         module.fail_json(msg=f"{path}: {error}. {REMEDY.format(' '.join(options))}")
     except OSError as error:
-        module.fail_json(msg=f"{path}: {error.strerror}. {REMEDY.format(' '.join(options))}")
+        remedy = REMEDIES.get(error.errno or 0, REMEDY.format(" ".join(options)))
+        module.fail_json(msg=f"{path}: {error.strerror}. {remedy.format(folder=path.parent)}")
     module.exit_json(**result)
 
 

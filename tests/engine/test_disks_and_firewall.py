@@ -20,6 +20,7 @@ def runs(world: RealWorld, wanted: ContainerSpec) -> bool:
     return bool(look(world, wanted)[NAME]["runs"])
 
 
+@pytest.mark.field("B5", "the disk with the data is not mounted")
 @pytest.mark.parametrize("marked", [True, False])
 def test_docker_does_not_start_a_container_without_the_disk_of_its_data(
     engine: PrivateEngine, private: RealWorld, wanted: ContainerSpec, tmp_path: Path, marked: bool
@@ -61,6 +62,7 @@ def test_a_container_cannot_replace_its_mark(private: RealWorld, wanted: Contain
     assert mark.is_file()
 
 
+@pytest.mark.field("B8", "nft flush ruleset, then a deployment")
 def test_nothing_is_stopped_while_the_firewall_lacks_dockers_rules(
     engine: PrivateEngine, private: RealWorld, wanted: ContainerSpec
 ) -> None:

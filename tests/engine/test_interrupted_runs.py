@@ -95,6 +95,7 @@ def kill_myself(after: str) -> Callable[[str], None]:
     return changed
 
 
+@pytest.mark.field("B17", "a run that was ended, then another one")
 @pytest.mark.parametrize("after", ["stop", "create_container_from_config", "start"])
 def test_a_run_that_was_killed_is_mended_by_the_next(
     real: RealWorld, wanted: ContainerSpec, tmp_path: Path, after: str
@@ -121,6 +122,7 @@ def end_myself(number: signal.Signals, folder: Path) -> Callable[[float], None]:
     return sleep
 
 
+@pytest.mark.field("A12", "Ctrl-C while a container is deployed")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_run_that_is_ended_while_it_waits_rolls_back_itself(
     real: RealWorld, wanted: ContainerSpec, tmp_path: Path, number: signal.Signals

@@ -119,6 +119,7 @@ INSTALLED_OF_DOCKER = ["docker-ce", "docker-ce-cli", "containerd.io", "python3-d
 MIRROR = "https://docker.example.org/linux/debian"
 
 
+@pytest.mark.field("B13", "Docker is stopped and there is no internet")
 @pytest.mark.parametrize(
     ("source", "packages", "more", "from_the_internet"),
     [

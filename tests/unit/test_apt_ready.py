@@ -75,6 +75,7 @@ def test_reading_the_kernels_table_of_locks() -> None:
     )
 
 
+@pytest.mark.field("B11", "apt's lock is held")
 def test_a_lock_is_waited_for_and_told(
     run_module: Run, module: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_lock_is_waited_for_and_told(
     assert run_module("apt_ready", check_mode=True)["waited_for"] == ""
 
 
+@pytest.mark.field("B11", "apt's lock is held")
 def test_waiting_ends_with_the_holders_name(
     run_module: Run, module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +98,7 @@ def test_waiting_ends_with_the_holders_name(
     assert "because of apt-get update (process 7), which holds /l. Let it end" in failed["msg"]
 
 
+@pytest.mark.field("B12", "dpkg was interrupted")
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_an_interrupted_dpkg_is_finished_and_told(
     run_module: Run,

@@ -92,6 +92,7 @@ def test_the_preflight_tells_it_unless_the_move_is_meant() -> None:
     assert requirements.problems(facts, allowed) == []
 
 
+@pytest.mark.field("B5", "the disk with the data is not mounted")
 def test_a_disk_that_is_not_mounted_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     point, disk = tmp_path / "data", tmp_path / "disk"
     assert settle(point) == ""

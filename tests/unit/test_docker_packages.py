@@ -22,6 +22,7 @@ def problems(
     return list(docker_packages.problems(versions, engine, source, snap=snap))
 
 
+@pytest.mark.field("B4", "docker-ce is installed")
 @pytest.mark.parametrize(
     ("versions", "engine", "package"),
     [
@@ -42,6 +43,7 @@ def test_an_engine_from_elsewhere_is_adopted(versions: dict[str, str], engine: s
         assert problems(versions, engine) == []
 
 
+@pytest.mark.field("B4", "docker-ce is installed")
 @pytest.mark.parametrize(
     ("versions", "source", "words"),
     [

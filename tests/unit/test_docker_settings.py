@@ -37,6 +37,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "docker" / "daemon.json"
 
 
+@pytest.mark.field("B3", "the operator's daemon.json")
 def test_the_operators_keys_stay_and_ours_come_among_them(predict_and_run: Run, run_module: Run, file: Path) -> None:
     file.parent.mkdir()
     file.write_text(json.dumps({**HIS, "log-opts": {"compress": "false"}}))
@@ -68,6 +69,7 @@ def test_what_an_earlier_run_wrote_takes_new_values(run_module: Run, file: Path)
     assert json.loads(file.read_text()) == {**HIS, **wanted}
 
 
+@pytest.mark.field("B3", "the operator's daemon.json")
 @pytest.mark.parametrize(
     ("there", "words"),
     [

@@ -93,6 +93,7 @@ def test_a_mount_for_reading_only(folder: str) -> None:
     assert "mounted read-only" in unfit(system)
 
 
+@pytest.mark.field("B6", "the data folder is on tmpfs or an overlay")
 def test_every_data_folder_is_refused_by_name_with_the_remedy() -> None:
     folders = (
         {"path": "/srv/pg", "variable": "postgis_data_folder"},

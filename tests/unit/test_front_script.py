@@ -32,6 +32,7 @@ def written(tmp_path: Path, *, https: bool, ipv6: bool = False, authority: bool 
     return {name: (tmp_path / "run" / f"{name}.conf").read_text() for name in ("listen", "redirect")}
 
 
+@pytest.mark.field("B15", "IPv6 is off in the kernel")
 @pytest.mark.parametrize("https", [False, True])
 @pytest.mark.parametrize("ipv6", [False, True])
 def test_it_listens_on_ipv6_where_the_kernel_has_it(tmp_path: Path, https: bool, ipv6: bool) -> None:

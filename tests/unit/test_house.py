@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.reports import add_to_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +48,7 @@ def test_a_run_has_few_plays() -> None:
     assert len(found) <= MOST_PLAYS
 
 
+@pytest.mark.field("A7", "a run from another folder")
 def test_a_checkout_whose_settings_are_not_read_says_so_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("[pis]\npi-marsh ansible_connection=local\n")
     environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}

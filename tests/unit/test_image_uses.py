@@ -26,6 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "uses"
 
 
+@pytest.mark.field("A11", "two checkouts on one laptop")
 def test_each_fleet_has_one_version_of_an_image_and_others_are_told_it(folder: Path) -> None:
     assert image_uses.used(folder, NAME, "orchard", NOW) == {ONE}
     image_uses.note(folder, NAME, "marsh", TWO)

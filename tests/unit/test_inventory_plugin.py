@@ -239,6 +239,7 @@ def handed_over(playbook: str) -> Any:
     return preflight.get("vars", {})
 
 
+@pytest.mark.field("B14", "600 MB free, playbooks/verify.yml")
 @pytest.mark.parametrize(
     ("playbook", "options", "needs_room", "needs_docker"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ def add(run_module: Run, tmp_path: Path) -> Run:
     return run
 
 
+@pytest.mark.field("B2", "cmdline.txt with a second line")
 @pytest.mark.parametrize("rest", ["", "\n", "\n\n", "\n# a note of the operator\n", "\ncgroup_enable=memory\n"])
 def test_only_the_first_line_gets_options(add: Run, tmp_path: Path, rest: str) -> None:
     file = tmp_path / "cmdline.txt"
@@ -51,6 +53,7 @@ def test_a_pi_without_the_file_is_told(add: Run, tmp_path: Path) -> None:
     assert f"{tmp_path}/cmdline.txt: No such file or directory. Nothing was changed." in add()["msg"]
 
 
+@pytest.mark.field("B1", "/boot/firmware on FAT")
 def test_no_name_is_used_that_fat_refuses_and_nothing_is_left_behind(
     add: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,12 +72,18 @@ def test_no_name_is_used_that_fat_refuses_and_nothing_is_left_behind(
     assert [path.name for path in tmp_path.iterdir()] == ["cmdline.txt"]
 
 
-def test_when_the_card_is_full_the_old_line_stays(add: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.ENOSPC, "Make room on the boot partition"), (errno.EROFS, "mount -o remount,rw ")]
+)
+def test_when_the_card_is_full_or_read_only_the_old_line_stays(
+    add: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
 
     (tmp_path / "cmdline.txt").write_text(STOCK)
-    monkeypatch.setattr(os, "fsync", full)
-    assert "No space left on device" in add()["msg"]
+    monkeypatch.setattr(os, "fsync", refused)
+    said = add()["msg"]
+    assert os.strerror(number) in said and "The old line is as it was." in said and remedy in said
     assert (tmp_path / "cmdline.txt").read_text() == STOCK
     assert [path.name for path in tmp_path.iterdir()] == ["cmdline.txt"]

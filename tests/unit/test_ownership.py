@@ -42,6 +42,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.field("B7", "data copied back as root")
 def test_data_that_root_copied_back_is_given_to_the_server(data: Path) -> None:
     assert converge(data) == [f"folder {data}: corrected"]
     base = data / "cluster" / "base" / "1"

@@ -130,6 +130,7 @@ NOON = 1795953600
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+@pytest.mark.field("B16", "a clock that is years off")
 @pytest.mark.parametrize(
     ("off", "refused", "words"),
     [

@@ -135,6 +135,7 @@ def test_what_the_container_before_could_not_show_either_is_no_fault_of_a_releas
     assert ("The map server was not replaced by this run" in said) is not was_so_before
 
 
+@pytest.mark.field("A1", "a Pi written by its name only")
 def test_a_pi_that_is_written_by_its_name_only_is_asked_by_that_name(verify: Verify) -> None:
     url = "{{ 'http' }}://{{ lizmap_address }}:1"
     done = verify(host="pi-marsh", lizmap_url=url, lizmap_verify_user="")
@@ -143,6 +144,7 @@ def test_a_pi_that_is_written_by_its_name_only_is_asked_by_that_name(verify: Ver
     assert "http://localhost" not in done.stdout
 
 
+@pytest.mark.field("A8", "the laptop cannot reach the map's address")
 @pytest.mark.parametrize("answers", [True, False])
 def test_what_the_laptop_does_not_reach_is_asked_on_the_pi(
     server: LizmapServer, verify: Verify, tmp_path: Path, answers: bool

@@ -156,13 +156,25 @@ def proxies(addresses: Iterable[str]) -> Iterator[Finding]:
 
 
 def _url(url: str) -> Iterator[Finding]:
-    if not _is_url(url):
+    if "%" in _host_of(url):
+        yield Finding(
+            "lizmap_address",
+            "a link-local address with a zone means something on this laptop only, and no browser opens it",
+            "ansible_host may stay; give another address of the Pi or its name, such as NAME.local, as lizmap_address",
+            shown(url),
+        )
+    elif not _is_url(url):
         yield Finding(
             "lizmap_url",
             "it is no address of a web server",
             "Give one as http://192.168.1.21:80, an IPv6 address between brackets",
             shown(url),
         )
+
+
+def _host_of(url: str) -> str:
+    """Give the part between // and the path, also of what is no address."""
+    return url.partition("//")[2].partition("/")[0]
 
 
 def _is_url(url: str) -> bool:
