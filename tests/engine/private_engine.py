@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class PrivateEngine:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.base_url = f"unix://{folder}/docker.sock"
+        self.data_root = folder / "data"
         self._log = folder / "dockerd.log"
         self._command = [
             *["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"],
@@ -45,15 +47,16 @@ class PrivateEngine:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment
-            )
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
-            time.sleep(0.1)
+        self._launch()
+        self._wait_until(self._answers)
+
+    def fails_to_start(self) -> str:
+        """Start it, which must fail; give what it said."""
+        before = len(self._log.read_text())
+        self._launch()
+        self._wait_until(lambda: "failed to start daemon" in self._log.read_text()[before:])
+        self.stop()
+        return self._log.read_text()[before:]
 
     def restart(self) -> None:
         """Start it again on the same machine, whose network stays as it is."""
@@ -61,10 +64,7 @@ class PrivateEngine:
         started = self._starts()
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while self._starts() == started or not self._answers():
-            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
-            time.sleep(0.1)
+        self._wait_until(lambda: self._starts() != started and self._answers())
 
     def stop(self) -> None:
         """Stop it as an init system would: containers first."""
@@ -93,6 +93,20 @@ class PrivateEngine:
     def client(self) -> Any:
         """Give a new client."""
         return docker.APIClient(base_url=self.base_url, version="auto")
+
+    def _launch(self) -> None:
+        environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+
+    def _wait_until(self, reached: Callable[[], bool]) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not reached():
+            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text()[-3000:]
+            time.sleep(0.1)
 
     def _first(self) -> str:
         assert self._process is not None

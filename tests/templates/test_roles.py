@@ -50,6 +50,20 @@ def test_the_engine_is_configured_where_the_look_found_a_difference_or_did_not_a
         assert render("docker_engine", "{{ __docker_engine_configuration_differs }}", **given) is expected
 
 
+@pytest.mark.field("A9", "an IPv6 address as ansible_host, also with a zone")
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ({"ansible_host": "fd00::5"}, "http://[fd00::5]:80"),
+        ({"ansible_host": "192.0.2.5"}, "http://192.0.2.5:80"),
+        ({}, "http://pi-marsh:80"),
+    ],
+)
+def test_a_map_is_looked_for_where_the_pi_is(render: Render, host: dict[str, str], url: str) -> None:
+    given = {"inventory_hostname": "pi-marsh", "hostvars": {"pi-marsh": host}}
+    assert render("lizmap", "{{ lizmap_url }}", **given) == url
+
+
 @pytest.mark.parametrize("codename", ["bookworm", "trixie"])
 @pytest.mark.parametrize("source", ["distribution", "docker"])
 def test_every_release_and_source_has_packages_with_the_python_sdk(render: Render, source: str, codename: str) -> None:

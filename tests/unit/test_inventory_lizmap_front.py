@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -100,6 +101,16 @@ def test_a_proxy_is_an_address_or_a_network(proxy: str, good: bool) -> None:
 )
 def test_the_address_at_which_the_laptop_asks(url: str, good: bool) -> None:
     assert told(lizmap_url=url) == ([] if good else ["lizmap_url: it is no address of a web server"])
+
+
+@pytest.mark.field("A9", "an IPv6 address as ansible_host, also with a zone")
+def test_an_address_that_means_something_on_this_laptop_only_is_refused_by_name(
+    record_property: Callable[[str, object], None],
+) -> None:
+    (found,) = problems(lizmap_url="http://[fe80::1%eth0]:80", lizmap_address="fe80::1%eth0")
+    record_property("message", f"{found.finding.variable}: {found.finding.wrong}. {found.finding.remedy}.")
+    assert (found.finding.variable, "zone" in found.finding.wrong) == ("lizmap_address", True)
+    assert "ansible_host may stay" in found.finding.remedy
 
 
 def test_files_that_are_not_there_are_told_each() -> None:

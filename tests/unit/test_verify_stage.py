@@ -144,6 +144,24 @@ def test_a_pi_that_is_written_by_its_name_only_is_asked_by_that_name(verify: Ver
     assert "http://localhost" not in done.stdout
 
 
+@pytest.mark.field("A2", "two Pis, one of them off")
+def test_a_pi_that_is_off_is_told_at_once_and_at_the_end_and_the_other_is_served(
+    verify: Verify, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    (tmp_path / "more").write_text("pi-off ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1\n")
+    (tmp_path / "play.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.raw: 'true'\n"
+        f"    - ansible.builtin.import_tasks: {ROOT}/playbooks/tasks/verify.yml\n"
+    )
+    done = verify("--inventory", str(tmp_path / "more"), lizmap_verify_user="")
+    at_once, _, later = done.stdout.partition("Request the published map as a browser would")
+    record_property("message", later.partition('"msg": "')[2].partition('"')[0])
+    assert done.returncode != 0
+    assert "fatal: [pi-off]: UNREACHABLE!" in at_once
+    assert "(item=sample/france)" in later and "Not served in this run: pi-off." in later
+    assert "Traceback" not in done.stdout + done.stderr and "has no attribute" not in done.stdout + done.stderr
+
+
 @pytest.mark.field("A8", "the laptop cannot reach the map's address")
 @pytest.mark.parametrize("answers", [True, False])
 def test_what_the_laptop_does_not_reach_is_asked_on_the_pi(

@@ -156,7 +156,7 @@ def proxies(addresses: Iterable[str]) -> Iterator[Finding]:
 
 
 def _url(url: str) -> Iterator[Finding]:
-    if "%" in _host_of(url):
+    if re.match(r"https?://\[[^]/]*%", url):
         yield Finding(
             "lizmap_address",
             "a link-local address with a zone means something on this laptop only, and no browser opens it",
@@ -170,11 +170,6 @@ def _url(url: str) -> Iterator[Finding]:
             "Give one as http://192.168.1.21:80, an IPv6 address between brackets",
             shown(url),
         )
-
-
-def _host_of(url: str) -> str:
-    """Give the part between // and the path, also of what is no address."""
-    return url.partition("//")[2].partition("/")[0]
 
 
 def _is_url(url: str) -> bool:
