@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -48,6 +51,18 @@ def test_what_is_required_is_pinned_alike_in_the_lock(purpose: str, name: str, p
 def test_everything_in_a_lock_has_digests(purpose: str) -> None:
     pins = newest.pins_for(prepare.lock_of(purpose).read_text(encoding="utf-8"), newest.PYTHON)
     assert pins and not [pin for pin in pins if "==" not in pin or " --hash=sha256:" not in pin]
+
+
+@pytest.mark.field("A13", "a laptop with a newer Python and ansible-core")
+def test_these_tests_run_on_the_ansible_core_that_is_pinned_for_this_python(
+    record_property: Callable[[str, object], None],
+) -> None:
+    """They all run twice, on the oldest and on the newest: make unit, make unit-newest."""
+    python, core = f"{sys.version_info.major}.{sys.version_info.minor}", metadata.version("ansible-core")
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    (pin,) = [pin for pin in newest.pins_for(text, python) if pin.startswith("ansible-core")]
+    record_property("message", f"Python {python}, ansible-core {core}")
+    assert core in Requirement(pin).specifier
 
 
 def test_ansible_core_is_another_one_where_python_takes_a_newer_one() -> None:
