@@ -9,8 +9,8 @@ name: remedies
 type: aggregate
 short_description: Tell at the end of a run how to get into the hosts that were not reached
 description:
-  - Ansible tells at once that sudo asks for a password which nobody gave, or that a host key is another one, and goes on
-    with the other hosts. This tells it again as the last words, with what to do about it.
+  - Ansible tells at once that sudo asks for a password which nobody gave, or that a host key is another one, and goes
+    on with the other hosts. This tells it again as the last words, with what to do about it.
   - It is on wherever its folder is among the callback plugins, as in C(ansible.cfg).
 """
 

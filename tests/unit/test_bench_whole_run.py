@@ -93,8 +93,9 @@ def test_each_light_host_answers_as_was_recorded(
     answers = iter([(0, b"one\xff", b""), (3, b"two", b"warning")])
     monkeypatch.setattr(plugin, "execute", lambda *_: next(answers))
     monkeypatch.setenv("POPPYFIELD_RECORD", str(tmp_path / "answers"))
+    recorded = "sudo -p '[sudo via ansible, key=abc]'; echo BECOME-SUCCESS-abc"
     for number in (1, 2):
-        plugin.recorded(Asked("pi"), f"sudo -p '[sudo via ansible, key=abc]'; echo BECOME-SUCCESS-abc; command {number}", b"", True)
+        plugin.recorded(Asked("pi"), f"{recorded}; command {number}", b"", True)
     monkeypatch.setenv("POPPYFIELD_REPLAY", str(tmp_path / "answers"))
     monkeypatch.setenv("POPPYFIELD_REPLAY_COUNTS", str(tmp_path))
     asked = "sudo -p '[sudo via ansible, key=xyz]'; echo BECOME-SUCCESS-xyz"

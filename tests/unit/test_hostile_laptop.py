@@ -15,7 +15,8 @@ import pytest
 from tests.images.projects import Layer, qgs
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("ansible.cfg", "site.yml", "playbooks", "roles", "library", "module_utils", "plugins", "images/lizmap/web-client")
+FOLDERS = ("playbooks", "roles", "library", "module_utils", "plugins", "images/lizmap/web-client")
+FILES = ("ansible.cfg", "site.yml")
 # As people write one who know that the laptop needs no SSH to reach itself.
 HOSTS = """
 localhost ansible_connection=local
@@ -30,9 +31,10 @@ Tell = Callable[[str, object], None]
 def checkout(tmp_path: Path) -> Path:
     """A copy of what runs, in a folder that people do have."""
     copy = tmp_path / "Poppy field, l'été"
-    for part in PARTS:
-        (copy / part).parent.mkdir(parents=True, exist_ok=True)
-        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, copy / part)
+    for folder in FOLDERS:
+        shutil.copytree(ROOT / folder, copy / folder)
+    for file in FILES:
+        shutil.copy(ROOT / file, copy / file)
     return copy
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 PASSWORD = (
-    "sudo asks for a password there, and {which}. Add --ask-become-pass (-K), which asks you for one password for all Pis, "
-    "or give each Pi its own as ansible_become_password, encrypted by ansible-vault: docs/fleet.md."
+    "sudo asks for a password there, and {which}. Add --ask-become-pass (-K), which asks you for one password for all "
+    "Pis, or give each Pi its own as ansible_become_password, encrypted by ansible-vault: docs/fleet.md."
 )
 HOST_KEY = (
-    "it shows another host key than the one that this laptop knows. If its card was replaced, forget the old key: {command}; "
-    "then log in once by ssh, and the laptop knows the new one. If nobody replaced the card, something else answers in its "
-    "place: find out what before you log in."
+    "it shows another host key than the one that this laptop knows. If its card was replaced, forget the old key: "
+    "{command}; then log in once by ssh, and the laptop knows the new one. If nobody replaced the card, something else "
+    "answers in its place: find out what before you log in."
 )
 FORGET = re.compile(r"ssh-keygen -f \S+ -R (\"[^\"]+\"|\S+)")
 
