@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from fusepy import FUSE, FuseOSError, Operations
@@ -35,14 +36,14 @@ class Fat(Operations):  # type: ignore[misc]  # fusepy has no types
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
         """Tell of a file what FAT knows: all belong to root and may be executed."""
-        found = os.stat(place_of(path))
+        found = place_of(path).stat()
         times = {name: getattr(found, name) // 2 * 2 for name in ("st_atime", "st_mtime", "st_ctime")}
         kind = stat.S_IFMT(found.st_mode)
         return {"st_mode": kind | 0o755, "st_nlink": 1, "st_size": found.st_size, "st_uid": 0, "st_gid": 0, **times}
 
     def readdir(self, path: str, fh: int) -> Iterator[str]:
         """Give the names in a folder."""
-        yield from (".", "..", *os.listdir(place_of(path)))
+        yield from (".", "..", *(found.name for found in place_of(path).iterdir()))
 
     def open(self, path: str, flags: int) -> int:
         """Open a file."""
@@ -64,7 +65,7 @@ class Fat(Operations):  # type: ignore[misc]  # fusepy has no types
     def truncate(self, path: str, length: int, fh: int | None = None) -> None:
         """Make a file longer, if there is room, or shorter."""
         place = place_of(path)
-        require_room(os.stat(place).st_size, length)
+        require_room(place.stat().st_size, length)
         os.truncate(place, length)
 
     def fsync(self, path: str, datasync: int, fh: int) -> None:
@@ -77,19 +78,19 @@ class Fat(Operations):  # type: ignore[misc]  # fusepy has no types
 
     def unlink(self, path: str) -> None:
         """Remove a file."""
-        os.unlink(place_of(path))
+        place_of(path).unlink()
 
     def mkdir(self, path: str, mode: int) -> None:
         """Make a folder."""
-        os.mkdir(new_place(path))
+        new_place(path).mkdir()
 
     def rmdir(self, path: str) -> None:
         """Remove a folder."""
-        os.rmdir(place_of(path))
+        place_of(path).rmdir()
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, or that of a file which it replaces."""
-        os.rename(place_of(old), new_place(new))
+        place_of(old).rename(new_place(new))
 
     def utimens(self, path: str, times: tuple[float, float] | None = None) -> None:
         """Set the times."""
@@ -121,17 +122,17 @@ class Fat(Operations):  # type: ignore[misc]  # fusepy has no types
         return {"f_bsize": CLUSTER, "f_frsize": CLUSTER, "f_blocks": CLUSTERS, "f_bfree": free, "f_bavail": free}
 
 
-def place_of(path: str) -> str:
+def place_of(path: str) -> Path:
     """Give where a path lies, relative to the partition; neither case nor dots at the end of a name count."""
-    place = "."
+    place = Path()
     for name in filter(None, path.split("/")):
         plain = name.rstrip(".")
-        there = [found for found in os.listdir(place) if found.casefold() == plain.casefold()]
-        place = os.path.join(place, *(there or [plain]))
+        there = [found for found in place.iterdir() if found.name.casefold() == plain.casefold()]
+        place = there[0] if there else place / plain
     return place
 
 
-def new_place(path: str) -> str:
+def new_place(path: str) -> Path:
     """Give where a path will lie, if FAT takes its name."""
     name = path.rpartition("/")[2]
     if set(name) & REFUSED or name.endswith(" "):
@@ -147,8 +148,7 @@ def require_room(size: int, wanted: int) -> None:
 
 def free_clusters() -> int:
     """Count the clusters that no file has."""
-    files = [os.path.join(folder, name) for folder, _, names in os.walk(".") for name in names]
-    return max(0, CLUSTERS - sum(clusters(os.stat(file).st_size) for file in files))
+    return max(0, CLUSTERS - sum(clusters(found.stat().st_size) for found in Path().rglob("*") if found.is_file()))
 
 
 def clusters(size: int) -> int:
