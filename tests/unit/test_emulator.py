@@ -70,6 +70,8 @@ def test_a_pi_with_https_is_not_started_without() -> None:
 def test_it_starts_again_after_a_reboot_and_has_fuse_where_the_machine_has() -> None:
     made = options.container_options(PI, "image", ALL_CAPABILITIES)
     assert made["restart_policy"] == {"Name": "on-failure"}
+    assert made["environment"] == {}
+    assert options.container_options(replace(PI, firmware=True), "image", -1)["environment"] == {"FIRMWARE": "1"}
     assert made["devices"] == ["/dev/fuse:/dev/fuse:rwm"]
     assert options.container_options(PI, "image", ALL_CAPABILITIES, fuse=False)["devices"] == []
 

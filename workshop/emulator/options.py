@@ -67,6 +67,8 @@ class Pi:
     state_dir: str
     memory: str
     user: str = USER
+    # Whether it is played what a Pi's firmware does with cmdline.txt.
+    firmware: bool = False
     # The map by HTTPS; not published without it.
     https_port: int | None = None
 
@@ -117,6 +119,7 @@ def container_options(pi: Pi, image: str, bounding_set: int, *, fuse: bool = Tru
         "name": pi.name,
         "hostname": pi.name,
         "labels": labels(pi),
+        "environment": {"FIRMWARE": "1"} if pi.firmware else {},
         "cap_add": capabilities(bounding_set),
         "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
         "cgroupns": "private",

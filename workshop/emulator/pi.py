@@ -355,6 +355,7 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--https-port", type=int, help="on 127.0.0.1 (not published unless given)")
             command.add_argument("--state-dir", type=Path, required=True, help="for the key and known_hosts")
             command.add_argument("--user", default=options.USER, help="who logs in (%(default)s)")
+            command.add_argument("--firmware", action="store_true", help="play what firmware does with cmdline.txt")
             command.add_argument("--memory", default=MEMORY, help="at most (%(default)s)")
     return parser.parse_args()
 
@@ -375,6 +376,7 @@ def run(arguments: argparse.Namespace) -> None:
                 state_dir=str(arguments.state_dir.resolve()),
                 memory=arguments.memory,
                 user=arguments.user,
+                firmware=arguments.firmware,
                 https_port=arguments.https_port,
             )
             emulator.start(pi, arguments.timeout)

@@ -37,9 +37,11 @@ def kernel_options(*options: str) -> str:
 
 @pytest.fixture
 def stock(pi: Host) -> Iterator[str]:
-    """Give the line that the Pi has; it has it again afterwards, and nothing beside it."""
+    """Give the line of a stock Pi, which the Pi has for a while; nothing is left beside it."""
     before = str(pi.check_output("cat %s", FILE))
-    yield before
+    line = " ".join(word for word in before.split() if word not in OPTIONS)
+    pi.check_output("printf '%%s\\n' %s > %s", line, FILE)
+    yield line
     pi.check_output("printf '%%s\\n' %s > %s", before, FILE)
     assert pi.check_output("ls -A %s", FOLDER).split() == ["cmdline.txt", "config.txt"]
 
@@ -50,6 +52,16 @@ def test_the_boot_partition_keeps_the_rules_of_fat(pi: Host) -> None:
     refused = f"cd {FOLDER} && ! touch cmdline.txt.1:2 && ! ln -s cmdline.txt link && ! chown orchard cmdline.txt"
     pi.check_output(f"({refused}) 2> /dev/null && chmod 600 {FILE} && cmp {FOLDER}/CMDLINE.TXT {FILE}")
     assert pi.file(FILE).mode == 0o755
+
+
+@pytest.mark.field("B1", "/boot/firmware on FAT")
+def test_the_run_turned_the_memory_cgroup_on(pi: Host) -> None:
+    """The Pi's firmware, which is played, had it off until the run had written the options and restarted the Pi."""
+    if os.uname().machine == "aarch64":
+        pytest.skip("where nothing is emulated, no firmware is played")
+    assert pi.check_output("cat %s", FILE).split()[-len(OPTIONS) :] == OPTIONS
+    assert pi.check_output("tr -d '\\0' < /proc/device-tree/model").startswith("Raspberry Pi")
+    assert not pi.file("/etc/qemu-binfmt/aarch64/proc/cgroups").exists
 
 
 @pytest.mark.field("B1", "/boot/firmware on FAT")
