@@ -158,4 +158,5 @@ def clusters(size: int) -> int:
 
 if __name__ == "__main__":
     # Every user may read, as the modes say; the folder may hold the files that lie beneath.
-    FUSE(Fat(sys.argv[1]), sys.argv[1], nothreads=True, nonempty=True, allow_other=True, default_permissions=True)
+    rights = {"allow_other": True, "default_permissions": True}
+    FUSE(Fat(sys.argv[1]), sys.argv[1], nothreads=True, nonempty=True, big_writes=True, **rights)
