@@ -55,7 +55,7 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: test-chores test-attacks mutation
+test-long: test-chores test-compose test-maps test-page-faults test-hardening test-docs docs-site test-attacks mutation
 
 test-chores: prepare-test ## Each chore on an emulated Pi
 	$(SUDO) $(PART) bash tests/molecule chores
@@ -69,7 +69,8 @@ test-attacks: attacks-begin ## Only the tests that play attacks, and scanners: m
 
 test-hardening: ## The role hardening on an emulated Pi of its own, looked at from the Pi's network
 	$(SUDO) python3 workshop/laptop/prepare.py test
-	$(SUDO) env POPPYFIELD_PI_NAME=poppyfield-hardening POPPYFIELD_SSH_PORT=2229 POPPYFIELD_MAP_PORT=8089 POPPYFIELD_STATE_FOLDER=$(CURDIR)/build/hardening LIZMAP_ARCHIVE= $(TEST)/pytest tests/hardening
+	$(SUDO) env POPPYFIELD_PI_NAME=poppyfield-hardening POPPYFIELD_SSH_PORT=2229 POPPYFIELD_MAP_PORT=8089 POPPYFIELD_STATE_FOLDER=$(CURDIR)/build/hardening LIZMAP_ARCHIVE= $(PART) $(TEST)/pytest tests/hardening
+
 test-hostile: ## Only the tests that play the states in which fleets and Pis were found: build/reports/hostile-pi.json
 	$(SUDO) rm -rf build/reports/hostile build/reports/hostile-pi.json
 	$(SUDO) $(TEST)/pytest tests/unit tests/templates -m field
@@ -99,11 +100,10 @@ mutation: ## Change the planner in some 1600 ways, and see that the tests notice
 	$(PART) $(TEST)/python -m tests.mutation
 
 engine: ## The modules against this machine's Docker Engine
-	$(SUDO) $(PART) $(TEST)/pytest tests/engine --no-skips
-	$(SUDO) $(TEST)/pytest tests/engine --no-skips -m 'not every_compose'
+	$(SUDO) $(PART) $(TEST)/pytest tests/engine --no-skips -m 'not every_compose'
 
 test-compose: ## Every command of docker-compose, with that of each Debian release: build/reports/compose.json
-	$(SUDO) $(TEST)/pytest tests/engine/test_compose.py --no-skips
+	$(SUDO) $(PART) $(TEST)/pytest tests/engine/test_compose.py --no-skips
 
 page: ## Tests of the map page that need no server
 	$(PART) bash -c 'cd images/lizmap/map-page && npm ci --ignore-scripts --silent --no-audit --no-fund && npm test --silent'
