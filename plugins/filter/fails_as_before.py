@@ -10,8 +10,8 @@ name: fails_as_before
 short_description: Whether a map fails as it did before a release
 version_added: "0.1.0"
 description:
-  - Compares what M(published_map) found with what it had found before the map server was replaced. A map fails as before
-    where the same check failed with the same words.
+  - Compares what M(published_map) found with what it had found before the map server was replaced. A map fails as
+    before where the same check failed with the same words.
   - One that could not be found then, or that needed a password, is never said to have failed before. It may be new.
 options:
   _input:

@@ -112,12 +112,14 @@ def test_a_project_that_cannot_be_read_has_no_such_layer(tmp_path: Path) -> None
     assert edited_layers([{"repository": "fields", "folder": str(tmp_path)}], ["fields/map"]) == []
 
 
-# What the container before could not show either -----------------------------------------------------------------------
+# What the container before could not show either ---------------------------------------------------------------------
 
 GONE = "public.trees is not in the Pi's database."
 
 
-def asked(check: str = "picture", detail: str = GONE, *, ok: bool = False, item: str = "fields/meadow") -> dict[str, Any]:
+def asked(
+    check: str = "picture", detail: str = GONE, *, ok: bool = False, item: str = "fields/meadow"
+) -> dict[str, Any]:
     checks = [{"check": "catalogue", "ok": True, "detail": "1 projects"}, {"check": check, "ok": ok, "detail": detail}]
     return {"item": item, "failed": not ok, "checks": checks}
 
@@ -142,7 +144,10 @@ def test_one_that_fails_alike_is_no_fault() -> None:
         (asked("catalogue"), {"results": [asked("catalogue")]}),
         (asked("page"), {"results": [asked("page")]}),
         # It ended without an answer, as when the laptop has no requests.
-        ({"item": "fields/meadow", "failed": True, "msg": "x"}, {"results": [{"item": "fields/meadow", "failed": True}]}),
+        (
+            {"item": "fields/meadow", "failed": True, "msg": "x"},
+            {"results": [{"item": "fields/meadow", "failed": True}]},
+        ),
     ],
 )
 def test_any_other_failure_is_one_of_the_release(now: dict[str, Any], before: dict[str, Any]) -> None:

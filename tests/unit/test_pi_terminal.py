@@ -121,7 +121,11 @@ def test_each_look_at_a_pi_shows_our_containers_alone_until_nobody_reads(tmp_pat
         (tmp_path / program).chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     with subprocess.Popen(
-        ["sh", "-c", scripts.watch("docker")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ["sh", "-c", scripts.watch("docker")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as watching:
         assert watching.stdout is not None
         text = ""

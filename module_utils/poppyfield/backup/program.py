@@ -1085,7 +1085,6 @@ def fill_beside(settings: Settings, repository: BackupRepository, entry: Mapping
     repository.pour(entry["snapshot"], entry["file"], consumer)
 
 
-
 # By hand ------------------------------------------------------------------------------------------------------------
 
 
