@@ -140,8 +140,8 @@ docs: ## Regenerate docs/modules.md and docs/variables.md from what modules and 
 	$(TEST)/python -m docs.variables
 
 docs-site: ## The site of all pages, in English and French: build/site/index.html
-	python3 workshop/laptop/prepare.py docs
-	build/venv-docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -c docs/site -d build/docs-read . build/site
+	$(SUDO) python3 workshop/laptop/prepare.py docs
+	$(SUDO) build/venv-docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -c docs/site -d build/docs-read . build/site
 
 test-docs: prepare-test ## The French pages by their own code blocks, from the demo to a rebuilt Pi; an emulated Pi that make demo left is used
 	$(SUDO) $(TEST)/pytest tests/pages --exitfirst --junitxml=build/reports/docs-tests.xml

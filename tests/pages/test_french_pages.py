@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -134,8 +135,9 @@ def test_a_fleet_is_described_and_provisioned(operator: Operator) -> None:
         )
     (operator.fleet / "hosts.yml").write_text(yaml.safe_dump(hosts), encoding="utf-8")
     (operator.fleet / "group_vars/pis.yml").write_text(block_of(steps.CHOICES).text, encoding="utf-8")
-    assert "changed=0" in operator.types(steps.PREFLIGHT)
-    assert "failed=0" in operator.types(steps.PROVISION)
+    assert not re.search(r"changed=[1-9]", operator.types(steps.PREFLIGHT))
+    operator.types(steps.PROVISION)
+    assert requests.get(MAP_URL, timeout=REQUEST_SECONDS).ok
 
 
 def test_a_project_is_published(operator: Operator) -> None:
@@ -154,7 +156,7 @@ def test_what_is_broken_is_named_and_mended(operator: Operator) -> None:
     before = towns()
     log_in().check_output("docker rm --force websig-lizmap")
     assert "websig-lizmap" in operator.types(steps.STATUS, status=1)
-    assert "champs" in operator.types(steps.VERIFY, status=1)
+    operator.types(steps.VERIFY, status=1)
     operator.types(steps.MEND)
     assert colours("champs/champs") > 10
     assert towns() == before
