@@ -16,6 +16,7 @@ import yaml
 from ansible.cli.playbook import PlaybookCLI
 from ansible.module_utils.poppyfield.containers.services import SERVICES
 from ansible.module_utils.poppyfield.inventory import chores
+from ansible.module_utils.poppyfield.runs import lock
 
 from tests.documented import ROOT, Block, blocks, code_in_sentences, commands
 from tests.pages.steps import STEPS, block_of
@@ -72,7 +73,7 @@ def of_a_playbook(arguments: Sequence[str], *, whole: bool = True) -> Iterator[s
 
 def of_its_variables(playbook: Path, given: dict[str, str], whole: bool) -> Iterator[str]:
     text = playbook.read_text(encoding="utf-8")
-    known = role_variables() | {"service"} | set(re.findall(r"\w+", text))
+    known = role_variables() | {"service", lock.TAKE_OVER} | set(re.findall(r"\w+", text))
     yield from (f"{playbook.name} takes no {name}" for name in set(given) - known)
     tasks = [task for play in yaml.safe_load(text) for task in play.get("tasks", [])]
     taken = [task["vars"]["chore_arguments"] for task in tasks if "chore_arguments" in task.get("vars", {})]
