@@ -165,8 +165,8 @@ ARGUMENTS: Json = {
 }
 OF_PLUGIN: Json = {
     # What the action plugin knows of the files, where it has sent them, and the digest of all.
-    "_files": {"type": "list", "elements": "dict", "default": []},
-    "_tables": {"type": "list", "elements": "dict", "default": []},
+    "_files": {"type": "raw", "default": []},
+    "_tables": {"type": "raw", "default": []},
     "_digest": {"type": "str", "default": ""},
     "_folder": {"type": "path"},
     "_look": {"type": "bool", "default": False},
