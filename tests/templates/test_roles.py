@@ -491,7 +491,7 @@ def test_the_authority_is_for_the_names_of_the_certificates_that_it_signs(
 def test_the_authority_is_sent_to_be_handed_out(render: Render, tmp_path: Path) -> None:
     (tmp_path / "fleet-ca.crt").write_text("AUTHORITY\n", "ascii")
     given = {"lizmap_tls": "fleet", "lizmap_authority_folder": str(tmp_path), "lizmap_web_client": "none", **of_pi()}
-    (file,) = render("lizmap", "{{ __lizmap_host_files.files }}", **given)
+    (file,) = render("lizmap", "{{ __lizmap_host_files.files }}", pi_page_enabled=False, **given)
     assert file["content"] == "AUTHORITY\n"
     assert render("lizmap", "{{ __lizmap_secrets }}", **given)["tls_authority"] == file["path"]
 
@@ -517,9 +517,20 @@ def test_what_lies_beside_the_data_folder_is_never_in_it(
     assert render("postgis", f"{{{{ {variable} }}}}", postgis_data_folder=written) == f"/srv/p/{folder}"
 
 
+def test_the_folder_of_the_pis_page_is_there_before_docker(render: Render) -> None:
+    given = {"lizmap_web_client": "none", **of_pi()}
+    files = render("lizmap", "{{ __lizmap_host_files }}", **given)
+    (file,) = files["files"]
+    assert file["path"].startswith("/etc/tmpfiles.d/")
+    assert file["content"] == "# Managed by Poppyfield.\nd /run/poppyfield-page 0755 root root\n"
+    assert "/run/poppyfield-page" in [folder["path"] for folder in files["folders"]]
+    without = render("lizmap", "{{ __lizmap_host_files }}", pi_page_enabled=False, **given)
+    assert "page" not in str(without)
+
+
 def test_the_settings_of_lizmap_are_written_as_json_that_ends_with_its_line(render: Render) -> None:
     given = {"lizmap_settings": {"localconfig": {"global": {"timeZone": "Europe/Paris"}}}, **of_pi()}
-    (file,) = render("lizmap", "{{ __lizmap_host_files.files }}", **given)
+    (file,) = render("lizmap", "{{ __lizmap_host_files.files }}", pi_page_enabled=False, **given)
     assert file["path"].endswith("/lizmap_settings")
     assert json.loads(file["content"])["localconfig"]["global"] == {"timeZone": "Europe/Paris"}
     assert file["content"].endswith("}\n")

@@ -106,6 +106,7 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"https_port": 443, "secrets": TLS_SECRETS}, "environment: HTTPS_PORT added"),
     ({"hsts_seconds": 600}, "environment: HSTS_SECONDS added"),
     ({"trusted_proxies": ["10.0.0.1", "fd00::/8"]}, "environment: TRUSTED_PROXIES added"),
+    ({"page_folder": "{folder}/others"}, "mounts: /srv/page added"),
     ({"server_names": ["pi", "pi.local"]}, "environment: SERVER_NAMES added"),
     ({"database": {"name": "gis", "user": "lizmap", "host": "db"}}, "environment: POSTGIS_HOST: postgis -> db"),
     ({"database": {"name": "gis", "user": "lizmap", "port": 5433}}, "environment: POSTGIS_PORT: 5432 -> 5433"),
