@@ -215,7 +215,7 @@ def test_apt_is_asked_every_few_hours(tmp_path: Path) -> None:
 def test_the_cards_own_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "said_by", lambda *_: "")
     for path, text in {
-        "proc/mounts": "/dev/mmcblk0p2 / ext4 rw 0 0\n",
+        "proc/1/mounts": "/dev/mmcblk0p2 / ext4 rw 0 0\n",
         "sys/fs/ext4/mmcblk0p1/errors_count": "0\n",
         "sys/fs/ext4/mmcblk0p2/errors_count": "2\n",
         "sys/block/mmcblk0/device/life_time": "0x0b 0x01\n",

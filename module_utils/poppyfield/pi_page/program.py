@@ -210,7 +210,8 @@ def look_at_card(root: Path = Path("/")) -> list[str]:
             return (root / path).read_text("utf-8", "replace")
         return ""
 
-    mounts = text("proc/mounts")
+    # As the system sees it: for this program alone nearly everything is read-only.
+    mounts = text("proc/1/mounts")
     disk = card.root_disk(mounts)
     counted = [text(str(path.relative_to(root))) for path in root.glob(f"sys/fs/ext4/{disk}*/errors_count")]
     return card.problems(
