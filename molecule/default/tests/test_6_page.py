@@ -51,7 +51,7 @@ def test_the_page_tells_how_the_pi_fares(pi: Host) -> None:
 
 
 def test_it_writes_nothing_on_the_card_and_nothing_into_the_journal(pi: Host) -> None:
-    assert pi.check_output("stat --file-system --format=%%T /run/poppyfield-page") == "tmpfs"
+    assert pi.check_output("stat --file-system --format=%T /run/poppyfield-page") == "tmpfs"
     assert not pi.file(f"{PROGRAM}/ansible/module_utils/poppyfield/pi_page/__pycache__").exists
     assert pi.check_output("journalctl --unit poppyfield-page.service --quiet --output cat") == ""
 
