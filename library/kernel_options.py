@@ -68,7 +68,7 @@ ARGUMENTS: dict[str, Any] = {
 }
 REMEDY = "Nothing was changed. Put the file of your Raspberry Pi OS back, or write the options into it by hand: {}."
 REMEDIES = {
-    errno.ENOSPC: "The old line is as it was. Make room on the boot partition (df -h {folder} shows it), and run again.",
+    errno.ENOSPC: "The old line is as it was. Make room on the boot partition (df -h {folder}), and run again.",
     errno.EROFS: (
         "The old line is as it was. Mount the boot partition for writing (sudo mount -o remount,rw {folder}), and run "
         "again. Where it became read-only by itself, the card is failing."

@@ -54,11 +54,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped or not (report.when == "call" or report.failed):
         return
     told = dict(report.user_properties)
-    for marker in markers:
-        kept = bool(told.get("data_kept", report.passed))
-        _played[path].append(
-            Played(*marker.args, str(told.get("message", "")), report.nodeid, report.passed, kept and report.passed)
-        )
+    message, kept = str(told.get("message", "")), report.passed and bool(told.get("data_kept", True))
+    for line, state in (marker.args for marker in markers):
+        _played[path].append(Played(line, state, message, report.nodeid, report.passed, kept))
 
 
 def pytest_sessionfinish() -> None:

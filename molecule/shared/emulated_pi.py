@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testinfra.backend.ssh import SshBackend
+import testinfra
 from testinfra.host import Host
 
 import plugins.project_imports  # noqa: F401
-from workshop.emulator.options import USER
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("POPPYFIELD_STATE_FOLDER", ROOT / "build" / "demo"))
@@ -39,29 +38,15 @@ def power_cut() -> None:
     emulator("power-on", "--name", PI_NAME)
 
 
-class AskedBySudo(SshBackend):
-    """The Pi's sudo asks for a password, and reads it from standard input."""
-
-    def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
-        """Ask each time, so that nothing else reads the password."""
-        asking = "sudo --reset-timestamp --stdin --prompt= --user=%s /bin/sh -c %s"
-        return str(self.quote(asking, sudo_user or "root", command))
-
-    def _build_ssh_command(self, command: str) -> tuple[list[str], list[str]]:
-        words, arguments = super()._build_ssh_command(command)
-        return [*words, "< %s"], [*arguments, f"{STATE}/sudo_password"]
-
-
 def log_in() -> Host:
     """Return the Pi, reached over SSH with the key and the host key that the emulator made."""
     options = (
         f"-o UserKnownHostsFile={STATE}/known_hosts -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes "
         f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={STATE}/ssh-%p"
     )
-    where = f"{USER}@127.0.0.1:{SSH_PORT}"
-    host = Host(AskedBySudo(where, ssh_identity_file=f"{STATE}/id_ed25519", ssh_extra_args=options, sudo=True))
-    host.backend.set_host(host)
-    return host
+    return testinfra.get_host(
+        f"ssh://pi@127.0.0.1:{SSH_PORT}", ssh_identity_file=f"{STATE}/id_ed25519", ssh_extra_args=options, sudo=True
+    )
 
 
 @pytest.fixture(scope="session")

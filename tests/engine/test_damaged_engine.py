@@ -16,7 +16,8 @@ from tests.engine.private_engine import PrivateEngine
 from tests.engine.worlds import NAME, RealWorld, converge, look
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLE = yaml.safe_load((ROOT / "roles" / "docker_engine" / "vars" / "main.yml").read_text("utf-8"))
+VARIABLES = yaml.safe_load((ROOT / "roles" / "docker_engine" / "vars" / "main.yml").read_text("utf-8"))
+ROLE = {name.removeprefix("__docker_engine_"): value for name, value in VARIABLES.items()}
 Tell = Callable[[str, object], None]
 
 
@@ -41,11 +42,11 @@ def test_a_damaged_table_of_networks_is_recognised_and_docker_starts_without_it(
     (tmp_path / "data" / "rows").write_text("rows")
     converge(private, wanted, DesiredState())
     before = data(tmp_path)
-    table = engine.data_root / ROLE["__docker_engine_networks_file"]
+    table = engine.data_root / ROLE["networks_file"]
     engine.stop()
     table.write_bytes(b"\xff" * table.stat().st_size)
     said = engine.fails_to_start()
-    (line,) = [line for line in said.splitlines() if re.search(ROLE["__docker_engine_networks_damaged"], line)]
+    (line,) = [line for line in said.splitlines() if re.search(ROLE["networks_damaged"], line)]
     record_property("message", line)
     # As the role does.
     table.rename(table.with_name(f"{table.name}.damaged"))
@@ -73,6 +74,6 @@ def test_a_container_whose_file_is_empty_is_made_again(
 
 
 def test_an_engine_that_does_not_start_for_another_reason_is_not_taken_for_it() -> None:
-    pattern = ROLE["__docker_engine_networks_damaged"]
+    pattern = ROLE["networks_damaged"]
     assert not re.search(pattern, "failed to start daemon: Error initializing network controller: no iptables")
     assert not re.search(pattern, "failed to start daemon: invalid database of images")

@@ -15,7 +15,7 @@ from tests.engine.little_pi import LittlePi
 ROOT = Path(__file__).resolve().parents[2]
 PLAY = "- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.raw: id}]\n"
 # The Pi is this machine, as somebody who may not become root without a password.
-SSH = "#!/bin/sh\nfor command; do :; done\nexec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c \"$command\"\n"
+SSH = '#!/bin/sh\nfor command; do :; done\nexec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c "$command"\n'
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workshop.emulator import binfmt, login, options, rootfs
+from workshop.emulator import binfmt, options, rootfs
 from workshop.emulator.options import EmulatorError, Existing, Pi
 
 PI = Pi(name="pi-1", ssh_port=2222, map_port=8081, state_dir="/state", memory="4g")
@@ -50,7 +48,6 @@ def test_the_container_cannot_reach_the_machines_kernel_or_cgroups() -> None:
         ({"map_port": 8082}, "--map-port"),
         ({"https_port": 8443}, "--https-port"),
         ({"state_dir": "/else"}, "--state-dir"),
-        ({"user": "pi"}, "--user"),
     ],
 )
 def test_an_existing_pi_is_not_started_with_other_options(change: dict[str, Any], option: str) -> None:
@@ -65,32 +62,6 @@ def test_a_pi_with_https_is_not_started_without() -> None:
     options.check_reuse(replace(PI, https_port=8443), with_https)
     with pytest.raises(EmulatorError, match="--https-port 8443, not absent"):
         options.check_reuse(PI, with_https)
-
-
-def test_it_starts_again_after_a_reboot_and_has_fuse_where_the_machine_has() -> None:
-    made = options.container_options(PI, "image", ALL_CAPABILITIES)
-    assert made["restart_policy"] == {"Name": "on-failure"}
-    assert made["environment"] == {}
-    assert options.container_options(replace(PI, firmware=True), "image", -1)["environment"] == {"FIRMWARE": "1"}
-    assert made["devices"] == ["/dev/fuse:/dev/fuse:rwm"]
-    assert options.container_options(PI, "image", ALL_CAPABILITIES, fuse=False)["devices"] == []
-
-
-def test_the_pi_gets_a_hash_of_the_password_that_sudo_asks_for(tmp_path: Path) -> None:
-    account = login.Account(tmp_path, "orchard")
-    login.make_password(account.sudo_password)
-    password = account.sudo_password.read_text().strip()
-    login.make_password(account.sudo_password)
-    assert account.sudo_password.read_text().strip() == password
-    assert account.sudo_password.stat().st_mode & 0o077 == 0
-    name, _, hashed = login.account_line(account).decode().strip().partition(":")
-    assert name == "orchard"
-    assert password not in hashed
-    salt = hashed.split("$")[2]
-    command = ["openssl", "passwd", "-6", "-salt", salt, "-stdin"]
-    assert subprocess.run(command, input=password, capture_output=True, text=True).stdout.strip() == hashed
-    assert "orchard@127.0.0.1" in login.command(account, 2222)
-    assert password not in " ".join(login.command(account, 2222, "sudo", "--stdin", "true"))
 
 
 @pytest.mark.parametrize("labels", [{}, {options.LABEL: "another"}])

@@ -8,22 +8,19 @@ import os
 import shutil
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers.services import SECRETS_FOLDER
 
 from workshop.demo.display import Display, StepError
-from workshop.demo.result import ResultError, describe_images, describe_map, on_pi, read_run
+from workshop.demo.result import ResultError, describe_images, describe_map, read_run
 from workshop.emulator import binfmt
-from workshop.emulator.options import USER
 from workshop.laptop.prepare import cache_folder, stop_own_dockerd
 
 ROOT = Path(__file__).resolve().parents[2]
 PI_NAME = "poppyfield-demo"
 STATE = ROOT / "build" / "demo"
-SUDO_PASSWORD = STATE / "sudo_password"
 SSH_PORT = int(os.environ.get("POPPYFIELD_SSH_PORT", "2222"))
 MAP_PORT = int(os.environ.get("POPPYFIELD_MAP_PORT", "8081"))
 BUILD_LOG = cache_folder() / "build.log"
@@ -56,7 +53,7 @@ def run(display: Display) -> None:
     second = provision(display, "Provision it again: nothing may change", "second")
     if second["changed"]:
         raise StepError(f"The second run changed {second['changed']} things; read {display.log_folder}/second.log")
-    images = describe_images(partial(on_pi, ssh_command(), SUDO_PASSWORD))
+    images = describe_images(ssh_command())
     web_client = "map_page" if images["lizmap_web_client"] == "none" else "lizmap"
     report = {
         **describe_map(ROOT, STATE, f"http://127.0.0.1:{MAP_PORT}", web_client),
@@ -134,7 +131,7 @@ def ssh_command() -> list[str]:
         "-o",
         "BatchMode=yes",
     ]
-    return ["ssh", "-p", str(SSH_PORT), *options, f"{USER}@127.0.0.1"]
+    return ["ssh", "-p", str(SSH_PORT), *options, "pi@127.0.0.1"]
 
 
 def farewell(report: dict[str, Any]) -> str:
@@ -153,7 +150,6 @@ def farewell(report: dict[str, Any]) -> str:
         + (without_lizmap if report["lizmap_web_client"] == "none" else with_lizmap)
         + "The emulated Pi is a container with all rights: whoever is root in it is root on this machine.\n"
         f"Log in to the Pi: {' '.join(ssh_command())}\n"
-        f"There sudo asks for the password in {SUDO_PASSWORD}\n"
         f"The credentials are on the Pi, readable by root only: {SECRETS_FOLDER}\n"
         "Stop it: make demo-stop    Remove it all: make demo-clean"
     )

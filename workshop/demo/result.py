@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,6 @@ from ansible.module_utils.poppyfield.containers.services import LIZMAP, SERVICES
 from ansible.module_utils.poppyfield.host.printable import printable
 
 PROJECT = "sample/france"
-Ask = Callable[[Sequence[str]], str]
-"""Runs a command as root on the Pi and gives what it prints."""
 
 
 class ResultError(Exception):
@@ -53,30 +51,28 @@ def describe_map(root: Path, state: Path, url: str, web_client: str) -> dict[str
     return {name: answer[name] for name in ("map_url", "capabilities", "getmap", "feature_count")}
 
 
-def describe_images(ask: Ask) -> dict[str, Any]:
+def describe_images(ssh: Sequence[str]) -> dict[str, Any]:
     """Ask the Pi for its containers' architecture and images."""
-    web_client = ask(
-        ["docker", "inspect", "--format", '{{index .Config.Labels "fr.poppyfield.web-client"}}', LIZMAP.container]
+    web_client = on_pi(
+        ssh, ["docker", "inspect", "--format", '{{index .Config.Labels "fr.poppyfield.web-client"}}', LIZMAP.container]
     )
     return {
-        "container_architecture": ask(["docker", "exec", LIZMAP.container, "uname", "-m"]),
-        "images": [image_of(ask, service.container) for service in SERVICES],
+        "container_architecture": on_pi(ssh, ["docker", "exec", LIZMAP.container, "uname", "-m"]),
+        "images": [image_of(ssh, service.container) for service in SERVICES],
         "lizmap_web_client": web_client,
     }
 
 
-def image_of(ask: Ask, container: str) -> dict[str, Any]:
+def image_of(ssh: Sequence[str], container: str) -> dict[str, Any]:
     """Return name, platform and unpacked size in bytes of a container's image."""
-    name = ask(["docker", "inspect", "--format", "{{.Config.Image}}", container])
-    image = json.loads(ask(["docker", "image", "inspect", "--format", "{{json .}}", name]))
+    name = on_pi(ssh, ["docker", "inspect", "--format", "{{.Config.Image}}", container])
+    image = json.loads(on_pi(ssh, ["docker", "image", "inspect", "--format", "{{json .}}", name]))
     return {"name": name, "platform": f"{image['Os']}/{image['Architecture']}", "bytes": image["Size"]}
 
 
-def on_pi(ssh: Sequence[str], sudo_password: Path, command: Sequence[str]) -> str:
-    """Run a command as root on the Pi and return what it prints; sudo reads its password from standard input."""
-    asking = ["sudo", "--stdin", "--prompt=", *command]
-    answer = sudo_password.read_text(encoding="utf-8")
-    done = subprocess.run([*ssh, shlex.join(asking)], input=answer, capture_output=True, text=True, check=False)
+def on_pi(ssh: Sequence[str], command: Sequence[str]) -> str:
+    """Run a command as root on the Pi and return what it prints."""
+    done = subprocess.run([*ssh, shlex.join(["sudo", *command])], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ResultError(f"On the Pi, {shlex.join(command)} failed: {printable(done.stderr).strip()}")
     return printable(done.stdout).strip()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import secrets
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -11,16 +10,16 @@ from pathlib import Path
 
 from workshop.emulator.options import ADDRESS
 
+USER = "pi"
 USER_ID = 1000
 CONNECT_SECONDS = 20
 
 
 @dataclass(frozen=True)
-class Account:
-    """Who logs in to the Pi, and the files on this machine with which ssh and Ansible do."""
+class StateFiles:
+    """The files on this machine that ssh and Ansible use."""
 
     folder: Path
-    user: str
 
     @property
     def key(self) -> Path:
@@ -32,11 +31,6 @@ class Account:
         """The host key to expect."""
         return self.folder / "known_hosts"
 
-    @property
-    def sudo_password(self) -> Path:
-        """The password that sudo asks for."""
-        return self.folder / "sudo_password"
-
 
 def make_key(path: Path) -> None:
     """Make an ed25519 key pair, readable by its owner only, unless there is one."""
@@ -45,22 +39,6 @@ def make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "poppyfield-emulator", "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-
-def make_password(path: Path) -> None:
-    """Make a password, readable by its owner only, unless there is one."""
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(f"{secrets.token_urlsafe(16)}\n", encoding="utf-8")
-
-
-def account_line(account: Account) -> bytes:
-    """Return what chpasswd in the Pi reads: the user's name and a hash of the password."""
-    command = ["openssl", "passwd", "-6", "-stdin"]
-    hashed = subprocess.run(command, input=account.sudo_password.read_bytes(), capture_output=True, check=True).stdout
-    return account.user.encode() + b":" + hashed
 
 
 def archive(files: dict[str, tuple[bytes, int, int]]) -> bytes:
@@ -81,28 +59,27 @@ def first_file(content: bytes) -> bytes:
         return member.read() if member else b""
 
 
-def command(account: Account, port: int, *remote: str) -> list[str]:
+def command(files: StateFiles, port: int, *remote: str) -> list[str]:
     """Return the command that logs in, without any of the person's own ssh settings."""
     options = {
         "BatchMode": "yes",
         "ConnectTimeout": str(CONNECT_SECONDS),
         "IdentitiesOnly": "yes",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(account.known_hosts),
+        "UserKnownHostsFile": str(files.known_hosts),
     }
     arguments = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    who = f"{account.user}@{ADDRESS}"
-    return ["ssh", "-F", "none", "-i", str(account.key), *arguments, "-p", str(port), who, *remote]
+    return ["ssh", "-F", "none", "-i", str(files.key), *arguments, "-p", str(port), f"{USER}@{ADDRESS}", *remote]
 
 
-def attempt(account: Account, port: int) -> str | None:
+def attempt(files: StateFiles, port: int) -> str | None:
     """Log in once and use sudo; return None if that worked, else what ssh said."""
     try:
         result = subprocess.run(
-            command(account, port, "sudo", "--stdin", "--prompt=", "true"),
+            command(files, port, "sudo", "-n", "true"),
             capture_output=True,
             text=True,
-            input=account.sudo_password.read_text(encoding="utf-8"),
+            stdin=subprocess.DEVNULL,
             timeout=2 * CONNECT_SECONDS,
             check=False,
         )

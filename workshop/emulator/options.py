@@ -8,9 +8,6 @@ from typing import Any
 
 LABEL = "fr.poppyfield.emulator"
 STATE_LABEL = f"{LABEL}.state-dir"
-USER_LABEL = f"{LABEL}.user"
-USER = "orchard"
-FUSE = "/dev/fuse"
 IMAGE_LABEL = f"{LABEL}.image"
 IMAGE_REPOSITORY = "poppyfield/emulated-pi"
 ADDRESS = "127.0.0.1"
@@ -66,9 +63,6 @@ class Pi:
     map_port: int
     state_dir: str
     memory: str
-    user: str = USER
-    # Whether it is played what a Pi's firmware does with cmdline.txt.
-    firmware: bool = False
     # The map by HTTPS; not published without it.
     https_port: int | None = None
 
@@ -86,7 +80,6 @@ class Existing:
     running: bool
     ports: dict[str, int]
     state_dir: str
-    user: str = USER
 
 
 def capabilities(bounding_set: int) -> list[str]:
@@ -101,14 +94,11 @@ def volume_names(name: str) -> dict[str, str]:
 
 def labels(pi: Pi) -> dict[str, str]:
     """Return the labels that make the container ours."""
-    return {LABEL: pi.name, STATE_LABEL: pi.state_dir, USER_LABEL: pi.user}
+    return {LABEL: pi.name, STATE_LABEL: pi.state_dir}
 
 
-def container_options(pi: Pi, image: str, bounding_set: int, *, fuse: bool = True) -> dict[str, Any]:
-    """Return the arguments of the Docker SDK's `containers.create`; `fuse` says whether this machine has FUSE.
-
-    A reboot of the Pi ends the container with a status of its own, and its restart policy starts it again. It does not
-    after a shutdown, which ends with 0, nor when the emulator itself stops or kills the container.
+def container_options(pi: Pi, image: str, bounding_set: int) -> dict[str, Any]:
+    """Return the arguments of the Docker SDK's `containers.create`.
 
     The private cgroup namespace is the same for cgroup v1 and v2: systemd in the container sees its own cgroup as
     the root, and the mounts that Docker makes for it are made writable by the container's first process. Binding the
@@ -119,15 +109,12 @@ def container_options(pi: Pi, image: str, bounding_set: int, *, fuse: bool = Tru
         "name": pi.name,
         "hostname": pi.name,
         "labels": labels(pi),
-        "environment": {"FIRMWARE": "1"} if pi.firmware else {},
         "cap_add": capabilities(bounding_set),
         "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
         "cgroupns": "private",
         "tmpfs": {"/run": "exec,mode=755,size=25%", "/tmp": "exec,mode=1777,size=25%"},  # noqa: S108
         "volumes": {volume: {"bind": path, "mode": "rw"} for volume, path in volume_names(pi.name).items()},
         "ports": {inside: (ADDRESS, outside) for inside, outside in pi.ports.items()},
-        "devices": [f"{FUSE}:{FUSE}:rwm"] if fuse else [],
-        "restart_policy": {"Name": "on-failure"},
         "mem_limit": pi.memory,
         "log_config": {"Type": "json-file", "Config": {"max-size": "1m"}},
     }
@@ -144,8 +131,8 @@ def check_ownership(name: str, found: dict[str, str], what: str = "container") -
 
 def check_reuse(pi: Pi, existing: Existing) -> None:
     """Refuse to start an existing Pi with other options than it was made with: Docker can't change them."""
-    asked = {**by_option(pi.ports), "--state-dir": pi.state_dir, "--user": pi.user}
-    made = {**by_option(existing.ports), "--state-dir": existing.state_dir, "--user": existing.user}
+    asked = {**by_option(pi.ports), "--state-dir": pi.state_dir}
+    made = {**by_option(existing.ports), "--state-dir": existing.state_dir}
     for option in {**made, **asked}:
         if made.get(option) != asked.get(option):
             raise EmulatorError(

@@ -147,34 +147,27 @@ class Emulator:
         for volume_name in options.volume_names(pi.name):
             if volume_name not in existing_volumes:
                 self.client.volumes.create(volume_name, labels=options.labels(pi))
-        fuse = Path(options.FUSE).exists()
-        if not fuse:
-            say(f"this machine has no {options.FUSE}: /boot/firmware is a plain folder, without the rules of FAT")
-        container = self.client.containers.create(**options.container_options(pi, image, bounding_set(), fuse=fuse))
+        container = self.client.containers.create(**options.container_options(pi, image, bounding_set()))
         say(f"made {pi.name}")
         return container
 
     def _power_on(self, container: Container, timeout: float) -> None:
         pi = existing(container)
-        account = login.Account(Path(pi.state_dir), pi.user)
-        login.make_key(account.key)
-        login.make_password(account.sudo_password)
-        if pi.running:
-            authorized = {f"/home/{pi.user}/.ssh/authorized_keys": (public_half(account.key), 0o600, login.USER_ID)}
-            container.put_archive("/", login.archive(authorized))
-        else:
+        files = login.StateFiles(Path(pi.state_dir))
+        login.make_key(files.key)
+        authorized = {"/home/pi/.ssh/authorized_keys": (public_half(files.key), 0o600, login.USER_ID)}
+        container.put_archive("/", login.archive(authorized))
+        if not pi.running:
             binfmt_ready()
             check_ports(options.by_option(pi.ports))
             give_host_key(container)
-            give_account(container, account)
             container.start()
         port = pi.ports["22/tcp"]
         host_key = read_file(container, f"{HOST_KEY}.pub").decode()
-        account.known_hosts.write_text(options.known_hosts_line(port, host_key), encoding="utf-8")
-        wait_for_login(container, account, port, timeout)
+        files.known_hosts.write_text(options.known_hosts_line(port, host_key), encoding="utf-8")
+        wait_for_login(container, files, port, timeout)
         report_failed_units(container)
-        say(f"{container.name} answers: {' '.join(login.command(account, port))}")
-        say(f"sudo there asks for the password in {account.sudo_password}")
+        say(f"{container.name} answers: {' '.join(login.command(files, port))}")
 
 
 def image_name(host: str) -> str:
@@ -218,9 +211,7 @@ def existing(container: Container) -> options.Existing:
     bindings = container.attrs["HostConfig"]["PortBindings"] or {}
     ports = {inside: int(outside[0]["HostPort"]) for inside, outside in bindings.items()}
     state_dir = container.labels[options.STATE_LABEL]
-    # Those of earlier versions were made for this user.
-    user = container.labels.get(options.USER_LABEL, "pi")
-    return options.Existing(running=container.status == "running", ports=ports, state_dir=state_dir, user=user)
+    return options.Existing(running=container.status == "running", ports=ports, state_dir=state_dir)
 
 
 def bounding_set() -> int:
@@ -264,16 +255,6 @@ def give_host_key(container: Container) -> None:
         container.put_archive("/", login.archive(files))
 
 
-def give_account(container: Container, account: login.Account) -> None:
-    """Give the Pi what its boot makes the user of."""
-    folder = "/usr/lib/emulator"
-    files = {
-        f"{folder}/account": (login.account_line(account), 0o600, 0),
-        f"{folder}/authorized_keys": (public_half(account.key), 0o600, 0),
-    }
-    container.put_archive("/", login.archive(files))
-
-
 def public_half(key: Path) -> bytes:
     """Return the public half of a key pair."""
     return key.with_suffix(".pub").read_bytes()
@@ -288,11 +269,11 @@ def read_file(container: Container, path: str) -> bytes:
     return login.first_file(b"".join(chunks))
 
 
-def wait_for_login(container: Container, account: login.Account, port: int, timeout: float) -> None:
+def wait_for_login(container: Container, files: login.StateFiles, port: int, timeout: float) -> None:
     """Wait until systemd has settled and a person can log in and use sudo."""
     deadline = time.monotonic() + timeout
     wait_until(lambda: booting(container), deadline, container, "did not boot")
-    wait_until(lambda: login.attempt(account, port), deadline, container, "can't be logged in to")
+    wait_until(lambda: login.attempt(files, port), deadline, container, "can't be logged in to")
 
 
 def wait_until(unready: Callable[[], str | None], deadline: float, container: Container, what: str) -> None:
@@ -354,8 +335,6 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--map-port", type=int, default=8081, help="on 127.0.0.1 (%(default)s)")
             command.add_argument("--https-port", type=int, help="on 127.0.0.1 (not published unless given)")
             command.add_argument("--state-dir", type=Path, required=True, help="for the key and known_hosts")
-            command.add_argument("--user", default=options.USER, help="who logs in (%(default)s)")
-            command.add_argument("--firmware", action="store_true", help="play what firmware does with cmdline.txt")
             command.add_argument("--memory", default=MEMORY, help="at most (%(default)s)")
     return parser.parse_args()
 
@@ -375,8 +354,6 @@ def run(arguments: argparse.Namespace) -> None:
                 map_port=arguments.map_port,
                 state_dir=str(arguments.state_dir.resolve()),
                 memory=arguments.memory,
-                user=arguments.user,
-                firmware=arguments.firmware,
                 https_port=arguments.https_port,
             )
             emulator.start(pi, arguments.timeout)

@@ -30,8 +30,6 @@ PI_PACKAGES = (
     "python3",
     # Without it Ansible's apt module first installs it, and restarts itself.
     "python3-apt",
-    # The boot partition, root/usr/lib/emulator/fat.py.
-    "python3-fusepy",
     "sudo",
     "systemd-sysv",
 )

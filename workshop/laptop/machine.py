@@ -29,7 +29,6 @@ PACKAGE_OF_COMMAND = {
     "arch-test": ("arch-test",),
     "node": ("nodejs",),
     "npm": ("npm",),
-    "openssl": ("openssl",),
     "ssh": ("openssh-client",),
     "sudo": ("sudo",),
     "zstd": ("zstd",),

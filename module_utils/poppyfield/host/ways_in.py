@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-PASSWORD = (
+ASKED_BY_SUDO = (
     "sudo asks for a password there, and {which}. Add --ask-become-pass (-K), which asks you for one password for all "
     "Pis, or give each Pi its own as ansible_become_password, encrypted by ansible-vault: docs/fleet.md."
 )
@@ -19,9 +19,9 @@ FORGET = re.compile(r"ssh-keygen -f \S+ -R (\"[^\"]+\"|\S+)")
 def remedy(message: str) -> str:
     """Give the sentence for a message; empty for one that says all that there is to say."""
     if "Missing sudo password" in message:
-        return PASSWORD.format(which="nobody gave it")
+        return ASKED_BY_SUDO.format(which="nobody gave it")
     if "Incorrect sudo password" in message:
-        return PASSWORD.format(which="the one that was given is wrong")
+        return ASKED_BY_SUDO.format(which="the one that was given is wrong")
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in message:
         found = FORGET.search(message)
         return HOST_KEY.format(command=found[0] if found else "ssh-keygen -R NAME")

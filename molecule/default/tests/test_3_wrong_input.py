@@ -120,7 +120,6 @@ def test_what_is_wrong_anywhere_is_told_at_once(pi: Host) -> None:
     )
 
 
-@pytest.mark.field("A2", "two Pis, one of them off")
 def test_a_pi_that_is_off_is_told_at_once_and_at_the_end_and_the_other_is_served(tmp_path: Path) -> None:
     more = tmp_path / "more.yml"
     more.write_text("pis: {hosts: {a-pi-that-is-off: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
@@ -134,7 +133,6 @@ def test_a_pi_that_is_off_is_told_at_once_and_at_the_end_and_the_other_is_served
     assert "has no attribute" not in run.stdout + run.stderr
 
 
-@pytest.mark.field("A3", "--limit names one of several Pis")
 @pytest.mark.parametrize("limit", ["demo-pi", "demo*"])
 def test_a_limit_needs_nothing_but_the_pis(limit: str) -> None:
     run = ansible_playbook("--limit", limit, playbook="playbooks/deliver.yml")

@@ -165,9 +165,9 @@ def light_hosts(side: Side, number: int, recorded: Path, noop: Json) -> Json:
     """Run site.yml for many hosts that answer as the Pi did in a run that changed nothing."""
     names = [f"light-{n:02}" for n in range(1, number + 1)]
     inventory = FOLDER / f"light-{number}.json"
-    # They are asked as the Pi is, whose sudo wants a password; nobody looks at theirs.
-    person = {"ansible_user": "orchard", "ansible_become_password": "unasked"}
-    inventory.write_text(json.dumps({"pis": {"hosts": dict.fromkeys(names, person)}}), encoding="utf-8")
+    inventory.write_text(
+        json.dumps({"pis": {"hosts": {name: {"ansible_user": "pi"} for name in names}}}), encoding="utf-8"
+    )
     runs = []
     for attempt in range(LIGHT_ROUNDS):
         counts = FOLDER / f"light-{number}-{attempt}"
