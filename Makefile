@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-hardening test-compose test-page-faults docs-site test-docs test-hostile
+.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-page-faults docs-site test-docs test-hostile
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,7 +55,7 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: test-chores test-compose test-maps test-page-faults test-hardening test-docs docs-site test-attacks mutation
+test-long: test-chores test-compose test-maps test-page-faults test-docs docs-site test-attacks mutation
 
 test-chores: prepare-test ## Each chore on an emulated Pi
 	$(SUDO) $(PART) bash tests/molecule chores
@@ -66,10 +66,6 @@ test-attacks: attacks-begin ## Only the tests that play attacks, and scanners: m
 	$(SUDO) build/venv-attacks/bin/pytest tests/lizmap --attacks --ignore=tests/lizmap/test_in_a_browser.py
 	$(SUDO) build/venv-attacks/bin/pytest tests/scanners --no-skips
 	$(SUDO) build/venv-attacks/bin/python -m tests.attack_report
-
-test-hardening: ## The role hardening on an emulated Pi of its own, looked at from the Pi's network
-	$(SUDO) python3 workshop/laptop/prepare.py test
-	$(SUDO) env POPPYFIELD_PI_NAME=poppyfield-hardening POPPYFIELD_SSH_PORT=2229 POPPYFIELD_MAP_PORT=8089 POPPYFIELD_STATE_FOLDER=$(CURDIR)/build/hardening LIZMAP_ARCHIVE= $(PART) $(TEST)/pytest tests/hardening
 
 test-hostile: ## Only the tests that play the states in which fleets and Pis were found: build/reports/hostile-pi.json
 	$(SUDO) rm -rf build/reports/hostile build/reports/hostile-pi.json

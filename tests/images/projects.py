@@ -199,7 +199,7 @@ def label(expression: str, font: str = "DejaVu Sans") -> str:
 
 
 def layout(name: str, each: Layer | None = None) -> str:
-    """Give an A4 page in landscape with a map, 200 by 100 mm, and a text above it; or one for each feature of a layer."""
+    """Give an A4 page in landscape with a map, 200 by 100 mm, and a text above it; or one for each feature."""
     atlas = f'<Atlas enabled="1" coverageLayer="{each.id}" hideCoverage="0" filterFeatures="0"/>' if each else ""
     return f"""
     <Layout name="{name}" units="mm" printResolution="96">

@@ -7,7 +7,6 @@ container's own address, because Docker's proxy would read for those who do not.
 from __future__ import annotations
 
 import http.client
-import re
 import select
 import socket
 import time

@@ -72,7 +72,7 @@ def server(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def unguarded(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
-    """Return a map server whose front refuses no request, and gives what QGIS Server answers no headers of the pages."""
+    """Return a map server whose front refuses no request, and gives QGIS Server's answers no headers."""
     without = QGIS_SERVER.replace("include /etc/poppyfield/front-headers.conf;", "")
     configuration = {"map-page-requests.conf": ALL_ALLOWED, "qgis-server.conf": without}
     yield from running(lizmap_image, tmp_path_factory.mktemp("open"), configuration)

@@ -21,7 +21,7 @@ from docker.errors import APIError
 from tests.images import projects
 from tests.images.map_server import PREFIX, wait_until
 from tests.lizmap.conftest import Query
-from tests.lizmap.releases.broken import BAD_PROJECTS, BROKEN, PUT_BACK, Broken
+from tests.lizmap.releases.broken import BAD_PROJECTS, BROKEN, Broken
 from tests.lizmap.releases.pi import NAME, TABLE, Pi, trees, write_project
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "reports" / "broken-releases.json"
@@ -191,22 +191,3 @@ def test_a_bad_project_is_withheld_and_the_others_are_served(pi: Pi, release: Br
     assert release.says in done.message, done.output
     assert release.then in done.message, done.output
     assert pi.containers() == [NAME]
-
-
-def test_a_container_whose_services_ran_as_other_users_serves_again_when_it_is_put_back(pi: Pi) -> None:
-    done = pi.deploy("before")
-    assert done.succeeded and pi.draws(), done.output
-    before = pi.container()
-    assert drawing_users(pi) == {"www-data"}
-    # It is caught after it has run with users and owners of its own.
-    with pi.watched():
-        done = pi.deploy("nginx-without-pages")
-    assert PUT_BACK in done.message, done.output
-    assert pi.container() == before and pi.draws()
-    assert drawing_users(pi) == {"www-data"}
-
-
-def drawing_users(pi: Pi) -> set[str]:
-    """Give as whom QGIS Server's workers run."""
-    processes = pi.client.containers.get(NAME).top(ps_args="-eo pid,user,comm")["Processes"]
-    return {user for _, user, name in processes if name.startswith("qgis_mapserv")}

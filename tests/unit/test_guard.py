@@ -107,7 +107,7 @@ def test_what_does_more_than_look_is_refused_by_its_name(name: str, value: str) 
         {"REQUEST_BODY": '<?xml version="1.0" encoding="UTF-8"?>\n<GetFeature/>'},
         {"SLD_BODY": HONEST_STYLE, "MAP0__HIGHLIGHT_SYMBOL": f"{HONEST_STYLE};{HONEST_STYLE}"},
         {"SORTBY": "name D,n ASC", "FEATUREID": "meadow.1,meadow.2@@3", "SELECTION": "meadow:1,2"},
-        {"FORMAT": "application/dxf", "FORMAT_OPTIONS": "MODE:NOSYMBOLOGY;SCALE:500;LAYERATTRIBUTES:name,n;CODEC:UTF-8"},
+        {"FORMAT": "application/dxf", "FORMAT_OPTIONS": "MODE:NOSYMBOLOGY;LAYERATTRIBUTES:name,n;CODEC:UTF-8"},
         {"REQUEST": "GetPrint", "ATLAS_PK": "1,2"},
         {"REQUEST": "GetPrint", "ATLAS_PK": "*"},
         {"SERVICE": "ATLAS", "REQUEST": "GetPrint", "EXP_FILTER": "$id IN (1,2)"},
