@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -374,7 +373,7 @@ HUGE = (
 )
 """450 MB, of which the database holds none."""
 SOME = 32 * MB
-PHP_MOST = 350 * MB
+PHP_MOST = 400 * MB
 
 
 @pytest.mark.attack(kind="load", on="Lizmap")
@@ -404,8 +403,9 @@ def held_for_a_table(image: str, network: str, folder: Path, mounts: dict[str, s
         server.publish("fields", "__anonymous")
         chosen = {**WFS, "repository": "fields", "project": "huge", "TYPENAME": "huge"}
         service = f"{server.url}/index.php/lizmap/service"
-        with requests.get(service, params=chosen, stream=True, timeout=REQUEST_SECONDS) as answer:
-            came = sum(map(len, islice(answer.iter_content(MB), SOME // MB)))
+        plain = {"Accept-Encoding": "identity"}
+        with requests.get(service, params=chosen, headers=plain, stream=True, timeout=REQUEST_SECONDS) as answer:
+            came = len(answer.raw.read(SOME))
         return max(peaks(server)), came >= SOME
 
 
