@@ -335,6 +335,8 @@ def play(pi: Pi, command: Command, report: list[dict[str, Any]]) -> None:
         assert undone.returncode == 0, f"{words}: {undone.stdout}{undone.stderr}"
         seen = AFTER.get(words, back)(pi, ids, "")
         rows.append({"command": words, "exit_code": 0, "effect": seen})
+    # The health check of one that was paused may have failed meanwhile.
+    wait_until(lambda: all(pi.state(name)["Health"]["Status"] == "healthy" for name in (POSTGIS, LIZMAP)), "healthy")
     changed = pi.deploy()
     assert changed == [], command.words
     report += [{**row, "next_run_changed": len(changed), "release": pi.suite} for row in rows]
