@@ -102,10 +102,10 @@ EXAMPLES = r"""
     database: gis
     files: [~/maps/gis.dump]
 
-- name: Add the layers of a GeoPackage
+- name: Add the tables of another file
   loaded_data:
     database: gis
-    files: [~/maps/parcels.gpkg]
+    files: [~/maps/parcels.sql]
     mode: add
 """
 

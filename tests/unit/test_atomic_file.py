@@ -25,6 +25,10 @@ ELSEWHERE = {
     "library/tls_certificate.py": "judged in a folder of its own before it is kept",
     "module_utils/poppyfield/containers/apply.py": "containers change names",
     "module_utils/poppyfield/containers/engine.py": "containers change names",
+    "module_utils/poppyfield/containers/compose_file.py": "in a temporary folder, for docker-compose to read",
+    "module_utils/poppyfield/runs/lock.py": "in memory, gone when the Pi restarts",
+    "module_utils/poppyfield/runs/trail.py": "lines are added, and an unfinished one is passed over",
+    "plugins/action/published_projects.py": "in a temporary folder",
     "plugins/callback/run_report.py": "a report to look at",
 }
 WRITES = re.compile(r"os\.(?:replace|rename|fsync)\(|\.(?:rename|write_text|write_bytes)\(|mkstemp|NamedTemporaryFile")

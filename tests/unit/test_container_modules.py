@@ -35,7 +35,7 @@ PASSWORD = "correct-horse-battery"
 MEMORY = "MemTotal: 4000000 kB\n"
 TOLD = ("changed", "steps", "reasons", "diff")
 # What says how a container is brought about, not what it is.
-HOW = {"name", "state", "recreate", "restart", "healthy_timeout", "compose_folder"}
+HOW = {"name", "state", "recreate", "restart", "healthy_timeout", "compose_folder", "run"}
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -42,8 +43,10 @@ from tests.doubles.files_engine import LittleEngine
 from tests.doubles.lizmap_accounts import FakeLizmap
 from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
+from tests.gallery import dumps
 from tests.images.projects import Layer, qgs
 from tests.unit.conftest import THROUGH_PLUGIN
+from tests.unit.test_loaded_data import LittleServer, table
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
@@ -431,6 +434,31 @@ def around_deleted_data(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch, tmp
     folder, variable = str(tmp_path / "srv" / "poppyfield" / "postgis" / "data"), "postgis_data_folder"
     write(Path(folder) / "1", "rows")
     data_folders.remember(folder, variable, data_folders.look(folder, variable))
+    return {}
+
+
+class RememberingServer(LittleServer):
+    """One that knows again what was loaded into it."""
+
+    def execute(self, container: str, user: str, argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
+        script = b"".join(chunks).decode(errors="ignore")
+        marked = re.search(r"poppyfield\.loaded = '([^']*)'", f"{' '.join(argv)} {script}")
+        assert self.look is not None
+        self.look["loaded"] = marked[1] if marked else self.look["loaded"]
+        return super().execute(container, user, argv, [script.encode()])
+
+
+@pytest.fixture
+def around_loaded_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
+    """A database of the Pi, and files of the office."""
+    server = RememberingServer(tmp_path)
+    assert server.look is not None
+    server.look["relations"] = []
+    server.tables = [table()]
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "gis.dump").write_bytes(dumps.archive(dumps.entries()))
+    (tmp_path / "maps" / "parcels.sql").write_text(dumps.plain())
+    monkeypatch.setattr(Engine, "connect", lambda: server)
     return {}
 
 

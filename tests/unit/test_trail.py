@@ -109,7 +109,14 @@ class Module:
     check_mode = False
 
     def __init__(self, run: Json | None = None) -> None:
-        own = {"state": "started", "recreate": "auto", "restart": False, "healthy_timeout": 30, "run": run}
+        own = {
+            "state": "started",
+            "recreate": "auto",
+            "restart": False,
+            "healthy_timeout": 30,
+            "run": run,
+            "compose_folder": "",
+        }
         self.params: Json = own
         self.warnings: list[str] = []
 

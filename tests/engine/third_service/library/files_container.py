@@ -16,6 +16,7 @@ description:
 extends_documentation_fragment:
   - poppyfield_container
   - poppyfield_host_files
+  - poppyfield_run
 options:
   name:
     default: websig-files
