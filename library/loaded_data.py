@@ -218,6 +218,8 @@ class Loader:
         self.engine = engine
         self.container = container
         self.owner_password = owner_password
+        self.warnings: list[str] = []
+        """What did not succeed after the data were in place."""
 
     def look(self, database: str) -> Served | None:
         """Look at a database."""
@@ -246,8 +248,16 @@ class Loader:
                 self._own(loading.clear_script(served.name))
             raise LoadError(str(error).rstrip(".")) from error
         if wanted.adds:
-            self._own(loading.clear_script(served.name))
+            self._afterwards(loading.mark_script(served.name, [*served.loaded, wanted.digest]))
+            self._afterwards(loading.clear_script(served.name))
         return tables, aside
+
+    def _afterwards(self, script: str) -> None:
+        """Do what comes after the data are in place, whose failure takes nothing back."""
+        try:
+            self._own(script)
+        except EngineError as error:
+            self.warnings.append(f"The data are in place, but what comes after failed: {error}")
 
     def undo(self, served: Served, stamp: str) -> str:
         """Put the newest copy in place; give the name of what was there."""
@@ -259,7 +269,7 @@ class Loader:
 
     def prune(self, copies: Sequence[str]) -> None:
         """Remove copies."""
-        self._own(loading.prune_script(copies))
+        self._afterwards(loading.prune_script(copies))
 
     def _make(self, wanted: Wanted, served: Served) -> None:
         sorting = "" if wanted.adds else next((file.sorting for file in wanted.files if file.sorting), "")
@@ -284,13 +294,12 @@ class Loader:
             raise LoadError(f"{file.name} could not be loaded: {said}. Correct it, then load again")
 
     def _finish(self, wanted: Wanted, served: Served, aside: str) -> None:
-        mark = [*(served.loaded if wanted.adds else ()), wanted.digest]
         scratch = served.name + LOADING_SUFFIX
         if not wanted.adds:
-            self._own(loading.swap_script(served.name, scratch, aside, mark))
+            self._own(loading.swap_script(served.name, scratch, aside, [wanted.digest]))
             return
-        command = loading.adding_command(served, mark)
-        _output(self.engine.execute(self.container, postgres.SUPERUSER, command, []))
+        command, login = loading.adding_command(served, self.owner_password)
+        _output(self.engine.execute(self.container, postgres.SUPERUSER, command, [login.encode()]))
 
     def _own(self, script: str) -> str:
         return _output(
@@ -361,13 +370,14 @@ def _undo(loader: Loader, served: Served, *, changes: bool) -> Json:
     copy = served.copies[-1] if served.copies else ""
     if not changes and copy:
         return {"changed": True, "msg": f"{copy} would take the place of {served.name}.", "tables": [], "kept": ""}
-    kept = loader.undo(served, _now())
+    kept = loader.undo(served, loading.stamp_after(served.copies, _now()))
     said = f"{copy} is in place again. What was there is kept as {kept}."
     return {"changed": True, "msg": said, "tables": [], "kept": kept}
 
 
 def _load(loader: Loader, served: Served, wanted: Wanted, params: Json, container: Json, *, changes: bool) -> Json:
     pruned = list(served.copies) if params["prune"] else []
+    stamp = loading.stamp_after(served.copies, _now())
     if wanted.digest in served.loaded and not params["again"]:
         old = pruned[:-1]
         if changes and old:
@@ -376,16 +386,22 @@ def _load(loader: Loader, served: Served, wanted: Wanted, params: Json, containe
         return {"changed": bool(old), "msg": said, "tables": [], "kept": "", "postgresql": served.postgresql}
     if wanted.adds:
         loading.refuse_clashes(served, wanted.tables)
-    check_room(wanted, served, container, params["_folder"])
+    # The newest copy stays until the new one is there; older ones may be what fills the disk.
+    if changes and pruned[:-1]:
+        loader.prune(pruned[:-1])
+        pruned = pruned[-1:]
+    if changes or not pruned[:-1]:
+        check_room(wanted, served, container, params["_folder"])
     if not changes:
         tables = [table.said() for table in wanted.tables]
         said = f"{served.name} would {'get' if wanted.adds else 'hold'} {_listed(tables)}."
         return {"changed": True, "msg": said, "tables": tables, "kept": "", "postgresql": served.postgresql}
-    if any(file.is_spatial for file in wanted.files) and served.owner != postgres.SUPERUSER:
+    logs_in = wanted.adds or any(file.is_spatial for file in wanted.files)
+    if logs_in and served.owner != postgres.SUPERUSER:
         loader.owner_password = password_file.read(Path(params["secrets_folder"]) / f"postgis_{served.owner}").strip(
             "\n"
         )
-    found, kept = loader.load(wanted, served, _now())
+    found, kept = loader.load(wanted, served, stamp)
     # The newest copy is the one of this load, where it replaced something.
     if pruned := pruned if kept else pruned[:-1]:
         loader.prune(pruned)
@@ -394,7 +410,7 @@ def _load(loader: Loader, served: Served, wanted: Wanted, params: Json, containe
     if kept:
         said += f" What was there is kept as {kept}; -e mode=undo puts it in place again."
     result = {"changed": True, "msg": said, "tables": tables, "kept": kept, "postgresql": served.postgresql}
-    return {**result, "warnings": loading.warnings(found)}
+    return {**result, "warnings": [*loading.warnings(found), *loader.warnings]}
 
 
 def _listed(tables: Sequence[str]) -> str:

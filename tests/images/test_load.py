@@ -312,11 +312,24 @@ def test_a_table_that_is_there_is_never_replaced_by_an_addition(pi: Pi, tmp_path
     assert pi.fingerprint() == before
 
 
+@pytest.mark.attack(kind="code of a role", on="PostGIS", proof=None)
+def test_an_addition_calls_nothing_of_the_owner_as_the_superuser(pi: Pi, tmp_path: Path) -> None:
+    only_others = "CHECK (session_user <> 'postgres' OR current_database() ~ '__loading$')"
+    content = plain(before=extension("plpgsql")).replace("plots", "parcels")
+    pi.load(
+        written(tmp_path, "parcels.sql", content.replace("    name text", f"    name text {only_others}")), adds=True
+    )
+    assert pi.sql("SELECT count(*) FROM parcels") == "3"
+    # The constraint tells who calls it.
+    with pytest.raises(Exception, match="violates check constraint"):
+        pi.sql("INSERT INTO parcels SELECT * FROM parcels LIMIT 1")
+
+
 def test_an_addition_of_what_can_not_be_read_to_its_end_adds_nothing(pi: Pi) -> None:
     before = pi.fingerprint()
     # The scratch database is not there: pg_dump fails, and psql gets an end without a COMMIT.
-    command = MODULE.loading.adding_command(pi.served(), ["x"])
-    assert Engine(None, None).execute(pi.server.container.name, postgres.SUPERUSER, command, []).code != 0
+    command, login = MODULE.loading.adding_command(pi.served(), PASSWORD)
+    assert Engine(None, None).execute(pi.server.container.name, postgres.SUPERUSER, command, [login.encode()]).code != 0
     assert pi.fingerprint() == before
     assert pi.served().loaded == ()
 

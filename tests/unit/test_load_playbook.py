@@ -19,16 +19,22 @@ STAND_IN = """#!{python}
 import json, sys
 given = json.load(open(sys.argv[1]))
 open({log!r}, "a").write(given["mode"] + " ")
-print(json.dumps({{"changed": True, "msg": "Done by " + given["mode"] + "."}}))
+done = {{"changed": True, "msg": "Done by " + given["mode"] + ".", "tables": {tables!r}, "kept": ""}}
+if given["mode"] == "undo" and {undo_fails!r}:
+    done = {{"failed": True, "msg": "It could not be undone."}}
+print(json.dumps(done))
 """
 
 
-def play(tmp_path: Path, **given: Any) -> tuple[str, list[str]]:
+def play(
+    tmp_path: Path, *, tables: tuple[str, ...] = ("plots",), undo_fails: bool = False, **given: Any
+) -> tuple[str, list[str]]:
     """Play the last play on this machine with a module that only notes what it is asked; give both."""
     log, library, playbook = tmp_path / "log", tmp_path / "library", tmp_path / "play.yml"
     library.mkdir()
     log.touch()
-    (library / "loaded_data_double").write_text(STAND_IN.format(python=sys.executable, log=str(log)))
+    stand_in = STAND_IN.format(python=sys.executable, log=str(log), tables=list(tables), undo_fails=undo_fails)
+    (library / "loaded_data_double").write_text(stand_in)
     *_, loading = yaml.safe_load((ROOT / "playbooks/load.yml").read_text())
     text = yaml.safe_dump([{**loading, "hosts": "all", "become": False}]).replace("loaded_data:", "loaded_data_double:")
     playbook.write_text(text)
@@ -56,3 +62,10 @@ def test_data_after_which_no_map_draws_are_replaced_by_the_old_ones(
     assert found == asked, said
     assert ("Done by undo." in said) == (mode == "replace")
     assert "The summary says what is wrong." in said
+
+
+def test_old_data_that_cannot_be_put_back_are_told_with_what_was_wrong(tmp_path: Path) -> None:
+    said, found = play(tmp_path, mode="replace", undo_fails=True, lizmap_web_client="archive")
+    assert found == ["replace", "undo"], said
+    summary = said.rpartition("TASK [Summary]")[2]
+    assert "It could not be undone." in summary and "lizmap_admin_password" in summary

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -205,6 +207,28 @@ def test_copies_are_removed_but_for_the_newest(server: LittleServer, load: Run) 
     server.look["copies"] = ["gis__before_20260101000000", "gis__before_20260201000000"]
     server.tables = [table()]
     load("office.sql", plain(), prune=True)
-    assert (
-        server.told[-1] == 'DROP DATABASE "gis__before_20260101000000";\nDROP DATABASE "gis__before_20260201000000";\n'
-    )
+    removed = [script for script in server.told if "gis__before_2026" in script and "DROP" in script]
+    # The newest of before goes only when the new one is there.
+    assert removed == ['DROP DATABASE "gis__before_20260101000000";\n', 'DROP DATABASE "gis__before_20260201000000";\n']
+    swapped = next(number for number, script in enumerate(server.told) if "RENAME" in script)
+    assert server.told.index(removed[0]) < swapped < server.told.index(removed[1])
+
+
+def test_room_is_asked_for_after_older_copies_are_gone(
+    server: LittleServer, load: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server.look
+    server.look["copies"] = ["gis__before_20260101000000", "gis__before_20260201000000"]
+    real = os.statvfs
+    full = SimpleNamespace(f_bavail=0, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda path: real(path) if any("DROP" in one for one in server.told) else full)
+    server.tables = [table()]
+    assert "MB" in load("office.sql", plain())["msg"]
+    assert load("office.sql", plain(), prune=True)["changed"]
+
+
+def test_a_copy_is_the_newest_also_where_the_clock_went_back(server: LittleServer, load: Run) -> None:
+    assert server.look
+    server.look["copies"] = ["gis__before_29990101000000"]
+    server.tables = [table()]
+    assert "kept as gis__before_29990101000001" in load("office.sql", plain())["msg"]

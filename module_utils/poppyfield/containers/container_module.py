@@ -203,8 +203,10 @@ def bring_about(module: Any) -> list[host_files.HostFileChange]:
     if module.params["state"] != State.STARTED:
         return []
     try:
+        # Before anything is written: another run may have taken the host over.
+        lock.take(None if module.check_mode else module.params.get("run"))
         return host_files.converge(module.params["host_files"], check_mode=module.check_mode)
-    except host_files.HostFileError as error:
+    except (host_files.HostFileError, LockError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")

@@ -218,7 +218,13 @@ def make_script(served: Served, sorting: str, extensions: Collection[str]) -> st
 def settle_script(served: Served, trial: Served, *, as_served: bool) -> str:
     """Give the script that gives all that was loaded to the owner; and the extensions and rights that are served."""
     scratch = served.name + LOADING_SUFFIX
-    lines = [f"\\connect {connection(scratch)}", *FORGET_ROLES]
+    lines = [
+        # Who loaded as the owner is gone, and nobody makes anything there while it is looked at and copied.
+        f"ALTER DATABASE {identifier(scratch)} CONNECTION LIMIT 0;",
+        f"SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE datname = {literal(scratch)};",
+        f"\\connect {connection(scratch)}",
+        *FORGET_ROLES,
+    ]
     if missing := sorted(served.extensions - trial.extensions) if as_served else []:
         lines += postgres.extensions_among_strangers(scratch, missing)
     if served.owner != postgres.SUPERUSER:
@@ -312,6 +318,11 @@ def warnings(found: Iterable[LoadedTable]) -> list[str]:
 # The last step ------------------------------------------------------------------------------------------------------
 
 
+def stamp_after(copies: Sequence[str], now: str) -> str:
+    """Give a stamp after those of all copies: a Pi that was without power may have an earlier time than then."""
+    return str(max(int(now), *(int(copy[-STAMP_DIGITS:]) + 1 for copy in copies), 0))
+
+
 def before_name(name: str, stamp: str) -> str:
     """Give the name under which a database is kept. Raises LoadError."""
     new = f"{name}{BEFORE}{stamp}"
@@ -325,7 +336,7 @@ def swap_script(name: str, incoming: str, aside: str, mark: Sequence[str] | None
 
     While pg_database is locked nobody can connect, so that the sessions which are ended do not come again in between.
     """
-    marked = [f"ALTER DATABASE {identifier(incoming)} SET {MARK} = {literal(' '.join(mark))};"] if mark else []
+    marked = [mark_script(incoming, mark).rstrip()] if mark else []
     ended = (
         "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
         f" WHERE datname IN ({literal(name)}, {literal(incoming)}) AND pid <> pg_backend_pid();"
@@ -342,7 +353,7 @@ def swap_script(name: str, incoming: str, aside: str, mark: Sequence[str] | None
             f"ALTER DATABASE {identifier(name)} RENAME TO {identifier(aside)};",
             f"ALTER DATABASE {identifier(aside)} ALLOW_CONNECTIONS false;",
             f"ALTER DATABASE {identifier(incoming)} RENAME TO {identifier(name)};",
-            f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS true;",
+            f"ALTER DATABASE {identifier(name)} ALLOW_CONNECTIONS true CONNECTION LIMIT -1;",
             "COMMIT;",
             "",
         ]
@@ -355,25 +366,33 @@ def prune_script(copies: Iterable[str]) -> str:
 
 
 ADDING = """
-set -o pipefail
+set -o pipefail; umask 077
+IFS= read -r login; file=$(mktemp); exec {fd}<> "$file"; rm "$file"; printf '%s\\n' "$login" >&"$fd"
 {
     echo 'BEGIN;'
-    pg_dump --username=postgres --no-owner --no-privileges --extension=plpgsql "$1" &&
-        printf '%s\\nCOMMIT;\\n' "$4"
-} | PGOPTIONS="-c role=$3 -c client_min_messages=warning -c default_transaction_read_only=off" \\
-    psql --no-psqlrc --quiet --output=/dev/null --set=ON_ERROR_STOP=1 --set=VERBOSITY=terse --username=postgres "$2"
+    pg_dump --username=postgres --no-owner --no-privileges --extension=plpgsql "$1" && echo 'COMMIT;'
+} | PGPASSFILE=/proc/self/fd/$fd PGOPTIONS="-c client_min_messages=warning -c default_transaction_read_only=off" \\
+    psql --no-psqlrc --quiet --output=/dev/null --set=ON_ERROR_STOP=1 --set=VERBOSITY=terse --no-password "${@:3}" "$2"
 """
 """Copies a database into another one as its owner, in one transaction: without its last line nothing of it stays."""
 
 
-def adding_command(served: Served, mark: Sequence[str]) -> tuple[str, ...]:
-    """Give the command that adds what is in the scratch database to the served one."""
-    # A setting that PostgreSQL does not know is the superuser's to make.
-    marked = f"SET ROLE NONE; ALTER DATABASE {identifier(served.name)} SET {MARK} = {literal(' '.join(mark))};"
-    # As PGOPTIONS wants it: a backslash before what would end the word.
-    owner = "".join(f"\\{letter}" if letter in " \\" else letter for letter in served.owner)
+def adding_command(served: Served, password: str) -> tuple[tuple[str, ...], str]:
+    """Give the command that adds what is in the scratch database to the served one, and its input.
+
+    The owner logs in: what it has made, as a constraint's function, is called then, and as the superuser with the
+    owner's role set it could take that role off.
+    """
     source, target = (postgres.conninfo(name) for name in (served.name + LOADING_SUFFIX, served.name))
-    return ("bash", "-c", ADDING, "bash", source, target, owner, marked)
+    login = ("--username=postgres",)
+    if served.owner != postgres.SUPERUSER:
+        login = ("--host=127.0.0.1", f"--username={served.owner}")
+    return ("bash", "-c", ADDING, "bash", source, target, *login), postgres.password_line(password)
+
+
+def mark_script(name: str, mark: Sequence[str]) -> str:
+    """Give the script that notes what was loaded."""
+    return f"ALTER DATABASE {identifier(name)} SET {MARK} = {literal(' '.join(mark))};\n"
 
 
 def addition_problem(served: Served, scratch: Served) -> str:

@@ -440,8 +440,12 @@ def loading_command(content: FirstContent) -> tuple[str, tuple[str, ...], str]:
     if content.owner is None:
         return SUPERUSER, (*PSQL, f"--username={SUPERUSER}", database), ""
     login = ("--host=127.0.0.1", f"--username={content.owner.name}", "--no-password", database)
-    password = re.sub(r"([\\:])", r"\\\1", content.owner.password)
-    return NOBODY, ("bash", "-c", LOGGING_IN, "bash", *PSQL, *login), f"*:*:*:*:{password}\n"
+    return NOBODY, ("bash", "-c", LOGGING_IN, "bash", *PSQL, *login), password_line(content.owner.password)
+
+
+def password_line(password: str) -> str:
+    """Give a password as a line of a PGPASSFILE, for any server."""
+    return "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", password) + "\n"
 
 
 OWNED = """

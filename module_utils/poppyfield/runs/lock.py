@@ -79,7 +79,9 @@ def refusal(held: Held | None, run: Mapping[str, Any], now: float) -> str:
     if held is None or held.is_of(run) or run.get("take_over"):
         return ""
     # The same person's laptop knows best whether that run is over.
-    if held.machine == run["machine"] and held.process not in (run.get("living") or ()):
+    # It tells the first module of a run; a later one knows of no other process, nor whether that one is over.
+    living = run.get("living") or ()
+    if living and held.machine == run["machine"] and held.process not in living:
         return ""
     silent = now - held.seen
     if not 0 <= silent < LEASE_SECONDS:

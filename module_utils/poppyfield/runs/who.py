@@ -28,7 +28,7 @@ def describe(variables: Mapping[str, Any], playbooks: Sequence[str], *, take_ove
         "by": f"{_person(variables)}@{platform.node()}",
         "playbook": ", ".join(Path(name).name for name in playbooks),
         "commit": _commit(CHECKOUT),
-        "living": sorted({_process(number) for number in _runs_of_this_machine()}),
+        "living": sorted({_process(number) for number in (_main_process(), *_runs_of_this_machine())}),
         "take_over": take_over,
     }
 
