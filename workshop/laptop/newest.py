@@ -23,7 +23,7 @@ from workshop.laptop.prepare import ROOT, cache_folder, install_command, lock_of
 SUITE = "trixie"
 PYTHON = "3.13"
 # What the tests run besides Python.
-PACKAGES = ("git", "openssl", "python3", "python3-venv", "zstd")
+PACKAGES = ("git", "openssh-client", "openssl", "procps", "python3", "python3-venv", "zstd")
 OPTIONS = (
     "--variant=minbase",
     "--dpkgopt=force-unsafe-io",
