@@ -455,6 +455,7 @@ def around_loaded_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
     assert server.look is not None
     server.look["relations"] = []
     server.tables = [table()]
+    write(tmp_path / "etc" / "poppyfield" / "secrets" / "postgis_gis", "a password")
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "gis.dump").write_bytes(dumps.archive(dumps.entries()))
     (tmp_path / "maps" / "parcels.sql").write_text(dumps.plain())
