@@ -32,6 +32,8 @@ SQL = (
     "CREATE TABLE gone (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
     "CREATE TABLE moved (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
     "INSERT INTO moved SELECT id, geom FROM meadow;"
+    "CREATE TABLE lakes (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
+    "INSERT INTO lakes SELECT id, geom FROM meadow;"
     "CREATE TABLE denied (id int PRIMARY KEY, geom geometry(Polygon, 4326)); REVOKE ALL ON denied FROM gis;"
     "CREATE TABLE nests (id int PRIMARY KEY, geom geometry(Polygon, 4326));"
     "CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people VALUES (1, 'Ann'), (2, 'Bob');"
@@ -48,7 +50,10 @@ def pi(
     (folder / "projects" / "known").mkdir(parents=True)
     # Bad layers are looked at again each minute, which is long for a test.
     (folder / "left-out").write_text(
-        LEFT_OUT.read_text("utf-8").replace("\nagain_seconds=60\n", "\nagain_seconds=4\n"), "utf-8"
+        LEFT_OUT.read_text("utf-8")
+        .replace("\nagain_seconds=60\n", "\nagain_seconds=4\n")
+        .replace("\nrenew_seconds=300\n", "\nrenew_seconds=4\n"),
+        "utf-8",
     )
     (folder / "left-out").chmod(0o755)
     given = [*volumes(folder), f"{folder}/left-out:/usr/local/lib/poppyfield/services/left-out/run:ro"]
@@ -354,6 +359,29 @@ def test_a_layer_that_is_bad_later_takes_no_other_with_it(pi: tuple[MapServer, P
     wait_until(
         lambda: server.picture("known/map", LAYERS="Rivers").getpixel(WEST_SIDE) == POPPY, "it is drawn", server.log
     )
+
+
+def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
+    pi: tuple[MapServer, Path], publish: Publish
+) -> None:
+    server, _ = pi
+    rivers = Layer(TABLE.format("moved"), "postgres", "Rivers")
+    assert not publish(Layer(TABLE.format("lakes"), "postgres", "Lakes"), rivers)["failed"]
+    ask_database(server, "ALTER TABLE moved RENAME TO moved_away")
+    try:
+        with_other_workers(server)
+        address = "/ows/known/map/?SERVICE=WMS&REQUEST=GetCapabilities"
+        wait_until(lambda: server.get(address).ok, "the map goes on without its bad layer", server.log)
+        ask_database(server, "ALTER TABLE lakes RENAME TO lakes_away")
+        with_other_workers(server)
+        assert "Lakes" not in server.get(address).text
+        ask_database(server, "ALTER TABLE lakes_away RENAME TO lakes")
+        # The workers have read the project without it, and would keep it so.
+        wait_until(lambda: "Lakes" in server.get(address).text, "it is back", server.log)
+        assert server.picture("known/map", LAYERS="Lakes").getpixel(WEST_SIDE) == POPPY
+    finally:
+        ask_database(server, "ALTER TABLE moved_away RENAME TO moved")
+    wait_until(lambda: server.run("healthcheck") == (0, ""), "nothing is left out any more", server.log)
 
 
 def test_words_in_the_log_leave_no_layer_out(pi: tuple[MapServer, Path], publish: Publish) -> None:
