@@ -113,7 +113,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if unpacks:
             # Beside the .qgz, from which other projects may embed layers.
             more = {unpacked_name(name): unpacked(path) for name, path in sources.items() if is_zipped(name)}
-            more = {name: path for name, path in more.items() if name not in sources}
+            # Settings go with their project: those of a .qgs that is gone may still lie there.
+            more = {name: path for name, path in more.items() if name.removesuffix(".cfg") not in sources}
             sources |= more
             files |= {name: file_of(path) for name, path in more.items()}
         shown = [name for name in files if is_project(name) and not (unpacks and is_zipped(name))]

@@ -8,6 +8,7 @@ import struct
 import zlib
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -130,6 +131,20 @@ FAULTS = {
         "minutes",
     ),
     "missing": (health(container("lizmap")), "brings what is missing", "apporte ce qui manque"),
+    "left_out": (
+        health(
+            container("postgis"),
+            container(
+                "lizmap",
+                Health={
+                    "Status": "healthy",
+                    "Log": [{"ExitCode": 0, "Output": "Left out: fields/secret.qgs (Rivers)\n"}],
+                },
+            ),
+        ),
+        "tells which",
+        "dit lesquelles",
+    ),
     "map": (health(maps=[{**FRANCE, "draws": False}]), "verify.yml tells why", "verify.yml dit pourquoi"),
     **{
         code: (health(more=[code]), english, french)
@@ -374,9 +389,19 @@ def test_maps_are_asked_for_now_and_then_whatever_the_clock_does() -> None:
     known = {**FRANCE, "asked": 1000.0}
     due = {later: maps.is_due(known, 1000.0 + later) for later in (0, 599, 600, -5)}
     assert due == {0: False, 599: False, 600: True, -5: True}
-    assert maps.is_due(None, 0.0) and maps.is_due({**known, "draws": False}, 1130.0)
+    assert maps.is_due(None, 0.0) and maps.is_due({**known, "draws": False}, 1310.0)
 
 
 def test_levels_are_those_of_the_fleet() -> None:
     assert {found.level for found, _, _ in FAULTS.values()} <= set(rows.LEVELS)
     assert health(more=["updates"]).level == "fine"
+
+
+@pytest.mark.parametrize(
+    ("cfg", "shown"), [('{"options": {"hideProject": "True"}}', []), ("{}", ["a/b"]), ("no", ["a/b"])]
+)
+def test_a_project_that_lizmap_leaves_out_of_its_list_is_not_shown(tmp_path: Path, cfg: str, shown: list[str]) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "b.qgs").touch()
+    (tmp_path / "a" / "b.qgs.cfg").write_text(cfg)
+    assert maps.names(tmp_path) == shown

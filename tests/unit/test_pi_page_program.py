@@ -110,7 +110,7 @@ def test_a_whole_look_writes_the_pages(
     engine: Json, map_server: Json, pages: PiPages, lizmap: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine |= listed(container("postgis"), lizmap)
-    monkeypatch.setattr(program, "said_by", lambda *_: "")
+    monkeypatch.setattr(program, "said_by", lambda *words: "active\n" if "docker.service" in words else "")
     program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
     page = (pages.folder / "status.en.html").read_text("utf-8")
     assert "Each map draws." in page and "Fields" in page
@@ -164,7 +164,11 @@ def test_a_map_that_is_not_for_everybody_leaves_neither_name_nor_picture(
     map_server["GetCapabilities"] = (401, b"")
     known = program.look_at_maps(pages, known, lizmap, 0.0, WHEN, all_now=True)
     program.forget_pictures(pages, known)
-    assert known == {} and not list((pages.folder / "status" / "maps").iterdir())
+    assert not list((pages.folder / "status" / "maps").iterdir())
+    # It is remembered without its name, so that it is not asked for each minute.
+    assert known == {"fields/meadow": {"hidden": True, "draws": True, "asked": 0.0}}
+    map_server.clear()
+    assert program.look_at_maps(pages, known, lizmap, 30.0, WHEN, all_now=False) == known
 
 
 @pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"no JSON")])
@@ -251,3 +255,13 @@ def test_the_settings_are_beside_the_program(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(program, "run", run)
     monkeypatch.setattr("sys.argv", ["page", "--now"])
     assert program.main() == 0 and done == [("pi", True)]
+
+
+def test_a_docker_that_somebody_stopped_is_not_started_by_asking_it(
+    engine: Json, pages: PiPages, lizmap: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine |= listed(lizmap)
+    monkeypatch.setattr(program, "said_by", lambda *words: "inactive\n" if "docker.service" in words else "")
+    monkeypatch.setattr(program, "look_at_docker", lambda: pytest.fail("Docker was asked"))
+    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    assert "Docker" in (pages.folder / "status.en.html").read_text("utf-8")

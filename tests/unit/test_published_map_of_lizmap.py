@@ -415,8 +415,10 @@ def test_one_page_is_printed_where_there_is_a_layout(server: LizmapServer, check
     assert len(prints(server)) == 1
 
 
-@pytest.mark.parametrize("templates", [[], [OF_FEATURES], [{**A4, "maps": []}]])
-def test_without_a_layout_nothing_is_printed(server: LizmapServer, check: Run, templates: list[Any]) -> None:
+@pytest.mark.parametrize(
+    "templates", [[], [OF_FEATURES], [{**A4, "maps": []}], [{"maps": [{}]}], {"a": OF_FEATURES}, "none"]
+)
+def test_without_a_layout_nothing_is_printed(server: LizmapServer, check: Run, templates: Any) -> None:
     server.config["printTemplates"] = templates
     assert detail(check(), "print") == "no layout to print" and prints(server) == []
 

@@ -97,14 +97,16 @@ def test_a_folder_is_published_once(publish: Run, maps: Path, projects: Path) ->
 def test_a_zipped_project_is_published_unpacked_where_only_such_are_shown(
     publish: Run, maps: Path, projects: Path
 ) -> None:
-    for name in ("map.qgs", "map.qgs.cfg"):
-        (maps / name).unlink()
+    # What is left of an earlier .qgs is not this one's.
+    (maps / "map.qgs").unlink()
+    assert (maps / "map.qgs.cfg").exists()
     write_zipped(maps / "map.qgz", SECOND)
     write(maps, {"map.qgz.cfg": "{}", "data/kept.qgz": "no project of the map server's"})
     done = publish(unpack=True)
     assert {"map.qgs", "map.qgs.cfg", "map.qgz", "data/kept.qgz"} <= set(done["added"])
     assert "data/kept.qgs" not in done["added"]
     assert (projects / "fields" / "map.qgs").read_text() == SECOND
+    assert (projects / "fields" / "map.qgs.cfg").read_text() == "{}"
     assert not publish(unpack=True)["changed"]
 
 

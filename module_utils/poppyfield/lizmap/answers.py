@@ -5,7 +5,7 @@ The addresses are those of its file app/system/urls.xml, where each module has i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -167,17 +167,23 @@ def read_config(body: bytes) -> ProjectConfig:
         vector = [_wms_name(name, layer, by_id) for name, layer in layers.items() if _has_geometry(layer)]
         listed = frozenset(layers) | {_wms_name(name, layer, by_id) for name, layer in layers.items()}
         editable = tuple(_editable(document.get("editionLayers") or {}, layers))
-        return ProjectConfig(tuple(vector), editable, listed, tuple(_layouts(document.get("printTemplates") or [])))
+        return ProjectConfig(tuple(vector), editable, listed, _layouts(document.get("printTemplates") or []))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise MapError(f"{problem}: {excerpt(body)}") from error
 
 
-def _layouts(templates: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Give the layouts with a map; an atlas has pages for features only."""
-    for template in templates:
-        maps = template.get("maps") or []
-        if maps and str((template.get("atlas") or {}).get("enabled", "0")) != "1":
-            yield str(template["title"]), str(maps[0]["id"])
+def _layouts(templates: Any) -> tuple[tuple[str, str], ...]:
+    """Give the layouts with a map; an atlas has pages for features only. Of others than Lizmap writes there is none."""
+    found = []
+    try:
+        # PHP writes an array with gaps as an object.
+        for template in templates.values() if isinstance(templates, dict) else templates:
+            maps = template.get("maps") or []
+            if maps and str((template.get("atlas") or {}).get("enabled", "0")) != "1":
+                found.append((str(template["title"]), str(maps[0]["id"])))
+    except (KeyError, TypeError, AttributeError, IndexError):
+        return ()
+    return tuple(found)
 
 
 def _wms_name(name: str, layer: dict[str, Any], by_id: bool) -> str:

@@ -24,7 +24,7 @@ SUBJECT_OF = {
     "memory": "memory",
     **dict.fromkeys(("hot", "load"), "processor"),
     "no_docker": "docker",
-    "map": "maps",
+    **dict.fromkeys(("map", "left_out"), "maps"),
     "updates": "updates",
 }
 """By what is wrong, but for what is wrong with a container, which has its own subject."""

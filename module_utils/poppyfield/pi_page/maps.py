@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ LARGEST_ANSWER = 8 * 1024**2
 LONGEST_TITLE = 120
 ASK_AGAIN = 600
 """Seconds; drawing is what a Pi does for its visitors."""
-ASK_AGAIN_FAILED = 120
+ASK_AGAIN_FAILED = 300
 PNG = b"\x89PNG\r\n\x1a\n"
 FEW = 12
 """Different bytes that the data of a picture in one colour has at most: the colour, and how lines are stored."""
@@ -49,8 +50,22 @@ class PrivateMapError(Exception):
 def names(folder: Path) -> list[str]:
     """Give the maps that are published, as repository/project."""
     files = [path for kind in ("qgs", "qgz") for path in folder.glob(f"*/*.{kind}")]
-    shown = [path for path in files if not path.name.startswith(".") and not path.parent.name.startswith(".")]
+    shown = [
+        path
+        for path in files
+        if not path.name.startswith(".") and not path.parent.name.startswith(".") and not is_hidden(path)
+    ]
     return sorted({f"{path.parent.name}/{path.stem}" for path in shown})[:MOST_MAPS]
+
+
+def is_hidden(project: Path) -> bool:
+    """Tell whether Lizmap leaves a project out of its list, as its settings say."""
+    try:
+        with project.with_name(f"{project.name}.cfg").open("rb") as stream:
+            hidden = json.loads(stream.read(LARGEST_ANSWER))["options"]["hideProject"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return str(hidden) == "True"
 
 
 def look(ask: Ask, project: str, *, is_lizmap: bool) -> tuple[str, bytes]:

@@ -38,8 +38,8 @@ WORK_FOLDER = "/run/poppyfield-page-work"
 """What is remembered from one minute to the next."""
 DOCKER = "/run/docker.sock"
 DOCKER_SECONDS = 30
-MAP_SECONDS = 100
-ALL_MAPS_SECONDS = 120
+MAP_SECONDS = 30
+ALL_MAPS_SECONDS = 60
 """After so long no further map is asked for in this run: the page must not wait for them."""
 COMMAND_SECONDS = 120
 UPDATES_AGAIN = 6 * 3600
@@ -74,6 +74,11 @@ def ask_docker(path: str) -> Any:
         if answer.status != maps.OK:
             raise OSError(f"Docker answers {answer.status}.")
         return json.loads(answer.read())
+
+
+def docker_runs() -> bool:
+    """Tell whether Docker runs: to ask its socket would start it, though somebody may have stopped it."""
+    return said_by("systemctl", "is-active", "docker.service").strip() == "active"
 
 
 def look_at_docker(ask: Callable[[str], Any] = ask_docker) -> DockerAnswers:
@@ -174,13 +179,14 @@ def look_at_maps(
     end = time.monotonic() + ALL_MAPS_SECONDS
     for project in maps.names(Path(mounted[0])) if mounted else []:
         before = known.get(project)
+        shown = None if before and before.get("hidden") else before
         due = time.monotonic() < end and (all_now or maps.is_due(before, now))
         if not due:
             found |= {project: before} if before else {}
             continue
-        seen, picture = maps.seen(before, asker(container), project, now, moment, is_lizmap=is_lizmap)
-        if seen:
-            found[project] = seen
+        seen, picture = maps.seen(shown, asker(container), project, now, moment, is_lizmap=is_lizmap)
+        # One that is not for everybody is remembered, too, so that it is not asked for each minute.
+        found[project] = seen or {"hidden": True, "draws": True, "asked": now}
         if seen and picture:
             pages.write(f"status/maps/{seen['picture']}.png", picture)
     return found
@@ -188,7 +194,7 @@ def look_at_maps(
 
 def forget_pictures(pages: PiPages, known: Json) -> None:
     """Remove the pictures of maps that are no longer there, or no longer for everybody."""
-    kept = {f"{one['picture']}.png" for one in known.values()}
+    kept = {f"{one['picture']}.png" for one in known.values() if not one.get("hidden")}
     for path in (pages.folder / "status" / "maps").glob("*.png"):
         if path.name not in kept:
             path.unlink()
@@ -233,7 +239,8 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     """Look at everything, and write the pages."""
     moment = datetime.now(tz=UTC)
     now, when = moment.timestamp(), moment.isoformat(timespec="seconds")
-    host, docker, state = HostOfStack(said_by), look_at_docker(), pages.state()
+    host, state = HostOfStack(said_by), pages.state()
+    docker = look_at_docker() if docker_runs() else DockerAnswers(why="it does not run")
     folders = host.folders(stack_status.folders_in_use(docker))
     look = stack_status.describe(host.look(), docker, folders, None, moment)
     found = [
@@ -241,8 +248,11 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     ]
     serving = next((c for c in found if stack_status.is_up(c) and not c["Name"].endswith(rows.SET_ASIDE)), None)
     state["maps"] = look_at_maps(pages, state["maps"], serving, now, when, all_now=all_now)
+    pages.remember(state)
+    # A slow map takes its time, and what is said is of now.
+    when = datetime.now(tz=UTC).isoformat(timespec="seconds")
     state["updates"] = updates_wait(host, {} if all_now else state["updates"], now)
-    shown = [state["maps"][project] for project in sorted(state["maps"])]
+    shown = [one for _, one in sorted(state["maps"].items()) if not one.get("hidden")]
     more = more_wrong(state["updates"], now, installed, look_at_card())
     health = judge.judge(settings["name"], look, shown, more, when)
     for language in LANGUAGES:

@@ -54,12 +54,14 @@ IOSchedulingClass=idle
 CPUWeight=10
 # Nothing but these two can be written to.
 ProtectSystem=strict
-ProtectHome=yes
+ProtectHome=read-only
 PrivateTmp=yes
 NoNewPrivileges=yes
 ReadWritePaths={FOLDER} {WORK_FOLDER}
 # It runs each minute: the journal would fill with nothing else.
 LogLevelMax=notice
+# What the program writes is an error.
+SyslogLevel=err
 TimeoutStartSec=5min
 """
 

@@ -29,6 +29,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "starting": "{subject}: starting. Look again in a few minutes.",
         "restarts": "{subject}: ended, and was started again. ansible-playbook playbooks/logs.yml tells why.",
         "map": "{map} does not draw: ansible-playbook playbooks/verify.yml tells why, and what helps.",
+        "left_out": "Some layers cannot be opened, and the maps go on without them: ansible-playbook "
+        "playbooks/verify.yml tells which.",
         "updates": "Security updates wait: connect the Pi to the internet and install them (sudo apt full-upgrade).",
         "not_known": "Something could not be looked at: ansible-playbook playbooks/status.yml tells more.",
     },
@@ -50,6 +52,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "starting": "{subject} : démarre. Regardez de nouveau dans quelques minutes.",
         "restarts": "{subject} : s'est arrêté et a été relancé. ansible-playbook playbooks/logs.yml dit pourquoi.",
         "map": "{map} ne se dessine pas : ansible-playbook playbooks/verify.yml dit pourquoi, et ce qui aide.",
+        "left_out": "Des couches ne peuvent pas être ouvertes, et les cartes continuent sans elles : ansible-playbook "
+        "playbooks/verify.yml dit lesquelles.",
         "updates": "Des mises à jour de sécurité attendent : reliez le Pi à internet, puis sudo apt full-upgrade.",
         "not_known": "Quelque chose n'a pas pu être examiné : ansible-playbook playbooks/status.yml en dit plus.",
     },
