@@ -384,7 +384,7 @@ def adding_command(served: Served, password: str) -> tuple[tuple[str, ...], str]
     owner's role set it could take that role off.
     """
     source, target = (postgres.conninfo(name) for name in (served.name + LOADING_SUFFIX, served.name))
-    login = ("--username=postgres",)
+    login: tuple[str, ...] = ("--username=postgres",)
     if served.owner != postgres.SUPERUSER:
         login = ("--host=127.0.0.1", f"--username={served.owner}")
     return ("bash", "-c", ADDING, "bash", source, target, *login), postgres.password_line(password)
