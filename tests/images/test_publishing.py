@@ -368,6 +368,12 @@ def test_a_layer_that_is_bad_later_takes_no_other_with_it(pi: tuple[MapServer, P
     )
 
 
+def signal_left_out(server: MapServer, name: str) -> None:
+    """Halt what looks at bad layers, or let it go on."""
+    code, said = server.run("pkill", f"-{name}", "-f", "services/left-out/run", user="qgis")
+    assert code == 0, said
+
+
 def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
     pi: tuple[MapServer, Path], publish: Publish
 ) -> None:
@@ -387,10 +393,14 @@ def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
         with_other_workers(server)
         address = "/ows/known/map/?SERVICE=WMS&REQUEST=GetCapabilities"
         wait_until(lambda: server.get(address).ok, "the map goes on without its bad layer", server.log)
+        wait_until(lambda: left_out(server), "it is told", server.log)
+        # Away for so short a time that no look falls into it.
+        signal_left_out(server, "STOP")
         ask_database(server, "ALTER TABLE lakes RENAME TO lakes_away")
         with_other_workers(server)
         assert not drawn()
         ask_database(server, "ALTER TABLE lakes_away RENAME TO lakes")
+        signal_left_out(server, "CONT")
         # The workers have read the project without it, and would keep it so.
         wait_until(drawn, "it is back", server.log)
     finally:
