@@ -398,11 +398,11 @@ def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
         signal_left_out(server, "STOP")
         ask_database(server, "ALTER TABLE lakes RENAME TO lakes_away")
         with_other_workers(server)
-        assert not drawn()
+        assert not any(drawn() for _ in range(8))
         ask_database(server, "ALTER TABLE lakes_away RENAME TO lakes")
         signal_left_out(server, "CONT")
         # The workers have read the project without it, and would keep it so.
-        wait_until(drawn, "it is back", server.log)
+        wait_until(lambda: all(drawn() for _ in range(8)), "each worker draws it again", server.log)
     finally:
         ask_database(server, "ALTER TABLE moved_away RENAME TO moved")
     wait_until(lambda: not left_out(server), "nothing is left out any more", server.log)
