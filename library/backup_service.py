@@ -119,8 +119,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.backup.service import SCHEDULES, BackupService, BackupServiceError
 from ansible.module_utils.poppyfield.host import host_files
-from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileError
+from ansible.module_utils.poppyfield.host.host_files import HostFileError
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
+from ansible.module_utils.poppyfield.host.systemd import SystemdError
 
 OF_THE_PROGRAM = ("host", "targets", "keep", "folders", "also", "data_folder", "postgis", "lizmap", "healthy_timeout")
 ARGUMENTS: dict[str, Any] = {
@@ -167,15 +168,11 @@ def main() -> None:
         changes = service.converge(
             settings_of(params), params["schedule"], params["_password"], check_mode=module.check_mode
         )
-    except (BackupServiceError, HostFileError, PasswordFileError) as error:
+    except (BackupServiceError, HostFileError, PasswordFileError, SystemdError) as error:
         module.fail_json(msg=f"{str(error).rstrip('.')}.")
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}.")
-    module.exit_json(
-        changed=any(change.action is not HostFileAction.KEEP for change in changes),
-        reasons=host_files.reasons(changes),
-        diff=host_files.diff(changes),
-    )
+    module.exit_json(**host_files.result(changes))
 
 
 if __name__ == "__main__":

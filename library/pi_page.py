@@ -56,8 +56,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.host import host_files
-from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileError
-from ansible.module_utils.poppyfield.pi_page.service import PiPageService, PiPageServiceError
+from ansible.module_utils.poppyfield.host.host_files import HostFileError
+from ansible.module_utils.poppyfield.host.systemd import SystemdError
+from ansible.module_utils.poppyfield.pi_page.service import PiPageService
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -71,15 +72,11 @@ def main() -> None:
     settings = {name: module.params[name] for name in ARGUMENTS}
     try:
         changes = PiPageService().converge(settings, check_mode=module.check_mode)
-    except (HostFileError, PiPageServiceError) as error:
+    except (HostFileError, SystemdError) as error:
         module.fail_json(msg=f"{str(error).rstrip('.')}.")
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}.")
-    module.exit_json(
-        changed=any(change.action is not HostFileAction.KEEP for change in changes),
-        reasons=host_files.reasons(changes),
-        diff=host_files.diff(changes),
-    )
+    module.exit_json(**host_files.result(changes))
 
 
 if __name__ == "__main__":

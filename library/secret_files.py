@@ -112,7 +112,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.host import host_files
-from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileError
+from ansible.module_utils.poppyfield.host.host_files import HostFileError
 
 ARGUMENTS: dict[str, Any] = {
     "secrets": {**host_files.SECRETS_OPTION, "required": True},
@@ -143,12 +143,8 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")
-    module.exit_json(
-        changed=any(change.action is not HostFileAction.KEEP for change in changes),
-        files=[{"path": str(change.path), "action": str(change.action)} for change in changes],
-        reasons=host_files.reasons(changes),
-        diff=host_files.diff(changes),
-    )
+    files = [{"path": str(change.path), "action": str(change.action)} for change in changes]
+    module.exit_json(files=files, **host_files.result(changes))
 
 
 if __name__ == "__main__":

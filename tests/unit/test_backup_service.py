@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from ansible.module_utils.poppyfield.backup.service import UNIT, BackupService
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
+from tests.doubles.systemd import Systemd
 from tests.unit.conftest import load_plugin
 
 Json = dict[str, Any]
@@ -32,22 +33,13 @@ GIVEN: Json = {
 }
 
 
-class Pi:
+class Pi(Systemd):
     """A Pi with systemd."""
 
     def __init__(self, folder: Path) -> None:
-        self.done: list[str] = []
-        self.failing = ""
-        self.active = False
+        super().__init__()
         (folder / "units").mkdir()
-        self.service = BackupService(folder / "backup", folder / "programs", folder / "units", folder, self._run)
-
-    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        called = " ".join(command)
-        self.done.append(called)
-        failed = (self.failing and self.failing in called) or ("is-active" in called and not self.active)
-        self.active = self.active or ("restart" in called and not failed)
-        return subprocess.CompletedProcess(command, int(bool(failed)), "", "it failed" if failed else "")
+        self.service = BackupService(folder / "backup", folder / "programs", folder / "units", folder, self.run)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,28 +15,21 @@ import pytest
 from ansible.module_utils.poppyfield.pi_page import program
 from ansible.module_utils.poppyfield.pi_page.service import UNIT, PiPageService
 
+from tests.doubles.systemd import Systemd
+
 ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
 Run = Callable[..., Json]
 
 
-class Pi:
+class Pi(Systemd):
     """A Pi with systemd."""
 
     def __init__(self, folder: Path) -> None:
-        self.done: list[str] = []
-        self.failing = ""
-        self.active = False
+        super().__init__()
         for name in ("units", "tmpfiles"):
             (folder / name).mkdir()
-        self.service = PiPageService(folder / "page", folder / "units", folder / "tmpfiles", folder, self._run)
-
-    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        called = " ".join(command)
-        self.done.append(called)
-        failed = (self.failing and self.failing in called) or ("is-active" in called and not self.active)
-        self.active = self.active or ("restart" in called and not failed)
-        return subprocess.CompletedProcess(command, int(bool(failed)), "", "it failed" if failed else "")
+        self.service = PiPageService(folder / "page", folder / "units", folder / "tmpfiles", folder, self.run)
 
 
 @pytest.fixture

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.poppyfield.backup import program
-from ansible.module_utils.poppyfield.host import host_files, password_file
+from ansible.module_utils.poppyfield.host import host_files, password_file, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileChange
-from ansible.module_utils.poppyfield.host.printable import printable
 
 Json = dict[str, Any]
-Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 UNIT = "poppyfield-backup"
+TIMER = f"{UNIT}.timer"
 SCHEDULES = ("hourly", "daily", "weekly")
 
 SERVICE_TEXT = """# Managed by Poppyfield.
@@ -56,13 +54,6 @@ class BackupServiceError(Exception):
     """The backup is not set up, in a sentence that holds no password."""
 
 
-def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command of the host."""
-    return subprocess.run(
-        command, capture_output=True, stdin=subprocess.DEVNULL, check=False, encoding="utf-8", errors="replace"
-    )
-
-
 @dataclass(frozen=True)
 class BackupService:
     """Where the files are, and how commands are run."""
@@ -72,7 +63,7 @@ class BackupService:
     units: Path = Path("/etc/systemd/system")
     booted: Path = Path("/run/systemd/system")
     """Is there where systemd runs."""
-    run: Run = run
+    run: systemd.Run = systemd.run
 
     def has_password(self) -> bool:
         """Tell whether the host has a password already."""
@@ -85,7 +76,7 @@ class BackupService:
             self.folder / "settings.json": (json.dumps(settings, indent=1, sort_keys=True) + "\n", "0600"),
             program_path: (inspect.getsource(program), "0755"),
             self.units / f"{UNIT}.service": (SERVICE_TEXT.format(program=program_path), "0644"),
-            self.units / f"{UNIT}.timer": (TIMER_TEXT.format(schedule=schedule), "0644"),
+            self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
         owned = {"owner": "root", "group": "root"}
         return {
@@ -102,19 +93,16 @@ class BackupService:
     def converge(
         self, settings: Mapping[str, Any], schedule: str, password: str, *, check_mode: bool
     ) -> list[HostFileChange]:
-        """Set the backup up; say what was done. Raises BackupServiceError, HostFileError or OSError."""
+        """Set the backup up; say what was done. Raises BackupServiceError, SystemdError, HostFileError or OSError."""
         self._refuse_another(password)
         changes: list[HostFileChange] = host_files.converge(
             self.wanted(settings, schedule, password), check_mode=check_mode
         )
-        if not check_mode and self.booted.is_dir() and (self._touches_units(changes) or not self.timer_runs()):
-            for words in (["daemon-reload"], ["enable", "--quiet", f"{UNIT}.timer"], ["restart", f"{UNIT}.timer"]):
-                self._systemctl(words)
+        if check_mode or not self.booted.is_dir():
+            return changes
+        if self._touches_units(changes) or not systemd.is_active(self.run, TIMER):
+            systemd.start(self.run, TIMER)
         return changes
-
-    def timer_runs(self) -> bool:
-        """Tell whether systemd makes backups."""
-        return self.run(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"]).returncode == 0
 
     def _refuse_another(self, password: str) -> None:
         """A repository that was made with the old password could no longer be opened."""
@@ -128,9 +116,3 @@ class BackupService:
 
     def _touches_units(self, changes: Sequence[HostFileChange]) -> bool:
         return any(change.path.parent == self.units and change.is_new for change in changes)
-
-    def _systemctl(self, words: Sequence[str]) -> None:
-        done = self.run(["systemctl", *words])
-        if done.returncode:
-            said = " ".join(printable(done.stderr or done.stdout).split())
-            raise BackupServiceError(f"systemctl {words[0]} failed: {said or done.returncode}")

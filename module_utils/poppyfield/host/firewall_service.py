@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible.module_utils.poppyfield.host import atomic_file, firewall
+from ansible.module_utils.poppyfield.host import atomic_file, firewall, systemd
 from ansible.module_utils.poppyfield.host.firewall import Json
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
-from ansible.module_utils.poppyfield.host.printable import printable
 
 UNIT = "poppyfield-firewall.service"
 TAKE_BACK = "poppyfield-firewall-take-back"
@@ -85,15 +84,10 @@ class FirewallError(Exception):
     """The rules are not in force, in a sentence."""
 
 
-Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
-
-
 def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command of the host."""
+    """Run a command of the host; one that is missing fails."""
     try:
-        return subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, check=False, encoding="utf-8", errors="replace"
-        )
+        return systemd.run(command)
     except OSError as error:
         return subprocess.CompletedProcess(command, 127, "", f"{command[0]}: {error.strerror}")
 
@@ -106,7 +100,7 @@ class FirewallService:
     units: Path = Path("/etc/systemd/system")
     booted: Path = Path("/run/systemd/system")
     """Is there where systemd runs."""
-    run: Run = run
+    run: systemd.Run = run
 
     def is_possible(self) -> bool:
         """Tell a host on which systemd can keep the rules."""
@@ -139,7 +133,7 @@ class FirewallService:
 
     def runs(self) -> bool:
         """Tell whether the rules were put in force, and are kept there."""
-        return self.run(["systemctl", "is-active", "--quiet", UNIT]).returncode == 0
+        return systemd.is_active(self.run, UNIT)
 
     def write(self, policy: Json) -> None:
         """Write the files."""
@@ -153,9 +147,8 @@ class FirewallService:
 
     def start(self) -> None:
         """Have the rules put in force now, at every boot, and again where they are lost."""
-        self._do(["systemctl", "daemon-reload"])
-        self._do(["systemctl", "enable", "--quiet", UNIT])
-        self._do(["systemctl", "restart", UNIT])
+        for command in systemd.starting(UNIT):
+            self._do(command)
 
     def converge(self, policy: Json, *, check_mode: bool) -> list[HostFileChange]:
         """Bring a policy about; say what was done. Raises FirewallError where it is not in force then."""
@@ -205,7 +198,6 @@ class FirewallService:
     def _do(self, command: Sequence[str]) -> None:
         done = self.run(command)
         if done.returncode:
-            said = " ".join(printable(done.stderr or done.stdout).split())
             raise FirewallError(
-                f"The rules of the firewall could not be put in force ({command[0]}: {said or done.returncode})"
+                f"The rules of the firewall could not be put in force ({command[0]}: {systemd.what_failed(done)})"
             )

@@ -318,6 +318,11 @@ def diff(changes: Sequence[HostFileChange]) -> dict[str, dict[str, str]]:
     }
 
 
+def result(changes: Sequence[HostFileChange]) -> dict[str, Any]:
+    """Give the result of a module that does nothing else."""
+    return {"changed": bool(_real(changes)), "reasons": reasons(changes), "diff": diff(changes)}
+
+
 def with_changes(result: dict[str, Any], changes: Sequence[HostFileChange]) -> dict[str, Any]:
     """Add what changed to the result of a module that brings about what it needs."""
     if not _real(changes):

@@ -5,22 +5,20 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.abc import InspectLoader
 from pathlib import Path
 from typing import Any, cast
 
-from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.host import host_files, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileChange
-from ansible.module_utils.poppyfield.host.printable import printable
 from ansible.module_utils.poppyfield.pi_page.program import FOLDER, WORK_FOLDER
 
 Json = dict[str, Any]
-Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
 UNIT = "poppyfield-page"
+TIMER = f"{UNIT}.timer"
 OURS = "ansible.module_utils.poppyfield"
 PROGRAM = f"{OURS}.pi_page.program"
 BEFORE_OURS = ("ansible", "ansible.module_utils")
@@ -79,17 +77,6 @@ WantedBy=timers.target
 """
 
 
-class PiPageServiceError(Exception):
-    """The page is not set up, in a sentence."""
-
-
-def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command of the host."""
-    return subprocess.run(
-        command, capture_output=True, stdin=subprocess.DEVNULL, check=False, encoding="utf-8", errors="replace"
-    )
-
-
 def program_files() -> dict[str, str]:
     """Give the program's files by their paths: it is what modules use as well, and nothing beside it."""
     found = {f"{name.replace('.', '/')}/__init__.py": "" for name in BEFORE_OURS}
@@ -133,7 +120,7 @@ class PiPageService:
     folders: Path = Path("/etc/tmpfiles.d")
     booted: Path = Path("/run/systemd/system")
     """Is there where systemd runs."""
-    run: Run = run
+    run: systemd.Run = systemd.run
 
     def wanted(self, settings: Mapping[str, Any]) -> Json:
         """Give the folders and files, as host_files takes them."""
@@ -143,7 +130,7 @@ class PiPageService:
             self.program / "settings.json": json.dumps(settings, indent=1, sort_keys=True) + "\n",
             self.folders / f"{UNIT}.conf": FOLDERS_TEXT,
             self.units / f"{UNIT}.service": SERVICE_TEXT.format(program=self.program),
-            self.units / f"{UNIT}.timer": TIMER_TEXT,
+            self.units / TIMER: TIMER_TEXT,
         }
         inner = {folder for path in texts for folder in path.parents if self.program in (folder, *folder.parents)}
         owned = {"owner": "root", "group": "root"}
@@ -155,22 +142,10 @@ class PiPageService:
         }
 
     def converge(self, settings: Mapping[str, Any], *, check_mode: bool) -> list[HostFileChange]:
-        """Set the page up; say what was done. Raises PiPageServiceError, HostFileError or OSError."""
+        """Set the page up; say what was done. Raises SystemdError, HostFileError or OSError."""
         changes: list[HostFileChange] = host_files.converge(self.wanted(settings), check_mode=check_mode)
         renewed = any(change.is_new for change in changes)
-        if not check_mode and self.booted.is_dir() and (renewed or not self.timer_runs()):
-            self._do("systemd-tmpfiles", "--create", str(self.folders / f"{UNIT}.conf"))
-            self._do("systemctl", "daemon-reload")
-            self._do("systemctl", "enable", "--quiet", f"{UNIT}.timer")
-            self._do("systemctl", "restart", f"{UNIT}.timer")
+        if not check_mode and self.booted.is_dir() and (renewed or not systemd.is_active(self.run, TIMER)):
+            systemd.do(self.run, "systemd-tmpfiles", "--create", str(self.folders / f"{UNIT}.conf"))
+            systemd.start(self.run, TIMER)
         return changes
-
-    def timer_runs(self) -> bool:
-        """Tell whether systemd has the page written."""
-        return self.run(["systemctl", "is-active", "--quiet", f"{UNIT}.timer"]).returncode == 0
-
-    def _do(self, *command: str) -> None:
-        done = self.run(command)
-        if done.returncode:
-            said = " ".join(printable(done.stderr or done.stdout).split())
-            raise PiPageServiceError(f"{' '.join(command[:2])} failed: {said or done.returncode}")
