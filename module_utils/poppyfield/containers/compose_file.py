@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,6 +15,7 @@ from ansible.module_utils.poppyfield.containers.engine import EngineError, Run, 
 from ansible.module_utils.poppyfield.containers.plan import PlanError
 from ansible.module_utils.poppyfield.containers.spec import COMPOSE_DIGEST, ContainerSpec, Json
 from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.host.locked_folder import locked_folder
 
 STANDALONE = "docker-compose"
 PLUGIN_FOLDERS = tuple(
@@ -87,12 +86,8 @@ class ComposeFile:
     def _locked(self) -> Iterator[None]:
         """Let nobody else change it between reading and writing: two services may be deployed at once."""
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        with locked_folder(self.folder):
             yield
-        finally:
-            os.close(folder)
 
 
 @dataclass(frozen=True)

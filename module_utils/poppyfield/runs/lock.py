@@ -6,9 +6,7 @@ each of them renews it instead. It ends with the run, or a while after its last 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.poppyfield.host import own_folder
+from ansible.module_utils.poppyfield.host.locked_folder import locked_folder
 from ansible.module_utils.poppyfield.host.own_folder import NotOwnFolderError
 from ansible.module_utils.poppyfield.host.printable import printable
 
@@ -163,12 +162,8 @@ def given_on(run: Mapping[str, Any]) -> Json:
 def _alone() -> Iterator[Path]:
     try:
         own_folder.ensure(FOLDER)
-        handle = os.open(FOLDER, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with locked_folder(FOLDER):
             yield FOLDER / NAME
-        finally:
-            os.close(handle)
     except NotOwnFolderError as error:
         raise LockError(str(error)) from error
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.host.locked_folder import locked_folder
 from ansible.module_utils.poppyfield.runs.lock import short
 
 Json = dict[str, Any]
@@ -107,9 +107,7 @@ def newest(limit: int, services: Sequence[str] | None = None) -> list[Json]:
 
 def _append(line: str) -> None:
     FILE.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(FILE.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked_folder(FILE.parent):
         if FILE.exists() and FILE.stat().st_size > LARGEST_FILE:
             FILE.rename(_older())
         is_new = not FILE.exists()
@@ -120,8 +118,6 @@ def _append(line: str) -> None:
             whole = size == 0 or os.pread(handle, 1, size - 1) == b"\n"
             stream.write((b"" if whole else b"\n") + line.encode() + b"\n")
             os.fsync(handle)
-    finally:
-        os.close(folder)
     if is_new:
         atomic_file.sync_folder(FILE.parent)
 
