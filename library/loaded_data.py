@@ -376,21 +376,18 @@ def _undo(loader: Loader, served: Served, *, changes: bool) -> Json:
 
 
 def _load(loader: Loader, served: Served, wanted: Wanted, params: Json, container: Json, *, changes: bool) -> Json:
-    pruned = list(served.copies) if params["prune"] else []
-    stamp = loading.stamp_after(served.copies, _now())
+    # The newest copy stays until a new one is there; older ones may be what fills the disk.
+    older = list(served.copies[:-1]) if params["prune"] else []
     if wanted.digest in served.loaded and not params["again"]:
-        old = pruned[:-1]
-        if changes and old:
-            loader.prune(old)
+        if changes and older:
+            loader.prune(older)
         said = f"These files were loaded into {served.name} already. To load them once more, add -e again=true."
-        return {"changed": bool(old), "msg": said, "tables": [], "kept": "", "postgresql": served.postgresql}
+        return {"changed": bool(older), "msg": said, "tables": [], "kept": "", "postgresql": served.postgresql}
     if wanted.adds:
         loading.refuse_clashes(served, wanted.tables)
-    # The newest copy stays until the new one is there; older ones may be what fills the disk.
-    if changes and pruned[:-1]:
-        loader.prune(pruned[:-1])
-        pruned = pruned[-1:]
-    if changes or not pruned[:-1]:
+    if changes and older:
+        loader.prune(older)
+    if changes or not older:
         check_room(wanted, served, container, params["_folder"])
     if not changes:
         tables = [table.said() for table in wanted.tables]
@@ -401,10 +398,10 @@ def _load(loader: Loader, served: Served, wanted: Wanted, params: Json, containe
         loader.owner_password = password_file.read(Path(params["secrets_folder"]) / f"postgis_{served.owner}").strip(
             "\n"
         )
-    found, kept = loader.load(wanted, served, stamp)
-    # The newest copy is the one of this load, where it replaced something.
-    if pruned := pruned if kept else pruned[:-1]:
-        loader.prune(pruned)
+    found, kept = loader.load(wanted, served, loading.stamp_after(served.copies, _now()))
+    # Of a load that replaced something the copy is the newest.
+    if params["prune"] and kept and served.copies:
+        loader.prune(served.copies[-1:])
     tables = [f"{table.schema}.{table.name} ({table.rows} rows)" for table in found]
     said = f"{served.name} {'got' if wanted.adds else 'holds now'} {_listed(tables)}."
     if kept:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.unit import last_play
+
 STAND_IN = """#!{python}
 # WANT_JSON
 import json, sys
@@ -30,27 +27,15 @@ def play(
     tmp_path: Path, *, tables: tuple[str, ...] = ("plots",), undo_fails: bool = False, **given: Any
 ) -> tuple[str, list[str]]:
     """Play the last play on this machine with a module that only notes what it is asked; give both."""
-    log, library, playbook = tmp_path / "log", tmp_path / "library", tmp_path / "play.yml"
+    log, library = tmp_path / "log", tmp_path / "library"
     library.mkdir()
     log.touch()
     stand_in = STAND_IN.format(python=sys.executable, log=str(log), tables=list(tables), undo_fails=undo_fails)
     (library / "loaded_data_double").write_text(stand_in)
-    *_, loading = yaml.safe_load((ROOT / "playbooks/load.yml").read_text())
-    text = yaml.safe_dump([{**loading, "hosts": "all", "become": False}]).replace("loaded_data:", "loaded_data_double:")
-    playbook.write_text(text)
-    shutil.copytree(ROOT / "playbooks/tasks", tmp_path / "tasks")
-    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi-orchard,", "--connection", "local"]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(
-        [*command, "--extra-vars", json.dumps({"database": "gis", "files": "gis.dump", **given}), str(playbook)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode != 0, done.stdout
-    return done.stdout + done.stderr, log.read_text().split()
+    text = yaml.safe_dump([{**last_play.last_play("load.yml"), "hosts": "all", "become": False}])
+    text = text.replace("loaded_data:", "loaded_data_double:")
+    said = last_play.play(tmp_path, text, {"database": "gis", "files": "gis.dump", **given})
+    return said, log.read_text().split()
 
 
 @pytest.mark.parametrize(("mode", "asked"), [("replace", ["replace", "undo"]), ("add", ["add"])])

@@ -14,8 +14,9 @@ def root_disk(mounts: str) -> str:
     """Give the name of the disk that holds the system, by /proc/mounts; that of a card where it has none."""
     found = re.search(r"^/dev/(\S+) / ", mounts, re.MULTILINE)
     # Without an initramfs the kernel calls it root.
-    known = found is not None and found[1] != "root"
-    return re.sub(r"(?<=\d)p\d+$|(?<=[a-z])\d+$", "", found[1]) if found and known else "mmcblk0"
+    if found is None or found[1] == "root":
+        return "mmcblk0"
+    return re.sub(r"(?<=\d)p\d+$|(?<=[a-z])\d+$", "", found[1])
 
 
 def is_read_only(mounts: str) -> bool:

@@ -366,12 +366,11 @@ def prune_script(copies: Iterable[str]) -> str:
 
 
 ADDING = """
-set -o pipefail; umask 077
-IFS= read -r login; file=$(mktemp); exec {fd}<> "$file"; rm "$file"; printf '%s\\n' "$login" >&"$fd"
+set -o pipefail
 {
     echo 'BEGIN;'
     pg_dump --username=postgres --no-owner --no-privileges --extension=plpgsql "$1" && echo 'COMMIT;'
-} | PGPASSFILE=/proc/self/fd/$fd PGOPTIONS="-c client_min_messages=warning -c default_transaction_read_only=off" \\
+} | PGOPTIONS="-c client_min_messages=warning -c default_transaction_read_only=off" \\
     psql --no-psqlrc --quiet --output=/dev/null --set=ON_ERROR_STOP=1 --set=VERBOSITY=terse --no-password "${@:3}" "$2"
 """
 """Copies a database into another one as its owner, in one transaction: without its last line nothing of it stays."""
@@ -387,7 +386,8 @@ def adding_command(served: Served, password: str) -> tuple[tuple[str, ...], str]
     login: tuple[str, ...] = ("--username=postgres",)
     if served.owner != postgres.SUPERUSER:
         login = ("--host=127.0.0.1", f"--username={served.owner}")
-    return ("bash", "-c", ADDING, "bash", source, target, *login), postgres.password_line(password)
+    adding = ("bash", "-c", ADDING, "bash", source, target, *login)
+    return ("bash", "-c", postgres.LOGGING_IN, "bash", *adding), postgres.password_line(password)
 
 
 def mark_script(name: str, mark: Sequence[str]) -> str:

@@ -428,6 +428,7 @@ LOGGING_IN = (
     'umask 077; IFS= read -r line; file=$(mktemp); exec {fd}<> "$file"; rm "$file"; printf "%s\\n" "$line" >&"$fd";'
     ' PGPASSFILE=/proc/self/fd/$fd exec "$@"'
 )
+"""Runs a command with the password that its input begins with, as `password_line` gives it."""
 
 
 def loading_command(content: FirstContent) -> tuple[str, tuple[str, ...], str]:

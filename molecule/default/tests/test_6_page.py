@@ -84,7 +84,7 @@ def tells(pi: Host, file: str, change: str) -> Fault:
     )
 
 
-BROKEN_MAP = f'cp -a {PROJECT} /root/kept && sed -i \'s/"sample"."towns"/"sample"."gone"/\' {PROJECT}'
+BROKEN_MAP = f'cp -a {PROJECT} /var/tmp/kept && sed -i \'s/"sample"."towns"/"sample"."gone"/\' {PROJECT}'
 SMALL_DISK = "mount -t tmpfs -o size=10m full {0} && head -c 10m /dev/zero > {0}/full || true"
 CONFIG = "/srv/poppyfield/lizmap/config"
 UPDATE = "Inst openssl [3.5.1-1] (3.5.1-1+deb13u1 Debian-Security:13/stable-security [arm64])"
@@ -108,7 +108,7 @@ FAULTS: dict[str, tuple[Callable[[Host], Fault], str, str]] = {
         "Base de données : absent. ansible-playbook site.yml apporte ce qui manque",
     ),
     "table gone": (
-        lambda pi: seeded(pi, BROKEN_MAP, f"mv /root/kept {PROJECT} && touch {PROJECT}"),
+        lambda pi: seeded(pi, BROKEN_MAP, f"mv /var/tmp/kept {PROJECT} && touch {PROJECT}"),
         "does not draw: ansible-playbook playbooks/verify.yml tells why",
         "ne se dessine pas : ansible-playbook playbooks/verify.yml dit pourquoi",
     ),
