@@ -134,6 +134,19 @@ web_client:
   description: Which web client all hosts have.
   returned: success
   type: str
+batches:
+  description: How many hosts get a release at a time, as in C(fleet_batch).
+  returned: success
+  type: list
+  elements: str
+max_failed:
+  description: On how many hosts a release may fail before no more are touched.
+  returned: success
+  type: int
+all_must_answer:
+  description: Whether a host that does not answer stops the run.
+  returned: success
+  type: bool
 profile:
   description: The profile of the images of all hosts.
   returned: success

@@ -30,7 +30,7 @@ from ansible.module_utils.poppyfield.runs import lock, who  # noqa: E402
 
 # Names that Ansible itself adds to a host's variables and that are no person's choice.
 ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventory_", "omit", "play", "role_", "vars")
-MADE_BY_ROLES = ("arm_images_built", "lizmap_application")
+MADE_BY_ROLES = ("arm_images_built", "arm_images_delivered", "lizmap_application")
 """Facts that begin as variables of a role do."""
 LATER = (
     *("arm_images_architectures", "arm_images_applications", "lizmap_authority_names", "lizmap_image", "postgis_image"),
@@ -42,7 +42,7 @@ MAKES_AUTHORITY = "authority"
 SPECIFICATION = "meta/argument_specs.yml"
 DEFAULTS = "defaults/main.yml"
 OUR_ROLES = frozenset(
-    {"arm_images", "backup", "docker_engine", "hardening", "lizmap", "pi_page", "postgis", "raspberry_pi"}
+    {"arm_images", "backup", "docker_engine", "fleet", "hardening", "lizmap", "pi_page", "postgis", "raspberry_pi"}
 )
 """Whose variables the checkers judge."""
 ABSENT = object()
@@ -108,6 +108,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             "run": _run(variables, arguments["stages"]),
             "certificate_names": fleet_authority.names_of_all(kept),
             "profile": kept[0].values["arm_images_profile"],
+            "batches": kept[0].values["fleet_batch"],
+            "max_failed": kept[0].values["fleet_max_failed"],
+            "all_must_answer": kept[0].values["fleet_unreachable"] == "fail",
         }
 
 

@@ -11,6 +11,7 @@ short_description: Show at the end of a run what became of each Pi
 description:
   - After the run of a stage, or of all of them by C(site.yml), it shows a table. For each Pi what changed, how many
     seconds nobody had a map, and what to do; those that failed or can't be reached come first.
+  - Where a play serves a few hosts at a time, and ended before all had their turn, it names those that were not touched.
   - It is on wherever its folder is among the callback plugins, as in C(ansible.cfg).
 """
 
@@ -40,10 +41,24 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         super().__init__()
         self._shown = False
         self._outcomes: dict[str, PiOutcome] = {}
+        self._in_batches = False
+        self._due: set[str] = set()
+        self._begun: set[str] = set()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """See whether this playbook ends with a table."""
         self._shown = Path(playbook._file_name).name in PLAYBOOKS
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Note whom a play is for that serves a few at a time: it starts anew with each few."""
+        self._in_batches = bool(play.serial)
+        if self._in_batches:
+            hosts = play.get_variable_manager()._inventory.get_hosts(play.hosts, ignore_restrictions=True)
+            self._due = {host.name for host in hosts}
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """Note whose turn has come."""
+        self._of(result)
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Note what changed."""
@@ -67,6 +82,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         for name, one in self._outcomes.items():
             one.failed = one.failed if stats.failures.get(name) else ""
             one.unreachable = one.unreachable if stats.dark.get(name) else ""
+            one.waited = name in self._due - self._begun
         pis = {name: one for name, one in self._outcomes.items() if name != LAPTOP}
         if self._shown and pis:
             self._display.banner("PIS")
@@ -74,7 +90,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
                 self._display.display(line)
 
     def _of(self, result: Any) -> PiOutcome:
-        return self._outcomes.setdefault(result.host.name, PiOutcome())
+        name = result.host.name
+        if self._in_batches:
+            self._begun.add(name)
+        return self._outcomes.setdefault(name, PiOutcome())
 
 
 def _seconds(said: Any) -> float:

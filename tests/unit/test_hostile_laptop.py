@@ -95,3 +95,17 @@ def test_a_checkout_that_others_may_write_to_is_one_sentence(checkout: Path, rec
     record_property("message", " ".join(said.partition('"msg": "')[2].partition('"')[0].split()))
     assert "Nothing was changed. Ansible does not read" in said and "chmod o-w . mends that" in said
     assert "[Check the inventory]" not in said
+
+
+@pytest.mark.parametrize("unreachable", ["skip", "fail"])
+def test_a_pi_that_is_missing_stops_a_run_where_all_must_answer(checkout: Path, unreachable: str) -> None:
+    (checkout / "hosts").write_text(HOSTS)
+    given = {
+        "ansible_become": False,
+        "lizmap_web_client": "none",
+        "lizmap_projects": [],
+        "fleet_unreachable": unreachable,
+    }
+    said = run(checkout, "-i", "hosts", "--extra-vars", json.dumps(given), "playbooks/preflight.yml")
+    assert "fatal: [pi-off]: UNREACHABLE!" in said
+    assert ("pi-off: no answer, and fleet_unreachable is fail" in said) is (unreachable == "fail")

@@ -43,7 +43,7 @@ def private_names(text: str, owner: str) -> list[str]:
 def test_a_run_has_few_plays() -> None:
     found = plays("site.yml")
     add_to_report(site_plays=len(found))
-    stages = ["Preflight", "Build", "Provision", "Deliver", "Release"]
+    stages = ["Preflight", "Build", "Prepare", "Release", "Report"]
     assert found == [("localhost:pis", "Settings"), *(("pis", stage) for stage in stages)]
     assert len(found) <= MOST_PLAYS
 

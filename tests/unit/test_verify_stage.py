@@ -151,7 +151,9 @@ def test_a_pi_that_is_off_is_told_at_once_and_at_the_end_and_the_other_is_served
     (tmp_path / "more").write_text("pi-off ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=1\n")
     (tmp_path / "play.yml").write_text(
         "- hosts: all\n  gather_facts: false\n  tasks:\n    - ansible.builtin.raw: 'true'\n"
-        f"    - ansible.builtin.import_tasks: {ROOT}/playbooks/tasks/verify.yml\n"
+        + "".join(
+            f"    - ansible.builtin.import_tasks: {ROOT}/playbooks/tasks/{part}.yml\n" for part in ("verify", "report")
+        )
     )
     done = verify("--inventory", str(tmp_path / "more"), lizmap_verify_user="")
     at_once, _, later = done.stdout.partition("Request the published map as a browser would")

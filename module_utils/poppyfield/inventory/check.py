@@ -10,6 +10,7 @@ from ansible.module_utils.poppyfield.inventory import (
     backup,
     dumps,
     engine,
+    fleet,
     fleet_authority,
     folders,
     hardening,
@@ -28,6 +29,7 @@ from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, Pr
 
 Checker = Callable[[Host, Laptop], Iterator[Finding]]
 CHECKERS: tuple[Checker, ...] = (
+    lambda host, laptop: fleet.findings(host),
     lambda host, laptop: engine.findings(host),
     lambda host, laptop: hardening.findings(host),
     lambda host, laptop: backup.findings(host),
@@ -69,7 +71,7 @@ def check(
         for checker in CHECKERS:
             # Of a value that is not there or not of its type, nothing more.
             found += [(host.name, one) for one in checker(host, laptop) if (host.name, one.variable) not in told]
-    found += images.shared(kept)
+    found += [*images.shared(kept), *fleet.shared(kept)]
     hidden = [text for host in kept for text in _secrets(host, options)]
     return together(found, [*hidden, *secrets])
 

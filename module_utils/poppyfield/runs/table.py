@@ -13,6 +13,7 @@ RUN_AGAIN = "Then run the same command again."
 REACH = (
     f"See that it has power and network (ssh-keygen -R NAME, if its card was replaced). {RUN_AGAIN} It said: {{why}}"
 )
+WAITED = "It was not touched, because the release failed on Pis before it. Mend these, then run the same command again."
 NOTHING = "-"
 
 
@@ -27,6 +28,8 @@ class PiOutcome:
     """Why it can't be reached."""
     failed: str = ""
     """What was wrong."""
+    waited: bool = False
+    """Whether its turn for the release never came."""
 
     @property
     def changed(self) -> str:
@@ -40,7 +43,9 @@ class PiOutcome:
         """Say what to do."""
         if self.unreachable:
             return REACH.format(why=short(self.unreachable, 120))
-        return f"{short(self.failed, 200)} {RUN_AGAIN}" if self.failed else NOTHING
+        if self.failed:
+            return f"{short(self.failed, 200)} {RUN_AGAIN}"
+        return WAITED if self.waited else NOTHING
 
 
 def lines(outcomes: Mapping[str, PiOutcome]) -> list[str]:
