@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-page-faults docs-site test-docs test-hostile
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-page-faults docs-site test-docs test-hostile
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,6 +19,13 @@ logs: ## Follow the log of a container of one Pi: make logs HOST=pi-orchard [SER
 
 watch: ## How one Pi and its containers fare, every five seconds: make watch HOST=pi-orchard
 	@python3 -m pi_terminal watch '$(HOST)'
+
+laptop: ## Prepare this laptop to provision Pis: packages, Docker Engine, ARM interpreter, Python environment
+	$(SUDO) python3 workshop/laptop/prepare.py laptop
+	python3 workshop/laptop/prepare.py environment
+
+fleet: ## Ask five questions, and write the answers to inventory/fleet
+	@build/venv/bin/python -m new_fleet
 
 demo: ## From this bare machine to a map that draws, on an emulated Pi; with Lizmap where LIZMAP_ARCHIVE and LIZMAP_SERVER_PLUGIN name its archives
 	$(SUDO) python3 workshop/laptop/prepare.py demo

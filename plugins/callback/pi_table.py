@@ -11,7 +11,8 @@ short_description: Show at the end of a run what became of each Pi
 description:
   - After the run of a stage, or of all of them by C(site.yml), it shows a table. For each Pi what changed, how many
     seconds nobody had a map, and what to do; those that failed or can't be reached come first.
-  - Where a play serves a few hosts at a time, and ended before all had their turn, it names those that were not touched.
+  - Where a play serves a few hosts at a time, and ended before all had their turn, it names those that were not
+    touched.
   - It is on wherever its folder is among the callback plugins, as in C(ansible.cfg).
 """
 

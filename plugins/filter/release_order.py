@@ -17,8 +17,8 @@ short_description: Whom a release is for, and how many get it at a time
 version_added: "0.1.0"
 positional: known
 description:
-  - Goes by what a run has found out so far. A release is for the hosts that answered when they were looked at, and that got
-    its images where the run delivers any. One that can't be served is thus never the one that goes first.
+  - Goes by what a run has found out so far. A release is for the hosts that answered when they were looked at, and
+    that got its images where the run delivers any. One that can't be served is thus never the one that goes first.
 options:
   _input:
     description: The hosts, in their order.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,22 @@ def test_the_registration_is_the_line_that_the_kernel_wants() -> None:
     assert magic.startswith(r"\x7f\x45\x4c\x46\x01")
     assert len(magic) == len(mask)
     assert (interpreter, flags) == ("/usr/bin/qemu-arm-static", "POCF")
+
+
+def test_what_is_registered_for_good_is_registered_at_each_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A kernel that has our entry already; systemd reads the same line that the kernel was given."""
+    own, start = tmp_path / "poppyfield-aarch64", tmp_path / "binfmt.d" / "poppyfield.conf"
+    own.write_text(ENTRY.format(flags="POCF"))
+    monkeypatch.setattr(binfmt, "FOLDER", tmp_path)
+    monkeypatch.setattr(binfmt, "AT_START", start)
+    monkeypatch.setattr(binfmt, "machines_to_serve", lambda host: ())
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    binfmt.keep()
+    assert start.read_bytes() == binfmt.registration("aarch64", "/usr/bin/qemu-aarch64-static") + b"\n"
+    binfmt.unregister()
+    assert not start.exists() and own.read_text() == "-1"
 
 
 def test_an_arm64_machine_emulates_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +51,20 @@ def test_each_shortcoming_is_named(change: dict[str, object], word: str) -> None
 def test_without_root_sudo_is_needed() -> None:
     nobody = dataclasses.replace(READY, is_root=False, commands=READY.commands - {"sudo"})
     assert "sudo" in problems(nobody)[0]
+
+
+@pytest.mark.parametrize(
+    ("user", "members", "joins"), [("ann", [], True), ("ann", ["ann"], False), ("root", [], False)]
+)
+def test_who_prepares_a_laptop_may_build(
+    monkeypatch: pytest.MonkeyPatch, user: str, members: list[str], *, joins: bool
+) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setenv("SUDO_USER", user)
+    monkeypatch.setattr("grp.getgrnam", lambda name: SimpleNamespace(gr_mem=members))
+    monkeypatch.setattr("subprocess.run", lambda command, **_: calls.append(command))
+    prepare.let_build()
+    assert bool(calls) is joins and all(user in command for command in calls)
 
 
 def test_an_arm_machine_needs_no_emulator() -> None:

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("library", "module_utils", "plugins", "image_contents", "pi_terminal", "roles", "playbooks", "images")
+PRODUCT = (
+    "library",
+    "module_utils",
+    "plugins",
+    "image_contents",
+    "new_fleet",
+    "pi_terminal",
+    "roles",
+    "playbooks",
+    "images",
+)
 NAMED_BY_ANSIBLE = {"ActionModule", "CallbackModule", "FilterModule", "LookupModule", "ModuleDocFragment"}
 UTILS = "module_utils/poppyfield"
 HELPER = "plugins/project_imports.py"

@@ -24,6 +24,7 @@ PARTS = [
     "docs",
     "images",
     "image_contents",
+    "new_fleet",
     "pi_terminal",
     "molecule",
     "workshop",

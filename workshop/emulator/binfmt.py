@@ -1,8 +1,9 @@
-"""Let this machine's kernel run ARM programs: `python3 workshop/emulator/binfmt.py register|unregister|status`.
+"""Let this machine's kernel run ARM programs: `python3 workshop/emulator/binfmt.py register|keep|unregister|status`.
 
 It registers QEMU's interpreters with binfmt_misc under names of its own. Debian's qemu-user package registers them,
 too, but without the flag C, and then `sudo` in an ARM container fails. Standard library only: it runs before
-anything is installed. Needs root. On an arm64 machine there is nothing to do.
+anything is installed. `keep` registers them at each start of the machine, too. Needs root. On an arm64 machine there is
+nothing to do.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path("/proc/sys/fs/binfmt_misc")
+AT_START = Path("/etc/binfmt.d/poppyfield.conf")
+"""What systemd-binfmt registers when the machine starts."""
 # P: pass the program's own argv[0]; O: open the program for the interpreter; C: its set-user-id bit counts;
 # F: open the interpreter now, so that it works in any container.
 FLAGS = "POCF"
@@ -104,6 +107,10 @@ def serving(machine: str) -> Entry | None:
     return next((entry for entry in entries() if entry.serves(machine)), None)
 
 
+def _own_entries() -> dict[str, Entry]:
+    return {machine: entry for machine in ELF_MACHINES for entry in entries() if entry.name == own_name(machine)}
+
+
 def find_interpreter(machine: str) -> str | None:
     """Return the statically linked QEMU for a machine: Debian 13 has it without `-static` in its name."""
     for name in (f"qemu-{machine}-static", f"qemu-{machine}"):
@@ -120,8 +127,21 @@ def register() -> None:
             _register(machine)
 
 
+def keep() -> None:
+    """Register what is missing, now and at each start of this machine."""
+    register()
+    lines = [registration(machine, serves.interpreter) for machine, serves in _own_entries().items()]
+    if lines:
+        _need_root()
+        AT_START.parent.mkdir(exist_ok=True)
+        AT_START.write_bytes(b"\n".join([*lines, b""]))
+
+
 def unregister() -> None:
     """Remove our own registrations, no others."""
+    if AT_START.exists():
+        _need_root()
+        AT_START.unlink()
     for machine in ELF_MACHINES:
         entry = FOLDER / own_name(machine)
         if entry.exists():
@@ -140,12 +160,12 @@ def status() -> str:
 def main() -> int:
     """Run the command line; return the exit status: of `status`, 1 when something is missing."""
     parser = argparse.ArgumentParser(prog="binfmt", description=__doc__)
-    parser.add_argument("command", choices=["register", "unregister", "status"])
+    parser.add_argument("command", choices=["register", "keep", "unregister", "status"])
     command = parser.parse_args().command
     if command == "status":
         print(status())
         return int(any(serving(machine) is None for machine in machines_to_serve(platform.machine())))
-    {"register": register, "unregister": unregister}[command]()
+    {"register": register, "keep": keep, "unregister": unregister}[command]()
     return 0
 
 

@@ -1,13 +1,16 @@
-"""Prepare this laptop: `python3 workshop/laptop/prepare.py demo|test|attacks|lizmap|bench|docs`.
+"""Prepare this laptop: `python3 workshop/laptop/prepare.py laptop|environment|demo|test|attacks|lizmap|bench|docs`.
 
 Uses the standard library only, because it runs before anything is installed. It looks first, says what it will
 do, and only then does it: Debian packages, Docker Engine's start where no init system starts it, the ARM
 interpreter, and a Python environment outside the checkout, keyed by the lock of its packages.
+
+`laptop` is what a laptop that provisions Pis has as root, and `environment` what its user has: together `make laptop`.
 """
 
 from __future__ import annotations
 
 import argparse
+import grp
 import hashlib
 import os
 import signal
@@ -34,6 +37,10 @@ REQUIREMENTS = {
     "docs": ["requirements-docs.txt"],
 }
 LINKS = {purpose: "venv" if purpose == "demo" else f"venv-{purpose}" for purpose in REQUIREMENTS if purpose != "runner"}
+LAPTOP = "laptop"
+ENVIRONMENT = "environment"
+READY = "In each new terminal, in this folder, before other commands:\n    . build/venv/bin/activate\nNext: make fleet"
+DOCKER_GROUP = "docker"
 DOCKER_START_SECONDS = 60
 
 
@@ -56,11 +63,15 @@ def environment_folder(purpose: str) -> Path:
 def main() -> int:
     """Check, announce, prepare; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("purpose", choices=sorted(LINKS))
+    parser.add_argument("purpose", choices=sorted({*LINKS, LAPTOP, ENVIRONMENT}))
     purpose = parser.parse_args().purpose
     if purpose == "docs":
         # Nothing runs but Python.
         make_environment(purpose)
+        return 0
+    if purpose == ENVIRONMENT:
+        make_environment("demo")
+        print(READY)
         return 0
     found = m.look()
     # What an earlier run has already put on the disk need not be free a second time.
@@ -76,9 +87,11 @@ def main() -> int:
     steps: list[tuple[str, Callable[[], object]]] = [
         ("Debian packages", lambda: install(packages)),
         ("Docker Engine", start_docker),
-        ("ARM interpreter", binfmt.register),
-        ("Python packages", lambda: make_environment(purpose)),
     ]
+    if purpose == LAPTOP:
+        steps += [("ARM interpreter, also after a restart", binfmt.keep), ("Leave to build images", let_build)]
+    else:
+        steps += [("ARM interpreter", binfmt.register), ("Python packages", lambda: make_environment(purpose))]
     print("It will install: " + (" ".join(packages) or "no Debian package, all are there"))
     for name, action in steps:
         started = time.monotonic()
@@ -88,6 +101,18 @@ def main() -> int:
     cache_folder().mkdir(parents=True, exist_ok=True)
     (cache_folder() / "prepared").touch()
     return 0
+
+
+def let_build() -> None:
+    """Let who called sudo use Docker Engine, without which nobody builds images."""
+    user = os.environ.get("SUDO_USER", "root")
+    if user == "root" or user in grp.getgrnam(DOCKER_GROUP).gr_mem:
+        return
+    subprocess.run(["usermod", "--append", "--groups", DOCKER_GROUP, user], check=True)
+    print(
+        f"{user} is in the group {DOCKER_GROUP} now, which lets it do on this laptop what root can. It counts from the "
+        "next log-in: log out and in again before you provision."
+    )
 
 
 def install(packages: list[str]) -> None:

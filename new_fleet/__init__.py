@@ -1,0 +1,1 @@
+"""A first inventory out of five answers: `make fleet`."""
