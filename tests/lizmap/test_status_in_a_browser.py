@@ -31,7 +31,7 @@ SCREENS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the page of a fleet of four of which one has just gone, after some runs."""
+    """Return the page of a fleet of four of which one has just gone and one has drifted, after some runs."""
     template, style = ((ROOT / "playbooks/templates" / name).read_text() for name in ("status.html.j2", "status.css"))
     known = history.History()
     for day in range(20, 29):
@@ -41,7 +41,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         maps = {**fleet.MAPS, "pi-vineyard": fleet.asked()}
         seen = [rows.row_of(name, looks[name], maps[name], known.rows.get(name), now) for name in fleet.FLEET]
         known = history.grown(known, seen, fleet.FLEET)
-    found = rows.worst_first(rows.with_old_releases(seen))
+    found = rows.worst_first(rows.with_drift(rows.with_old_releases(seen), fleet.DRIFT))
     pictures = {(name, fleet.MAP): (page.picture(fleet.png()), now) for name in fleet.FLEET}
     path = tmp_path_factory.mktemp("status") / "index.html"
     path.write_text(page.render(template, style, found, points=known.points, pictures=pictures, language="en", now=now))
@@ -57,7 +57,7 @@ def test_all_that_is_wrong_is_in_the_first_screen(page_file: Path, screen: str) 
         shown.on("console", lambda message: refused.append(message.text))
         shown.goto(page_file.as_uri())
         sentences = shown.locator(".glance .sentence")
-        assert sentences.count() == 4
+        assert sentences.count() == 5
         for number in range(sentences.count()):
             playwright.expect(sentences.nth(number)).to_be_in_viewport(ratio=1)
         width = shown.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
