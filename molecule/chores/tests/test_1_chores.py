@@ -13,10 +13,10 @@ import requests
 from testinfra.host import Host
 
 from emulated_pi import INVENTORY, MAP_URL, REQUEST_SECONDS, ROOT, ansible_playbook, inspect, sql
-from tests.images.map_server import wait_until
 from tests.terminal import at_a_terminal
 
 ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
+HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
 CONTAINERS = ("websig-postgis", "websig-lizmap")
 
 
@@ -50,10 +50,6 @@ def compose(pi: Host, words: str) -> tuple[int, str]:
     """Type a command of docker-compose on the Pi; give its exit status and what it said."""
     done = pi.run(f"cd /srv/poppyfield && docker-compose {words}")
     return done.rc, done.stdout + done.stderr
-
-
-def healthy(pi: Host) -> bool:
-    return all(inspect(pi, name)["State"]["Health"]["Status"] == "healthy" for name in CONTAINERS)
 
 
 def ids(pi: Host) -> dict[str, str]:
@@ -157,7 +153,8 @@ def test_two_commands_on_the_pi_itself_make_everything_again(pi: Host) -> None:
     assert compose(pi, "up -d")[0] == 0
     after = ids(pi)
     assert all(after[name] != before[name] for name in CONTAINERS)
-    wait_until(lambda: healthy(pi), "both are healthy")
+    for name in CONTAINERS:
+        pi.check_output(HEALTHY, name)
     assert sql(pi, ROWS) == rows and serves()
     refused, said = compose(pi, "up -d --scale postgis=2")
     assert refused, said
