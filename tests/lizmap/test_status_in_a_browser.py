@@ -1,6 +1,6 @@
 """The page of the fleet in a browser, on a laptop and on a phone: all that is wrong is in the first screen.
 
-Pictures of it are in build/e2e/. It needs what `make test-lizmap` installs, no Lizmap.
+The page and its pictures are left in build/e2e/. It needs a browser, no Lizmap: `make test-status`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SCREENS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page_file() -> Path:
     """Return the page of a fleet of four of which one has just gone and one has drifted, after some runs."""
     template, style = ((ROOT / "playbooks/templates" / name).read_text() for name in ("status.html.j2", "status.css"))
     known = history.History()
@@ -43,7 +43,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         known = history.grown(known, seen, fleet.FLEET)
     found = rows.worst_first(rows.with_drift(rows.with_old_releases(seen), fleet.DRIFT))
     pictures = {(name, fleet.MAP): (page.picture(fleet.png()), now) for name in fleet.FLEET}
-    path = tmp_path_factory.mktemp("status") / "index.html"
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    path = PICTURES / "status.html"
     path.write_text(page.render(template, style, found, points=known.points, pictures=pictures, language="en", now=now))
     return path
 
@@ -64,6 +65,5 @@ def test_all_that_is_wrong_is_in_the_first_screen(page_file: Path, screen: str) 
         assert width[0] <= width[1], "the page is wider than the screen"
         assert shown.locator("img").evaluate_all("images => images.every(image => image.naturalWidth > 0)")
         assert refused == []
-        PICTURES.mkdir(parents=True, exist_ok=True)
         shown.screenshot(path=PICTURES / f"status-{screen}.png", full_page=True)
         browser.close()

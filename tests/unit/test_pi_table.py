@@ -39,7 +39,8 @@ def run(tmp_path: Path, name: str = "site.yml", *options: str) -> str:
     """Play the tasks for three Pis, one of which is away."""
     (tmp_path / "hosts").write_text(HOSTS)
     (tmp_path / name).write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": TASKS}]))
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "hosts"), str(tmp_path / name), *options]
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "hosts"), str(tmp_path / name)]
+    command += ["-e", f"status_folder={tmp_path / 'status'}", *options]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -63,7 +64,7 @@ def remembered(folder: Path) -> dict[str, list[str]]:
 
 
 def test_what_a_whole_run_would_change_is_remembered_for_the_status(tmp_path: Path) -> None:
-    given = ["-e", json.dumps({"status_folder": f"{tmp_path}/{{{{ 'status' }}}}", "differs": True})]
+    given = ["-e", json.dumps({"status_folder": f"{tmp_path}/{{{{ 'status' }}}}", "differs": True})]  # by a template
     run(tmp_path, "other.yml", *given, "--check")
     assert not (tmp_path / "status").exists()
     # Of the Pi that fails it is not known.
