@@ -9,8 +9,8 @@ name: drift
 type: aggregate
 short_description: Remember what site.yml would change on each Pi
 description:
-  - C(site.yml --check) tells what differs from the inventory. This keeps it in the folder of the status (C(build/status),
-    or what the variable C(status_folder) names), so that C(playbooks/status.yml) shows it without asking the Pis again.
+  - C(site.yml --check) tells what differs from the inventory. This keeps it in the folder of the status, which is
+    C(build/status) or what C(status_folder) names, so that C(playbooks/status.yml) shows it without asking the Pis.
   - A run of C(site.yml) that ended well leaves nothing to change. A run of some of its stages leaves that open.
   - It is on wherever its folder is among the callback plugins, as in C(ansible.cfg).
 """

@@ -196,7 +196,7 @@ def test_a_command_runs_by_whom_it_should_and_its_exit_status_counts(fleet: Flee
     assert '"postgres"' in done.stdout and summary(done) == ["pi-1: pi-1-postgis ended with 0."]
     as_root = ("-e", "service=lizmap", "-e", "as_root=true", "-e", "seconds=1", "-e", "command=id -un; sleep 599")
     failed = play("exec", *as_root)
-    assert failed.returncode != 0 and failed.stdout.count('"root"') == 2
+    assert failed.returncode != 0 and '"root"' in failed.stdout
     first, second, third, fourth = summary(failed)
     assert first.startswith("pi-1: pi-1-lizmap ended with 1") and fourth.startswith("pi-4: pi-4-lizmap ended with 1")
     assert "did not make" in second and third == "pi-3: it does not answer, so nothing was done."
@@ -268,6 +268,7 @@ def test_the_trail_of_one_and_of_four_is_read(play: Play) -> None:
 
 # Last: nothing of ours is left.
 def test_containers_are_removed_on_one_and_on_four_but_not_what_is_not_ours(fleet: Fleet, play: Play) -> None:
+    foreign = fleet.ids()[FOREIGN]
     assert play("remove", "-e", "confirmed=true", limit="pi-4").returncode == 0
     assert set(fleet.ids()) == {*OURS, FOREIGN} - {"pi-4-postgis", "pi-4-lizmap"}
     removed = play("remove", "-e", "confirmed=true")
@@ -275,6 +276,6 @@ def test_containers_are_removed_on_one_and_on_four_but_not_what_is_not_ours(flee
     first, second, third, fourth = summary(removed)
     assert "pi-1-postgis" in first and FOREIGN in second and fourth.startswith("pi-4: ")
     assert third == "pi-3: it does not answer, so nothing was done."
-    assert fleet.runs()[FOREIGN] and not {"pi-1-postgis", "pi-1-lizmap"} & set(fleet.ids())
+    assert fleet.ids()[FOREIGN] == foreign and not {"pi-1-postgis", "pi-1-lizmap"} & set(fleet.ids())
     for name in OURS:
         assert (fleet.folder / name / "data" / "life").exists()

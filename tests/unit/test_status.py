@@ -156,8 +156,10 @@ def test_many_changes_are_counted() -> None:
     assert "changerait “a”, “b”, “c”, +2 (vu le" in words.Speech("fr").sentence(found["wrong"][0])
 
 
-WHOLE_CHECK, WHOLE_RUN, A_STAGE = RunKind(whole=True, check=True), RunKind(whole=True, check=False), RunKind(
-    whole=False, check=False
+WHOLE_CHECK, WHOLE_RUN, A_STAGE = (
+    RunKind(whole=True, check=True),
+    RunKind(whole=True, check=False),
+    RunKind(whole=False, check=False),
 )
 
 

@@ -39,8 +39,9 @@ NOTE = (
     f"pull and build bring nothing. {WHERE_IMAGES_COME_FROM}"
 )
 WAITS = (
-    "{previous} waits until the deployment on the laptop has seen that the maps draw, or is run again: ansible-playbook "
-    "site.yml. Where there is no laptop, remove it: docker rm {previous}, then put DEPLOYMENT_IS_OVER= before the command"
+    "{previous} waits until the deployment on the laptop has seen that the maps draw, or is run again: "
+    "ansible-playbook site.yml. Where there is no laptop, remove it: docker rm {previous}, then put "
+    "DEPLOYMENT_IS_OVER= before the command"
 )
 """What each command of compose says meanwhile, which would take two containers for one service."""
 DOCKERFILE = f'# {WHERE_IMAGES_COME_FROM}\nFROM scratch\nCOPY ["{WHERE_IMAGES_COME_FROM}", "/"]\n'

@@ -1,4 +1,4 @@
-"""What `site.yml` would change on each Pi, as its last run found out, which the status shows without asking a Pi. Pure."""
+"""What `site.yml` would change on each Pi, as its last run found out: the status asks no Pi for it. Pure."""
 
 from __future__ import annotations
 

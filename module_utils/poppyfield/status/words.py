@@ -76,7 +76,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "deployment_failed": "Le dernier déploiement de {service} par {by} a échoué : voyez ansible-playbook "
         "playbooks/history.yml.",
         "old_release": "{container} est plus ancien que celui de {pi} ({image}) : relancez ansible-playbook site.yml.",
-        "drift": "Il n'est pas comme le dit l'inventaire : ansible-playbook site.yml changerait {what} (vu le {moment}).",
+        "drift": "Il n'est pas comme le dit l'inventaire : ansible-playbook site.yml changerait {what} "
+        "(vu le {moment}).",
     },
 }
 """By code what is wrong and, where one is known, what helps."""
@@ -256,7 +257,7 @@ class Speech:
             ("clock", None if clock is None else self._clock(clock)),
             ("security_updates", self._updates(row)),
             ("last_deploy", self._deployed(row)),
-            ("newer_release", None if row["old_release"] is None else self.label("yes" if row["old_release"] else "no")),
+            ("newer_release", self._newer(row["old_release"])),
             ("drift", self._drift(row["drift"])),
         ]
         return [(self.label(name), text) for name, text in found if text]
@@ -290,6 +291,9 @@ class Speech:
         who = ", ".join(last[name] for name in ("by", "playbook", "commit") if name in last)
         moment = self.moment(row["last_deploy"]) if row["last_deploy"] else None
         return f"{moment} ({who})" if moment and who else moment
+
+    def _newer(self, old: bool | None) -> str | None:
+        return None if old is None else self.label("yes" if old else "no")
 
     def _drift(self, found: Json | None) -> str | None:
         if found is None:
