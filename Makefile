@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-page-faults docs-site test-docs test-hostile
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,7 +62,7 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: test-chores test-compose test-maps test-page-faults test-docs docs-site test-attacks mutation
+test-long: test-chores test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
 
 test-chores: prepare-test ## Each chore on an emulated Pi
 	$(SUDO) $(PART) bash tests/molecule chores
@@ -141,6 +141,10 @@ locks: ## Write the pins and digests of all Python packages again, after a chang
 docs: ## Regenerate docs/modules.md and docs/variables.md from what modules and roles say of themselves
 	$(TEST)/python docs/modules.py
 	$(TEST)/python -m docs.variables
+
+test-status: ## The page of a fleet of four Pis in a browser, on a laptop and on a phone: pictures in build/e2e/
+	$(SUDO) python3 workshop/laptop/prepare.py lizmap
+	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap/test_status_in_a_browser.py
 
 docs-site: ## The site of all pages, in English and French: build/site/index.html
 	$(SUDO) python3 workshop/laptop/prepare.py docs

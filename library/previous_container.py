@@ -122,6 +122,8 @@ def converge(engine: Engine, name: str, state: str, compose_folder: str = "", *,
         said = "The previous container would be removed, or put back."
     elif state == "absent":
         engine.remove_container(snapshot.previous["Id"])
+        if compose_folder:
+            ComposeFile(compose_folder).settle(spec.resource)
         said = "The previous container was removed."
     else:
         log = last_words(engine, snapshot.current) if snapshot.current else ""

@@ -1,4 +1,7 @@
-"""`python3 -m pi_terminal shell|logs|watch HOST [SERVICE] [AS_ROOT]`: what `make shell`, `logs` and `watch` run."""
+"""`python3 -m pi_terminal shell|logs|watch HOST [SERVICE] [AS_ROOT]`: what `make shell`, `logs` and `watch` run.
+
+The program `askpass` beside this runs `python3 -m pi_terminal password HOST` where ssh asks for the Pi's password.
+"""
 
 from __future__ import annotations
 
@@ -34,26 +37,30 @@ def main(arguments: Sequence[str]) -> int:
     except UnknownPiError as error:
         print(error, file=sys.stderr)
         return 1
+    if chore == "password":
+        print(pi.password)
+        return 0
     names = {entry["name"]: entry for entry in services.of_host(pi.values(sorted(services.variables_of_names())))}
     chosen = names[service or services.LIZMAP.name]
     docker = "docker" if pi.user == "root" else "sudo docker"
     if chore == "watch":
-        return follow(pi.command(scripts.watch(docker), terminal=sys.stdin.isatty()), looks=True)
+        return follow(pi, scripts.watch(docker), looks=True)
     if chore == "logs":
-        return follow(pi.command(scripts.logs(chosen, docker), terminal=sys.stdin.isatty()))
+        return follow(pi, scripts.logs(chosen, docker))
     command = pi.command(scripts.shell(chosen, docker, as_root=as_root == "true"), terminal=True)
-    os.execvp(command[0], command)  # noqa: S606 - it is a list
+    os.execvpe(command[0], command, {**os.environ, **pi.environment()})  # noqa: S606 - it is a list
     return 1
 
 
-def follow(command: Sequence[str], *, looks: bool = False) -> int:
-    """Run a command and show what it says, without what gives this terminal orders, until it ends or Ctrl-C.
+def follow(pi: Pi, script: str, *, looks: bool = False) -> int:
+    """Run a script on a Pi and show what it says, without what gives this terminal orders, until it ends or Ctrl-C.
 
     With `looks`, each look of `scripts.watch` takes the place of the one before on a terminal.
     """
     between = CLEARED if sys.stdout.isatty() else "\n"
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    command, environment = pi.command(script, terminal=sys.stdin.isatty()), {**os.environ, **pi.environment()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         try:
             while process.stdout is not None and (part := os.read(process.stdout.fileno(), PART)):
                 text = decoder.decode(part)

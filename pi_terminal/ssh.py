@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.cli import CLI
@@ -15,6 +17,7 @@ from ansible.plugins.loader import connection_loader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
+ASKPASS = Path(__file__).resolve().with_name("askpass")
 LOCAL = "local"
 ARGUMENTS = ("ssh_args", "ssh_common_args", "ssh_extra_args")
 VALUES = {"port": "-p", "remote_user": "-l", "private_key_file": "-i"}
@@ -28,6 +31,7 @@ class Pi:
     """A Pi as the inventory describes it."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         loader = DataLoader()
         try:
             # As ansible-playbook does, where the settings name a file with the passphrase.
@@ -59,6 +63,23 @@ class Pi:
         """Give the user who logs in, empty where SSH's own settings say so."""
         return str(self._option("remote_user") or "")
 
+    @property
+    def password(self) -> str:
+        """Give the password that the inventory has for logging in, empty where there is none."""
+        return str(self._option("password") or "")
+
+    def environment(self) -> dict[str, str]:
+        """Give what ssh needs to ask the inventory for the password, nothing where that has none."""
+        if not self.password:
+            return {}
+        asking = {"SSH_ASKPASS": str(ASKPASS), "SSH_ASKPASS_REQUIRE": "force"}
+        told = {"POPPYFIELD_PYTHON": sys.executable, "POPPYFIELD_PI": self.name, "POPPYFIELD_HOST": self._host}
+        return {**asking, **told}
+
+    @property
+    def _host(self) -> str:
+        return str(self._option("host"))
+
     def command(self, script: str, *, terminal: bool) -> list[str]:
         """Give the command that runs a shell's script on the Pi, on a terminal of its own or not."""
         argv = ["sh", "-c", script]
@@ -69,7 +90,7 @@ class Pi:
             given += [flag, str(self._option(name))] if self._option(name) else []
         checked = [] if self._option("host_key_checking") else ["-o", "StrictHostKeyChecking=no"]
         given += [*checked, *(["-t"] if terminal else [])]
-        return [str(self._option("ssh_executable")), *given, str(self._option("host")), shlex.join(argv)]
+        return [str(self._option("ssh_executable")), *given, self._host, shlex.join(argv)]
 
     def _option(self, name: str) -> Any:
         return config.get_config_value(

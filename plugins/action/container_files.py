@@ -22,6 +22,7 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.containers import parcel, placed_files  # noqa: E402
 from ansible.module_utils.poppyfield.containers.parcel import Parcel, ParcelError  # noqa: E402
+from ansible.module_utils.poppyfield.host import file_names  # noqa: E402
 from ansible.module_utils.poppyfield.host.beneath import BeneathError  # noqa: E402
 
 Json = dict[str, Any]
@@ -58,7 +59,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     # Out ------------------------------------------------------------------------------------------------------------
 
     def _fetch(self, dest: Path, arguments: Json, task_vars: Json | None) -> Json:
-        folder = dest / str((task_vars or {}).get("inventory_hostname", "host"))
+        folder = dest / file_names.of_host(str((task_vars or {}).get("inventory_hostname")))
         remote = "" if self._task.check_mode else self._remote("fetched")
         found = self._module({**arguments, **({"_contents": remote} if remote else {})}, task_vars)
         document, left_out = found.pop("_parcel", None), [str(name) for name in found.get("left_out") or []]

@@ -17,7 +17,7 @@ from ansible.utils.path import unfrackpath
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.host import atomic_file  # noqa: E402
-from ansible.module_utils.poppyfield.status import history, page, rows  # noqa: E402
+from ansible.module_utils.poppyfield.status import drift, history, page, rows  # noqa: E402
 from ansible.module_utils.poppyfield.status.history import History  # noqa: E402
 from ansible.module_utils.poppyfield.status.words import LANGUAGES, Speech  # noqa: E402
 
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                 for name in dict.fromkeys([*given["fleet"], *given["looks"]])
             ]
             known = history.grown(before, seen, [row["name"] for row in seen])
-            found = rows.worst_first(rows.with_old_releases(seen))
+            found = rows.worst_first(rows.with_drift(rows.with_old_releases(seen), _drift(folder / drift.FILE)))
             if not self._task.check_mode:
                 _write(folder, found, known, given["language"], now)
         except OSError as error:
@@ -90,6 +90,10 @@ def _remembered(path: Path) -> History:
     if found is None:
         display.warning(f"{path} is not what a status run wrote, so it begins again with what is seen now.")
     return found or History()
+
+
+def _drift(path: Path) -> Json:
+    return drift.read(_beginning(path, drift.LARGEST_FILE)) if path.exists() else {}
 
 
 def _beginning(path: Path, most: int) -> bytes:

@@ -27,8 +27,9 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 from ansible.module_utils.poppyfield.runs import table
 from ansible.module_utils.poppyfield.runs.table import PiOutcome
 
-PLAYBOOKS = ("site.yml", "deploy.yml", "deliver.yml", "provision.yml", "rebuild.yml", "rollback.yml")
 LAPTOP = "localhost"
+LETTING_GO = "End the run on this Pi"
+"""The task of playbooks/tasks/let_go.yml that fails because another one did, which is the one to tell of."""
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no types
@@ -48,7 +49,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """See whether this playbook ends with a table."""
-        self._shown = Path(playbook._file_name).name in PLAYBOOKS
+        self._shown = Path(playbook._file_name).name in table.PLAYBOOKS
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Note whom a play is for that serves a few at a time: it starts anew with each few."""
@@ -71,7 +72,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """Note what was wrong; what is put right by a rescue does not count in the end."""
-        if not ignore_errors:
+        if not ignore_errors and result.task_name != LETTING_GO:
             self._of(result).failed = f"{result.task_name}: {result.result.get('msg') or 'it failed'}"
 
     def v2_runner_on_unreachable(self, result: Any) -> None:

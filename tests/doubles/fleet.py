@@ -92,6 +92,11 @@ MAPS: Json = {
     "pi-orchard": asked(draws=False, detail="The layer rivers has features, but nothing is drawn where they are."),
     "pi-spare": asked(),
 }
+DRIFT: Json = {
+    "pi-marsh": {"at": "2026-11-29T09:00:00+00:00", "would": []},
+    "pi-spare": {"at": "2026-11-29T09:00:00+00:00", "would": ["Deploy the PostGIS container"]},
+}
+"""What `site.yml --check` found out before."""
 LEVELS = {"pi-vineyard": "unreachable", "pi-orchard": "broken", "pi-spare": "attention", "pi-marsh": "fine"}
 
 

@@ -1,6 +1,7 @@
-"""The chores as an operator runs them, on a real engine: the real playbooks, for three Pis of one inventory.
+"""The chores as an operator runs them, on a real engine: the real playbooks, for one Pi and for four of one inventory.
 
-The first has both containers, in the second somebody else's has the map server's name, and the third does not answer.
+The first and the last have both containers, in the second somebody else's has the map server's name, and the third
+does not answer.
 What the chores did is seen from outside: containers write down in their data folders what happens to them.
 """
 
@@ -31,17 +32,18 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = f"{worlds.PREFIX}shell:scratch-000000000005"
 VERSION = "5"
 FOREIGN = "pi-2-lizmap"
+OURS = ("pi-1-postgis", "pi-1-lizmap", "pi-2-postgis", "pi-4-postgis", "pi-4-lizmap")
 Play = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Fleet:
-    """The three Pis, which are one engine."""
+    """The four Pis, which are one engine."""
 
     def __init__(self, private: PrivateEngine, folder: Path) -> None:
         self.private = private
         self.api = private.client()
         self.folder = folder
-        for name in ("pi-1-postgis", "pi-1-lizmap", "pi-2-postgis"):
+        for name in OURS:
             self._deploy(name)
         host = self.api.create_host_config(network_mode="none")
         self.api.create_container(IMAGE, ["serve"], name=FOREIGN, host_config=host)
@@ -75,7 +77,7 @@ class Fleet:
             "lizmap_container_name": "{{ inventory_hostname }}-lizmap",
         }
         away = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
-        hosts = {"pi-1": here, "pi-2": here, "pi-3": away}
+        hosts = {"pi-1": here, "pi-2": here, "pi-3": away, "pi-4": here}
         path = self.folder / "hosts.json"
         path.write_text(json.dumps({"pis": {"hosts": hosts}}))
         return path
@@ -159,13 +161,15 @@ def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fl
 
     stopped = play("service", "-e", "state=stopped")
     assert stopped.returncode != 0
-    first, second, third = summary(stopped)
+    first, second, third, fourth = summary(stopped)
     assert first.startswith("pi-1: pi-1-lizmap stopped; pi-1-postgis stopped. What is stopped stays so")
     assert f"pi-2: A container named {FOREIGN} exists that Poppyfield did not make" in second
     assert third == "pi-3: it does not answer, so nothing was done."
     recap = [line for line in stopped.stdout.splitlines() if "unreachable=" in line]
-    assert ["failed=1" in line or "unreachable=1" in line for line in recap] == [False, True, True]
-    assert fleet.runs() == {"pi-1-postgis": False, "pi-1-lizmap": False, "pi-2-postgis": True, FOREIGN: True}
+    assert fourth.startswith("pi-4: pi-4-lizmap stopped; pi-4-postgis stopped.")
+    assert ["failed=1" in line or "unreachable=1" in line for line in recap] == [False, True, True, False]
+    stays = ("pi-2-postgis", FOREIGN)
+    assert fleet.runs() == {name: name in stays for name in (*OURS, FOREIGN)}
     assert fleet.api.inspect_container(FOREIGN)["State"]["Pid"] == foreign
     assert fleet.life("pi-1-postgis") == [f"{VERSION} {what}" for what in ("started", "stopping", "stopped")]
 
@@ -176,7 +180,8 @@ def test_the_fleet_is_stopped_and_started_but_what_is_not_ours_goes_on(fleet: Fl
     started = play("service", "-e", "state=started", limit="pi-1")
     assert started.returncode == 0, started.stdout
     assert summary(started) == ["pi-1: pi-1-postgis started, healthy; pi-1-lizmap started, healthy."]
-    assert fleet.runs()["pi-1-postgis"] and fleet.runs()["pi-1-lizmap"]
+    assert fleet.runs()["pi-1-postgis"] and fleet.runs()["pi-1-lizmap"] and not fleet.runs()["pi-4-postgis"]
+    assert play("service", "-e", "state=started", limit="pi-4").returncode == 0
 
     restarted = play("service", "-e", "state=restarted", "-e", "service=postgis", limit="pi-1,pi-2")
     assert restarted.returncode == 0, restarted.stdout
@@ -190,18 +195,19 @@ def test_a_command_runs_by_whom_it_should_and_its_exit_status_counts(fleet: Flee
     assert done.returncode == 0, done.stdout
     assert '"postgres"' in done.stdout and summary(done) == ["pi-1: pi-1-postgis ended with 0."]
     as_root = ("-e", "service=lizmap", "-e", "as_root=true", "-e", "seconds=1", "-e", "command=id -un; sleep 599")
-    failed = play("exec", *as_root, limit="pi-1,pi-2")
+    failed = play("exec", *as_root)
     assert failed.returncode != 0 and '"root"' in failed.stdout
-    first, second = summary(failed)
-    assert first.startswith("pi-1: pi-1-lizmap ended with 1") and "did not make" in second
+    first, second, third, fourth = summary(failed)
+    assert first.startswith("pi-1: pi-1-lizmap ended with 1") and fourth.startswith("pi-4: pi-4-lizmap ended with 1")
+    assert "did not make" in second and third == "pi-3: it does not answer, so nothing was done."
     # busybox's timeout has the command in its arguments, and stays a few seconds longer to kill what did not end.
     wait_until(lambda: "sleep 599" not in str(fleet.api.top("pi-1-lizmap")), "the command is gone")
 
 
 def test_logs_are_collected_and_harmless(fleet: Fleet, play: Play, tmp_path: Path) -> None:
-    done = play("logs", "-e", "since=1h", "-e", "lines=1", "-e", f"folder={tmp_path}", limit="pi-1,pi-2")
+    done = play("logs", "-e", "since=1h", "-e", "lines=1", "-e", f"folder={tmp_path}")
     assert done.returncode != 0 and "did not make" in summary(done)[1]
-    names = ["pi-1.lizmap.log", "pi-1.postgis.log", "pi-2.postgis.log"]
+    names = [f"{name.replace('-lizmap', '.lizmap').replace('-postgis', '.postgis')}.log" for name in sorted(OURS)]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for name in names:
         (line,) = (tmp_path / name).read_text().splitlines()
@@ -236,3 +242,40 @@ def test_images_that_nothing_uses_go_once_somebody_says_yes(fleet: Fleet, play: 
     status, said = at_a_terminal(asking, environment(fleet), ROOT, {"Type yes to go on": "yes"})
     assert status == 0 and "removed " in said and tags(fleet) == {"2", "3", "5", "elses"}
     assert fleet.runs()["pi-1-postgis"]
+
+
+def test_files_go_in_and_come_out_on_one_and_on_four(fleet: Fleet, play: Play, tmp_path: Path) -> None:
+    (tmp_path / "logo.png").write_bytes(b"a picture")
+    given = ("-e", "service=postgis", "-e", f"file={tmp_path}/logo.png", "-e", "path=/data/")
+    (one,) = summary(play("put", *given, limit="pi-1"))
+    assert one.startswith("pi-1: ") and not (fleet.folder / "pi-4-postgis" / "data" / "logo.png").exists()
+    first, second, third, fourth = summary(play("put", *given))
+    assert third == "pi-3: it does not answer, so nothing was done." and "already" in first, first
+    for line, name in ((first, "pi-1"), (second, "pi-2"), (fourth, "pi-4")):
+        assert line.startswith(f"{name}: ")
+        assert (fleet.folder / f"{name}-postgis" / "data" / "logo.png").read_bytes() == b"a picture"
+    given = ("-e", "service=postgis", "-e", "path=/data/logo.png", "-e", f"to={tmp_path}/fetched")
+    assert play("fetch", *given, limit="pi-4").returncode == 0
+    assert [path.name for path in (tmp_path / "fetched").iterdir()] == ["pi-4"]
+    assert len(summary(play("fetch", *given))) == 4
+    assert sorted(path.name for path in (tmp_path / "fetched").iterdir()) == ["pi-1", "pi-2", "pi-4"]
+
+
+def test_the_trail_of_one_and_of_four_is_read(play: Play) -> None:
+    assert [line.partition(":")[0] for line in summary(play("history", limit="pi-4"))] == ["pi-4"]
+    assert [line.partition(":")[0] for line in summary(play("history"))] == ["pi-1", "pi-2", "pi-3", "pi-4"]
+
+
+# Last: nothing of ours is left.
+def test_containers_are_removed_on_one_and_on_four_but_not_what_is_not_ours(fleet: Fleet, play: Play) -> None:
+    foreign = fleet.ids()[FOREIGN]
+    assert play("remove", "-e", "confirmed=true", limit="pi-4").returncode == 0
+    assert set(fleet.ids()) == {*OURS, FOREIGN} - {"pi-4-postgis", "pi-4-lizmap"}
+    removed = play("remove", "-e", "confirmed=true")
+    assert removed.returncode != 0
+    first, second, third, fourth = summary(removed)
+    assert "pi-1-postgis" in first and FOREIGN in second and fourth.startswith("pi-4: ")
+    assert third == "pi-3: it does not answer, so nothing was done."
+    assert fleet.ids()[FOREIGN] == foreign and not {"pi-1-postgis", "pi-1-lizmap"} & set(fleet.ids())
+    for name in OURS:
+        assert (fleet.folder / name / "data" / "life").exists()

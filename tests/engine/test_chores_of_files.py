@@ -340,6 +340,47 @@ def test_a_rollback_deploys_the_image_that_was_there_before(without_stages: Flee
     assert f"pi-marsh: {worlds.OLD} stays: no version from before it is on this Pi." in said
 
 
+@pytest.fixture
+def without_roles(without_stages: Fleet) -> Fleet:
+    """Return the fleet with the real stages, whose roles do nothing; the preflight takes the lock, and no more."""
+    fleet = without_stages
+    playbooks = fleet.project / "playbooks"
+    shutil.rmtree(playbooks / "plays")
+    shutil.copytree(ROOT / "playbooks" / "plays", playbooks / "plays")
+    locking = {"hosts": "pis", "gather_facts": False, "tasks": [{"run_lock": {"state": "taken"}}]}
+    (playbooks / "plays" / "preflight.yml").write_text(json.dumps([locking]))
+    shutil.rmtree(fleet.project / "roles")
+    for path in ROOT.glob("roles/*/tasks/*.yml"):
+        stand_in = fleet.project / path.relative_to(ROOT)
+        stand_in.parent.mkdir(parents=True, exist_ok=True)
+        stand_in.write_text(json.dumps([{"ansible.builtin.set_fact": {"lizmap_application": {}}}]))
+    return fleet
+
+
+@pytest.mark.parametrize(
+    ("playbook", "file"),
+    [
+        ("build", "lizmap/tasks/application.yml"),
+        ("provision", "docker_engine/tasks/main.yml"),
+        ("deliver", "arm_images/tasks/deliver.yml"),
+        ("deploy", "lizmap/tasks/main.yml"),
+        ("verify", "lizmap/tasks/verify.yml"),
+        ("site", "lizmap/tasks/verify.yml"),
+    ],
+)
+def test_a_run_that_fails_lets_go_of_the_pi_and_tells_what_was_wrong(
+    without_roles: Fleet, playbook: str, file: str
+) -> None:
+    failing = {"name": "Do it", "ansible.builtin.fail": {"msg": "The card is full."}}
+    (without_roles.project / "roles" / file).write_text(json.dumps([failing]))
+    (without_roles.folder / "run").mkdir(exist_ok=True)
+    said = without_roles.run(playbook, fails=True)
+    assert not (without_roles.folder / "run" / "run.json").exists()
+    assert "The card is full." in said and "unreachable=0 failed=1" in said
+    table = said.partition("PIS *")[2]
+    assert not table or table.count("Do it: The card is full.") == 2, said
+
+
 LOCKED_BY_ANNE = {
     **{"by": "anne@heron", "playbook": "site.yml", "commit": "", "since": "2026-11-29 08:00 UTC"},
     **{"machine": "heron", "process": "7-1"},

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,15 @@ class Pi:
     specs: tuple[ContainerSpec, ...]
     project: ComposeProject
     suite: str
+    over: dict[str, str] = field(default_factory=dict)
+    """What somebody has put before the commands."""
 
-    def deploy(self) -> list[str]:
+    def deploy(self, desired: DesiredState = DesiredState()) -> list[str]:  # noqa: B008 - it is frozen
         """Run as our modules do; give why something changed, nothing where nothing did."""
         engine = Engine(self.api, errors)
         done = [
             container_module.converge(
-                engine, spec, DesiredState(), healthy_timeout=worlds.PATIENCE, compose=self.project, sleep=worlds.hurry
+                engine, spec, desired, healthy_timeout=worlds.PATIENCE, compose=self.project, sleep=worlds.hurry
             )
             for spec in self.specs
         ]
@@ -80,7 +82,7 @@ class Pi:
 
     def environment(self) -> dict[str, str]:
         """Give the environment of a command."""
-        return {**os.environ, "HOME": str(self.folder.parent), "PYTHONWARNINGS": "ignore"}
+        return {**os.environ, "HOME": str(self.folder.parent), "PYTHONWARNINGS": "ignore", **self.over}
 
     def ids(self) -> Ids:
         """Give every container of ours by its name."""
@@ -169,6 +171,34 @@ def test_a_container_of_other_settings_is_one_for_both(pi: Pi) -> None:
     assert ids[POSTGIS] == before[POSTGIS] and ids[LIZMAP] != before[LIZMAP]
     assert pi.compose("up", "-d").returncode == 0
     assert pi.ids() == ids
+
+
+@pytest.mark.every_compose
+def test_beside_a_previous_container_compose_refuses_until_the_deployment_is_over(pi: Pi) -> None:
+    pi.specs = (pi.specs[0], replace(pi.specs[1], environment={"WORKERS": "2"}))
+    before = pi.ids()
+    assert pi.deploy(DesiredState(keep_previous=True))
+    ids = pi.ids()
+    previous = f"{LIZMAP}-previous"
+    assert ids[previous] == before[LIZMAP] and ids[LIZMAP] != before[LIZMAP]
+
+    # Both are containers of one service, of which compose would remove one, whichever.
+    for words in ("up -d", "down", "restart lizmap"):
+        refused = pi.compose(*words.split())
+        assert refused.returncode != 0 and f"{previous} waits until" in refused.stderr, refused.stderr
+    assert pi.ids() == ids and pi.state(LIZMAP)["Running"] and not pi.state(previous)["Running"]
+
+    # What the sentence says, where there is no laptop.
+    pi.api.remove_container(previous)
+    pi.over = {"DEPLOYMENT_IS_OVER": ""}
+    for words in ("up -d", "down", "up -d"):
+        done = pi.compose(*words.split())
+        assert done.returncode == 0, done.stderr
+    assert set(pi.ids()) == {POSTGIS, LIZMAP}
+    pi.over = {}
+    assert pi.compose("up", "-d").returncode != 0
+    assert pi.deploy() and pi.deploy() == []
+    assert pi.compose("up", "-d").returncode == 0
 
 
 def test_the_generation_is_told_by_the_program(suite: str) -> None:

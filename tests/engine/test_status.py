@@ -1,4 +1,6 @@
-"""playbooks/status.yml as an operator runs it: real containers, an unreachable Pi, a map that draws, one that does not.
+"""playbooks/status.yml as an operator runs it: real containers, four Pis of which one is well.
+
+One does not answer, the map of another does not draw, and the third is not as the inventory says.
 
 All Pis that answer are this machine, so they have the same containers; what they differ in is the address of their map.
 """
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
+from ansible.module_utils.poppyfield.status import drift
 
 from tests.doubles.map_server import running_map_server
 from tests.engine import worlds
@@ -39,7 +42,7 @@ def services(real: worlds.RealWorld, wanted: Any) -> list[str]:
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Json]:
-    """Describe three Pis: nobody listens where one is, and the map of another one does not draw."""
+    """Describe four Pis: nobody listens where one is, the map of another does not draw, and one has changed."""
     (tmp_path / "projects").mkdir()
     (tmp_path / "projects" / "france.qgs").write_text("")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -55,6 +58,7 @@ def hosts(tmp_path: Path) -> Iterator[Json]:
         broken.answers["WMS GetMap"] = b"no picture"
         yield {
             "pi-well": {**this_machine, "lizmap_url": well.url},
+            "pi-changed": {**this_machine, "lizmap_url": well.url},
             "pi-broken": {**this_machine, "lizmap_url": broken.url},
             "pi-gone": {"ansible_host": "127.0.0.1", "ansible_port": nobody},
         }
@@ -77,22 +81,27 @@ def status(services: list[str], hosts: Json, tmp_path: Path) -> Status:
 
 
 def test_the_fleet_is_told_and_written_and_not_changed(
-    status: Status, real: worlds.RealWorld, services: list[str], tmp_path: Path
+    status: Status, real: worlds.RealWorld, services: list[str], hosts: Json, tmp_path: Path
 ) -> None:
     before = [known(real, name) for name in services]
+    (tmp_path / "status").mkdir()
+    looked = {"at": "2026-11-29T09:00:00+00:00", "would": ["Publish the projects"]}
+    (tmp_path / "status" / drift.FILE).write_bytes(drift.written({"pi-changed": looked}))
     done = status()
     assert [known(real, name) for name in services] == before
     assert done.returncode != 0, done.stdout
     lines = [line for line in done.stdout.splitlines() if " | " in line and ": " in line and "pi-" in line[:12]]
     told = [line.partition("pi-")[2].partition(":")[0] for line in lines]
-    assert told == ["gone", "broken", "well"], done.stdout + done.stderr
+    assert told == ["gone", "broken", "changed", "well"], done.stdout + done.stderr
     assert all(line.startswith("\x1b[") for line in lines)
     assert "changed=0" in recap(done, "pi-well")
     assert "failed=0" in recap(done, "pi-well") and "failed=1" in recap(done, "pi-broken")
     assert "failed=1" in recap(done, "pi-gone")
 
-    gone, broken, well = json.loads((tmp_path / "status" / "status.json").read_text())["pis"]
+    gone, broken, changed, well = json.loads((tmp_path / "status" / "status.json").read_text())["pis"]
     assert [one["level"] for one in (gone, broken)] == ["unreachable", "broken"]
+    assert changed["level"] == "attention" and "drift" in [one["code"] for one in changed["wrong"]]
+    assert "would change “Publish the projects” (seen on 2026-11-29 09:00 UTC)" in done.stdout
     assert well["level"] in ("fine", "attention"), well["wrong"]  # this machine's disk may be full
     assert [one["code"] for one in broken["wrong"] if one["level"] == "broken"] == ["map"]
     assert {entry["name"]: entry["health"] for entry in well["containers"]} == dict.fromkeys(services, "healthy")
@@ -100,15 +109,15 @@ def test_the_fleet_is_told_and_written_and_not_changed(
     assert abs(well["clock_ahead_seconds"]) < 60
     assert well["last_deploy"] > "2026"
     assert (tmp_path / "status" / "pictures" / "pi-well-sample-france.png").is_file()
-    assert (tmp_path / "status" / "index.html").read_text().count("<img") == 1
+    assert (tmp_path / "status" / "index.html").read_text().count("<img") == 2
 
     # Of who does not answer now it is known what it was.
     again = status("--limit", "pi-well", "-e", "status_language=fr", playbook="info")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "pas interrogé cette fois" in again.stdout
     rows = json.loads((tmp_path / "status" / "status.json").read_text())["pis"]
-    assert [one["name"] for one in rows] == ["pi-gone", "pi-broken", "pi-well"]
-    assert [one["asked"] for one in rows] == [False, False, True]
+    assert [one["name"] for one in rows[:2]] == ["pi-gone", "pi-broken"]
+    assert {one["name"]: one["asked"] for one in rows} == {**dict.fromkeys(hosts, False), "pi-well": True}
 
 
 def known(real: worlds.RealWorld, name: str) -> Json:

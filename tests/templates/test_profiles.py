@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -222,6 +223,31 @@ def test_every_pi_is_told_the_images_of_its_architecture_and_each_is_built_once(
     # Once for each architecture.
     for service in SERVICES:
         assert len(re.findall(rf"-> localhost[^\]]*\] => \(item={service.image}\)", said["output"])) == 2
+
+
+def test_an_image_is_built_from_a_folder_or_a_git_repository(
+    fleet: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(ROOT / "images" / "postgis", own)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x", "-C", str(own)]
+    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["commit", "--quiet", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    shutil.move(own / ".git", tmp_path / "images.git")
+    given = {
+        "checkout": {},
+        "folder": {"arm_images_contexts": {"postgis": str(own)}},
+        "git": {"arm_images_contexts": {"postgis": f"file://{tmp_path}/images.git#main"}},
+    }
+    with (own / "Dockerfile").open("a") as file:
+        file.write("# of my own\n")
+    tags = {}
+    for name, contexts in given.items():
+        said = fleet(BUILD_ALL, {"new": {**TWO_PIS["new"], **contexts}})
+        tags[name] = {service: built["image"] for service, built in said["new"].items()}
+    assert tags["git"] == tags["checkout"]
+    assert tags["folder"]["postgis"] != tags["checkout"]["postgis"]
+    assert tags["folder"]["lizmap"] == tags["checkout"]["lizmap"]
 
 
 def test_a_limit_builds_only_what_the_pis_in_it_need(fleet: Callable[..., dict[str, Any]]) -> None:

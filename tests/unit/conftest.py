@@ -123,7 +123,9 @@ def run_module() -> Run:
 def run_plugin(run_module: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run a module through its action plugin, on a host that is this machine; files are copied instead of sent."""
 
-    def run(name: str, /, *, check_mode: bool = False, connection: Any = None, **arguments: Any) -> dict[str, Any]:
+    def run(
+        name: str, /, *, check_mode: bool = False, connection: Any = None, on: str = "pi-marsh", **arguments: Any
+    ) -> dict[str, Any]:
         plugin = load_plugin(name)
         action = plugin.ActionModule.__new__(plugin.ActionModule)
         temporary = str(tmp_path_factory.mktemp("remote"))
@@ -135,7 +137,7 @@ def run_plugin(run_module: Run, tmp_path_factory: pytest.TempPathFactory) -> Run
         action._execute_module = lambda module_name, module_args, task_vars: run_module(
             module_name, check_mode=check_mode, **module_args
         )
-        result: dict[str, Any] = action.run(task_vars={"inventory_hostname": "pi-marsh"})
+        result: dict[str, Any] = action.run(task_vars={"inventory_hostname": on})
         return result
 
     return run

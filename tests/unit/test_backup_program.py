@@ -128,6 +128,22 @@ def test_a_dump_that_fails_leaves_nothing_that_counts(pi: Pi, capsys: pytest.Cap
     assert len(pi.snapshots()) == 10
 
 
+def test_files_that_cannot_be_read_are_named_and_the_rest_counts(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    there, gone = pi.lizmap / "projects" / "map.qgs", pi.lizmap / "config" / "a-session-that-ended"
+    pi.say("unread", f"{gone} {there}")
+    assert pi.run("run") == 0
+    said = capsys.readouterr().out
+    assert f"These could not be read, and are not in it: {there}. The card may be failing." in said
+    assert pi.state()["state"] == "saved" and len(pi.records()) == 1
+    pi.say("unread", str(gone))
+    assert pi.run("run") == 0
+    assert "could not be read" not in capsys.readouterr().out
+
+
+def test_many_files_that_cannot_be_read_are_counted() -> None:
+    assert "are not in it: a, b, c, d, e and 2 more. The card" in program.not_in_it([*"abcdefg"])
+
+
 def test_only_so_many_are_kept_with_all_of_their_parts(pi: Pi) -> None:
     for _ in range(4):
         assert pi.run("run") == 0

@@ -321,10 +321,27 @@ def test_a_container_that_is_put_back_has_its_file_back(
     told = written(project)["services"]
     converge(host, project, new, keep_previous=True)
     assert written(project)["services"] != told
+    assert written(project)[compose.OURS]["waits"] == {"lizmap": f"{NAME}-previous"}
     run_module("previous_container", name=NAME, state="restored", compose_folder=project.place.folder)
-    assert written(project)["services"] == told
+    assert written(project)["services"] == told and written(project)[compose.OURS]["waits"] == {}
     assert host.named(NAME)["Config"]["Labels"][HASH] == hash_of(told["lizmap"])
     assert not converge(host, project, old).result()["changed"]
+
+
+def test_compose_is_refused_while_a_previous_container_is_kept(
+    host: FakeDocker, project: ComposeProject, run_module: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))  # type: ignore[arg-type]
+    old, new = (dataclasses.replace(wanted, resource="lizmap") for wanted in (BESIDE, BESIDE_NEW))
+    converge(host, project, old)
+    networks = written(project)["networks"]
+    converge(host, project, new, keep_previous=True)
+    (network,) = written(project)["networks"].values()
+    assert f"${{DEPLOYMENT_IS_OVER?{NAME}-previous waits until the deployment" in network["name"]
+    assert not converge(host, project, new, keep_previous=True).result()["changed"]
+    run_module("previous_container", name=NAME, state="absent", compose_folder=project.place.folder)
+    assert written(project)["networks"] == networks
+    assert not converge(host, project, new).result()["changed"]
 
 
 def test_what_is_removed_is_forgotten(

@@ -106,6 +106,14 @@ def test_a_folder_comes_out_private_and_only_once(engine: LittleEngine, copy: Ru
     assert not again["changed"] and "already" in again["msg"]
 
 
+@pytest.mark.parametrize("name", ["../../pi", "a/b", "..", ".hidden"])
+def test_a_pis_name_leads_to_no_other_folder(engine: LittleEngine, copy: Run, tmp_path: Path, name: str) -> None:
+    assert copy("out", path=f"{CONFIG}/var", dest=str(tmp_path / "x" / "to"), on=name)["changed"]
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["to"]
+    (folder,) = (tmp_path / "x" / "to").iterdir()
+    assert (folder / "var" / "settings.ini").read_text() == "[map]"
+
+
 def test_what_was_fetched_before_is_replaced_only_where_that_is_asked(
     engine: LittleEngine, copy: Run, tmp_path: Path
 ) -> None:

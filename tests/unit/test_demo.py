@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from workshop.demo.__main__ import farewell
+from workshop.demo.result import returned
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,3 +22,8 @@ def test_whoever_runs_the_demo_is_told_what_root_is_in_it(web_client: str) -> No
 def test_pages_tell_it_too(page: str) -> None:
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     assert "a container with all rights: root in it is root on " in text
+
+
+def test_what_the_module_returned_is_read_from_what_ansible_shows() -> None:
+    shown = 'localhost | SUCCESS => {\n    "changed": false,\n    "map_url": "http://x => y/"\n}\n'
+    assert returned(shown) == {"changed": False, "map_url": "http://x => y/"}

@@ -109,7 +109,8 @@ def of_removing(arguments: Sequence[str]) -> Iterator[str]:
 
 def of_docker(arguments: Sequence[str]) -> Iterator[str]:
     named = {word for word in arguments if word.startswith("websig-")}
-    yield from (f"no container of ours is {name}" for name in named - {service.container for service in SERVICES})
+    ours = {f"{service.container}{end}" for service in SERVICES for end in ("", "-previous")}
+    yield from (f"no container of ours is {name}" for name in named - ours)
 
 
 def of_pytest(arguments: Sequence[str]) -> Iterator[str]:

@@ -69,3 +69,25 @@ def test_the_credentials_of_an_address_are_not_shown() -> None:
     mirrors = {"a": "http://me:hunter2@example.org/debian", "b": "http://example.org/x@y"}
     (found,) = problems_of({host: {"arm_images_mirror": mirror} for host, mirror in mirrors.items()})
     assert 'a: "http://(hidden)@example.org/debian", but b: "http://example.org/x@y"' in found.finding.wrong
+
+
+@pytest.mark.parametrize(
+    ("contexts", "wrong"),
+    [
+        ({"postgis": "/images/postgis", "lizmap": "https://example.org/images.git#main:lizmap"}, ""),
+        ({"tiles": "/images/tiles"}, "there is no such service"),
+        ({"postgis": "/none"}, "there is no Dockerfile in that folder of this laptop"),
+        ({"postgis": "https://example.org/b.tar.gz"}, "it cannot be read: "),
+        ({"postgis": "https://me:hunter2@example.org/b.git"}, "there is a password in it"),
+    ],
+)
+def test_where_an_image_is_built_from_is_judged(contexts: dict[str, str], wrong: str) -> None:
+    found = problems(FakeLaptop(missing=["/none/Dockerfile"]), arm_images_contexts=contexts)
+    assert [one.finding.wrong[: len(wrong)] for one in found] == ([wrong] if wrong else [])
+    assert [one.finding.variable for one in found] == [f"arm_images_contexts.{name}" for name in contexts if wrong]
+    assert "hunter2" not in str(found)
+
+
+def test_the_password_in_a_git_address_is_not_shown_where_pis_differ() -> None:
+    one = {"arm_images_contexts": {"postgis": "https://me:hunter2@example.org/b.git"}}
+    assert "hunter2" not in str(problems_of({"a": one, "b": {}}))

@@ -113,6 +113,30 @@ def test_an_inventory_that_is_encrypted_is_read_with_the_passphrase_that_the_set
     assert "2299" in run(inventory, "shell", "pi-root").stdout.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ("pi@192.168.1.23's password: ", True),
+        ("(pi@192.168.1.23) Password: ", True),
+        ("ann@gate's password: ", False),
+        ("Are you sure you want to continue connecting (yes/no/[fingerprint])? ", False),
+    ],
+)
+def test_the_password_of_the_inventory_is_given_to_that_pi_alone(inventory: Path, asked: str, answered: bool) -> None:
+    fleet = json.loads(inventory.read_text())
+    asking = f'#!/bin/sh\nenv | grep -q pass-of-the-pi && echo LEAKED\necho "[$("$SSH_ASKPASS" "{asked}")]"\n'
+    (inventory.parent / "ssh").write_text(asking)
+    fleet["pis"]["hosts"]["pi-marsh"]["ansible_password"] = "pass-{{ 'of-the-pi' }}"
+    inventory.write_text(json.dumps(fleet))
+    for chore in ("shell", "logs"):
+        assert run(inventory, chore, "pi-marsh").stdout == ("[pass-of-the-pi]\n" if answered else "[]\n")
+
+
+def test_without_a_password_ssh_asks_in_the_terminal(inventory: Path) -> None:
+    (inventory.parent / "ssh").write_text('#!/bin/sh\necho "[$SSH_ASKPASS]"\n')
+    assert run(inventory, "logs", "pi-marsh").stdout == "[]\n"
+
+
 def test_each_look_at_a_pi_shows_our_containers_alone_until_nobody_reads(tmp_path: Path) -> None:
     fake = '#!/bin/sh\necho "docker $*"\n'
     (tmp_path / "docker").write_text(fake)

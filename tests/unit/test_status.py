@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.lizmap import answers
-from ansible.module_utils.poppyfield.status import history, page, rows, words
+from ansible.module_utils.poppyfield.status import drift, history, page, rows, words
+from ansible.module_utils.poppyfield.status.drift import RunKind
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import Environment
 from markupsafe import escape
 from PIL import Image
 
-from tests.doubles.fleet import FLEET, LEVELS, LOOKS, MAP, MAPS, Json, asked, container, look, png
+from tests.doubles.fleet import DRIFT, FLEET, LEVELS, LOOKS, MAP, MAPS, Json, asked, container, look, png
 
 Run = Callable[..., Json]
 
@@ -133,6 +134,60 @@ def test_another_kind_of_image_is_no_older_release() -> None:
     other["Config"]["Labels"] = container("lizmap")["Config"]["Labels"]
     found = rows.with_old_releases([row(look()), row(look(container("postgis"), other))])
     assert [one["old_release"] for one in found] == [False, False]
+
+
+def test_what_a_deployment_would_change_is_told_with_the_date(status: Run, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / drift.FILE).write_bytes(drift.written({**DRIFT, "pi-vineyard": DRIFT["pi-spare"]}))
+    assert status()["levels"] == LEVELS
+    by_name = {one["name"]: one for one in document(folder)["pis"]}
+    assert "drift" in [wrong["code"] for wrong in by_name["pi-spare"]["wrong"]]
+    assert by_name["pi-spare"]["drift"]["would"] == ["Deploy the PostGIS container"]
+    assert "would change “Deploy the PostGIS container” (seen on 2026-11-29 09:00 UTC)." in text_of(folder)
+    assert "nothing, as seen on 2026-11-29 09:00 UTC" in text_of(folder)
+    # Of who does not answer nobody knows.
+    assert by_name["pi-vineyard"]["drift"] is None and len(by_name["pi-vineyard"]["wrong"]) == 1
+    assert [by_name[name]["drift"] for name in ("pi-orchard", "pi-vineyard")] == [None, None]
+
+
+def test_many_changes_are_counted() -> None:
+    (found,) = rows.with_drift([row(look())], {"pi-vineyard": {"at": NOW, "would": list("abcde")}})
+    assert "change “a”, “b”, “c”, +2 (seen" in words.Speech("en").sentence(found["wrong"][0])
+    assert "changerait “a”, “b”, “c”, +2 (vu le" in words.Speech("fr").sentence(found["wrong"][0])
+
+
+WHOLE_CHECK, WHOLE_RUN, A_STAGE = (
+    RunKind(whole=True, check=True),
+    RunKind(whole=True, check=False),
+    RunKind(whole=False, check=False),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "well", "would"),
+    [
+        (WHOLE_CHECK, ["b", "b"], True, ["b"]),
+        (WHOLE_CHECK, [], True, []),
+        (WHOLE_CHECK, ["b"], False, ["a"]),
+        (WHOLE_RUN, ["b"], True, []),
+        (WHOLE_RUN, ["b"], False, None),
+        (WHOLE_RUN, [], False, ["a"]),
+        (A_STAGE, ["b"], True, None),
+        (A_STAGE, [], True, ["a"]),
+        (RunKind(whole=False, check=True), ["b"], True, ["a"]),
+    ],
+)
+def test_what_a_run_leaves_to_change(kind: RunKind, changes: list[str], well: bool, would: list[str] | None) -> None:
+    known = {"pi-a": {"at": "before", "would": ["a"]}, "pi-b": {"at": "before", "would": ["x"]}}
+    told = drift.after(known, "pi-a", changes, kind, well=well, now="now")
+    assert told["pi-b"] == known["pi-b"]
+    assert (told["pi-a"]["would"] if "pi-a" in told else None) == would
+    assert drift.read(drift.written(told)) == told
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"version": 2, "pis": {}}', b'{"version": 1, "pis": {"a": 1}}'])
+def test_what_is_no_drift_is_not_known(content: bytes) -> None:
+    assert drift.read(content) == {}
 
 
 # Who did not answer -------------------------------------------------------------------------------------------------

@@ -35,20 +35,26 @@ def describe_map(root: Path, state: Path, url: str, web_client: str) -> dict[str
         "localhost",
         "--module-name=published_map",
         f"--args={json.dumps(arguments)}",
-        f"--tree={state / 'map'}",
     ]
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(root / "ansible.cfg"),
         "ANSIBLE_INVENTORY": str(root / "inventory" / "demo"),
+        "ANSIBLE_NOCOLOR": "1",
     }
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise ResultError(f"The map at {url} does not draw:\n{printable(done.stdout + done.stderr)}")
-    answer = json.loads((state / "map" / "localhost").read_text(encoding="utf-8"))
+    answer = returned(done.stdout)
     return {name: answer[name] for name in ("map_url", "capabilities", "getmap", "feature_count")}
+
+
+def returned(shown: str) -> dict[str, Any]:
+    """Give what a module returned, from what the command `ansible` shows of one host: "NAME | SUCCESS => {...}"."""
+    answer: dict[str, Any] = json.JSONDecoder().raw_decode(shown.partition(" => ")[2])[0]
+    return answer
 
 
 def describe_images(ssh: Sequence[str]) -> dict[str, Any]:

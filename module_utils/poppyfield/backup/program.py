@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -67,6 +67,9 @@ MEANINGS = (
     ("does not contain", "it is damaged: restic check on another computer tells more"),
 )
 """What restic says, and what that means for a person."""
+SOME_UNREAD = 3
+"""What restic ends with when it has saved all but some files that it could not read."""
+MOST_NAMED = 5
 PG_OPTIONS = "-c role=none -c search_path= -c log_min_error_statement=panic -c statement_timeout=0"
 """Nothing that the owner of a database may have set changes what a dump holds, and no verifier gets into the log."""
 PSQL = ("psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--username=postgres", "--file=-")
@@ -198,6 +201,23 @@ def meaning(said: str) -> str:
             return sentence
     lines = [_words_of(line) for line in said.splitlines() if line.strip()]
     return " ".join(" ".join(lines[-2:]).split()) or "restic ended without a word"
+
+
+def unread(said: str) -> list[str]:
+    """Give the files that restic could not read, from what it has printed."""
+    documents = []
+    for line in said.splitlines():
+        with suppress(ValueError):
+            documents.append(json.loads(line))
+    errors = [one for one in documents if isinstance(one, dict) and one.get("message_type") == "error"]
+    return list(dict.fromkeys(str(one.get("item", "?")) for one in errors))
+
+
+def not_in_it(paths: Sequence[str]) -> str:
+    """Say which files a backup lacks, empty where there are none."""
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    named = ", ".join(paths[:MOST_NAMED]) + more
+    return f" These could not be read, and are not in it: {named}. The card may be failing." if paths else ""
 
 
 def _words_of(line: str) -> str:
@@ -415,6 +435,8 @@ class Saved:
     name: str
     bytes_added: int
     bytes_read: int
+    unread: tuple[str, ...] = ()
+    """Files that are there, and not in it."""
 
 
 class BackupRepository:
@@ -535,7 +557,10 @@ class BackupRepository:
         """Save files and folders."""
         command = self._backup(run, kind, "--", *paths)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, env=self.environment, capture_output=True, check=False)
-        return self._saved("the files", done.returncode, (done.stdout + done.stderr).decode(errors="replace"))
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        saved = self._saved("the files", 0 if done.returncode == SOME_UNREAD else done.returncode, said)
+        # What was removed while it was being read, as sessions of Lizmap are, is nobody's loss.
+        return replace(saved, unread=tuple(path for path in unread(said) if os.path.lexists(path)))
 
     def _backup(self, run: str, kind: str, *words: str) -> list[str]:
         tags = [word for tag in (TAG, RUN_TAG + run, kind) for word in ("--tag", tag)]
@@ -741,6 +766,7 @@ def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: da
             }
             outcome["said"] = (
                 f"backup of {told(now)}, {outcome['bytes_added']} bytes added, {outcome['seconds']} seconds."
+                f"{not_in_it([path for part in saved for path in part.unread])}"
             )
             return {**outcome, **look_after(repository, settings, outcome, now)}
         finally:

@@ -30,13 +30,20 @@ FILE = "docker-compose.yml"
 IMAGES = "images"
 """The folder beside the file that stands for a build context."""
 OURS = "x-poppyfield"
-NOTE = (
-    "Poppyfield writes this file with each deployment, so that changes made here do not last. "
-    "The inventory on the laptop says what is in it: see docs/compose.md."
-)
 WHERE_IMAGES_COME_FROM = (
     "Images come from the laptop, which builds and brings them. Run there: ansible-playbook site.yml"
 )
+NOTE = (
+    "Poppyfield writes this file with each deployment, so that changes made here do not last. "
+    "The inventory on the laptop says what is in it: see docs/compose.md. "
+    f"pull and build bring nothing. {WHERE_IMAGES_COME_FROM}"
+)
+WAITS = (
+    "{previous} waits until the deployment on the laptop has seen that the maps draw, or is run again: "
+    "ansible-playbook site.yml. Where there is no laptop, remove it: docker rm {previous}, then put "
+    "DEPLOYMENT_IS_OVER= before the command"
+)
+"""What each command of compose says meanwhile, which would take two containers for one service."""
 DOCKERFILE = f'# {WHERE_IMAGES_COME_FROM}\nFROM scratch\nCOPY ["{WHERE_IMAGES_COME_FROM}", "/"]\n'
 """What builds nothing, without network, and fails with that sentence, whichever builder reads it."""
 
@@ -71,6 +78,8 @@ class Composed:
     services: Mapping[str, Json] = field(default_factory=dict)
     before: Mapping[str, Json] = field(default_factory=dict)
     """Each service as it was before, for a container that is put back."""
+    waits: Mapping[str, str] = field(default_factory=dict)
+    """By service the previous container that is kept until a deployment is over."""
 
 
 def known(spec: ContainerSpec, image: Json, place: ComposePlace) -> ContainerSpec:
@@ -168,10 +177,13 @@ def text(composed: Composed) -> str:
 def document(composed: Composed) -> Json:
     """Give what is in the file. Networks are there before compose, and outlive it, as the firewall's rules do."""
     names = sorted({name for told in composed.services.values() for name in told.get("networks") or {}})
+    waiting = " and ".join(composed.waits.values())
+    # A variable that is not set ends each command with these words; set to nothing, it is nothing.
+    stop = f"${{DEPLOYMENT_IS_OVER?{WAITS.format(previous=waiting)}}}" if waiting else ""
     return {
-        OURS: {"note": NOTE, "before": dict(composed.before)},
+        OURS: {"note": NOTE, "before": dict(composed.before), "waits": dict(composed.waits)},
         "services": dict(composed.services),
-        "networks": {name: {"external": True, "name": name} for name in names},
+        "networks": {name: {"external": True, "name": f"{name}{stop}"} for name in names},
     }
 
 
@@ -186,7 +198,8 @@ def read(found: str, path: str) -> Composed:
         )
     try:
         there = json.loads(found)
-        return Composed(_services(there["services"]), _services(there[OURS]["before"]))
+        waits = {str(name): str(previous) for name, previous in there[OURS].get("waits", {}).items()}
+        return Composed(_services(there["services"]), _services(there[OURS]["before"]), waits)
     except (ValueError, TypeError, KeyError, AttributeError):
         return Composed()
 
@@ -195,21 +208,35 @@ def _services(found: Mapping[str, Any]) -> dict[str, Json]:
     return {str(name): told for name, told in found.items() if isinstance(told, dict)}
 
 
-def with_service(composed: Composed, name: str, told: Json) -> Composed:
-    """Give the file with a service as it is from now on; as it was before is remembered."""
+def with_service(composed: Composed, name: str, told: Json, previous: str = "") -> Composed:
+    """Give the file with a service as it is from now on; as it was before is remembered.
+
+    `previous` is the name of a container that is kept beside the one in place.
+    """
+    waits = {**_other(composed.waits, name), **({name: previous} if previous else {})}
     there = composed.services.get(name)
     if there == told:
-        return composed
+        return replace(composed, waits=waits)
     before = {**composed.before, **({name: there} if there else {})}
-    return Composed({**composed.services, name: told}, before)
+    return Composed({**composed.services, name: told}, before, waits)
+
+
+def settled(composed: Composed, name: str) -> Composed:
+    """Give the file once no previous container of a service is kept."""
+    return replace(composed, waits=_other(composed.waits, name))
+
+
+def _other(there: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in there.items() if key != name}
 
 
 def restored(composed: Composed, name: str, digest: str) -> Composed:
     """Give the file with a service as it was when a container was made that carries this digest, if that is known."""
+    composed = settled(composed, name)
     told = composed.before.get(name) or {}
     if not digest or digest_of(told) != digest:
         return composed
-    return Composed({**composed.services, name: told}, {key: v for key, v in composed.before.items() if key != name})
+    return Composed({**composed.services, name: told}, _other(composed.before, name), composed.waits)
 
 
 def without(composed: Composed, names: Iterable[str]) -> Composed:
@@ -218,6 +245,7 @@ def without(composed: Composed, names: Iterable[str]) -> Composed:
     return Composed(
         {name: told for name, told in composed.services.items() if name not in gone},
         {name: told for name, told in composed.before.items() if name not in gone},
+        {name: previous for name, previous in composed.waits.items() if name not in gone},
     )
 
 

@@ -45,10 +45,16 @@ class ComposeFile:
         """Tell whether one of these services is in it."""
         return not self.read().services.keys().isdisjoint(names)
 
-    def put(self, name: str, told: Json) -> None:
-        """Write a service into it."""
+    def put(self, name: str, told: Json, previous: str = "") -> None:
+        """Write a service into it, and the previous container that is kept, if any."""
         with self._locked():
-            self._write(compose.with_service(self.read(), name, told))
+            self._write(compose.with_service(self.read(), name, told, previous))
+
+    def settle(self, name: str) -> None:
+        """Write that no previous container of a service is kept any more."""
+        if self.path.exists():
+            with self._locked():
+                self._write(compose.settled(self.read(), name))
 
     def restore(self, name: str, container: Json) -> None:
         """Write the service as it was when this container was made, which is in its place again."""
@@ -121,14 +127,16 @@ class ComposeProject:
         self.file.read()
         return compose.known(spec, image, self.place)
 
-    def differs(self, spec: ContainerSpec, image: Json) -> bool:
+    def differs(self, spec: ContainerSpec, image: Json, previous: str = "") -> bool:
         """Tell whether the file is not as it would be written."""
-        return self.file.read().services.get(spec.resource) != compose.service(spec, image, self.place)
+        there = self.file.read()
+        same = there.services.get(spec.resource) == compose.service(spec, image, self.place)
+        return not same or there.waits.get(spec.resource, "") != previous
 
-    def write(self, spec: ContainerSpec, image: Json) -> None:
+    def write(self, spec: ContainerSpec, image: Json, previous: str = "") -> None:
         """Write the service into the file."""
         self.file.make_context()
-        self.file.put(spec.resource, compose.service(spec, image, self.place))
+        self.file.put(spec.resource, compose.service(spec, image, self.place), previous)
 
     def labels(self, spec: ContainerSpec, image: Json) -> dict[str, str]:
         """Give the labels for a container that is about to be made; compose is asked for its hash of the service."""

@@ -387,7 +387,7 @@ def converge(
     if check_mode:
         if content and desired.state is State.STARTED:
             outcome.content_changes = _predict(engine, spec, snapshot, content)
-        outcome.compose_file = _predict_compose(compose, spec, image, desired)
+        outcome.compose_file = _predict_compose(compose, spec, snapshot, desired)
         return outcome
     if hold and planned.replaces and snapshot.current and is_running(snapshot.current) and not snapshot.previous:
         return Outcome(Plan(), snapshot.current, held=True)
@@ -427,12 +427,13 @@ def _known_to(
 
 
 def _predict_compose(
-    compose: ComposeProject | None, spec: ContainerSpec, image: Json | None, desired: DesiredState
+    compose: ComposeProject | None, spec: ContainerSpec, snapshot: Snapshot, desired: DesiredState
 ) -> str:
     """Give the path of the file for docker-compose where it would be written."""
+    image, previous = snapshot.image, spec.previous_name if snapshot.previous else ""
     if compose is None or image is None or not spec.compose_digest or desired.recreate is Recreate.NEVER:
         return ""
-    return compose.place.file if compose.differs(spec, image) else ""
+    return compose.place.file if compose.differs(spec, image, previous) else ""
 
 
 def _tell_compose(compose: ComposeProject | None, engine: Engine, spec: ContainerSpec, image: Json | None) -> str:
@@ -444,10 +445,11 @@ def _tell_compose(compose: ComposeProject | None, engine: Engine, spec: Containe
         compose.file.forget([spec.resource])
         return ""
     own = container["Config"].get("Labels") or {}
+    previous = spec.previous_name if engine.container(spec.previous_name) else ""
     # One that was not replaced although it should have been, with recreate never, keeps what was told of it.
-    if image is None or own.get(COMPOSE_DIGEST) != spec.compose_digest or not compose.differs(spec, image):
+    if image is None or own.get(COMPOSE_DIGEST) != spec.compose_digest or not compose.differs(spec, image, previous):
         return ""
-    compose.write(spec, image)
+    compose.write(spec, image, previous)
     return compose.place.file
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ansible.module_utils.poppyfield.host import file_names
 from ansible.module_utils.poppyfield.host.printable import printable
 
 MOST_BYTES = 1024 * 1024
@@ -22,7 +23,7 @@ def seconds(since: str) -> int:
 
 def file_name(host: str, service: str) -> str:
     """Give the name of the file for a service of a host, in which nothing of a host's name leads elsewhere."""
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', host).lstrip('.')}.{service}.log"
+    return f"{file_names.of_host(host)}.{service}.log"
 
 
 def for_file(said: object) -> bytes:

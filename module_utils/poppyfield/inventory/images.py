@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ansible.module_utils.poppyfield.images import profiles
+from ansible.module_utils.poppyfield.containers.services import SERVICES
+from ansible.module_utils.poppyfield.images import git_context, profiles
+from ansible.module_utils.poppyfield.images.context_digest import ContextError
 from ansible.module_utils.poppyfield.inventory.laptop import Laptop
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
@@ -36,6 +38,28 @@ def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
     lists = host.values["arm_images_lock_folder"]
     if lists and not laptop.is_folder(lists):
         yield Finding("arm_images_lock_folder", "it is not a folder on this laptop", "Correct it", shown(lists))
+    for service, context in host.values["arm_images_contexts"].items():
+        yield from _of_context(str(service), str(context), laptop)
+
+
+def _of_context(service: str, context: str, laptop: Laptop) -> Iterator[Finding]:
+    """Give what is wrong with where an image is to be built from; a password in it is not shown."""
+    name, value = f"arm_images_contexts.{service}", shown(git_context.without_credentials(context))
+    names = [one.name for one in SERVICES]
+    if service not in names:
+        yield Finding(name, "there is no such service", f"Write {' or '.join(names)}", value)
+        return
+    try:
+        git = git_context.parse(context)
+    except ContextError as error:
+        yield Finding(name, f"it cannot be read: {error}", "Correct it", value)
+        return
+    if git and git.credentials:
+        yield Finding(
+            name, "there is a password in it", "Leave it to git's credential helper, or use an SSH key", value
+        )
+    if git is None and not laptop.is_file(f"{context}/Dockerfile"):
+        yield Finding(name, "there is no Dockerfile in that folder of this laptop", "Correct it", value)
 
 
 def shared(hosts: Sequence[Host]) -> Iterator[tuple[str, Finding]]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ansible.module_utils.poppyfield.host import ways_in
 from ansible.module_utils.poppyfield.runs.lock import short
 
+WHOLE = "site.yml"
+PLAYBOOKS = (WHOLE, "deploy.yml", "deliver.yml", "provision.yml", "rebuild.yml", "rollback.yml")
+"""Those of the stages, which bring a Pi to what the inventory says, or from there."""
 MOST_CHANGES = 3
 HEAD = ("Pi", "what changed", "seconds without a map", "what to do")
 RUN_AGAIN = "Then run the same command again."
-REACH = (
-    f"See that it has power and network (ssh-keygen -R NAME, if its card was replaced). {RUN_AGAIN} It said: {{why}}"
-)
+REACH = f"See that it has power and network. {RUN_AGAIN} It said: {{why}}"
+TOLD_APART = f"This laptop is not let in: what helps is told apart from this table. {RUN_AGAIN}"
 WAITED = "It was not touched, because the release failed on Pis before it. Mend these, then run the same command again."
 NOTHING = "-"
 
@@ -40,7 +43,9 @@ class PiOutcome:
 
     @property
     def remedy(self) -> str:
-        """Say what to do."""
+        """Say what to do, but for what the callback remedies says in more words."""
+        if ways_in.remedy(self.unreachable or self.failed):
+            return TOLD_APART
         if self.unreachable:
             return REACH.format(why=short(self.unreachable, 120))
         if self.failed:

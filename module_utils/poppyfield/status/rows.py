@@ -36,6 +36,8 @@ AVERAGES = 3
 MUCH_LOAD = 2.0
 """Processes for each core, on average of five minutes."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+NAMED_CHANGES = 3
+"""Of a deployment, in one sentence."""
 UNREACHED = ("nobody answers there", "no answer in time")
 """What published_map says of a map server that the laptop does not get an answer from."""
 
@@ -65,6 +67,7 @@ BLANK: Json = {
     "last_deploy": None,
     "last_deployment": {},
     "old_release": None,
+    "drift": None,
     "containers": [],
     "disks": [],
     "maps": [],
@@ -344,6 +347,21 @@ def with_old_releases(rows: Sequence[Json]) -> list[Json]:
         ]
         found.append(_graded({**row, "wrong": [*row["wrong"], *old], "old_release": bool(old) if own else None}))
     return found
+
+
+def with_drift(rows: Sequence[Json], known: Mapping[str, Json]) -> list[Json]:
+    """Tell of each Pi what the last run of site.yml found that it would change, see `drift`."""
+    return [_with_drift(row, known.get(row["name"])) for row in rows]
+
+
+def _with_drift(row: Json, found: Json | None) -> Json:
+    if found is None or not row["reachable"]:
+        return {**row, "drift": None}
+    names = [_text(name, 80) or "?" for name in found["would"]]
+    more = [f"+{len(names) - NAMED_CHANGES}"] if len(names) > NAMED_CHANGES else []
+    at, what = _moment(found["at"]), ", ".join([*(f"“{name}”" for name in names[:NAMED_CHANGES]), *more])
+    wrong = [_wrong("attention", "drift", what=what, when=at)] if names else []
+    return _graded({**row, "wrong": [*row["wrong"], *wrong], "drift": {"at": at, "would": names}})
 
 
 def _releases(rows: Sequence[Json]) -> list[tuple[Json, Json]]:

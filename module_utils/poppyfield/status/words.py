@@ -45,6 +45,7 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "deployment_failed": "The last deployment of {service} by {by} failed: see ansible-playbook "
         "playbooks/history.yml.",
         "old_release": "{container} is older than that of {pi} ({image}): ansible-playbook site.yml renews it.",
+        "drift": "It is not as the inventory says: ansible-playbook site.yml would change {what} (seen on {moment}).",
     },
     "fr": {
         "unreachable": "Il ne répond pas par SSH : vérifiez son alimentation et son réseau. ({why})",
@@ -75,6 +76,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "deployment_failed": "Le dernier déploiement de {service} par {by} a échoué : voyez ansible-playbook "
         "playbooks/history.yml.",
         "old_release": "{container} est plus ancien que celui de {pi} ({image}) : relancez ansible-playbook site.yml.",
+        "drift": "Il n'est pas comme le dit l'inventaire : ansible-playbook site.yml changerait {what} "
+        "(vu le {moment}).",
     },
 }
 """By code what is wrong and, where one is known, what helps."""
@@ -112,7 +115,10 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "picture_of": "(picture of {when})",
         "unknown": "not known",
         "of_free": "{free} of {total} free",
-        "drift": "Newer release in the fleet",
+        "newer_release": "Newer release in the fleet",
+        "drift": "What site.yml would change",
+        "nothing": "nothing, as seen on {when}",
+        "changes": "{what} (seen on {when})",
         "yes": "yes",
         "no": "no",
         "up": "up for",
@@ -156,7 +162,10 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "picture_of": "(image du {when})",
         "unknown": "inconnu",
         "of_free": "{free} libres sur {total}",
-        "drift": "Version plus récente dans le parc",
+        "newer_release": "Version plus récente dans le parc",
+        "drift": "Ce que site.yml changerait",
+        "nothing": "rien, vu le {when}",
+        "changes": "{what} (vu le {when})",
         "yes": "oui",
         "no": "non",
         "up": "en marche depuis",
@@ -192,6 +201,8 @@ class Speech:
         values = {name: "?" if value is None else value for name, value in wrong["values"].items()}
         if "seconds" in values:
             values["duration"] = self.duration(float(values["seconds"]))
+        if "when" in values:
+            values["moment"] = self.moment(values["when"])
         return SENTENCES[self.language][wrong["code"]].format(**values)
 
     def number(self, value: float) -> str:
@@ -246,7 +257,8 @@ class Speech:
             ("clock", None if clock is None else self._clock(clock)),
             ("security_updates", self._updates(row)),
             ("last_deploy", self._deployed(row)),
-            ("drift", None if row["old_release"] is None else self.label("yes" if row["old_release"] else "no")),
+            ("newer_release", self._newer(row["old_release"])),
+            ("drift", self._drift(row["drift"])),
         ]
         return [(self.label(name), text) for name, text in found if text]
 
@@ -279,6 +291,16 @@ class Speech:
         who = ", ".join(last[name] for name in ("by", "playbook", "commit") if name in last)
         moment = self.moment(row["last_deploy"]) if row["last_deploy"] else None
         return f"{moment} ({who})" if moment and who else moment
+
+    def _newer(self, old: bool | None) -> str | None:
+        return None if old is None else self.label("yes" if old else "no")
+
+    def _drift(self, found: Json | None) -> str | None:
+        if found is None:
+            return None
+        when = self.moment(found["at"])
+        what = ", ".join(found["would"])
+        return self.label("changes", what=what, when=when) if what else self.label("nothing", when=when)
 
     def _celsius(self, celsius: float | None) -> str | None:
         return None if celsius is None else f"{self.number(celsius)} °C"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import requests
 from testinfra.host import Host
 
-from emulated_pi import MAP_URL, REQUEST_SECONDS, ROOT, ansible_playbook, inspect, sql
+from emulated_pi import INVENTORY, MAP_URL, REQUEST_SECONDS, ROOT, ansible_playbook, inspect, sql
+from tests.terminal import at_a_terminal
 
 ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
+HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
 CONTAINERS = ("websig-postgis", "websig-lizmap")
 
 
@@ -20,6 +25,31 @@ def do(chore: str, *arguments: str) -> str:
     run = ansible_playbook(*arguments, playbook=f"playbooks/{chore}.yml")
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
+
+
+def in_this_terminal(*words: str) -> tuple[list[str], dict[str, str]]:
+    """Give the command of make shell, logs or watch, and its environment."""
+    ours = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_INVENTORY": str(INVENTORY)}
+    return [sys.executable, "-m", "pi_terminal", *words], {**os.environ, **ours}
+
+
+def followed(*words: str, until: str) -> None:
+    """Follow what one Pi says until it has said something; it must."""
+    command, environment = in_this_terminal(*words)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout
+        try:
+            assert any(until in line for line in following.stdout), "it ended"
+        finally:
+            following.terminate()
+
+
+def compose(pi: Host, words: str) -> tuple[int, str]:
+    """Type a command of docker-compose on the Pi; give its exit status and what it said."""
+    done = pi.run(f"cd /srv/poppyfield && docker-compose {words}")
+    return done.rc, done.stdout + done.stderr
 
 
 def ids(pi: Host) -> dict[str, str]:
@@ -73,6 +103,14 @@ def test_a_command_runs_as_the_services_user(pi: Host) -> None:
     assert '"postgres"' in do("exec", "-e", "service=postgis", "-e", "command='id -un'")
 
 
+def test_a_shell_and_what_one_pi_says_are_in_this_terminal() -> None:
+    command, environment = in_this_terminal("shell", "demo-pi", "postgis")
+    _, said = at_a_terminal(command, environment, ROOT, {"$ ": "echo I am $(id -un); exit"})
+    assert "I am postgres" in said
+    followed("logs", "demo-pi", "postgis", until="database system is ready")
+    followed("watch", "demo-pi", until="websig-postgis")
+
+
 def test_logs_are_collected(pi: Host, tmp_path: Path) -> None:
     do("logs", "-e", "service=postgis", "-e", f"folder={tmp_path}")
     assert "database system is ready" in (tmp_path / "demo-pi.postgis.log").read_text()
@@ -106,6 +144,30 @@ def test_everything_is_made_again_with_the_data_that_are_there(pi: Host) -> None
     after = ids(pi)
     assert all(after[name] != before[name] for name in CONTAINERS)
     assert sql(pi, ROWS) == rows and serves()
+
+
+def test_two_commands_on_the_pi_itself_make_everything_again(pi: Host) -> None:
+    rows, before = sql(pi, ROWS), ids(pi)
+    assert compose(pi, "down")[0] == 0
+    assert pi.check_output("docker ps --all --quiet") == "" and not serves()
+    assert compose(pi, "up -d")[0] == 0
+    after = ids(pi)
+    assert all(after[name] != before[name] for name in CONTAINERS)
+    for name in CONTAINERS:
+        pi.check_output(HEALTHY, name)
+    assert sql(pi, ROWS) == rows and serves()
+    refused, said = compose(pi, "up -d --scale postgis=2")
+    assert refused, said
+    failed, said = compose(pi, "build")
+    assert failed and "Images come from the laptop" in said
+    assert ids(pi) == after
+    # What compose has made is what the laptop wants.
+    assert " changed=0 " in do("deploy")
+
+
+def test_the_trail_tells_what_was_deployed_by_whom() -> None:
+    said = do("history", "-e", "service=postgis")
+    assert "deployed" in said and "demo-pi: " in said
 
 
 def test_containers_that_were_removed_are_deployed_again_with_their_data(pi: Host) -> None:
