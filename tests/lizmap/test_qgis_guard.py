@@ -207,6 +207,36 @@ def test_what_takes_more_memory_than_there_is_is_refused_with_what_is_possible(
         assert honest.picture.width > 3500
 
 
+ONE_BY_ONE = """        at = 0
+"""
+ALL_AT_ONCE = """        if not re.fullmatch(r"(?:\\((?:<.*?Filter>)?\\))+", text, re.DOTALL):
+            self.refuse("it is no list.")
+        at = 0
+"""
+ENDLESS = f"/?{urlencode({'MAP': 'fields/meadow.qgs', **GET_MAP, 'FILTER': '(<Filter>)' * 40 + 'x'})}"
+
+
+@pytest.mark.attack(kind="load", on="Lizmap")
+def test_no_filter_keeps_a_worker_busy_without_end(
+    guarded: Lizmap, lizmap_image: str, network: str, tmp_path: Path
+) -> None:
+    assert get(guarded, ENDLESS).refused
+    publish(tmp_path)
+    plugin = tmp_path / "plugin"
+    shutil.copytree(GUARD, plugin)
+    text = (plugin / "judgement.py").read_text("utf-8")
+    assert ONE_BY_ONE in text
+    (plugin / "judgement.py").write_text(text.replace(ONE_BY_ONE, ALL_AT_ONCE), "utf-8")
+    mounts = {**MOUNTED, str(plugin): f"{PLUGINS}/poppyfield_guard"}
+    environment = {"QGIS_SERVER_WORKERS": "1", "QGIS_SERVER_TIMEOUT": "20"}
+    with lizmap(
+        lizmap_image, tmp_path, network, mounts=mounts, environment=environment, healthcheck=UNWATCHED
+    ) as server:
+        server.wait_until_healthy()
+        assert get(server, ENDLESS).status == 504
+        wait_until(lambda: "no answer after 20 s" in server.log(), "the watchdog has ended the worker", server.log)
+
+
 @pytest.mark.attack(kind="file or project", on="Lizmap", spellings=True)
 @pytest.mark.parametrize(
     "path",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 from poppyfield_guard import functions
@@ -164,6 +165,29 @@ def test_a_visitors_part_of_what_lizmap_asks_is_judged(parameters: dict[str, str
 def test_every_spelling_is_seen_but_not_without_end() -> None:
     assert list(spellings("a%2525b+c")) == ["a%2525b+c", "a%25b c", "a%b c"]
     assert len(list(spellings("%" + "25" * 1000))) < 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(<Filter>)" * 3000 + "x",
+        "(<" * 15000,
+        "()" * 15000 + "(<",
+        "(<Filter></Filter>)" * 1500 + "(",
+        "<Filter" * 4000,
+    ],
+)
+def test_no_list_of_filters_takes_time_without_end(text: str) -> None:
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    try:
+        assert refusal(FILTER=text) != ""
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_what_is_told_is_one_short_line() -> None:

@@ -16,6 +16,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 from urllib.parse import unquote
 from xml.parsers import expat
 
@@ -37,8 +38,7 @@ FETCHED_BY_PRINTS = re.compile(
     re.IGNORECASE,
 )
 OGC_FILTER = re.compile(r"^\s*<|\(\s*<|<[\w.:-]*Filter\b", re.IGNORECASE)
-OGC_FILTER_LIST = re.compile(r"(?:\((?:<.*?Filter>)?\))+", re.DOTALL)
-OF_THE_LIST = re.compile(r"\((<.*?Filter>)\)", re.DOTALL)
+OF_THE_LIST = re.compile(r"\((?:\)|(<.*?Filter>)\))", re.DOTALL)
 IN_PARENTHESES = re.compile(r"\(([^()]+)\)")
 DIRECTION = re.compile(r"[ +](?:A|ASC|D|DESC)$", re.IGNORECASE)
 FETCHING_TAGS = {"externalgraphic", "inlinecontent", "onlineresource"}
@@ -157,7 +157,7 @@ class _Value:
         if self.text and (judge_kind := KINDS.get(kind)):
             judge_kind(self)
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> NoReturn:
         """Refuse it."""
         raise Refused(self.name, why)
 
@@ -214,11 +214,16 @@ class _Value:
         text = self.text.strip()
         if text.startswith("<"):
             self.judge_xml(text)
-        elif OGC_FILTER_LIST.fullmatch(text):
-            for document in OF_THE_LIST.findall(text):
-                self.judge_xml(document)
-        else:
-            self.refuse("it is neither an OGC filter nor a list of them in parentheses.")
+            return
+        # One after the other: a pattern for all of them would try each way to take them together, without end.
+        at = 0
+        while at < len(text):
+            found = OF_THE_LIST.match(text, at)
+            if found is None:
+                self.refuse("it is neither an OGC filter nor a list of them in parentheses.")
+            if found[1]:
+                self.judge_xml(found[1])
+            at = found.end()
 
     def as_order(self) -> None:
         """Judge what to sort by: QGIS takes each for an expression."""
