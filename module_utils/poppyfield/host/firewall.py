@@ -30,6 +30,9 @@ REJECT = {
     6: "REJECT --reject-with icmp6-adm-prohibited",
 }
 """So that who asks knows at once, instead of waiting for an answer."""
+RESET = "REJECT --reject-with tcp-reset"
+EACH = {4: "--connlimit-mask 32 --connlimit-saddr", 6: "--connlimit-mask 128 --connlimit-saddr"}
+"""Each address is counted for itself; connections that were ended do not count."""
 NEIGHBOURS = {4: (), 6: ("-p ipv6-icmp --icmpv6-type 135", "-p ipv6-icmp --icmpv6-type 136")}
 """Without these IPv6 finds nobody; IPv4 has ARP for it, which no rule sees."""
 ALWAYS = {
@@ -99,9 +102,13 @@ def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterat
         if opening["source"] and _version(opening["source"]) != version:
             continue
         match = f"{'-s ' + _network(opening['source']) + ' ' if opening['source'] else ''}-p {opening['protocol']}"
-        yield f"-A {HOST} {match} --dport {opening['port']} -j RETURN"
         # A published port is another one inside the container; what was not asked for as a port of the host is none.
-        yield f"-A {ROUTED} {match} -m conntrack --ctstate DNAT --ctorigdstport {opening['port']} -j RETURN"
+        published = f"-m conntrack --ctstate DNAT --ctorigdstport {opening['port']}"
+        for chain, port in ((HOST, f"--dport {opening['port']}"), (ROUTED, published)):
+            if (most := opening.get("connections")) and opening["protocol"] == "tcp":
+                more = f"--syn -m connlimit --connlimit-above {most} {EACH[version]}"
+                yield f"-A {chain} {match} {port} {more} -j {RESET}"
+            yield f"-A {chain} {match} {port} -j RETURN"
     for chain in (HOST, ROUTED):
         yield f"-A {chain} -j DROP"
     yield f"-I INPUT -j {HOST}"
