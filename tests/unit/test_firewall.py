@@ -99,9 +99,11 @@ def test_an_address_has_only_so_many_connections_to_a_port(version: int, mask: i
     lines = firewall.rules({"host": {"open": opened}}, version).splitlines()
     bounds = [line for line in lines if "connlimit" in line]
     assert len(bounds) == 2 and all("-p tcp" in line and f"--connlimit-mask {mask} " in line for line in bounds)
-    for line in bounds:
-        # Before what lets the rest in.
-        assert lines[lines.index(line) + 1] == f"{line.partition(' --syn')[0]} -j RETURN"
+    assert [line.split()[1] for line in bounds] == [firewall.HOST, firewall.CROWDS]
+    # Before what lets the rest in, and asked once for what is routed.
+    assert lines.index(bounds[0]) < lines.index(f"-A {firewall.HOST} -p tcp --dport 80 -j RETURN")
+    jumps = [line for line in lines if line.endswith(f"-j {firewall.CROWDS}")]
+    assert jumps and all(line.startswith("-I DOCKER-USER ") for line in jumps)
 
 
 def test_a_network_has_an_interface_that_is_known_before_it_is_there() -> None:

@@ -17,6 +17,8 @@ Json = dict[str, Any]
 CONTAINERS = "POPPYFIELD-CONTAINERS"
 HOST = "POPPYFIELD-HOST"
 ROUTED = "POPPYFIELD-ROUTED"
+CROWDS = "POPPYFIELD-CROWDS"
+"""Counts connections by address, and so must be asked once for each; ROUTED is asked twice."""
 FORWARDING = ("FORWARD", "DOCKER-USER")
 """When it starts, Docker puts its rules before all others of FORWARD, but for those in DOCKER-USER; where a firewall
 was set up again, nothing leads to the latter until Docker starts."""
@@ -92,6 +94,7 @@ def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterat
     if entry is None:
         return
     inner = [*DOCKER_BRIDGES, *(bridge for bridge in bridges if not bridge.startswith(("docker0", "br-")))]
+    yield f":{CROWDS} - [0:0]"
     for chain in (HOST, ROUTED):
         yield f":{chain} - [0:0]"
         for match in (ESTABLISHED, *(f"-i {bridge}" for bridge in inner)):
@@ -104,17 +107,20 @@ def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterat
         match = f"{'-s ' + _network(opening['source']) + ' ' if opening['source'] else ''}-p {opening['protocol']}"
         # A published port is another one inside the container; what was not asked for as a port of the host is none.
         published = f"-m conntrack --ctstate DNAT --ctorigdstport {opening['port']}"
-        for chain, port in ((HOST, f"--dport {opening['port']}"), (ROUTED, published)):
-            if (most := opening.get("connections")) and opening["protocol"] == "tcp":
-                more = f"--syn -m connlimit --connlimit-above {most} {EACH[version]}"
-                yield f"-A {chain} {match} {port} {more} -j {RESET}"
-            yield f"-A {chain} {match} {port} -j RETURN"
+        if (most := opening.get("connections")) and opening["protocol"] == "tcp":
+            more = f"--syn -m connlimit --connlimit-above {most} {EACH[version]} -j {RESET}"
+            yield f"-A {HOST} {match} --dport {opening['port']} {more}"
+            yield f"-A {CROWDS} {match} {published} {more}"
+        yield f"-A {HOST} {match} --dport {opening['port']} -j RETURN"
+        yield f"-A {ROUTED} {match} {published} -j RETURN"
     for chain in (HOST, ROUTED):
         yield f"-A {chain} -j DROP"
     yield f"-I INPUT -j {HOST}"
     for chain in FORWARDING:
         for bridge in inner:
             yield f"-I {chain} -o {bridge} -j {ROUTED}"
+    for bridge in inner:
+        yield f"-I {FORWARDING[-1]} -o {bridge} -j {CROWDS}"
 
 
 def _destination(place: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import NoReturn
 from urllib.parse import unquote
 from xml.parsers import expat
@@ -27,6 +28,11 @@ HEALTH = "/usr/share/poppyfield/health/health.qgs"
 RESERVED = {"MAP", "REQUEST", "REQUEST_BODY", "SERVICE", "VERSION"}
 PRINTS = {"GETPRINT", "GETPRINTATLAS"}
 DEEPEST_XML = 100
+MOST_ELEMENTS = 5000
+MOST_FEATURES = 5000
+LONGEST_VALUE = 250_000
+DEEPEST_EXPRESSION = 100
+MOST_OPERATORS = 2000
 MOST_SPELLINGS = 4
 LONGEST_NAME = 60
 
@@ -40,6 +46,13 @@ FETCHED_BY_PRINTS = re.compile(
 OGC_FILTER = re.compile(r"^\s*<|\(\s*<|<[\w.:-]*Filter\b", re.IGNORECASE)
 OF_THE_LIST = re.compile(r"\((?:\)|(<.*?Filter>)\))", re.DOTALL)
 IN_PARENTHESES = re.compile(r"\(([^()]+)\)")
+# As QGIS reads expressions: comments, texts and quoted names, which may lack an end; then what nests.
+# Nothing is read twice.
+TOKEN = re.compile(
+    r"--[^\r\n]*|/\*(?:.*?\*/|.*)|'(?:[^'\\]|\\.?|'')*(?:'|\Z)|\"[^\"]*(?:\"|\Z)"
+    r"|(?P<opens>[(\[])|(?P<closes>[)\]])|(?P<operators>[-+*/%^|=<>~!]|\b(?:and|or|not|in|is|i?like|between|case)\b)",
+    re.DOTALL | re.IGNORECASE,
+)
 DIRECTION = re.compile(r"[ +](?:A|ASC|D|DESC)$", re.IGNORECASE)
 FETCHING_TAGS = {"externalgraphic", "inlinecontent", "onlineresource"}
 FIELD_TAGS = {"propertyname", "valuereference"}
@@ -148,6 +161,8 @@ class _Value:
     def judge(self, prints: bool) -> None:
         """Judge it by what the parameter is for."""
         kind = OF_A_MAP.sub("", self.name)
+        if len(self.text) > LONGEST_VALUE and kind not in {"REQUEST_BODY", "SLD_BODY"}:
+            self.refuse(f"it is longer than {LONGEST_VALUE} letters.")
         if EXTERNAL.search(self.text):
             self.refuse("EXTERNAL_WMS: maps of other servers are not fetched.")
         if LOCAL.search(self.text):
@@ -163,6 +178,7 @@ class _Value:
 
     def is_expression(self, text: str) -> bool:
         """Tell whether a text is an expression; refuse one that is not harmless."""
+        self.must_be_shallow(text)
         uses = self.parse(text)
         if uses is None:
             return False
@@ -172,6 +188,16 @@ class _Value:
         for function in sorted(uses.functions - ALLOWED.keys() - ({"var"} if uses.variables else set())):
             self.refuse(f"visitors have no function {shown(function, LONGEST_NAME)}.")
         return True
+
+    def must_be_shallow(self, text: str) -> None:
+        """Refuse what QGIS would go into so deeply that it has no stack, or no end: it calls itself for each level."""
+        depth = operators = 0
+        for token in TOKEN.finditer(text):
+            depth = depth + 1 if token["opens"] else max(0, depth - 1) if token["closes"] else depth
+            operators += 1 if token["operators"] else 0
+            if depth > DEEPEST_EXPRESSION or operators > MOST_OPERATORS:
+                most = f"{MOST_OPERATORS} operators, or {DEEPEST_EXPRESSION} parentheses within another"
+                self.refuse(f"it has more than {most}.")
 
     def must_be_expression(self, text: str) -> None:
         """Refuse a text that is no harmless expression."""
@@ -235,6 +261,9 @@ class _Value:
         """Judge numbers of features, which QGIS writes into an expression."""
         if re.search(r"[()']", self.text):
             self.refuse("the number of a feature has neither quotation marks nor parentheses.")
+        # QGIS joins them by OR, one within the other.
+        if len(re.findall("[,;]", self.text)) >= MOST_FEATURES:
+            self.refuse(f"it names more than {MOST_FEATURES} features.")
 
     def as_options(self) -> None:
         """Judge NAME:VALUE with semicolons between them, where a value may be names of fields."""
@@ -265,10 +294,13 @@ class _Value:
         parser = expat.ParserCreate("utf-8")
         path: list[str] = []
         texts: list[str] = []
+        elements = count(1)
 
         def start(tag: str, attributes: dict[str, str]) -> None:
             if len(path) > DEEPEST_XML or (path and path[-1] in FIELD_TAGS):
                 self.refuse("the XML is nested too deeply.")
+            if next(elements) > MOST_ELEMENTS:
+                self.refuse(f"the XML has more than {MOST_ELEMENTS} elements.")
             path.append(_local(tag))
             texts.clear()
             self.judge_element(path[-1], [(_local(key), value) for key, value in attributes.items()])
