@@ -232,12 +232,22 @@ def test_a_long_filter_that_is_flat_passes(text: str) -> None:
     [
         ("FEATUREID", "meadow.1," * 5001),
         ("SELECTION", "meadow:1;" * 5001),
+        ("EXP_FILTER", "1;" * 5001),
+        ("FILTER", "a:1;" * 5001),
+        ("SORTBY", "a," * 5001),
+        ("SORTBY", "(a)" * 5001),
+        ("FORMAT_OPTIONS", "a:" + "1," * 5001),
+        ("HIGHLIGHT_SYMBOL", "<a/>;" * 5001),
         ("SLD_BODY", HONEST_STYLE.replace("<Rule>", "<Rule>" + "<a/>" * 5001)),
         ("EXP_FILTER", "'" + "a" * 300_000 + "' = 'a'"),
     ],
 )
 def test_what_is_too_much_is_refused(name: str, value: str) -> None:
     assert re.search("more than 5000|longer than 250000", refusal(**{name: value}))
+
+
+def test_too_many_parameters_are_refused() -> None:
+    assert "more than 1000 parameters" in refusal(**{f"A{number}": "b" for number in range(1001)})
 
 
 def test_what_is_told_is_one_short_line() -> None:

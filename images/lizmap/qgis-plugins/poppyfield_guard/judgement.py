@@ -29,7 +29,8 @@ RESERVED = {"MAP", "REQUEST", "REQUEST_BODY", "SERVICE", "VERSION"}
 PRINTS = {"GETPRINT", "GETPRINTATLAS"}
 DEEPEST_XML = 100
 MOST_ELEMENTS = 5000
-MOST_FEATURES = 5000
+MOST_PIECES = 5000
+MOST_PARAMETERS = 1000
 LONGEST_VALUE = 250_000
 DEEPEST_EXPRESSION = 100
 MOST_OPERATORS = 2000
@@ -88,6 +89,8 @@ def judge(parameters: Mapping[str, str], names: Iterable[str], parse: Parse) -> 
 
     The parameters are as QGIS understands them, their names in capital letters; `names` are those that were sent.
     """
+    if len(parameters) > MOST_PARAMETERS:
+        raise Refused(next(iter(parameters)), f"there are more than {MOST_PARAMETERS} parameters.")
     for name in names:
         _judge_name_as_sent(name)
     request, service = (parameters.get(name, "").upper() for name in ("REQUEST", "SERVICE"))
@@ -204,6 +207,13 @@ class _Value:
         if not self.is_expression(text) and self.is_first:
             self.refuse("it is not an expression.")
 
+    def pieces(self, separator: str) -> list[str]:
+        """Cut it apart, or refuse it where that would take long."""
+        found = self.text.split(separator)
+        if len(found) > MOST_PIECES:
+            self.refuse(f"it has more than {MOST_PIECES} pieces.")
+        return found
+
     def as_map(self) -> None:
         """Judge the path of a project."""
         path = posixpath.normpath(posixpath.join(PROJECTS, self.text))
@@ -217,7 +227,7 @@ class _Value:
 
     def as_expressions(self) -> None:
         """Judge expressions with semicolons between them."""
-        for piece in self.text.split(";"):
+        for piece in self.pieces(";"):
             if piece.strip():
                 self.must_be_expression(piece)
         if ";" in self.text:
@@ -228,7 +238,7 @@ class _Value:
         is_xml = OGC_FILTER.search(self.text)
         if is_xml:
             self.as_ogc_filters()
-        for piece in self.text.split(";"):
+        for piece in self.pieces(";"):
             expression = piece.partition(":")[2] or piece
             if is_xml or not expression.strip(" ()"):
                 self.is_expression(expression)
@@ -253,6 +263,8 @@ class _Value:
 
     def as_order(self) -> None:
         """Judge what to sort by: QGIS takes each for an expression."""
+        self.pieces(",")
+        self.pieces("(")
         for whole in (self.text, *IN_PARENTHESES.findall(self.text)):
             for part in (whole, *whole.split(",")):
                 self.is_expression(DIRECTION.sub("", part.strip()))
@@ -262,12 +274,13 @@ class _Value:
         if re.search(r"[()']", self.text):
             self.refuse("the number of a feature has neither quotation marks nor parentheses.")
         # QGIS joins them by OR, one within the other.
-        if len(re.findall("[,;]", self.text)) >= MOST_FEATURES:
-            self.refuse(f"it names more than {MOST_FEATURES} features.")
+        for separator in ",;":
+            self.pieces(separator)
 
     def as_options(self) -> None:
         """Judge NAME:VALUE with semicolons between them, where a value may be names of fields."""
-        for option in self.text.split(";"):
+        self.pieces(",")
+        for option in self.pieces(";"):
             value = option.partition(":")[2]
             for part in (value, *value.split(",")):
                 self.is_expression(part)
@@ -278,7 +291,7 @@ class _Value:
 
     def as_symbols(self) -> None:
         """Judge documents with semicolons between them."""
-        for document in self.text.split(";"):
+        for document in self.pieces(";"):
             if document.strip():
                 self.judge_xml(document)
 
