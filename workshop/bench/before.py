@@ -50,7 +50,8 @@ def main() -> int:
     try:
         for _ in range(given.rounds):
             for name, done in reports.items():
-                done.append(memory.run(*getattr(given, name), given.ram, given.seconds))
+                postgis, lizmap = getattr(given, name)
+                done.append(memory.run(postgis, lizmap, given.ram, given.seconds))
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
