@@ -164,8 +164,6 @@ class _Value:
     def judge(self, prints: bool) -> None:
         """Judge it by what the parameter is for."""
         kind = OF_A_MAP.sub("", self.name)
-        if len(self.text) > LONGEST_VALUE and kind not in {"REQUEST_BODY", "SLD_BODY"}:
-            self.refuse(f"it is longer than {LONGEST_VALUE} letters.")
         if EXTERNAL.search(self.text):
             self.refuse("EXTERNAL_WMS: maps of other servers are not fetched.")
         if LOCAL.search(self.text):
@@ -173,6 +171,8 @@ class _Value:
         if prints:
             self.as_printed(kind)
         if self.text and (judge_kind := KINDS.get(kind)):
+            if len(self.text) > LONGEST_VALUE and judge_kind not in DOCUMENTS:
+                self.refuse(f"it is longer than {LONGEST_VALUE} letters.")
             judge_kind(self)
 
     def refuse(self, why: str) -> NoReturn:
@@ -299,7 +299,7 @@ class _Value:
         """Judge what may be the text of a label."""
         if "[%" in self.text:
             self.refuse("texts of a print hold no expressions: [%.")
-        if KINDS.get(kind) not in {_Value.as_xml, _Value.as_symbols} and FETCHED_BY_PRINTS.search(self.text):
+        if KINDS.get(kind) not in DOCUMENTS and FETCHED_BY_PRINTS.search(self.text):
             self.refuse("texts of a print fetch nothing.")
 
     def judge_xml(self, text: str) -> None:
@@ -369,3 +369,4 @@ KINDS: dict[str, Callable[[_Value], None]] = {
     "SELECTION": _Value.as_features,
 }
 """What a parameter is for; those of one map in a print have its number before the name."""
+DOCUMENTS = (_Value.as_xml, _Value.as_symbols)
