@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def compared(before: Sequence[Json], now: Sequence[Json]) -> list[Json]:
-    """Give for each figure the medians of both, and whether it is no more than is allowed above that of before."""
+    """Give for each figure the medians of both, and whether it is no more than is allowed above what it was."""
     rows: list[Json] = []
     for name, figure in FIGURES.items():
         was, is_now = (statistics.median(figure(report) for report in reports) for reports in (before, now))
