@@ -39,6 +39,10 @@ options:
         description: The IP address, or network, of those who may reach it. Empty is everybody.
         type: str
         default: ""
+      connections:
+        description: How many TCP connections one address may have there at a time. 0 bounds none.
+        type: int
+        default: 0
   take_back_after:
     description: How many seconds new rules stay without being confirmed.
     type: int
@@ -61,7 +65,7 @@ EXAMPLES = r"""
 - name: Let only SSH, the map and a time server in
   host_firewall:
     open:
-      - {port: 80}
+      - {port: 80, connections: 400}
       - {port: 123, protocol: udp, source: 192.168.1.0/24}
 """
 
@@ -98,6 +102,7 @@ ARGUMENTS: dict[str, Any] = {
             "port": {"type": "int", "required": True},
             "protocol": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
             "source": {"type": "str", "default": ""},
+            "connections": {"type": "int", "default": 0},
         },
     },
     "take_back_after": {"type": "int", "default": 90},
@@ -137,7 +142,7 @@ def ports_of_sshd(settings: str) -> set[int]:
 
 def openings(wanted: Iterable[dict[str, Any]], ssh: Iterable[int]) -> list[dict[str, Any]]:
     """Give all that may be reached, SSH first."""
-    return [*({"port": port, "protocol": "tcp", "source": ""} for port in sorted(ssh)), *wanted]
+    return [*({"port": port, "protocol": "tcp", "source": "", "connections": 0} for port in sorted(ssh)), *wanted]
 
 
 def problem(wanted: Iterable[dict[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -210,6 +211,32 @@ def test_a_neighbour_reaches_the_map_alone(there: Surroundings) -> None:
     opened.append({"port": SECRET, "protocol": "tcp", "source": f"{NEIGHBOUR}/32"})
     there.firewall.converge(firewall.with_host(there.firewall.policy(), {"open": opened}), check_mode=False)
     assert [there.neighbour_connects(*place) for place in inside] == [True, False, False]
+
+
+CONNECTING = """
+import socket, sys
+held = []
+for _ in range(20):
+    connection = socket.socket()
+    held += [connection] if connection.connect_ex((sys.argv[1], int(sys.argv[2]))) == 0 else []
+print(len(held))
+"""
+
+
+@pytest.mark.attack(kind="load", on="Pi", proof=None)
+def test_a_neighbour_has_only_so_many_connections_that_say_nothing(there: Surroundings) -> None:
+    def held() -> int:
+        connect = [*there.at_neighbour, sys.executable, "-c", CONNECTING, PI, str(PUBLISHED)]
+        return int(subprocess.run(connect, capture_output=True, check=True).stdout)
+
+    there.keep_to_network()
+    opened = {"port": PUBLISHED, "protocol": "tcp", "source": "", "connections": 0}
+    for most, expected in ((0, 20), (5, 5)):
+        policy = firewall.with_host(there.firewall.policy(), {"open": [{**opened, "connections": most}]})
+        there.firewall.converge(policy, check_mode=False)
+        assert held() == expected
+        # Those that were ended are not counted.
+        assert there.serves()
 
 
 def test_what_nobody_confirms_is_taken_back(there: Surroundings) -> None:

@@ -23,7 +23,7 @@ from tests.images import building, projects
 
 PREFIX = f"pf-images-test-{os.getpid()}-"
 EMULATED = building.architecture() != building.own_architecture()
-START_SECONDS = 900 if EMULATED else 60
+START_SECONDS = 900 if EMULATED else 240
 # The Pi 4's processor is much faster to emulate than what QEMU would choose.
 ENVIRONMENT = {"QEMU_CPU": "cortex-a72"} if EMULATED else {}
 REQUEST_SECONDS = 120

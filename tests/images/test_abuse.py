@@ -328,3 +328,21 @@ def killed_for_a_map(image: str, folder: Path, changes: dict[str, str]) -> int:
         assert server.status(path) in {500, 502}
         wait_until(lambda: server.status(MEADOW) == 200, "the map comes back", server.log)
         return server.oom_kills()
+
+
+# What takes long to read ----------------------------------------------------------------------------------------------
+
+LAYER = "(?<= [\\ &] ) layer= (?: [^&,%]++ | %(?! 2c ) )*+ (?: , | %2c )"
+READ_AGAIN = taken_back("nginx/map-page-requests.conf", LAYER, by="\\b layer= [^&]* (?: , | %2c )")
+REPEATED = f"{PROJECT}?REQUEST=GetMap&{'layer=' * 5000}"
+GAVE_UP = "pcre2_match() failed"
+
+
+@pytest.mark.attack(kind="load", on="map page")
+def test_a_value_that_repeats_a_name_is_read_once(server: Visited, lizmap_image: str, tmp_path: Path) -> None:
+    # QGIS Server's own answer: it misses the service.
+    assert server.status(REPEATED) == 501
+    assert GAVE_UP not in server.log()
+    with visited(lizmap_image, tmp_path, {"map-page-requests.conf": READ_AGAIN}) as careless:
+        assert careless.status(REPEATED) == 400
+        wait_until(lambda: GAVE_UP in careless.log(), "nginx gave up after ten million steps", careless.log)

@@ -36,6 +36,7 @@ from tests.lizmap.guard.asking import (
 from tests.lizmap.guard.attacks import (
     ATTACKS,
     FOLDER,
+    FORM,
     GET_INFO,
     GET_MAP,
     LEGEND,
@@ -205,6 +206,62 @@ def test_what_takes_more_memory_than_there_is_is_refused_with_what_is_possible(
             assert not get(unguarded, address).refused, name
         honest = get(server, f"/?{urlencode({'MAP': 'fields/printed.qgs', **PRINT, 'DPI': '300'})}")
         assert honest.picture.width > 3500
+
+
+def changed_guard(folder: Path, old: str, new: str) -> dict[str, str]:
+    """Give the mount of a guard that judges otherwise."""
+    plugin = folder / "plugin"
+    shutil.copytree(GUARD, plugin)
+    text = (plugin / "judgement.py").read_text("utf-8")
+    assert old in text
+    (plugin / "judgement.py").write_text(text.replace(old, new), "utf-8")
+    return {str(plugin): f"{PLUGINS}/poppyfield_guard"}
+
+
+ALONE = {"QGIS_SERVER_WORKERS": "1"}
+ONE_BY_ONE = """        at = 0
+"""
+ALL_AT_ONCE = """        if not re.fullmatch(r"(?:\\((?:<.*?Filter>)?\\))+", text, re.DOTALL):
+            self.refuse("it is no list.")
+        at = 0
+"""
+ENDLESS = f"/?{urlencode({'MAP': 'fields/meadow.qgs', **GET_MAP, 'FILTER': '(<Filter>)' * 40 + 'x'})}"
+
+
+@pytest.mark.attack(kind="load", on="Lizmap")
+def test_no_filter_keeps_a_worker_busy_without_end(
+    guarded: Lizmap, lizmap_image: str, network: str, tmp_path: Path
+) -> None:
+    assert get(guarded, ENDLESS).refused
+    publish(tmp_path)
+    mounts = {**MOUNTED, **changed_guard(tmp_path, ONE_BY_ONE, ALL_AT_ONCE)}
+    environment = {**ALONE, "QGIS_SERVER_TIMEOUT": "20"}
+    with lizmap(
+        lizmap_image, tmp_path, network, mounts=mounts, environment=environment, healthcheck=UNWATCHED
+    ) as server:
+        server.wait_until_healthy()
+        assert get(server, ENDLESS).status == 504
+        wait_until(lambda: "no answer after 20 s" in server.log(), "the watchdog has ended the worker", server.log)
+
+
+SHALLOW = """        self.must_be_shallow(text)
+"""
+DEEP = f"{urlencode({**WFS, 'MAP': 'fields/meadow.qgs'})}&EXP_FILTER=1{'%2B1' * 25_000}"
+
+
+@pytest.mark.attack(kind="load", on="Lizmap")
+def test_no_expression_goes_so_deep_that_a_worker_ends(
+    guarded: Lizmap, lizmap_image: str, network: str, tmp_path: Path
+) -> None:
+    deep = {"address": "/?MAP=fields/meadow.qgs", "body": DEEP, "type": FORM}
+    (answer,) = ask(guarded, [deep])
+    assert answer.refused and b"operators" in answer.content
+    publish(tmp_path)
+    mounts = {**MOUNTED, **changed_guard(tmp_path, SHALLOW, "")}
+    with lizmap(lizmap_image, tmp_path, network, mounts=mounts, environment=ALONE, healthcheck=UNWATCHED) as server:
+        server.wait_until_healthy()
+        (answer,) = ask(server, [deep])
+        assert answer.status == 502
 
 
 @pytest.mark.attack(kind="file or project", on="Lizmap", spellings=True)

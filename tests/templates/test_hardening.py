@@ -191,6 +191,13 @@ def test_the_rules_of_auditd_are_watches_and_what_containers_read_is_not_noted(r
 def test_the_firewall_lets_in_the_ports_of_the_map_and_those_of_the_inventory(render: Render) -> None:
     (task,) = yaml.safe_load((ROLE / "tasks/firewall.yml").read_text("utf-8"))
     asked = task["host_firewall"]["open"]
-    assert render("hardening", asked) == [{"port": 80}]
+    assert render("hardening", asked) == [{"port": 80, "connections": 400}]
     given = {"lizmap_port": 81, "lizmap_tls": "self_signed", "hardening_firewall_open": [{"port": 8080}]}
-    assert render("hardening", asked, **given) == [{"port": 81}, {"port": 443}, {"port": 8080}]
+    maps = [{"port": 81, "connections": 400}, {"port": 443, "connections": 400}]
+    assert render("hardening", asked, **given) == [*maps, {"port": 8080}]
+
+
+def test_a_proxy_may_have_as_many_connections_as_it_has_visitors(render: Render) -> None:
+    (task,) = yaml.safe_load((ROLE / "tasks/firewall.yml").read_text("utf-8"))
+    behind = {"lizmap_trusted_proxies": ["192.0.2.1"]}
+    assert render("hardening", task["host_firewall"]["open"], **behind) == [{"port": 80, "connections": 0}]

@@ -92,6 +92,20 @@ def test_a_host_is_closed_but_for_what_is_open_and_is_asked_first_what_a_contain
     assert lines.index(f"-I INPUT -j {firewall.HOST}") < lines.index(f"-I INPUT -i poppyfield -j {firewall.CONTAINERS}")
 
 
+@pytest.mark.parametrize(("version", "mask"), [(4, 32), (6, 128)])
+def test_an_address_has_only_so_many_connections_to_a_port(version: int, mask: int) -> None:
+    most = {"connections": 400, "source": ""}
+    opened = [{"port": 80, "protocol": "tcp", **most}, {"port": 53, "protocol": "udp", **most}]
+    lines = firewall.rules({"host": {"open": opened}}, version).splitlines()
+    bounds = [line for line in lines if "connlimit" in line]
+    assert len(bounds) == 2 and all("-p tcp" in line and f"--connlimit-mask {mask} " in line for line in bounds)
+    assert [line.split()[1] for line in bounds] == [firewall.HOST, firewall.CROWDS]
+    # Before what lets the rest in, and asked once for what is routed.
+    assert lines.index(bounds[0]) < lines.index(f"-A {firewall.HOST} -p tcp --dport 80 -j RETURN")
+    jumps = [line for line in lines if line.endswith(f"-j {firewall.CROWDS}")]
+    assert jumps and all(line.startswith("-I DOCKER-USER ") for line in jumps)
+
+
 def test_a_network_has_an_interface_that_is_known_before_it_is_there() -> None:
     body = network_body("poppyfield")
     assert bridge_of("poppyfield", None) == bridge_of("poppyfield", {"Id": "1" * 64, **body}) == "poppyfield"

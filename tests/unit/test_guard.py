@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 from poppyfield_guard import functions
@@ -164,6 +165,89 @@ def test_a_visitors_part_of_what_lizmap_asks_is_judged(parameters: dict[str, str
 def test_every_spelling_is_seen_but_not_without_end() -> None:
     assert list(spellings("a%2525b+c")) == ["a%2525b+c", "a%25b c", "a%b c"]
     assert len(list(spellings("%" + "25" * 1000))) < 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(<Filter>)" * 3000 + "x",
+        "(<" * 15000,
+        "()" * 15000 + "(<",
+        "(<Filter></Filter>)" * 1500 + "(",
+        "<Filter" * 4000,
+    ],
+)
+def test_no_list_of_filters_takes_time_without_end(text: str) -> None:
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    try:
+        assert refusal(FILTER=text) != ""
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+DEEP = {
+    "a sum": "1" + "+1" * 2001,
+    "functions": "abs(" * 101 + "1" + ")" * 101,
+    "parentheses": "(" * 101 + "1" + ")" * 101,
+    "minus": "- " * 2001 + "1",
+    "not": "NOT " * 2001 + "1",
+    "or": "1" + " oR 1" * 2001,
+    "indexes": "array(1)" + "[0" * 101,
+    "behind a text": "'\\'' = '1' or 1" + "+1" * 2001,
+    "behind a comment": "/* ' */ 1" + "+1" * 2001 + " /* ' */",
+    "behind a line's comment": "-- '\r 1" + "+1" * 2001 + " -- '",
+    "between names": '"it\'s" = 1' + "+1" * 2001 + ' or "it\'s" = 1',
+    "without an end": "1" + "+1" * 2001 + "'" + "\\'" * 50_000,
+}
+
+
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
+def test_what_qgis_would_go_into_too_deeply_is_refused_before_it_reads_it(text: str) -> None:
+    def never(_: str) -> None:
+        pytest.fail("QGIS has read it")
+
+    with pytest.raises(Refused, match="operators, or"):
+        judge({"EXP_FILTER": text}, ["EXP_FILTER"], never)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"id" IN ({",".join(map(str, range(20_000)))})',
+        "name = 'a' " + "OR name = 'a' " * 900,
+        "intersects(geom_from_wkt('POLYGON((" + "1 -1, " * 20_000 + '1 1))\'), "a(b")',
+    ],
+)
+def test_a_long_filter_that_is_flat_passes(text: str) -> None:
+    assert refusal(EXP_FILTER=text) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FEATUREID", "meadow.1," * 5001),
+        ("SELECTION", "meadow:1;" * 5001),
+        ("EXP_FILTER", "1;" * 5001),
+        ("FILTER", "a:1;" * 5001),
+        ("SORTBY", "a," * 5001),
+        ("SORTBY", "(a)" * 5001),
+        ("FORMAT_OPTIONS", "a:" + "1," * 5001),
+        ("HIGHLIGHT_SYMBOL", "<a/>;" * 5001),
+        ("SLD_BODY", HONEST_STYLE.replace("<Rule>", "<Rule>" + "<a/>" * 5001)),
+        ("EXP_FILTER", "'" + "a" * 300_000 + "' = 'a'"),
+    ],
+)
+def test_what_is_too_much_is_refused(name: str, value: str) -> None:
+    assert re.search("more than 5000|longer than 250000", refusal(**{name: value}))
+
+
+def test_too_many_parameters_are_refused() -> None:
+    assert "more than 1000 parameters" in refusal(**{f"A{number}": "b" for number in range(1001)})
 
 
 def test_what_is_told_is_one_short_line() -> None:

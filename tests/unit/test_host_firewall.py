@@ -17,8 +17,8 @@ from tests.unit.conftest import load_plugin
 
 Json = dict[str, Any]
 Run = Callable[..., Json]
-SSH = {"port": 2222, "protocol": "tcp", "source": ""}
-MAP = {"port": 80, "protocol": "tcp", "source": ""}
+SSH = {"port": 2222, "protocol": "tcp", "source": "", "connections": 0}
+MAP = {**SSH, "port": 80}
 
 
 @pytest.fixture

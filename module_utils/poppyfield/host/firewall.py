@@ -17,6 +17,8 @@ Json = dict[str, Any]
 CONTAINERS = "POPPYFIELD-CONTAINERS"
 HOST = "POPPYFIELD-HOST"
 ROUTED = "POPPYFIELD-ROUTED"
+CROWDS = "POPPYFIELD-CROWDS"
+"""Counts connections by address, and so must be asked once for each; ROUTED is asked twice."""
 FORWARDING = ("FORWARD", "DOCKER-USER")
 """When it starts, Docker puts its rules before all others of FORWARD, but for those in DOCKER-USER; where a firewall
 was set up again, nothing leads to the latter until Docker starts."""
@@ -30,6 +32,9 @@ REJECT = {
     6: "REJECT --reject-with icmp6-adm-prohibited",
 }
 """So that who asks knows at once, instead of waiting for an answer."""
+RESET = "REJECT --reject-with tcp-reset"
+EACH = {4: "--connlimit-mask 32 --connlimit-saddr", 6: "--connlimit-mask 128 --connlimit-saddr"}
+"""Each address is counted for itself; connections that were ended do not count."""
 NEIGHBOURS = {4: (), 6: ("-p ipv6-icmp --icmpv6-type 135", "-p ipv6-icmp --icmpv6-type 136")}
 """Without these IPv6 finds nobody; IPv4 has ARP for it, which no rule sees."""
 ALWAYS = {
@@ -89,6 +94,7 @@ def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterat
     if entry is None:
         return
     inner = [*DOCKER_BRIDGES, *(bridge for bridge in bridges if not bridge.startswith(("docker0", "br-")))]
+    yield f":{CROWDS} - [0:0]"
     for chain in (HOST, ROUTED):
         yield f":{chain} - [0:0]"
         for match in (ESTABLISHED, *(f"-i {bridge}" for bridge in inner)):
@@ -99,15 +105,22 @@ def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterat
         if opening["source"] and _version(opening["source"]) != version:
             continue
         match = f"{'-s ' + _network(opening['source']) + ' ' if opening['source'] else ''}-p {opening['protocol']}"
-        yield f"-A {HOST} {match} --dport {opening['port']} -j RETURN"
         # A published port is another one inside the container; what was not asked for as a port of the host is none.
-        yield f"-A {ROUTED} {match} -m conntrack --ctstate DNAT --ctorigdstport {opening['port']} -j RETURN"
+        published = f"-m conntrack --ctstate DNAT --ctorigdstport {opening['port']}"
+        if (most := opening.get("connections")) and opening["protocol"] == "tcp":
+            more = f"--syn -m connlimit --connlimit-above {most} {EACH[version]} -j {RESET}"
+            yield f"-A {HOST} {match} --dport {opening['port']} {more}"
+            yield f"-A {CROWDS} {match} {published} {more}"
+        yield f"-A {HOST} {match} --dport {opening['port']} -j RETURN"
+        yield f"-A {ROUTED} {match} {published} -j RETURN"
     for chain in (HOST, ROUTED):
         yield f"-A {chain} -j DROP"
     yield f"-I INPUT -j {HOST}"
     for chain in FORWARDING:
         for bridge in inner:
             yield f"-I {chain} -o {bridge} -j {ROUTED}"
+    for bridge in inner:
+        yield f"-I {FORWARDING[-1]} -o {bridge} -j {CROWDS}"
 
 
 def _destination(place: Mapping[str, Any]) -> str:

@@ -16,6 +16,8 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
+from typing import NoReturn
 from urllib.parse import unquote
 from xml.parsers import expat
 
@@ -26,6 +28,12 @@ HEALTH = "/usr/share/poppyfield/health/health.qgs"
 RESERVED = {"MAP", "REQUEST", "REQUEST_BODY", "SERVICE", "VERSION"}
 PRINTS = {"GETPRINT", "GETPRINTATLAS"}
 DEEPEST_XML = 100
+MOST_ELEMENTS = 5000
+MOST_PIECES = 5000
+MOST_PARAMETERS = 1000
+LONGEST_VALUE = 250_000
+DEEPEST_EXPRESSION = 100
+MOST_OPERATORS = 2000
 MOST_SPELLINGS = 4
 LONGEST_NAME = 60
 
@@ -37,9 +45,15 @@ FETCHED_BY_PRINTS = re.compile(
     re.IGNORECASE,
 )
 OGC_FILTER = re.compile(r"^\s*<|\(\s*<|<[\w.:-]*Filter\b", re.IGNORECASE)
-OGC_FILTER_LIST = re.compile(r"(?:\((?:<.*?Filter>)?\))+", re.DOTALL)
-OF_THE_LIST = re.compile(r"\((<.*?Filter>)\)", re.DOTALL)
+OF_THE_LIST = re.compile(r"\((?:\)|(<.*?Filter>)\))", re.DOTALL)
 IN_PARENTHESES = re.compile(r"\(([^()]+)\)")
+# As QGIS reads expressions: comments, texts and quoted names, which may lack an end; then what nests.
+# Nothing is read twice.
+TOKEN = re.compile(
+    r"--[^\r\n]*|/\*(?:.*?\*/|.*)|'(?:[^'\\]|\\.?|'')*(?:'|\Z)|\"[^\"]*(?:\"|\Z)"
+    r"|(?P<opens>[(\[])|(?P<closes>[)\]])|(?P<operators>[-+*/%^|=<>~!]|\b(?:and|or|not|in|is|i?like|between|case)\b)",
+    re.DOTALL | re.IGNORECASE,
+)
 DIRECTION = re.compile(r"[ +](?:A|ASC|D|DESC)$", re.IGNORECASE)
 FETCHING_TAGS = {"externalgraphic", "inlinecontent", "onlineresource"}
 FIELD_TAGS = {"propertyname", "valuereference"}
@@ -75,6 +89,8 @@ def judge(parameters: Mapping[str, str], names: Iterable[str], parse: Parse) -> 
 
     The parameters are as QGIS understands them, their names in capital letters; `names` are those that were sent.
     """
+    if len(parameters) > MOST_PARAMETERS:
+        raise Refused(next(iter(parameters)), f"there are more than {MOST_PARAMETERS} parameters.")
     for name in names:
         _judge_name_as_sent(name)
     request, service = (parameters.get(name, "").upper() for name in ("REQUEST", "SERVICE"))
@@ -155,14 +171,17 @@ class _Value:
         if prints:
             self.as_printed(kind)
         if self.text and (judge_kind := KINDS.get(kind)):
+            if len(self.text) > LONGEST_VALUE and judge_kind not in DOCUMENTS:
+                self.refuse(f"it is longer than {LONGEST_VALUE} letters.")
             judge_kind(self)
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> NoReturn:
         """Refuse it."""
         raise Refused(self.name, why)
 
     def is_expression(self, text: str) -> bool:
         """Tell whether a text is an expression; refuse one that is not harmless."""
+        self.must_be_shallow(text)
         uses = self.parse(text)
         if uses is None:
             return False
@@ -173,10 +192,27 @@ class _Value:
             self.refuse(f"visitors have no function {shown(function, LONGEST_NAME)}.")
         return True
 
+    def must_be_shallow(self, text: str) -> None:
+        """Refuse what QGIS would go into so deeply that it has no stack, or no end: it calls itself for each level."""
+        depth = operators = 0
+        for token in TOKEN.finditer(text):
+            depth = depth + 1 if token["opens"] else max(0, depth - 1) if token["closes"] else depth
+            operators += 1 if token["operators"] else 0
+            if depth > DEEPEST_EXPRESSION or operators > MOST_OPERATORS:
+                most = f"{MOST_OPERATORS} operators, or {DEEPEST_EXPRESSION} parentheses within another"
+                self.refuse(f"it has more than {most}.")
+
     def must_be_expression(self, text: str) -> None:
         """Refuse a text that is no harmless expression."""
         if not self.is_expression(text) and self.is_first:
             self.refuse("it is not an expression.")
+
+    def pieces(self, separator: str) -> list[str]:
+        """Cut it apart, or refuse it where that would take long."""
+        found = self.text.split(separator)
+        if len(found) > MOST_PIECES:
+            self.refuse(f"it has more than {MOST_PIECES} pieces.")
+        return found
 
     def as_map(self) -> None:
         """Judge the path of a project."""
@@ -191,7 +227,7 @@ class _Value:
 
     def as_expressions(self) -> None:
         """Judge expressions with semicolons between them."""
-        for piece in self.text.split(";"):
+        for piece in self.pieces(";"):
             if piece.strip():
                 self.must_be_expression(piece)
         if ";" in self.text:
@@ -202,7 +238,7 @@ class _Value:
         is_xml = OGC_FILTER.search(self.text)
         if is_xml:
             self.as_ogc_filters()
-        for piece in self.text.split(";"):
+        for piece in self.pieces(";"):
             expression = piece.partition(":")[2] or piece
             if is_xml or not expression.strip(" ()"):
                 self.is_expression(expression)
@@ -214,14 +250,21 @@ class _Value:
         text = self.text.strip()
         if text.startswith("<"):
             self.judge_xml(text)
-        elif OGC_FILTER_LIST.fullmatch(text):
-            for document in OF_THE_LIST.findall(text):
-                self.judge_xml(document)
-        else:
-            self.refuse("it is neither an OGC filter nor a list of them in parentheses.")
+            return
+        # One after the other: a pattern for all of them would try each way to take them together, without end.
+        at = 0
+        while at < len(text):
+            found = OF_THE_LIST.match(text, at)
+            if found is None:
+                self.refuse("it is neither an OGC filter nor a list of them in parentheses.")
+            if found[1]:
+                self.judge_xml(found[1])
+            at = found.end()
 
     def as_order(self) -> None:
         """Judge what to sort by: QGIS takes each for an expression."""
+        self.pieces(",")
+        self.pieces("(")
         for whole in (self.text, *IN_PARENTHESES.findall(self.text)):
             for part in (whole, *whole.split(",")):
                 self.is_expression(DIRECTION.sub("", part.strip()))
@@ -230,10 +273,14 @@ class _Value:
         """Judge numbers of features, which QGIS writes into an expression."""
         if re.search(r"[()']", self.text):
             self.refuse("the number of a feature has neither quotation marks nor parentheses.")
+        # QGIS joins them by OR, one within the other.
+        for separator in ",;":
+            self.pieces(separator)
 
     def as_options(self) -> None:
         """Judge NAME:VALUE with semicolons between them, where a value may be names of fields."""
-        for option in self.text.split(";"):
+        self.pieces(",")
+        for option in self.pieces(";"):
             value = option.partition(":")[2]
             for part in (value, *value.split(",")):
                 self.is_expression(part)
@@ -244,7 +291,7 @@ class _Value:
 
     def as_symbols(self) -> None:
         """Judge documents with semicolons between them."""
-        for document in self.text.split(";"):
+        for document in self.pieces(";"):
             if document.strip():
                 self.judge_xml(document)
 
@@ -252,7 +299,7 @@ class _Value:
         """Judge what may be the text of a label."""
         if "[%" in self.text:
             self.refuse("texts of a print hold no expressions: [%.")
-        if KINDS.get(kind) not in {_Value.as_xml, _Value.as_symbols} and FETCHED_BY_PRINTS.search(self.text):
+        if KINDS.get(kind) not in DOCUMENTS and FETCHED_BY_PRINTS.search(self.text):
             self.refuse("texts of a print fetch nothing.")
 
     def judge_xml(self, text: str) -> None:
@@ -260,10 +307,13 @@ class _Value:
         parser = expat.ParserCreate("utf-8")
         path: list[str] = []
         texts: list[str] = []
+        elements = count(1)
 
         def start(tag: str, attributes: dict[str, str]) -> None:
             if len(path) > DEEPEST_XML or (path and path[-1] in FIELD_TAGS):
                 self.refuse("the XML is nested too deeply.")
+            if next(elements) > MOST_ELEMENTS:
+                self.refuse(f"the XML has more than {MOST_ELEMENTS} elements.")
             path.append(_local(tag))
             texts.clear()
             self.judge_element(path[-1], [(_local(key), value) for key, value in attributes.items()])
@@ -319,3 +369,4 @@ KINDS: dict[str, Callable[[_Value], None]] = {
     "SELECTION": _Value.as_features,
 }
 """What a parameter is for; those of one map in a print have its number before the name."""
+DOCUMENTS = (_Value.as_xml, _Value.as_symbols)
