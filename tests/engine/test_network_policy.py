@@ -27,6 +27,7 @@ from tests.engine.worlds import NETWORK, OLD, PREFIX, RealWorld, converge
 MAP, DATABASE = f"{PREFIX}map", f"{PREFIX}database"
 PI, NEIGHBOUR, SECRET = "10.99.0.1", "10.99.0.2", 8000
 PUBLISHED = 8765
+FOR_SOME = 8766
 INSIDE = 8080
 WORD = b"served"
 LISTEN = ("busybox", "nc", "-ll", "-p", "{port}", "-e", "busybox", "echo", WORD.decode())
@@ -104,12 +105,14 @@ class Surroundings:
     def _network(self) -> Any:
         return self.world.api.inspect_network(NETWORK)
 
-    def keep_to_network(self, may_reach: Sequence[dict[str, Any]] = ()) -> None:
-        """Put the policy in force."""
+    def keep_to_network(self, may_reach: Sequence[dict[str, Any]] = (), only_from: Sequence[str] = ()) -> None:
+        """Put the policy in force; with only_from the database's port is for these networks."""
         bridge = bridge_of(NETWORK, self._network())
         policy = self.firewall.policy()
         for name, places in ((DATABASE, ()), (MAP, may_reach)):
             entry = {"bridge": bridge, "hardware_addresses": [firewall.hardware_address(name)], "may_reach": [*places]}
+            if only_from and name == DATABASE:
+                entry["only_from"] = {"port": FOR_SOME, "container_port": INSIDE, "networks": [*only_from]}
             policy = firewall.with_container(policy, name, entry)
         self.firewall.converge(policy, check_mode=False)
 
@@ -210,6 +213,28 @@ def test_a_neighbour_reaches_the_map_alone(there: Surroundings) -> None:
     opened.append({"port": SECRET, "protocol": "tcp", "source": f"{NEIGHBOUR}/32"})
     there.firewall.converge(firewall.with_host(there.firewall.policy(), {"open": opened}), check_mode=False)
     assert [there.neighbour_connects(*place) for place in inside] == [True, False, False]
+
+
+@pytest.mark.attack(kind="reach from outside", on="PostGIS", proof=None)
+def test_a_port_for_some_networks_is_reached_from_there_alone(there: Surroundings) -> None:
+    there.make(DATABASE, ports=(Port("0.0.0.0", FOR_SOME, INSIDE),))
+    # The second as a neighbour does it who knows the way.
+    there.engine.in_its_network("iptables", "-P", "FORWARD", "ACCEPT")
+    ways = [(PI, FOR_SOME), (there.address(DATABASE), INSIDE)]
+    assert there.neighbour_connects(*ways[0])
+    there.keep_to_network(only_from=["10.98.0.0/16"])
+    assert [there.neighbour_connects(*way) for way in ways] == [False, False]
+    # Where Docker's rules are gone, its own program answers.
+    there.engine.in_its_network("iptables", "-t", "nat", "-F")
+    assert not there.neighbour_connects(*ways[0])
+    there.engine.restart()
+    assert not there.neighbour_connects(*ways[0])
+    assert there.reached_from(MAP) == {"database"}
+    assert there.serves()
+    there.keep_to_network(only_from=["10.98.0.0/16", f"{NEIGHBOUR}/32"])
+    assert there.neighbour_connects(*ways[0])
+    there.keep_to_network(only_from=["10.99.0.0/24"])
+    assert there.neighbour_connects(*ways[0])
 
 
 def test_what_nobody_confirms_is_taken_back(there: Surroundings) -> None:
