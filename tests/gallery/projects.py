@@ -35,6 +35,8 @@ class Case:
     lizmap: bool = False
     newer: bool = False
     """Whether accept_newer_qgis is set."""
+    internet: bool = False
+    """Whether internet is set."""
 
 
 def warned(message: str) -> str:
@@ -76,6 +78,9 @@ PASSWORD_OUTSIDE = "there is a password in the project file, outside of its laye
 FROM_SERVER = (
     "its data come from a server (...). Where the Pi has no internet QGIS Server cannot open it, and then it refuses "
     "the whole project."
+)
+FROM_SERVER_OR_NOT = (
+    "its data come from a server (...): while the Pi does not reach that, the map goes on without it."
 )
 TILES = "its tiles come from the internet (...), so it stays empty where the Pi has none."
 BLANK = "its map is blank where the Pi has no internet: all that it draws comes from there (...)."
@@ -308,6 +313,20 @@ LAYERS = [
     Case("table by its host by QGIS", "not the Pi's", by_qgis("postgis_host"), (OTHER_HOST,)),
     Case("WMS by QGIS", "asked when the project opens", by_qgis("wms"), (FROM_SERVER,)),
     Case("WFS by QGIS", "asked when the project opens", by_qgis("wfs"), (FROM_SERVER,)),
+    Case(
+        "WMS by QGIS where the Pi has internet",
+        "internet is true; blank while there is none",
+        by_qgis("wms"),
+        (warned(FROM_SERVER_OR_NOT), warned(BLANK)),
+        internet=True,
+    ),
+    Case(
+        "WFS by QGIS where the Pi has internet",
+        "internet is true; blank while there is none",
+        by_qgis("wfs"),
+        (warned(FROM_SERVER_OR_NOT), warned(BLANK)),
+        internet=True,
+    ),
     Case("tiles of the internet by QGIS", "asked when drawn", by_qgis("xyz"), (warned(TILES), warned(BLANK))),
     Case("shapefile without its .dbf", "parts of it", one("./a.shp", "ogr", "a.shp", "a.shx"), (PARTS,)),
     Case("file of another folder", "only the folder goes", one("../a.gpkg"), (OUTSIDE,)),

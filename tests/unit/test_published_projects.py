@@ -53,7 +53,7 @@ def options(maps: Path, projects: Path, library: Library, monkeypatch: pytest.Mo
     server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
     monkeypatch.setattr(library("published_projects"), "ProjectServer", lambda *_: server)
     monkeypatch.setattr(library("published_projects").Engine, "connect", lambda: None)
-    monkeypatch.setattr(library("published_projects"), "check_projects", lambda *_: (["map.qgs"], []))
+    monkeypatch.setattr(library("published_projects"), "check_projects", lambda *_, **__: (["map.qgs"], []))
     whose = {"owner": os.getuid(), "group": os.getgid()}
     return {"repository": "fields", "folder": str(maps), "projects_folder": str(projects), **whose}
 
@@ -394,7 +394,7 @@ def test_what_qgis_server_refuses_is_not_published(
     assert read(projects / "fields") == old
     # What arrived stays, so that only the mended project travels.
     assert beside(projects) == ["incoming"]
-    monkeypatch.setattr(module, "check_projects", lambda *_: (["map.qgs"], []))
+    monkeypatch.setattr(module, "check_projects", lambda *_, **__: (["map.qgs"], []))
     write(maps, {"map.qgs": THIRD})
     sent = publish()
     assert not sent.get("failed") and read(projects / "fields") == read(maps) and beside(projects) == []
@@ -453,7 +453,7 @@ def test_what_arrived_in_vain_is_removed_when_it_is_not_wanted_any_more(
     publish()
     module = library("published_projects")
     good = module.check_projects
-    monkeypatch.setattr(module, "check_projects", lambda *_: ([], [module.ProjectFinding("fields", "map.qgs", "bad.")]))
+    monkeypatch.setattr(module, "check_projects", lambda *_, **__: ([], [module.ProjectFinding("fields", "map.qgs", "bad.")]))
     write(maps, {"map.qgs": SECOND})
     assert publish()["failed"] and beside(projects) == ["incoming"]
     monkeypatch.setattr(module, "check_projects", good)

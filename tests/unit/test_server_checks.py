@@ -90,8 +90,8 @@ class Server:
         self.asked.append(("running", parameters["REQUEST"]))
         return self.answers.pop(0)
 
-    def ask_alone(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
-        self.asked.append(("alone", parameters["REQUEST"]))
+    def ask_alone(self, parameters: Mapping[str, str], *, leave_out: bool = False) -> QgisServerAnswer:
+        self.asked.append(("leaving out" if leave_out else "alone", parameters["REQUEST"]))
         return self.answers.pop(0)
 
 
@@ -119,6 +119,32 @@ def test_a_good_project_is_asked_for_twice_and_no_server_is_started() -> None:
     server = Server(OPENED, DRAWN)
     assert check_projects(server, "fields", "/srv/projects/.x", {"map.qgs": LAYERS}) == (["map.qgs"], [])
     assert server.asked == [("running", "GetCapabilities"), ("running", "GetMap")]
+
+
+WITH_SERVER = {**LAYERS, "wms_1": {"name": "Photos", "about": "its source", "server": True}}
+
+
+def test_a_project_may_open_without_the_layers_of_servers_that_are_not_reached() -> None:
+    server = Server(REFUSED, alone(not_valid("wms_1")), OPENED, DRAWN)
+    found = check_projects(server, "fields", "/srv/projects/.x", {"map.qgs": WITH_SERVER}, without_servers=True)
+    assert found == (["map.qgs"], [])
+    assert server.asked[2:] == [("leaving out", "GetCapabilities"), ("leaving out", "GetMap")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "without_servers", "named"),
+    [
+        (["wms_1"], False, ["Photos"]),
+        (["wms_1", "rivers_1"], True, ["Photos", "Rivers"]),
+        (["rivers_1"], True, ["Rivers"]),
+    ],
+)
+def test_any_other_layer_is_strictly_asked_for(bad: list[str], without_servers: bool, named: list[str]) -> None:
+    server = Server(REFUSED, alone(not_valid(*bad)))
+    good, found = check_projects(
+        server, "fields", "/srv/projects/.x", {"map.qgs": WITH_SERVER}, without_servers=without_servers
+    )
+    assert (good, [finding.layer for finding in found]) == ([], named)
 
 
 def test_a_worker_that_fails_once_is_not_the_projects_fault() -> None:
