@@ -258,7 +258,6 @@ seconds_without_service:
   type: float
 """
 
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule

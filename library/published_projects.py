@@ -65,8 +65,8 @@ options:
     default: /srv/poppyfield/lizmap/projects
   internet:
     description:
-      - Whether a project is published, too, that opens only without its layers of servers, such as WMS, while the host does
-        not reach these.
+      - Whether a project is published, too, that opens only without its layers of servers, such as WMS, while the host
+        does not reach these.
     type: bool
     default: false
   prune:

@@ -46,7 +46,7 @@ options:
         type: bool
         default: false
       internet:
-        description: Whether layers may come from servers, without which the project opens, too. They are only warned of.
+        description: Whether layers may come from servers, without which the project opens. They are only warned of.
         type: bool
         default: false
   qgis_server:

@@ -81,7 +81,12 @@ class Client:
     port: int
 
     def psql(
-        self, sql: str, user: str = "anna", password: str = ANNA_SAYS, database: str = "map", how: str = "sslmode=require"
+        self,
+        sql: str,
+        user: str = "anna",
+        password: str = ANNA_SAYS,
+        database: str = "map",
+        how: str = "sslmode=require",
     ) -> tuple[int, str]:
         connection = f"host={self.pi} port={self.port} user={user} dbname={database} connect_timeout=10 {how}"
         argv = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command", sql, connection]
@@ -115,7 +120,9 @@ def pi(starter: Start, certificate: Path, tmp_path_factory: pytest.TempPathFacto
         data,
         environment={"POSTGIS_DESKTOP_NETWORKS": f"10.97.0.0/16 {NETWORKS}"},
         ports={"5432/tcp": ("0.0.0.0", port)},  # as on a Pi
-        mounts=[{"Type": "bind", "Source": str(certificate), "Target": "/run/secrets/postgis_tls_key", "ReadOnly": True}],
+        mounts=[
+            {"Type": "bind", "Source": str(certificate), "Target": "/run/secrets/postgis_tls_key", "ReadOnly": True}
+        ],
     ).ready()
     pi = Pi(started, port)
     pi.run()
@@ -247,7 +254,10 @@ def test_what_docker_passes_on_itself_comes_from_nowhere(pi: Pi, docker_client: 
     for user, password in (("anna", ANNA_SAYS), ("gis", PASSWORD)):
         connection = f"host=127.0.0.1 port={pi.port} user={user} dbname=map"
         asking = docker_client.containers.create(
-            postgis_image, ["psql", connection, "--command=SELECT 1"], network_mode="host", environment={"PGPASSWORD": password}
+            postgis_image,
+            ["psql", connection, "--command=SELECT 1"],
+            network_mode="host",
+            environment={"PGPASSWORD": password},
         )
         asking.start()
         ended = asking.wait(timeout=60)["StatusCode"]
@@ -291,13 +301,17 @@ def test_whoever_is_not_named_any_more_is_gone(pi: Pi, office: Client) -> None:
     clara = Person(Role("Clara O'Hara", "clara's own password"), (Right("map", "public", edit=True),))
     pi.run(ANNA, BEN, clara)
     pi.server.sql('CREATE TABLE hers (id int); ALTER TABLE hers OWNER TO "Clara O\'Hara"', "map")
-    pi.server.sql("CREATE DATABASE before TEMPLATE map; GRANT CONNECT ON DATABASE before TO \"Clara O'Hara\"")
+    pi.server.sql('CREATE DATABASE before TEMPLATE map; GRANT CONNECT ON DATABASE before TO "Clara O\'Hara"')
     pi.server.sql("ALTER DATABASE before ALLOW_CONNECTIONS false")
     as_clara = {"user": "'Clara O\\'Hara'", "password": "clara's own password"}
     assert office.does("SELECT current_user", **as_clara) == "Clara O'Hara"
     asleep = office.container.client.api.exec_create(
         office.container.id,
-        ["psql", f"host={office.pi} port={office.port} user='Clara O\\'Hara' dbname=map", "--command=SELECT pg_sleep(600)"],
+        [
+            "psql",
+            f"host={office.pi} port={office.port} user='Clara O\\'Hara' dbname=map",
+            "--command=SELECT pg_sleep(600)",
+        ],
         environment={"PGPASSWORD": "clara's own password"},
     )
     office.container.client.api.exec_start(asleep["Id"], detach=True)

@@ -65,9 +65,7 @@ def test_names(name: str, words: str) -> None:
 
 
 def test_a_person_given_twice() -> None:
-    assert "The role anna is given twice" in "".join(
-        told(postgis_desktop_networks=OFFICE, postgis_people=[ANNA, ANNA])
-    )
+    assert "The role anna is given twice" in "".join(told(postgis_desktop_networks=OFFICE, postgis_people=[ANNA, ANNA]))
 
 
 @pytest.mark.parametrize(

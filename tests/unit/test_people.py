@@ -1,4 +1,4 @@
-"""What a person may do in the database follows from the inventory; the SQL of it runs in tests/images/test_people.py."""
+"""What a person may do in the database follows from the inventory; its SQL runs in tests/images/test_people.py."""
 
 from __future__ import annotations
 

@@ -423,7 +423,9 @@ def test_the_modules_parameters_become_the_specification(library: Library) -> No
     people = {**params, "desktop_networks": ["10.0.0.0/8", "192.168.1.7"], "desktop_key": "/etc/key"}
     spec = module.spec_of(people, GIB)
     assert spec.environment["POSTGIS_DESKTOP_NETWORKS"] == "10.0.0.0/8 192.168.1.7"
-    assert [(port.bind_address, port.host_port, port.container_port) for port in spec.ports] == [("0.0.0.0", 5433, 5432)]
+    assert [(port.bind_address, port.host_port, port.container_port) for port in spec.ports] == [
+        ("0.0.0.0", 5433, 5432)
+    ]
     assert spec.mounts[-1] == Mount("/etc/key", "/run/secrets/postgis_tls_key", read_only=True)
     assert spec.secret_stamps == {"tls_key": "missing"}
     with pytest.raises(PostgresError, match="memory_share must be between"):

@@ -326,9 +326,13 @@ def test_what_a_server_does_not_give_is_named(
     folder.mkdir()
     wfs = "url='https://example.org/wfs' typename='x' version='auto'"
     layers = [Layer(wfs, "WFS", name) for name in ("far", "countries")]
-    (folder / "france.qgs").write_text(qgs([*layers, *(Layer("./x.gpkg", name=n) for n in ("observations", "big towns"))]))
+    (folder / "france.qgs").write_text(
+        qgs([*layers, *(Layer("./x.gpkg", name=n) for n in ("observations", "big towns"))])
+    )
     assert check(folder=str(folder))["verified"]
-    assert "sample/france: the map goes on without what comes from servers that the Pi does not reach: far." in said(capsys)
+    assert "sample/france: the map goes on without what comes from servers that the Pi does not reach: far." in said(
+        capsys
+    )
     assert asked(server, "GetMap")[0]["LAYERS"] == "big towns,observations"
 
 

@@ -453,7 +453,9 @@ def test_what_arrived_in_vain_is_removed_when_it_is_not_wanted_any_more(
     publish()
     module = library("published_projects")
     good = module.check_projects
-    monkeypatch.setattr(module, "check_projects", lambda *_, **__: ([], [module.ProjectFinding("fields", "map.qgs", "bad.")]))
+    monkeypatch.setattr(
+        module, "check_projects", lambda *_, **__: ([], [module.ProjectFinding("fields", "map.qgs", "bad.")])
+    )
     write(maps, {"map.qgs": SECOND})
     assert publish()["failed"] and beside(projects) == ["incoming"]
     monkeypatch.setattr(module, "check_projects", good)

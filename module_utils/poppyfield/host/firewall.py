@@ -95,7 +95,7 @@ def _of_containers(containers: Mapping[str, Json], bridges: Sequence[str], versi
 
 
 def _for_some(containers: Mapping[str, Json], version: int) -> Iterator[str]:
-    """Let only some networks reach a published port, as it comes in, and where Docker passes it on or a route leads to it."""
+    """Let only some networks reach a port, as it comes in, and where Docker passes it on or a route leads to it."""
     for _, entry in sorted(containers.items()):
         if not (only := entry.get("only_from")):
             continue
@@ -154,7 +154,7 @@ def address_problem(text: str) -> str:
 
 
 def wide_problem(text: str) -> str:
-    """Say what is wrong with a network, one of IPv4, that is to be no wider than those of a place; empty for nothing."""
+    """Say what is wrong with a network that is to be one of IPv4, and no wider than those of a place; empty for none."""
     network = ipaddress.ip_network(text, strict=False)
     if network.version != VERSIONS[0]:
         return f"{text} is a network of IPv6, by which the port is not published"

@@ -57,7 +57,9 @@ def _names(names: Sequence[str], roles: Sequence[Mapping[str, Any]]) -> Iterator
     for name in dict.fromkeys(names):
         if "/" in name:
             yield Finding(
-                "postgis_people", f"{name} has a slash, but files are named after each person", "Choose a name without one"
+                "postgis_people",
+                f"{name} has a slash, but files are named after each person",
+                "Choose a name without one",
             )
         if name in taken:
             yield Finding(
@@ -70,7 +72,9 @@ def _names(names: Sequence[str], roles: Sequence[Mapping[str, Any]]) -> Iterator
 
 def _rights(person: Mapping[str, Any], databases: Sequence[str]) -> Iterator[Finding]:
     if not person["rights"]:
-        yield Finding("postgis_people", f"{person['name']} has no rights", "Name a database in rights, or remove the person")
+        yield Finding(
+            "postgis_people", f"{person['name']} has no rights", "Name a database in rights, or remove the person"
+        )
     seen = set()
     for right in person["rights"]:
         if right["database"] not in databases:

@@ -25,7 +25,9 @@ def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
     yield from _names("postgis_roles", "role", roles, values)
     yield from _names("postgis_databases", "database", databases, values)
     yield from _owners(values["postgis_databases"], roles)
-    yield from passwords(values["postgis_passwords"], [*roles, *(person["name"] for person in values["postgis_people"])])
+    yield from passwords(
+        values["postgis_passwords"], [*roles, *(person["name"] for person in values["postgis_people"])]
+    )
     yield from _of_the_map_server(values, roles, databases)
     yield from _initial_sql(values["postgis_databases"], laptop)
     yield from first_start_files(values["postgis_first_start_files"], laptop)

@@ -29,8 +29,8 @@ def _of_servers(projects: Iterable[Mapping[str, Any]], may_reach: Iterable[Mappi
         yield Finding(
             "lizmap_projects",
             f"internet is true for {', '.join(with_servers)}, but the firewall lets the map server reach no server",
-            "Name the servers' addresses in lizmap_may_reach, and that of the DNS server (port 53, udp); or leave internet "
-            "out",
+            "Name the servers' addresses in lizmap_may_reach, and that of the DNS server (port 53, udp); or leave "
+            "internet out",
         )
 
 

@@ -29,7 +29,7 @@ def archive_problems(releases: Sequence[Release], profile: Mapping[str, str]) ->
 
 
 def archive_notes(releases: Sequence[Release], profile: Mapping[str, str]) -> list[str]:
-    """Give a sentence for each archive of which nobody can tell whether it goes with the others, and for one too new."""
+    """Give a sentence for each archive of which nobody can tell whether it goes with the others, and for a new one."""
     lizmap, *plugins = releases
     told = [("lizmap_archive", "Lizmap Web Client", lizmap)]
     told += [(plugin["item"]["variable"], plugin["name"], plugin) for plugin in plugins]
@@ -54,8 +54,8 @@ def _newer_than_tested(version: str, tested: str) -> list[str]:
     if found is None or not _older(tested, version):
         return []
     return [
-        f"lizmap_archive: Lizmap Web Client {version} is newer than {tested}, the last that Poppyfield was tested with. "
-        "Look at the maps, and try editing and printing, before the Pis go into the field."
+        f"lizmap_archive: Lizmap Web Client {version} is newer than {tested}, the last that Poppyfield was tested "
+        "with. Look at the maps, and try editing and printing, before the Pis go into the field."
     ]
 
 

@@ -141,8 +141,8 @@ def _differences(people: Sequence[Person], database: str) -> str:
         ") SELECT format('GRANT %s ON %s %s TO %I', string_agg(privilege, ', ' ORDER BY privilege), kind, name, person)"
         " FROM (TABLE should EXCEPT TABLE has) missing GROUP BY kind, name, person"
         " UNION ALL"
-        " SELECT format('REVOKE %s ON %s %s FROM %I CASCADE', string_agg(privilege, ', ' ORDER BY privilege), kind, name,"
-        " person) FROM (TABLE has EXCEPT TABLE should) beyond GROUP BY kind, name, person"
+        " SELECT format('REVOKE %s ON %s %s FROM %I CASCADE', string_agg(privilege, ', ' ORDER BY privilege), kind,"
+        " name, person) FROM (TABLE has EXCEPT TABLE should) beyond GROUP BY kind, name, person"
     )
 
 
@@ -168,7 +168,9 @@ def plan_changes(people: Sequence[Person], services: Iterable[str], state: Peopl
     services, names = set(services), [person.role.name for person in people]
     changes = []
     if names and not state.group:
-        changes.append(ClusterChange((f"role {GROUP}: absent -> present",), f"CREATE ROLE {identifier(GROUP)} NOLOGIN;"))
+        changes.append(
+            ClusterChange((f"role {GROUP}: absent -> present",), f"CREATE ROLE {identifier(GROUP)} NOLOGIN;")
+        )
     members = {member.name: member for member in state.members}
     for name in names:
         changes += _let_in(name, members.get(name))
@@ -188,8 +190,8 @@ def check_schemas(people: Sequence[Person], state: PeopleState) -> None:
         for right in person.rights:
             if right.database in state.owners and (right.database, right.schema) not in state.schemas:
                 raise PostgresError(
-                    f"The database {right.database} has no schema {right.schema}, in which {person.role.name} is to have "
-                    "rights (postgis_people). Correct its name, or make it; until then nobody's rights are changed."
+                    f"The database {right.database} has no schema {right.schema}, in which {person.role.name} is to "
+                    "have rights (postgis_people). Correct its name, or make it; until then nobody's rights are changed."
                 )
 
 

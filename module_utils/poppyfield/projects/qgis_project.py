@@ -586,9 +586,7 @@ def _check_unfinished(folder: RepositoryFolder) -> Iterator[ProjectFinding]:
             )
 
 
-def _check_layer(
-    folder: RepositoryFolder, project: str, layer: ProjectLayer, expected: Expected
-) -> Iterator[Judged]:
+def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer, expected: Expected) -> Iterator[Judged]:
     if layer.embedded_in:
         yield from _check_file(folder, layer.embedded_in, "the project that it is embedded from")
         return
@@ -659,8 +657,8 @@ def _of_a_server(source: Source, expected: Expected) -> Judged:
             False,
         )
     return (
-        f"its data come from a server ({address}). Where the Pi has no internet QGIS Server cannot open it, and then it "
-        "refuses the whole project.",
+        f"its data come from a server ({address}). Where the Pi has no internet QGIS Server cannot open it, and then "
+        "it refuses the whole project.",
         "Export the layer to a GeoPackage or GeoTIFF in the project's folder and use that, or remove the layer. Where "
         "the Pi has internet, set internet: true for this repository.",
         True,
@@ -783,9 +781,7 @@ def _check_pictures(folder: RepositoryFolder, pictures: Iterable[str]) -> Iterat
             )
 
 
-def _check_opening(
-    project: Project, toggled: Mapping[str, bool], expected: Expected
-) -> Iterator[tuple[str, str]]:
+def _check_opening(project: Project, toggled: Mapping[str, bool], expected: Expected) -> Iterator[tuple[str, str]]:
     """Tell of a map that opens blank without internet; Lizmap's configuration may say otherwise what is ticked."""
     if project.embedded_groups:
         return  # Of their layers nobody knows here.
