@@ -110,7 +110,11 @@ class Surroundings:
         bridge = bridge_of(NETWORK, self._network())
         policy = self.firewall.policy()
         for name, places in ((DATABASE, ()), (MAP, may_reach)):
-            entry = {"bridge": bridge, "hardware_addresses": [firewall.hardware_address(name)], "may_reach": [*places]}
+            entry: dict[str, Any] = {
+                "bridge": bridge,
+                "hardware_addresses": [firewall.hardware_address(name)],
+                "may_reach": [*places],
+            }
             if only_from and name == DATABASE:
                 entry["only_from"] = {"port": FOR_SOME, "container_port": INSIDE, "networks": [*only_from]}
             policy = firewall.with_container(policy, name, entry)

@@ -154,7 +154,7 @@ def address_problem(text: str) -> str:
 
 
 def wide_problem(text: str) -> str:
-    """Say what is wrong with a network that is to be one of IPv4, and no wider than those of a place; empty for none."""
+    """Say what is wrong with a network that is to be one of IPv4, and no wider than a place; empty for none."""
     network = ipaddress.ip_network(text, strict=False)
     if network.version != VERSIONS[0]:
         return f"{text} is a network of IPv6, by which the port is not published"

@@ -191,7 +191,7 @@ def check_schemas(people: Sequence[Person], state: PeopleState) -> None:
             if right.database in state.owners and (right.database, right.schema) not in state.schemas:
                 raise PostgresError(
                     f"The database {right.database} has no schema {right.schema}, in which {person.role.name} is to "
-                    "have rights (postgis_people). Correct its name, or make it; until then nobody's rights are changed."
+                    "have rights (postgis_people). Correct its name, or make it; until then nobody's rights change."
                 )
 
 
