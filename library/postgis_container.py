@@ -395,7 +395,7 @@ class Cluster:
     def _plan_people(self, engine: Engine, container: str) -> list[postgres.ClusterChange]:
         if not self.has_people:
             return []
-        script = people.state_script(self.persons, [db.name for db in self.databases])
+        script = people.state_script(self.persons, self.services, [db.name for db in self.databases])
         output = self._as_superuser(engine, container, "read the rights of people", script)
         changes: list[postgres.ClusterChange] = people.plan_changes(
             self.persons, self.services, people.parse_state(output)

@@ -95,8 +95,9 @@ def test_what_the_server_says_is_read() -> None:
 
 def test_the_query_quotes_what_the_inventory_says() -> None:
     odd = Person(Role("o'd", ""), (Right("g'is", "s'", edit=False), Right("other", "public", edit=True)))
-    script = people.state_script([odd], ["g'is", "empty"])
+    script = people.state_script([odd], ["se'rvice"], ["g'is", "empty"])
     assert "VALUES ('o''d', 's''', false))" in script
+    assert script.count("NOT IN ('se''rvice')") == 2
     assert script.count("SELECT '', '', false WHERE false") == 1
 
 

@@ -73,11 +73,12 @@ class PeopleState:
     """Databases to which nobody can connect, such as what an earlier load has replaced."""
 
 
-def state_script(people: Sequence[Person], databases: Iterable[str]) -> str:
+def state_script(people: Sequence[Person], services: Iterable[str], databases: Iterable[str]) -> str:
     """Give the psql script that tells the state of people, one JSON document a line.
 
-    `databases` are those in which rights are looked after.
+    `services` are the roles of applications, whose rights are none of these; `databases` those that are looked into.
     """
+    services = list(services)
     lines = [
         f"SELECT json_build_object('group', EXISTS (SELECT FROM pg_authid WHERE rolname = {literal(GROUP)}));",
         "SELECT json_build_object('member', a.rolname, 'connections', a.rolconnlimit, 'databases', ARRAY("
@@ -95,7 +96,7 @@ def state_script(people: Sequence[Person], databases: Iterable[str]) -> str:
             f"\\connect {connection(database)}",
             f"SELECT json_build_object('schema', nspname, 'in', {literal(database)}) FROM pg_namespace;",
             f"SELECT json_build_object('statement', s, 'in', {literal(database)})"
-            f" FROM ({_differences(people, database)}) d (s);",
+            f" FROM ({_differences(people, services, database)}) d (s);",
             "\\connect postgres",
             "\\endif",
         ]
@@ -110,16 +111,20 @@ PRIVILEGES = """CASE kind
         ELSE CASE WHEN edit THEN '{USAGE,SELECT}' ELSE '{}' END
     END::text[]"""
 OBJECTS = """
-    SELECT 'DATABASE', quote_ident(datname), NULL::name, datacl FROM pg_database WHERE datname = current_database()
-    UNION ALL SELECT 'SCHEMA', quote_ident(nspname), nspname, nspacl FROM pg_namespace
+    SELECT 'DATABASE', quote_ident(datname), NULL::name, datacl, datdba FROM pg_database
+        WHERE datname = current_database()
+    UNION ALL SELECT 'SCHEMA', quote_ident(nspname), nspname, nspacl, nspowner FROM pg_namespace
     UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, format('%I.%I', nspname, relname), nspname,
-        relacl FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        relacl, relowner FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname !~ '^pg_' AND NOT EXISTS (
             SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"""
 
 
-def _differences(people: Sequence[Person], database: str) -> str:
-    """Give the query for the statements by which the members of GROUP, and these people, get just their rights."""
+def _differences(people: Sequence[Person], services: Iterable[str], database: str) -> str:
+    """Give the query for the statements by which the members of GROUP, and these people, get just their rights.
+
+    A role of an application that somebody has put into GROUP keeps its own, and so does the owner of a table.
+    """
     names = ", ".join(literal(person.role.name) for person in people) or "NULL"
     wanted = ", ".join(
         f"({literal(person.role.name)}, {literal(right.schema)}, {str(right.edit).lower()})"
@@ -130,14 +135,16 @@ def _differences(people: Sequence[Person], database: str) -> str:
     return (
         "WITH wanted (person, schema, edit) AS ("
         + (f"VALUES {wanted}" if wanted else "SELECT '', '', false WHERE false")
-        + f"), objects (kind, name, schema, acl) AS ({OBJECTS}"
+        + f"), objects (kind, name, schema, acl, owner) AS ({OBJECTS}"
         "), people (oid, person) AS (SELECT a.oid, a.rolname::text FROM pg_authid a"
         f" WHERE a.rolname IN ({names}) OR a.oid IN (SELECT m.member FROM pg_auth_members m"
         f" JOIN pg_authid g ON g.oid = m.roleid WHERE g.rolname = {literal(GROUP)})"
+        f" AND a.rolname NOT IN ({', '.join(map(literal, services)) or literal('')})"
         "), should (person, kind, name, privilege) AS (SELECT person, kind, name, privilege FROM wanted w"
         f" JOIN objects o ON o.kind = 'DATABASE' OR o.schema = w.schema, unnest({PRIVILEGES}) privilege"
+        " WHERE pg_get_userbyid(o.owner) <> w.person"
         "), has (person, kind, name, privilege) AS (SELECT person, kind, name, x.privilege_type"
-        " FROM objects, aclexplode(acl) x JOIN people ON people.oid = x.grantee"
+        " FROM objects, aclexplode(acl) x JOIN people ON people.oid = x.grantee AND x.grantee <> owner"
         ") SELECT format('GRANT %s ON %s %s TO %I', string_agg(privilege, ', ' ORDER BY privilege), kind, name, person)"
         " FROM (TABLE should EXCEPT TABLE has) missing GROUP BY kind, name, person"
         " UNION ALL"
