@@ -144,7 +144,7 @@ def _differences(people: Sequence[Person], services: Iterable[str], database: st
         f" JOIN objects o ON o.kind = 'DATABASE' OR o.schema = w.schema, unnest({PRIVILEGES}) privilege"
         " WHERE pg_get_userbyid(o.owner) <> w.person"
         "), has (person, kind, name, privilege) AS (SELECT person, kind, name, x.privilege_type"
-        " FROM objects, aclexplode(acl) x JOIN people ON people.oid = x.grantee AND x.grantee <> owner"
+        " FROM objects, aclexplode(acl) x JOIN people ON people.oid = x.grantee WHERE x.grantee <> owner"
         ") SELECT format('GRANT %s ON %s %s TO %I', string_agg(privilege, ', ' ORDER BY privilege), kind, name, person)"
         " FROM (TABLE should EXCEPT TABLE has) missing GROUP BY kind, name, person"
         " UNION ALL"
