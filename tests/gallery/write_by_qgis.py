@@ -184,11 +184,14 @@ def layout(project: QgsProject, folder: Path) -> None:
     page = QgsPrintLayout(project)
     page.initializeDefaults()
     page.setName("A4")
-    words = QgsTextFormat()
-    words.setFont(QFont("DejaVu Sans"))
     label = QgsLayoutItemLabel(page)
     label.setText("Les prés")
-    label.setTextFormat(words)
+    if hasattr(label, "setTextFormat"):
+        words = QgsTextFormat()
+        words.setFont(QFont("DejaVu Sans"))
+        label.setTextFormat(words)
+    else:  # before QGIS 3.24
+        label.setFont(QFont("DejaVu Sans"))
     page.addLayoutItem(label)
     project.layoutManager().addLayout(page)
 
