@@ -510,7 +510,7 @@ def around_published_projects(
     module = library("published_projects")
     server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
     monkeypatch.setattr(module, "ProjectServer", lambda *_: server)
-    monkeypatch.setattr(module, "check_projects", lambda *_: (["map.qgs"], []))
+    monkeypatch.setattr(module, "check_projects", lambda *_, **__: (["map.qgs"], []))
     whoever = {"owner": os.getuid(), "group": os.getgid()}
     real = module.converge
     monkeypatch.setattr(module, "converge", lambda params, **given: real({**params, **whoever}, **given))

@@ -334,7 +334,10 @@ def test_questions_are_asked_inside(in_container: Callable[..., Any]) -> None:
     assert first[:6] == ["docker", "exec", "-i", "--user", "www-data", "websig-lizmap"]
     assert first[6:9] == ["timeout", "60", "bash"]
     assert first[-1] == "MAP=%2Fsrv%2Fprojects%2F%C3%A9+a.qgs"
-    assert "8081" in first[-3] and "qgis_mapserv.fcgi" in second[-3]
+    assert "8081" in first[-3] and "qgis_mapserv.fcgi" in second[-4]
+    # Strictly, unless it is to leave bad layers out.
+    server.ask_alone({"MAP": "/srv/projects/x.qgs"}, leave_out=True)
+    assert [command[-1] for command in commands[1:]] == ["0", "1"]
 
 
 def test_workers_are_replaced_when_they_are_old_enough(in_container: Callable[..., Any]) -> None:
