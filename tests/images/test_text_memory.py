@@ -36,7 +36,9 @@ def points(folder: Path) -> Layer:
         file.write('{"type":"FeatureCollection","features":[')
         for number in range(SIZE // 125):
             point = f'"geometry":{{"type":"Point","coordinates":[{number % 360 - 180},{number % 170 - 85}]}}}}'
-            file.write(f'{"," if number else ""}{{"type":"Feature","properties":{{"id":{number},"name":"tree"}},{point}')
+            file.write(
+                f'{"," if number else ""}{{"type":"Feature","properties":{{"id":{number},"name":"tree"}},{point}'
+            )
         file.write("]}")
     return Layer("./points.geojson", geometry="Point")
 
