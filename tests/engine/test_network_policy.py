@@ -27,7 +27,7 @@ from tests.engine.worlds import NETWORK, OLD, PREFIX, RealWorld, converge
 MAP, DATABASE = f"{PREFIX}map", f"{PREFIX}database"
 PI, NEIGHBOUR, SECRET = "10.99.0.1", "10.99.0.2", 8000
 PUBLISHED = 8765
-FOR_SOME = 8766
+FOR_SOME, POSTGRESQL = 8766, 5432
 INSIDE = 8080
 WORD = b"served"
 LISTEN = ("busybox", "nc", "-ll", "-p", "{port}", "-e", "busybox", "echo", WORD.decode())
@@ -116,7 +116,7 @@ class Surroundings:
                 "may_reach": [*places],
             }
             if only_from and name == DATABASE:
-                entry["only_from"] = {"port": FOR_SOME, "container_port": INSIDE, "networks": [*only_from]}
+                entry["only_from"] = {"port": FOR_SOME, "container_port": POSTGRESQL, "networks": [*only_from]}
             policy = firewall.with_container(policy, name, entry)
         self.firewall.converge(policy, check_mode=False)
 
@@ -221,14 +221,16 @@ def test_a_neighbour_reaches_the_map_alone(there: Surroundings) -> None:
 
 @pytest.mark.attack(kind="reach from outside", on="PostGIS", proof=None)
 def test_a_port_for_some_networks_is_reached_from_there_alone(there: Surroundings) -> None:
-    there.make(DATABASE, ports=(Port("0.0.0.0", FOR_SOME, INSIDE),))
+    # Not the port on which the map is served inside.
+    listen = tuple(word.format(port=POSTGRESQL) for word in LISTEN)
+    there.make(DATABASE, command=listen, ports=(Port("0.0.0.0", FOR_SOME, POSTGRESQL),))
     # The second as a neighbour does it who knows the way.
     there.engine.in_its_network("iptables", "-P", "FORWARD", "ACCEPT")
-    ways = [(PI, FOR_SOME), (there.address(DATABASE), INSIDE)]
+    ways = [(PI, FOR_SOME), (there.address(DATABASE), POSTGRESQL)]
     assert there.neighbour_connects(*ways[0])
     there.keep_to_network(only_from=["10.98.0.0/16"])
     assert [there.neighbour_connects(*way) for way in ways] == [False, False]
-    assert there.reached_from(MAP) == {"database"}
+    assert there.connects(MAP, there.address(DATABASE), POSTGRESQL)
     assert there.serves()
     there.engine.restart()
     assert not there.neighbour_connects(*ways[0])

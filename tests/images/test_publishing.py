@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -412,8 +415,12 @@ def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
 def test_a_layer_of_a_server_is_on_the_map_while_the_server_is_reached(
     pi: tuple[MapServer, Path], publish: Publish
 ) -> None:
-    server, _ = pi
-    far = replace(meadow(GRASS), source="/vsicurl/http://127.0.0.1:8099/meadow.geojson", name="far")
+    server, folder = pi
+    (network,) = server.container.attrs["NetworkSettings"]["Networks"].values()
+    with socket.create_server(("", 0)) as found:
+        port = found.getsockname()[1]
+    address = f"/vsicurl/http://{network['Gateway']}:{port}/meadow.geojson"
+    far = replace(meadow(GRASS), source=address, name="far")
 
     def drawn() -> bool:
         try:
@@ -427,14 +434,16 @@ def test_a_layer_of_a_server_is_on_the_map_while_the_server_is_reached(
     assert [finding["layer"] for finding in refused["findings"]] == ["far"]
     done = publish(meadow(), far, internet=True)
     assert not done["failed"] and done["checked"] == ["map.qgs"], done
-    address = "/ows/known/map/?SERVICE=WMS&REQUEST=GetCapabilities"
-    wait_until(lambda: server.get(address).ok, "the map goes on without the server", server.log)
+    asked = "/ows/known/map/?SERVICE=WMS&REQUEST=GetCapabilities"
+    wait_until(lambda: server.get(asked).ok, "the map goes on without the server", server.log)
     assert server.picture("known/map").getpixel(WEST_SIDE) == POPPY and not drawn()
     wait_until(lambda: "known/map.qgs" in left_out(server), "it is told", server.log)
-    serving = ["python3", "-m", "http.server", "8099", "--bind=127.0.0.1", "--directory=/srv/projects/known"]
-    server.container.exec_run(serving, user="www-data", detach=True)
-    wait_until(lambda: all(drawn() for _ in range(8)), "each worker draws it", server.log)
-    assert not left_out(server)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder / "known"))
+    with ThreadingHTTPServer(("", port), handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        wait_until(lambda: all(drawn() for _ in range(8)), "each worker draws it", server.log)
+        wait_until(lambda: not left_out(server), "nothing is left out any more", server.log)
+        serving.shutdown()
 
 
 def test_words_in_the_log_leave_no_layer_out(pi: tuple[MapServer, Path], publish: Publish) -> None:
