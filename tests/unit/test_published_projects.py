@@ -379,7 +379,7 @@ def test_what_qgis_server_refuses_is_not_published(
     module = library("published_projects")
     seen: list[Any] = []
 
-    def refuse(server: Any, repository: str, inside: str, described: Json) -> Any:
+    def refuse(server: Any, repository: str, inside: str, described: Json, **_: bool) -> Any:
         seen.append((inside, read(projects / ".poppyfield" / "fields" / "staged"), described))
         return [], [module.ProjectFinding("fields", "map.qgs", "its table is gone.", "Load it.", "Rivers")]
 
@@ -406,7 +406,7 @@ def refuse(library: Library, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     module = library("published_projects")
 
     def start(bad: str) -> None:
-        def check(_server: Any, repository: str, _inside: str, described: Json) -> Any:
+        def check(_server: Any, repository: str, _inside: str, described: Json, **_: bool) -> Any:
             found = [module.ProjectFinding(repository, name, "no table.") for name in described if name == bad]
             return sorted(set(described) - {bad}), found
 
@@ -470,7 +470,9 @@ def test_a_project_that_did_not_change_but_is_bad_by_now_is_told_of(
     module = library("published_projects")
     asked: list[str] = []
 
-    def check(_server: object, _repository: str, inside: str, _projects: object) -> tuple[list[str], list[Any]]:
+    def check(
+        _server: object, _repository: str, inside: str, _projects: object, **_: bool
+    ) -> tuple[list[str], list[Any]]:
         asked.append(inside)
         return [], [module.ProjectFinding("fields", "map.qgs", "public.trees is not in the Pi's database.")]
 
