@@ -258,8 +258,6 @@ seconds_without_service:
   type: float
 """
 
-from collections.abc import Container
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -324,22 +322,6 @@ ARGUMENTS: dict[str, Any] = {
     "keep_previous": {"type": "bool", "default": False},
     "hold": {"type": "bool", "default": False},
 }
-
-
-def stamps_of(secrets: dict[str, str], renewed: Container[Path] = ()) -> dict[str, str]:
-    """Give for each secret the time at which its file was written, which says nothing about its content.
-
-    A file that does not exist yet, or that would be renewed (check mode), gets a stamp that no file has.
-    """
-    return {name: "missing" if Path(path) in renewed else stamp_of(Path(path)) for name, path in secrets.items()}
-
-
-def stamp_of(path: Path) -> str:
-    """Give the time at which a file was written, in nanoseconds."""
-    try:
-        return str(path.stat().st_mtime_ns)
-    except OSError:
-        return "missing"
 
 
 def environment_of(params: dict[str, Any]) -> dict[str, str]:
@@ -435,7 +417,7 @@ def main() -> None:
         memory = container_module.total_memory(container_module.read_meminfo())
         files = container_module.bring_about(module)
         predicted = {change.path for change in files if change.is_new} if module.check_mode else set()
-        stamps = stamps_of(module.params["secrets"], predicted)
+        stamps = container_module.stamps_of(module.params["secrets"], predicted)
         spec = spec_of(module.params, stamps, memory)
         files += container_module.keep_to_network(module, spec, module.params["may_reach"])
         result = container_module.run(module, container_module.bound_to_data(module, spec))

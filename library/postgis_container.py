@@ -19,8 +19,8 @@ description:
   - A container or network of the same name that Poppyfield did not make is never touched.
   - A data folder of another major version of PostgreSQL or another architecture, or one that another container writes
     to, is refused before anything is stopped.
-  - PostgreSQL's port is not published. Other containers reach it inside O(network), and the host's firewall lets it
-    reach nothing else.
+  - PostgreSQL's port is not published, unless O(desktop_networks) names networks. Other containers reach it inside
+    O(network), and the host's firewall lets it reach nothing else.
 extends_documentation_fragment:
   - poppyfield_container
   - poppyfield_host_files
@@ -107,6 +107,59 @@ options:
             database that O(first_start_folder) made. Whatever is in it can do what the owner can, and no more.
           - The database appears under its name only when all of it was loaded.
         type: path
+  desktop_networks:
+    description:
+      - Networks from which O(people) may come in, by IPv4 and TLS, with a password by SCRAM. Where there are none,
+        PostgreSQL's port is not published.
+      - The host's firewall, and PostgreSQL itself, refuse everybody else there. Other roles come in from O(network)
+        alone, and the superuser from nowhere.
+    type: list
+    elements: str
+    default: []
+  desktop_port:
+    description: The port of the host on which it is published to O(desktop_networks).
+    type: int
+    default: 5432
+  desktop_key:
+    description: File on the host with key and certificate, in PEM, of the user 5432. O(desktop_networks) need it.
+    type: path
+  people:
+    description:
+      - People who edit from O(desktop_networks), as with QGIS Desktop. Each has a role, which may do what is named here
+        and nothing else, and open ten connections.
+      - A role of somebody who is not named any more is removed, with its sessions; what it owned goes to the owner of
+        the database.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the role.
+        type: str
+        required: true
+      password_file:
+        description: File on the host with the password. The server only sees a SCRAM verifier made from it.
+        type: path
+        required: true
+      rights:
+        description: What the person may do. New tables are among it at the next run.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          database:
+            description: Name of one of O(databases).
+            type: str
+            required: true
+          schemas:
+            description: Schemas of it.
+            type: list
+            elements: str
+            default: [public]
+          edit:
+            description: Whether rows may be added, changed and removed; otherwise they can be read.
+            type: bool
+            default: false
   stop_timeout:
     description: Seconds that PostgreSQL has for a clean shutdown.
     default: 120
@@ -132,6 +185,24 @@ EXAMPLES = r"""
       - name: gis
         owner: lizmap
         extensions: [postgis]
+
+- name: Let Anna edit with QGIS Desktop from the office's network
+  postgis_container:
+    image: "{{ postgis.image }}"
+    roles:
+      - name: lizmap
+        password_file: /etc/poppyfield/secrets/postgis_password
+    databases:
+      - name: gis
+        owner: lizmap
+        extensions: [postgis]
+    desktop_networks: [192.168.1.0/24]
+    desktop_key: /etc/poppyfield/secrets/postgis_tls_key
+    people:
+      - name: anna
+        password_file: /etc/poppyfield/secrets/desktop_anna
+        rights:
+          - {database: gis, edit: true}
 
 - name: Stop the database for maintenance, also over a reboot
   postgis_container:
@@ -187,7 +258,7 @@ seconds_without_service:
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +267,16 @@ from ansible.module_utils.poppyfield.containers import container_module, service
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result, last_lines
 from ansible.module_utils.poppyfield.containers.plan import PlanError
 from ansible.module_utils.poppyfield.containers.services import POSTGIS
-from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Json, Mount
-from ansible.module_utils.poppyfield.host import host_files, password_file
+from ansible.module_utils.poppyfield.containers.spec import ANY_ADDRESS, ContainerSpec, Json, Mount, Port
+from ansible.module_utils.poppyfield.host import firewall, host_files, password_file
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
-from ansible.module_utils.poppyfield.postgis import postgres
+from ansible.module_utils.poppyfield.postgis import people, postgres
 
 DATA_TARGET = "/var/lib/postgresql/data"
 FIRST_START_TARGET = "/etc/poppyfield/first-start"
+KEY_TARGET = "/run/secrets/postgis_tls_key"
+"""Where the image's entrypoint looks for it."""
+PORT = 5432
 CHUNK = 256 * 1024
 LEAST_SHARE = 0.05
 MOST_SHARE = 0.9
@@ -234,19 +308,48 @@ ARGUMENTS: dict[str, Any] = {
             "initial_sql": {"type": "path"},
         },
     },
+    "desktop_networks": {"type": "list", "elements": "str", "default": []},
+    "desktop_port": {"type": "int", "default": POSTGIS.ports[0].default},
+    "desktop_key": {"type": "path", "no_log": False},
+    "people": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "password_file": {"type": "path", "required": True, "no_log": False},
+            "rights": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "database": {"type": "str", "required": True},
+                    "schemas": {"type": "list", "elements": "str", "default": ["public"]},
+                    "edit": {"type": "bool", "default": False},
+                },
+            },
+        },
+    },
     "stop_timeout": {"type": "int", "default": 120},
 }
 
 
 class Cluster:
-    """The roles and databases of the server, and the folder that its data lies in."""
+    """The roles and databases of the server, its people, and the folder that its data lies in."""
 
     def __init__(
-        self, folder: postgres.DataFolder, roles: list[postgres.Role], databases: list[postgres.Database]
+        self,
+        folder: postgres.DataFolder,
+        roles: list[postgres.Role],
+        databases: list[postgres.Database],
+        persons: Sequence[people.Person] = (),
     ) -> None:
         self.folder = folder
-        self.roles = roles
+        self.services = [role.name for role in roles]
+        self.roles = [*roles, *(person.role for person in persons)]
         self.databases = databases
+        self.persons = persons
+        self.has_people = bool(persons)
 
     def refuse(self, image: Json) -> None:
         """Raise PlanError where a server of this image must not work on the folder."""
@@ -262,24 +365,41 @@ class Cluster:
 
     def predict(self, engine: Engine, container: str) -> list[str]:
         """Say what would change."""
-        return [words for change in self._plan(engine, container) for words in change.words]
+        changes = [*self._plan(engine, container), *self._plan_people(engine, container)]
+        return [words for change in changes for words in change.words]
 
     def apply(self, engine: Engine, container: str) -> list[str]:
         """Change what differs, then look again, so that a change that did not hold is not reported as done."""
-        changes = self._plan(engine, container)
-        for change in changes:
-            self._change(engine, container, change)
-        if changes and (left := self.predict(engine, container)):
-            raise EngineError(f"PostgreSQL accepted these changes, but they did not hold: {'; '.join(left)}.")
-        return [words for change in changes for words in change.words]
+        done = []
+        # People have rights in what is there by then.
+        for look in (self._plan, self._plan_people):
+            changes = look(engine, container)
+            for change in changes:
+                self._change(engine, container, change)
+            if changes and (left := [words for change in look(engine, container) for words in change.words]):
+                raise EngineError(f"PostgreSQL accepted these changes, but they did not hold: {'; '.join(left)}.")
+            done += [words for change in changes for words in change.words]
+        return done
 
     def _plan(self, engine: Engine, container: str) -> list[postgres.ClusterChange]:
         if not self.roles and not self.databases:
             return []
-        script = postgres.state_script(self.roles, self.databases)
+        script = postgres.state_script([*self.roles, people.GROUP_ROLE], self.databases)
         output = self._as_superuser(engine, container, "read roles and databases", script)
         state = postgres.parse_state(output)
+        # A call less where there never were any.
+        self.has_people = bool(self.persons) or people.GROUP in state.roles
         changes: list[postgres.ClusterChange] = postgres.plan_changes(self.roles, self.databases, state, self._salts())
+        return changes
+
+    def _plan_people(self, engine: Engine, container: str) -> list[postgres.ClusterChange]:
+        if not self.has_people:
+            return []
+        script = people.state_script(self.persons, self.services, [db.name for db in self.databases])
+        output = self._as_superuser(engine, container, "read the rights of people", script)
+        changes: list[postgres.ClusterChange] = people.plan_changes(
+            self.persons, self.services, people.parse_state(output)
+        )
         return changes
 
     def _salts(self) -> dict[str, bytes]:
@@ -335,7 +455,23 @@ def _setting(value: Any) -> str:
     return str(value)
 
 
-def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
+def check_desktop(params: dict[str, Any]) -> None:
+    """Refuse networks that are none, and a way in without a certificate."""
+    for network in params["desktop_networks"]:
+        if problem := firewall.address_problem(network) or firewall.wide_problem(network):
+            raise PlanError(f"desktop_networks: {problem}.")
+    if params["desktop_networks"] and not params["desktop_key"]:
+        raise PlanError("desktop_networks needs desktop_key, since people come in by TLS alone.")
+
+
+def only_from(params: dict[str, Any]) -> Json | None:
+    """Give from where the host's firewall lets people come in; None where the port is not published."""
+    if not params["desktop_networks"]:
+        return None
+    return {"port": params["desktop_port"], "container_port": PORT, "networks": list(params["desktop_networks"])}
+
+
+def spec_of(params: dict[str, Any], memory: int, renewed: Container[Path] = ()) -> ContainerSpec:
     """Give the canonical specification of what the parameters ask for on a host with this memory in bytes."""
     share = params["memory_share"]
     if not LEAST_SHARE <= share <= MOST_SHARE:
@@ -343,6 +479,12 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
     mounts = [Mount(params["data_folder"], DATA_TARGET, read_only=False)]
     if params["first_start_folder"]:
         mounts.append(Mount(params["first_start_folder"], FIRST_START_TARGET, read_only=True))
+    environment = {"POSTGIS_MEMORY_PERCENT": str(round(share * 100))}
+    networks, keys = params["desktop_networks"], {}
+    if networks:
+        environment["POSTGIS_DESKTOP_NETWORKS"] = " ".join(networks)
+        keys = {"tls_key": params["desktop_key"]}
+        mounts.append(Mount(params["desktop_key"], KEY_TARGET, read_only=True))
     return ContainerSpec(
         name=params["name"],
         resource=POSTGIS.name,
@@ -350,9 +492,11 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
         network=params["network"],
         network_aliases=(params["network_alias"],),
         command=postgres.server_command(settings_of(params)),
-        environment={"POSTGIS_MEMORY_PERCENT": str(round(share * 100))},
+        environment=environment,
         mounts=tuple(mounts),
         tmpfs={**container_module.TMPFS, "/run/postgresql": "uid=5432,gid=5432,mode=0755,size=4m"},
+        ports=(Port(ANY_ADDRESS, params["desktop_port"], PORT),) if networks else (),
+        secret_stamps=container_module.stamps_of(keys, renewed),
         health=container_module.health_timing(params),
         shm_size=postgres.shared_memory_size(memory, share),
         stop_timeout=params["stop_timeout"],
@@ -363,38 +507,51 @@ def spec_of(params: dict[str, Any], memory: int) -> ContainerSpec:
 
 def cluster_of(params: dict[str, Any], *, files_may_be_missing: bool) -> Cluster:
     """Give the roles and databases that the parameters ask for, the passwords read from their files."""
-    roles = []
-    for role in params["roles"]:
-        path = Path(role["password_file"])
-        if files_may_be_missing and not path.exists():
-            # An earlier task of a real run would have made it; as nothing matches it, a new password is predicted.
-            roles.append(postgres.Role(role["name"], ""))
-            continue
-        try:
-            password = password_file.read(path).removesuffix("\n")
-        except PasswordFileError as error:
-            raise postgres.PostgresError(str(error)) from error
-        roles.append(postgres.Role(role["name"], postgres.check_password(password, str(path))))
+    roles = [_role(role, files_may_be_missing=files_may_be_missing) for role in params["roles"]]
+    persons = [
+        people.Person(
+            _role(person, files_may_be_missing=files_may_be_missing),
+            tuple(
+                people.Right(right["database"], schema, right["edit"])
+                for right in person["rights"]
+                for schema in right["schemas"]
+            ),
+        )
+        for person in params["people"]
+    ]
     databases = [
         postgres.Database(db["name"], db["owner"], tuple(db["extensions"]), db["initial_sql"] or "")
         for db in params["databases"]
     ]
-    postgres.check_wanted(roles, databases)
+    postgres.check_wanted([*roles, *(person.role for person in persons)], databases)
     for db in databases:
         if db.initial_sql and not files_may_be_missing and not Path(db.initial_sql).is_file():
             raise postgres.PostgresError(f"The SQL file {db.initial_sql} for the database {db.name} does not exist.")
-    return Cluster(data_folder(params["data_folder"]), roles, databases)
+    return Cluster(data_folder(params["data_folder"]), roles, databases, persons)
+
+
+def _role(given: dict[str, Any], *, files_may_be_missing: bool) -> postgres.Role:
+    path = Path(given["password_file"])
+    if files_may_be_missing and not path.exists():
+        # An earlier task of a real run would have made it; as nothing matches it, a new password is predicted.
+        return postgres.Role(given["name"], "")
+    try:
+        password = password_file.read(path).removesuffix("\n")
+    except PasswordFileError as error:
+        raise postgres.PostgresError(str(error)) from error
+    return postgres.Role(given["name"], postgres.check_password(password, str(path)))
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
+        check_desktop(module.params)
         memory = container_module.total_memory(container_module.read_meminfo())
-        spec = spec_of(module.params, memory)
         files = container_module.bring_about(module)
-        spec = container_module.bound_to_data(module, spec)
-        files += container_module.keep_to_network(module, spec)
+        renewed = {change.path for change in files if change.is_new} if module.check_mode else set()
+        spec = container_module.bound_to_data(module, spec_of(module.params, memory, renewed))
+        files += container_module.keep_to_network(module, spec, only_from=only_from(module.params))
         # Only what is started needs its passwords.
         lenient = module.check_mode or module.params["state"] != "started"
         result = container_module.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))

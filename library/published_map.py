@@ -488,7 +488,9 @@ class MapCheck:
     def __init__(self, server: Server, params: dict[str, Any]) -> None:
         self.server = server
         self.params = params
-        self.from_internet = layers_from_internet(params["folder"], params["project"])
+        project = project_here(params["folder"], params["project"])
+        self.from_internet = qgis_project.names_from_internet(project) if project else frozenset()
+        self.from_servers = qgis_project.names_from_servers(project) if project else frozenset()
         self.url: str = params["url"].rstrip("/")
         self.checks: list[dict[str, Any]] = []
         self.found: dict[str, Any] = {"map_url": f"{self.url}/", "projects": []}
@@ -541,6 +543,10 @@ class MapCheck:
         self.not_checked = {layer.name: why for layer in chosen if (why := self.why_not_asked(layer))}
         self.layers = tuple(layer for layer in chosen if layer.name not in self.not_checked)
         self.found["not_checked"] = list(self.not_checked)
+        if unreached := sorted(self.from_servers - set(names)):
+            self.warnings.append(
+                f"the map goes on without what comes from servers that the Pi does not reach: {', '.join(unreached)}."
+            )
         if not self.layers:
             *others, last = (f"'{name}'" for name in self.not_checked)
             told = " and ".join([", ".join(others), last] if others else [last])
@@ -582,7 +588,7 @@ class MapCheck:
 
     def _features(self) -> str:
         published = map_checks.parse_feature_types(self.server.get(map_checks.feature_types_url(self.address)))
-        wanted = {map_checks.type_name(layer.name) for layer in self.layers}
+        wanted = {map_checks.type_name(layer.name) for layer in self.layers if layer.name not in self.from_internet}
         self.features = {name: self._features_of(name) for name in published if map_checks.type_name(name) in wanted}
         counts = {name: len(features) for name, features in self.features.items()}
         asked = [layer for layer in self.pictured() if layer.queryable and layer.boxes]
@@ -673,16 +679,16 @@ def quoted(layers: Iterable[map_checks.MapLayer]) -> str:
     return " and ".join(f"'{layer.name}'" for layer in layers)
 
 
-def layers_from_internet(folder: str | None, project: str | None) -> frozenset[str]:
-    """Name the layers that come from the internet, as maps ask for them; none when the project is not here."""
+def project_here(folder: str | None, project: str | None) -> qgis_project.Project | None:
+    """Read the project that was published; None when it is not here."""
     name = (project or "").partition("/")[2]
     for path in (Path(folder or "", f"{name}{ending}") for ending in qgis_project.ENDINGS if folder and name):
         try:
             content = beginning(path, qgis_project.LARGEST_PROJECT)
-            return frozenset(qgis_project.names_from_internet(qgis_project.parse_project(path.name, content)))
+            return qgis_project.parse_project(path.name, content)
         except (OSError, qgis_project.ProjectError):
             continue
-    return frozenset()
+    return None
 
 
 def save_picture(path: Path, body: bytes) -> None:

@@ -47,6 +47,10 @@ options:
         description: Whether files that are on the host only are removed.
         type: bool
         default: false
+      internet:
+        description: As O(internet).
+        type: bool
+        default: false
       withheld:
         description: See O(withheld).
         type: list
@@ -59,6 +63,12 @@ options:
     description: Folder on the host with one folder for each repository. It must exist.
     type: path
     default: /srv/poppyfield/lizmap/projects
+  internet:
+    description:
+      - Whether a project is published, too, that opens only without its layers of servers, such as WMS, while the host
+        does not reach these.
+    type: bool
+    default: false
   prune:
     description:
       - Whether files that are on the host only are removed. Otherwise they stay, and a warning names them.
@@ -243,12 +253,14 @@ ARGUMENTS: Json = {
             "repository": {"type": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "prune": {"type": "bool", "default": False},
+            "internet": {"type": "bool", "default": False},
             "withheld": {"type": "list", "elements": "str", "default": []},
         },
     },
     "folder": {"type": "path"},
     "projects_folder": {"type": "path", "default": "/srv/poppyfield/lizmap/projects"},
     "prune": {"type": "bool", "default": False},
+    "internet": {"type": "bool", "default": False},
     "withheld": {"type": "list", "elements": "str", "default": []},
     "container": {"type": "str", "default": LIZMAP.container},
     "unpack": {"type": "bool", "default": False},
@@ -330,7 +342,9 @@ def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json, *, 
 def _check(server: ProjectServer, folder: PublishedFolder, place: Path, params: Json) -> list[str]:
     """Have QGIS Server open and draw the projects in a place; name them."""
     inside = f"/srv/projects/{place.relative_to(folder.projects_folder).as_posix()}"
-    names, findings = check_projects(server, params["repository"], inside, params["_projects"])
+    names, findings = check_projects(
+        server, params["repository"], inside, params["_projects"], without_servers=params["internet"]
+    )
     if findings:
         raise RefusedError(findings)
     return list(names)

@@ -45,6 +45,10 @@ options:
         description: Whether a project that a newer QGIS saved is only warned of.
         type: bool
         default: false
+      internet:
+        description: Whether layers may come from servers, without which the project opens. They are only warned of.
+        type: bool
+        default: false
   qgis_server:
     description: Version of the QGIS Server that will draw the projects, such as V(3.40).
     type: str
@@ -153,6 +157,7 @@ ARGUMENTS: dict[str, Any] = {
             "repository": {"type": "str", "required": True},
             "folder": {"type": "path", "required": True},
             "accept_newer_qgis": {"type": "bool", "default": False},
+            "internet": {"type": "bool", "default": False},
         },
     },
     "qgis_server": {"type": "str", "required": True},
@@ -187,7 +192,7 @@ def check_repository(
         folder, contents = read_folder(repository, path)
     except FolderError as error:
         return [], [ProjectFinding(repository, "", str(error))]
-    expected = Expected(server, lizmap, given["accept_newer_qgis"])
+    expected = Expected(server, lizmap, given["accept_newer_qgis"], given["internet"])
     return [f"{repository}/{name}" for name in folder.projects()], check_folder(folder, contents, expected)
 
 

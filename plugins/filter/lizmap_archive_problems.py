@@ -31,7 +31,7 @@ options:
     required: true
   profile:
     description: What the images have, C(qgis_server) and C(php), and which releases of Lizmap go with these, from
-      C(lizmap_from) and, unless that is empty, before C(lizmap_before).
+      C(lizmap_from) and, unless that is empty, before C(lizmap_before); C(lizmap_tested) is the newest that was tested.
     type: dict
     required: true
 author:
@@ -51,8 +51,8 @@ _value:
 
 
 def problems_with_warnings(releases: Sequence[Mapping[str, Any]], profile: Mapping[str, str]) -> list[str]:
-    """Give what is wrong, and warn of what nobody can tell."""
-    for note in archive_notes(releases):
+    """Give what is wrong, and warn of what nobody can tell, and of a Lizmap that is newer than what was tested."""
+    for note in archive_notes(releases, profile):
         Display().warning(note)
     problems: list[str] = archive_problems(releases, profile)
     return problems

@@ -20,7 +20,7 @@ options:
         V(unless)), V(data_folders) (by variable the folder), V(memory_limit_share), V(memory_share),
         V(has_application), V(keeps_previous) and V(user) (whose the data are in the container).
       - V(profiles) has by name V(architectures), V(postgresql), V(postgis), V(qgis_server), V(php), V(lizmap_from),
-        V(lizmap_before) and V(lizmap_server).
+        V(lizmap_before), V(lizmap_tested) and V(lizmap_server).
       - V(architectures) has by Debian's name V(platform) (as Docker is asked for it), V(engine) (as Docker Engine says
         it) and V(machine) (as the kernel says it).
       - V(network) is the name of the containers' network, V(secrets_folder) the folder of a host for passwords and

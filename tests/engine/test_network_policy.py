@@ -28,6 +28,7 @@ from tests.engine.worlds import NETWORK, OLD, PREFIX, RealWorld, converge
 MAP, DATABASE = f"{PREFIX}map", f"{PREFIX}database"
 PI, NEIGHBOUR, SECRET = "10.99.0.1", "10.99.0.2", 8000
 PUBLISHED = 8765
+FOR_SOME, POSTGRESQL = 8766, 5432
 INSIDE = 8080
 WORD = b"served"
 LISTEN = ("busybox", "nc", "-ll", "-p", "{port}", "-e", "busybox", "echo", WORD.decode())
@@ -105,12 +106,18 @@ class Surroundings:
     def _network(self) -> Any:
         return self.world.api.inspect_network(NETWORK)
 
-    def keep_to_network(self, may_reach: Sequence[dict[str, Any]] = ()) -> None:
-        """Put the policy in force."""
+    def keep_to_network(self, may_reach: Sequence[dict[str, Any]] = (), only_from: Sequence[str] = ()) -> None:
+        """Put the policy in force; with only_from the database's port is for these networks."""
         bridge = bridge_of(NETWORK, self._network())
         policy = self.firewall.policy()
         for name, places in ((DATABASE, ()), (MAP, may_reach)):
-            entry = {"bridge": bridge, "hardware_addresses": [firewall.hardware_address(name)], "may_reach": [*places]}
+            entry: dict[str, Any] = {
+                "bridge": bridge,
+                "hardware_addresses": [firewall.hardware_address(name)],
+                "may_reach": [*places],
+            }
+            if only_from and name == DATABASE:
+                entry["only_from"] = {"port": FOR_SOME, "container_port": POSTGRESQL, "networks": [*only_from]}
             policy = firewall.with_container(policy, name, entry)
         self.firewall.converge(policy, check_mode=False)
 
@@ -237,6 +244,30 @@ def test_a_neighbour_has_only_so_many_connections_that_say_nothing(there: Surrou
         assert held() == expected
         # Those that were ended are not counted.
         assert there.serves()
+
+
+@pytest.mark.attack(kind="reach from outside", on="PostGIS", proof=None)
+def test_a_port_for_some_networks_is_reached_from_there_alone(there: Surroundings) -> None:
+    # Not the port on which the map is served inside.
+    listen = tuple(word.format(port=POSTGRESQL) for word in LISTEN)
+    there.make(DATABASE, command=listen, ports=(Port("0.0.0.0", FOR_SOME, POSTGRESQL),))
+    # The second as a neighbour does it who knows the way.
+    there.engine.in_its_network("iptables", "-P", "FORWARD", "ACCEPT")
+    ways = [(PI, FOR_SOME), (there.address(DATABASE), POSTGRESQL)]
+    assert there.neighbour_connects(*ways[0])
+    there.keep_to_network(only_from=["10.98.0.0/16"])
+    assert [there.neighbour_connects(*way) for way in ways] == [False, False]
+    assert there.connects(MAP, there.address(DATABASE), POSTGRESQL)
+    assert there.serves()
+    there.engine.restart()
+    assert not there.neighbour_connects(*ways[0])
+    for networks in (["10.98.0.0/16", f"{NEIGHBOUR}/32"], ["10.99.0.0/24"]):
+        there.keep_to_network(only_from=networks)
+        assert there.neighbour_connects(*ways[0])
+    there.keep_to_network(only_from=["10.98.0.0/16"])
+    # Where Docker's rules are gone, its own program answers.
+    there.engine.in_its_network("iptables", "-t", "nat", "-F")
+    assert not there.neighbour_connects(*ways[0])
 
 
 def test_what_nobody_confirms_is_taken_back(there: Surroundings) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.gallery.projects import written
+from tests.gallery.projects import NEWER_QGIS, OLDER_QGIS, written
 from tests.images import projects
 from tests.images.projects import GRASS, POPPY, WHITE, Layer, qgs
 
@@ -99,14 +99,14 @@ def of_layer(write: Callable[[Path], Layer]) -> Write:
     return lambda folder: qgs([write(folder)])
 
 
-def by_qgis(name: str) -> Write:
-    """Give a project that QGIS 3.40 wrote, with the meadow."""
+def by_qgis(name: str, version: str) -> Write:
+    """Give a project that QGIS wrote, with the meadow."""
 
     def write(folder: Path) -> str:
         projects.geojson(folder)
         (folder / "owners.csv").write_text("id,name\n1,Ann\n", "utf-8")
-        (folder / "base.qgs").write_text(written("base"), "utf-8")
-        return written(name)
+        (folder / "base.qgs").write_text(written("base", version), "utf-8")
+        return written(name, version)
 
     return write
 
@@ -196,7 +196,8 @@ DRAWN = [
         for name in ("a:b", "a&b", "a+b", "a%b", "a/b", "a#b", "<b>b</b>", "Forêt d'été")
     ),
     *(
-        Drawn(f"{name} by QGIS, drawn", "QGIS 3.40 wrote it", by_qgis(name))
+        Drawn(f"{name} by QGIS {version}, drawn", "it is read by the same or a newer one", by_qgis(name, version))
+        for version in (NEWER_QGIS, OLDER_QGIS)
         for name in ("join", "relation", "virtual", "action", "labels", "layout", "embedded")
     ),
 ]

@@ -1,7 +1,7 @@
 """A gallery of projects as people have them, and what the laptop is to say of each.
 
 Each is small, and made after a public report or a trial in the field. What is expected was written before the first
-run, from the reason that stands beside it. Projects that QGIS itself wrote are in written_by_qgis.zip, made by
+run, from the reason that stands beside it. Projects that QGIS itself wrote are in written_by_qgis_….zip, made by
 write_by_qgis.py; what only an older or another program writes is retyped here, and says so.
 """
 
@@ -11,13 +11,13 @@ import io
 import json
 import unicodedata
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.images.projects import Layer, qgs
 
-WRITTEN = Path(__file__).with_name("written_by_qgis.zip")
+NEWER_QGIS, OLDER_QGIS = "3.40", "3.22"
 Files = Mapping[str, str | bytes]
 GOOD = "good"
 
@@ -35,6 +35,8 @@ class Case:
     lizmap: bool = False
     newer: bool = False
     """Whether accept_newer_qgis is set."""
+    internet: bool = False
+    """Whether internet is set."""
 
 
 def warned(message: str) -> str:
@@ -77,6 +79,7 @@ FROM_SERVER = (
     "its data come from a server (...). Where the Pi has no internet QGIS Server cannot open it, and then it refuses "
     "the whole project."
 )
+FROM_SERVER_OR_NOT = "its data come from a server (...): while the Pi does not reach that, the map goes on without it."
 TILES = "its tiles come from the internet (...), so it stays empty where the Pi has none."
 BLANK = "its map is blank where the Pi has no internet: all that it draws comes from there (...)."
 OPENS_BLANK = "its map opens blank where the Pi has no internet: only ... is ticked, which comes from there."
@@ -111,10 +114,25 @@ TABLE = "service='poppyfield' key='id' srid=4326 type=Polygon table=\"public\".\
 OSM = Layer("type=xyz&url=https://tile.example/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=19", "wms", "osm", geometry="")
 
 
-def written(name: str) -> str:
-    """Give a project that QGIS 3.40 wrote."""
-    with zipfile.ZipFile(WRITTEN) as archive:
+def written(name: str, version: str = NEWER_QGIS) -> str:
+    """Give a project that QGIS wrote."""
+    with _archive(version) as archive:
         return archive.read(f"{name}.qgs").decode()
+
+
+def _archive(version: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(Path(__file__).with_name(f"written_by_qgis_{version}.zip"))
+
+
+def of_older_qgis(cases: Iterable[Case]) -> Iterator[Case]:
+    """Give what an older QGIS wrote in place of the newer one's, of which the same is right."""
+    with _archive(NEWER_QGIS) as newer, _archive(OLDER_QGIS) as older:
+        names = {newer.read(name).decode(): name for name in older.namelist()}
+        for case in cases:
+            if name := names.get(str(case.files.get("map.qgs"))):
+                files = {**case.files, "map.qgs": older.read(name).decode()}
+                reason = f"QGIS {OLDER_QGIS} wrote it: {case.reason}"
+                yield replace(case, what=f"{case.what}, {OLDER_QGIS}", reason=reason, files=files)
 
 
 def project(*layers: Layer, **more: str | bytes) -> Files:
@@ -308,6 +326,20 @@ LAYERS = [
     Case("table by its host by QGIS", "not the Pi's", by_qgis("postgis_host"), (OTHER_HOST,)),
     Case("WMS by QGIS", "asked when the project opens", by_qgis("wms"), (FROM_SERVER,)),
     Case("WFS by QGIS", "asked when the project opens", by_qgis("wfs"), (FROM_SERVER,)),
+    Case(
+        "WMS by QGIS where the Pi has internet",
+        "internet is true; blank while there is none",
+        by_qgis("wms"),
+        (warned(FROM_SERVER_OR_NOT), warned(BLANK)),
+        internet=True,
+    ),
+    Case(
+        "WFS by QGIS where the Pi has internet",
+        "internet is true; blank while there is none",
+        by_qgis("wfs"),
+        (warned(FROM_SERVER_OR_NOT), warned(BLANK)),
+        internet=True,
+    ),
     Case("tiles of the internet by QGIS", "asked when drawn", by_qgis("xyz"), (warned(TILES), warned(BLANK))),
     Case("shapefile without its .dbf", "parts of it", one("./a.shp", "ogr", "a.shp", "a.shx"), (PARTS,)),
     Case("file of another folder", "only the folder goes", one("../a.gpkg"), (OUTSIDE,)),
@@ -552,3 +584,4 @@ DRAWN = [
 ]
 
 CASES = [*NAMES, *LAYERS, *EMBEDDED, *PASSWORDS, *LIZMAP, *FILES, *DRAWN]
+CASES += of_older_qgis(CASES)

@@ -1,8 +1,9 @@
 """Writes the gallery's projects by QGIS's own library: python3 write_by_qgis.py FOLDER, where python3-qgis is.
 
-What it packs there, written_by_qgis.zip, is beside it.
+What it packs there is beside it, by the version of QGIS: written_by_qgis_3.40.zip, from the Lizmap image, which has it,
+and written_by_qgis_3.22.zip, from a root that `mmdebstrap --variant=apt --include=python3-qgis bookworm ROOT` makes.
 
-The Lizmap image has it. Data that a project shows need not be there: QGIS writes a layer that it cannot open as well.
+Data that a project shows need not be there: QGIS writes a layer that it cannot open as well.
 What differs from run to run, such as ids and dates, is taken out, and so are the user's name and the folder.
 """
 
@@ -24,7 +25,6 @@ from qgis.core import (
     QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsFillSymbol,
-    QgsGroupLayer,
     QgsLayoutItemLabel,
     QgsMeshLayer,
     QgsPalLayerSettings,
@@ -40,6 +40,11 @@ from qgis.core import (
     QgsVectorTileLayer,
 )
 from qgis.PyQt.QtGui import QFont
+
+try:
+    from qgis.core import QgsGroupLayer
+except ImportError:  # before QGIS 3.24
+    QgsGroupLayer = None
 
 MEADOW = (
     '{"type":"FeatureCollection","features":[{"type":"Feature","properties":{"name":"meadow","owner":1},"geometry":'
@@ -156,7 +161,9 @@ def embedded(project: QgsProject, folder: Path) -> None:
 def action(project: QgsProject, folder: Path) -> None:
     """Give the meadow an action that sends a code."""
     address = 'https://e.example/?password=[% "name" %]'
-    meadow(project, folder).actions().addAction(QgsAction(Qgis.AttributeActionType.OpenUrl, "send", address))
+    # Before QGIS 3.24 the kinds of actions were those of QgsAction.
+    kind = Qgis.AttributeActionType.OpenUrl if hasattr(Qgis, "AttributeActionType") else QgsAction.OpenUrl
+    meadow(project, folder).actions().addAction(QgsAction(kind, "send", address))
 
 
 def labels(project: QgsProject, folder: Path) -> None:
@@ -177,11 +184,14 @@ def layout(project: QgsProject, folder: Path) -> None:
     page = QgsPrintLayout(project)
     page.initializeDefaults()
     page.setName("A4")
-    words = QgsTextFormat()
-    words.setFont(QFont("DejaVu Sans"))
     label = QgsLayoutItemLabel(page)
     label.setText("Les prés")
-    label.setTextFormat(words)
+    if hasattr(label, "setTextFormat"):
+        words = QgsTextFormat()
+        words.setFont(QFont("DejaVu Sans"))
+        label.setTextFormat(words)
+    else:  # before QGIS 3.24
+        label.setFont(QFont("DejaVu Sans"))
     page.addLayoutItem(label)
     project.layoutManager().addLayout(page)
 
@@ -205,7 +215,7 @@ PROJECTS: dict[str, Callable[[QgsProject, Path], Any]] = {
     "scratch": vector("Point?crs=EPSG:4326&field=name:string", "memory"),
     "base": base,
     "embedded": embedded,
-    "group_layer": group_layer,
+    **({"group_layer": group_layer} if QgsGroupLayer else {}),
     "action": action,
     "labels": labels,
     "layout": layout,
@@ -237,7 +247,10 @@ def main() -> None:
         path = folder / f"{name}.qgs"
         assert project.write(str(path)), project.error()
         path.write_text(tidy(path.read_text("utf-8"), folder), "utf-8")
-    with zipfile.ZipFile(folder / "written_by_qgis.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    version = ".".join(Qgis.QGIS_VERSION.split(".")[:2])
+    with zipfile.ZipFile(
+        folder / f"written_by_qgis_{version}.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9
+    ) as archive:
         for name in sorted(PROJECTS):
             archive.writestr(
                 zipfile.ZipInfo(f"{name}.qgs"), (folder / f"{name}.qgs").read_bytes(), zipfile.ZIP_DEFLATED

@@ -159,6 +159,11 @@ def written(folder: Path, name: str, content: bytes | str) -> Path:
 
 def test_a_dump_takes_the_place_of_what_is_there_which_is_kept(pi: Pi, tmp_path: Path) -> None:
     before = pi.sql(OLD)
+    pi.sql("GRANT UPDATE (id) ON plots TO reader")
+    # Words of an owner, which the superuser does not obey.
+    pi.server.sql(f"ALTER DATABASE {pi.database} SET search_path = public, topology")
+    pi.server.sql(f"ALTER DATABASE {pi.database} SET my.note = 'x; DROP ROLE reader'")
+    pi.server.sql(f"ALTER ROLE gis IN DATABASE {pi.database} SET work_mem = '3MB'")
     tables, kept = pi.load(written(tmp_path, "office.sql", plain(after=OWNERS)))
     assert kept == f"{pi.database}__before_{STAMP}"
     assert [(table.name, table.rows, table.owner, table.has_key) for table in tables] == [("plots", 3, "gis", True)]
@@ -167,6 +172,14 @@ def test_a_dump_takes_the_place_of_what_is_there_which_is_kept(pi: Pi, tmp_path:
     # What others may do, they still may, and nobody else.
     assert pi.sql("SELECT has_table_privilege('reader', 'plots', 'SELECT')") == "t"
     assert pi.sql(f"SELECT has_database_privilege('reader', '{pi.database}', 'CONNECT')") == "t"
+    assert pi.sql("SELECT has_column_privilege('reader', 'public.plots', 'id', 'UPDATE')") == "t"
+    assert pi.sql("SELECT has_table_privilege('reader', 'public.plots', 'UPDATE')") == "f"
+    assert (
+        pi.sql("SELECT current_setting('search_path') || current_setting('my.note')")
+        == "public, topologyx; DROP ROLE reader"
+    )
+    code, said = pi.server.over_network("SHOW work_mem", "gis", PASSWORD, pi.database)
+    assert (code, said) == (0, "3MB")
     assert pi.sql("SELECT count(*) FROM pg_roles WHERE rolname IN ('ann', 'surveyor', 'Ann B.')") == "0"
     assert pi.sql("SELECT extname FROM pg_extension WHERE extname = 'postgis'") == "postgis"
     code, said = pi.server.over_network("SELECT count(*) FROM plots", "gis", PASSWORD, pi.database)

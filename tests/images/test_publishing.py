@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -406,6 +410,40 @@ def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
     finally:
         ask_database(server, "ALTER TABLE moved_away RENAME TO moved")
     wait_until(lambda: not left_out(server), "nothing is left out any more", server.log)
+
+
+def test_a_layer_of_a_server_is_on_the_map_while_the_server_is_reached(
+    pi: tuple[MapServer, Path], publish: Publish
+) -> None:
+    server, folder = pi
+    (network,) = server.container.attrs["NetworkSettings"]["Networks"].values()
+    with socket.create_server(("", 0)) as found:
+        port = found.getsockname()[1]
+    address = f"/vsicurl/http://{network['Gateway']}:{port}/meadow.geojson"
+    far = replace(meadow(GRASS), source=address, name="far")
+
+    def drawn() -> bool:
+        try:
+            return server.picture("known/map", LAYERS="far").getpixel(WEST_SIDE) == GRASS
+        except AssertionError:
+            # No picture, but an error.
+            return False
+
+    assert not publish(meadow())["failed"]
+    refused = publish(meadow(), far)
+    assert [finding["layer"] for finding in refused["findings"]] == ["far"]
+    done = publish(meadow(), far, internet=True)
+    assert not done["failed"] and done["checked"] == ["map.qgs"], done
+    asked = "/ows/known/map/?SERVICE=WMS&REQUEST=GetCapabilities"
+    wait_until(lambda: server.get(asked).ok, "the map goes on without the server", server.log)
+    assert server.picture("known/map").getpixel(WEST_SIDE) == POPPY and not drawn()
+    wait_until(lambda: "known/map.qgs" in left_out(server), "it is told", server.log)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder / "known"))
+    with ThreadingHTTPServer(("", port), handler) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        wait_until(lambda: all(drawn() for _ in range(8)), "each worker draws it", server.log)
+        wait_until(lambda: not left_out(server), "nothing is left out any more", server.log)
+        serving.shutdown()
 
 
 def test_words_in_the_log_leave_no_layer_out(pi: tuple[MapServer, Path], publish: Publish) -> None:

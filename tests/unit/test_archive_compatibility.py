@@ -107,8 +107,24 @@ def test_a_lizmap_that_does_not_tell_which_plugin_it_needs_takes_any() -> None:
 )
 def test_what_cannot_be_compared_is_let_through_with_a_note(releases: list[dict[str, Any]], noted: list[str]) -> None:
     assert archive_problems(releases, PROFILES["trixie"]) == []
-    notes = archive_notes(releases)
+    notes = archive_notes(releases, PROFILES["trixie"])
     assert [words in note for words, note in zip(noted, notes, strict=True)] == [True] * len(noted)
+
+
+@pytest.mark.parametrize(
+    ("profile", "version", "newer"),
+    [
+        ("trixie", PROFILES["trixie"]["lizmap_tested"], False),
+        ("trixie", "3.9.0", False),
+        ("trixie", "3.9.10-pre", True),
+        ("trixie", "3.10.0", True),
+        ("trixie", "master", False),
+        ("bookworm", "3.7.99", True),
+    ],
+)
+def test_a_lizmap_that_is_newer_than_what_was_tested_is_told(profile: str, version: str, newer: bool) -> None:
+    notes = archive_notes([lizmap(version), plugin()], PROFILES[profile])
+    assert any("is newer than" in note and "Look at the maps" in note for note in notes) == newer
 
 
 def test_the_filter_warns_of_what_cannot_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:

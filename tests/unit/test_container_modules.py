@@ -118,6 +118,7 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"accounts": "postgis"}, "environment: LIZMAP_ACCOUNTS added"),
     ({"stop_timeout": 31}, "stop timeout: 30 -> 31"),
 ]
+DESKTOP: Json = {"desktop_networks": ["192.168.1.0/24"], "desktop_key": "{folder}/other"}
 POSTGIS_CHANGES: list[tuple[Json, str]] = [
     ({"image": NEW}, f"image: {OLD} -> {NEW}"),
     ({"network": "other"}, "network: poppyfield -> other"),
@@ -138,6 +139,10 @@ POSTGIS_CHANGES: list[tuple[Json, str]] = [
     ({"settings": {"jit": True}}, "command: nothing -> -c, jit=on"),
     ({"settings": {"work_mem": "8MB"}}, "command: nothing -> -c, work_mem=8MB"),
     ({"stop_timeout": 121}, "stop timeout: 120 -> 121"),
+    ({**DESKTOP, "desktop_port": 5433}, "ports: 5432/tcp added"),
+    (DESKTOP, "environment: POSTGIS_DESKTOP_NETWORKS added"),
+    (DESKTOP, "mounts: /run/secrets/postgis_tls_key added"),
+    (DESKTOP, "secrets: tls_key added"),
 ]
 CHANGES = [
     pytest.param(name, change, id=f"{name}: {change[1]}")
@@ -171,7 +176,7 @@ def test_each_option_is_named_and_applied_once(
     ("name", "changes", "elsewhere"),
     [
         ("lizmap", LIZMAP_CHANGES, {"prove_beside", "keep_previous", "hold", "host_files"}),
-        ("postgis", POSTGIS_CHANGES, {"roles", "databases", "host_files"}),
+        ("postgis", POSTGIS_CHANGES, {"roles", "databases", "people", "host_files"}),
     ],
 )
 def test_no_option_is_left_out(

@@ -251,6 +251,7 @@ def test_the_page_of_versions_says_what_a_profile_has(profile: Profile) -> None:
     assert said["QGIS Desktop on your laptop"] == f"{profile.qgis_server} or older"
     assert said["PHP"] == profile.php
     assert said["its plugin `lizmap_server`"] == profile.lizmap_server
+    assert said["of it tested"] == profile.lizmap_tested
     before = f", before {profile.lizmap_before}" if profile.lizmap_before else ""
     assert said["Lizmap Web Client"] == f"{profile.lizmap_from} or later{before}"
 

@@ -28,7 +28,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.pi_page.service import PiPageService
-from ansible.module_utils.poppyfield.postgis import postgres
+from ansible.module_utils.poppyfield.postgis import people, postgres
 from ansible.module_utils.urls import open_url
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.plugin_docs import read_docstring
@@ -377,8 +377,21 @@ def around_postgis_container(
     for database in task["postgis_container"].get("databases", []):
         state.append({"database": database["name"], "owner": database["owner"], "public": False})
         state += [{"extension": name, "in": database["name"]} for name in database.get("extensions", [])]
-    said = Result(0, "\n".join(json.dumps(line) for line in state), "")
-    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, lambda argv, chunks: said))
+    there: list[Json] = [{"group": True}, {"schema": "public", "in": "gis"}]
+    for person in task["postgis_container"].get("people", []):
+        write(Path(moved(person["password_file"], tmp_path)), SECRET)
+        rights = {column: column == "rolcanlogin" for column in postgres.ROLE_ATTRIBUTES}
+        state.append(
+            {"role": person["name"], "password": postgres.scram_verifier(SECRET, b"salt"), "powers": [], **rights}
+        )
+        there.append({"member": person["name"], "connections": people.CONNECTIONS, "databases": ["gis"]})
+        write(Path(moved(task["postgis_container"]["desktop_key"], tmp_path)), SECRET)
+
+    def say(argv: Sequence[str], chunks: Iterable[bytes]) -> Result:
+        lines = there if b"'schema'" in b"".join(chunks) else state
+        return Result(0, "\n".join(map(json.dumps, lines)), "")
+
+    monkeypatch.setattr(Engine, "connect", lambda: Engine(docker, errors, say))
     return {"postgis": engine}
 
 
@@ -497,7 +510,7 @@ def around_published_projects(
     module = library("published_projects")
     server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
     monkeypatch.setattr(module, "ProjectServer", lambda *_: server)
-    monkeypatch.setattr(module, "check_projects", lambda *_: (["map.qgs"], []))
+    monkeypatch.setattr(module, "check_projects", lambda *_, **__: (["map.qgs"], []))
     whoever = {"owner": os.getuid(), "group": os.getgid()}
     real = module.converge
     monkeypatch.setattr(module, "converge", lambda params, **given: real({**params, **whoever}, **given))

@@ -106,6 +106,24 @@ def test_an_address_has_only_so_many_connections_to_a_port(version: int, mask: i
     assert jumps and all(line.startswith("-I DOCKER-USER ") for line in jumps)
 
 
+def test_a_port_for_some_networks_is_for_nobody_else() -> None:
+    for_some = {"port": 5433, "container_port": 5432, "networks": ["192.168.1.7/24", "10.0.0.5"]}
+    policy = firewall.with_container({}, "database", {**DATABASE, "only_from": for_some})
+    chain = "POPPYFIELD-FOR-SOME-5433"
+    assert firewall.rules(policy, 4).splitlines()[:7] == [
+        f":{chain} - [0:0]",
+        f"-A {chain} -s 192.168.1.0/24 -j RETURN",
+        f"-A {chain} -s 10.0.0.5/32 -j RETURN",
+        f"-A {chain} -j REJECT --reject-with icmp-admin-prohibited",
+        f"-I INPUT ! -i lo -p tcp --dport 5433 -j {chain}",
+        f"-I FORWARD ! -i poppyfield -o poppyfield -p tcp --dport 5432 -j {chain}",
+        f"-I DOCKER-USER ! -i poppyfield -o poppyfield -p tcp --dport 5432 -j {chain}",
+    ]
+    assert [line for line in firewall.rules(policy, 6).splitlines() if line.startswith(f"-A {chain}")] == [
+        f"-A {chain} -j REJECT --reject-with icmp6-adm-prohibited"
+    ]
+
+
 def test_a_network_has_an_interface_that_is_known_before_it_is_there() -> None:
     body = network_body("poppyfield")
     assert bridge_of("poppyfield", None) == bridge_of("poppyfield", {"Id": "1" * 64, **body}) == "poppyfield"

@@ -46,7 +46,7 @@ def said_of(case: Case) -> list[str]:
     unfinished = {name: size for name, size in sizes.items() if name.endswith(UNFINISHED)}
     folder = RepositoryFolder("gallery", {n: s for n, s in sizes.items() if n not in unfinished}, unfinished)
     contents = {n: c if isinstance(c, bytes) else c.encode() for n, c in case.files.items() if "/" not in n}
-    found = qgis_project.check_folder(folder, contents, Expected((3, 40), case.lizmap, case.newer))
+    found = qgis_project.check_folder(folder, contents, Expected((3, 40), case.lizmap, case.newer, case.internet))
     assert all(finding.remedy for finding in found)
     messages = [(as_written(finding.problem), finding.refuses) for finding in found]
     return [message if refuses else warned(message) for message, refuses in messages]

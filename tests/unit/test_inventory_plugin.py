@@ -146,7 +146,7 @@ def test_a_run_whose_inventory_is_right_tells_later_tasks_what_they_need(play: P
     assert set(done.result["requirements"]) == {"pi-é", "fd00::7"}
     assert [port["port"] for port in done.result["requirements"]["fd00::7"]["ports"]] == [8080]
     assert done.result["repositories"] == [
-        {"repository": "a", "folder": str(tmp_path), "accept_newer_qgis": False},
+        {"repository": "a", "folder": str(tmp_path), "accept_newer_qgis": False, "internet": False},
     ]
     assert (done.result["web_client"], done.result["profile"], done.result["problems"]) == ("none", "trixie", [])
 

@@ -44,7 +44,7 @@ def test_owners_and_passwords_are_of_roles_that_there_are() -> None:
     assert found.finding.wrong == "the database gis is to belong to a role that postgis_roles does not have"
     assert found.finding.value == '"nobody"'
     (password,) = told(postgis_passwords={"other": "x" * 16})
-    assert "a password for the role other, which postgis_roles does not have" in password
+    assert "a password for the role other, which neither postgis_roles nor postgis_people has" in password
     assert told(postgis_roles=ROLES, postgis_passwords={"reader": "x" * 16}) == []
 
 

@@ -37,6 +37,13 @@ def test_what_all_pis_publish_is_there_once() -> None:
     other = {"repository": "a", "folder": "/x", "accept_newer_qgis": True, "label": "L"}
     found = repositories_of_all([host(lizmap_projects=[one]), host(lizmap_projects=[one, other])])
     assert found == [
-        {"repository": "a", "folder": str(Path.home() / "x"), "accept_newer_qgis": False},
-        {"repository": "a", "folder": "/x", "accept_newer_qgis": True},
+        {"repository": "a", "folder": str(Path.home() / "x"), "accept_newer_qgis": False, "internet": False},
+        {"repository": "a", "folder": "/x", "accept_newer_qgis": True, "internet": False},
     ]
+
+
+def test_layers_of_servers_need_an_address_that_the_firewall_lets_through() -> None:
+    projects = [{"repository": "a", "folder": "/x", "internet": True}, {"repository": "b", "folder": "/x"}]
+    (found,) = told(lizmap_projects=projects)
+    assert "internet is true for a, but the firewall lets the map server reach no server" in found
+    assert told(lizmap_projects=projects, lizmap_may_reach=[{"address": "192.0.2.7"}]) == []

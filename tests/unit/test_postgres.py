@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result
+from ansible.module_utils.poppyfield.containers.spec import Mount
 from ansible.module_utils.poppyfield.postgis import postgres
 from ansible.module_utils.poppyfield.postgis.postgres import ClusterState, Database, PostgresError, Role
 from hypothesis import given
@@ -407,6 +408,9 @@ def test_the_modules_parameters_become_the_specification(library: Library) -> No
         "health": None,
         "stop_timeout": 120,
         "memory_limit_share": 0.5,
+        "desktop_networks": [],
+        "desktop_port": 5433,
+        "desktop_key": None,
     }
     spec = module.spec_of(params, GIB)
     assert "max_connections=10" in spec.command
@@ -416,5 +420,13 @@ def test_the_modules_parameters_become_the_specification(library: Library) -> No
     assert spec.ports == ()
     assert spec.memory_limit == GIB // 2
     assert spec.exclusive_folders == ("/srv/data",)
+    people = {**params, "desktop_networks": ["10.0.0.0/8", "192.168.1.7"], "desktop_key": "/etc/key"}
+    spec = module.spec_of(people, GIB)
+    assert spec.environment["POSTGIS_DESKTOP_NETWORKS"] == "10.0.0.0/8 192.168.1.7"
+    assert [(port.bind_address, port.host_port, port.container_port) for port in spec.ports] == [
+        ("0.0.0.0", 5433, 5432)
+    ]
+    assert spec.mounts[-1] == Mount("/etc/key", "/run/secrets/postgis_tls_key", read_only=True)
+    assert spec.secret_stamps == {"tls_key": "missing"}
     with pytest.raises(PostgresError, match="memory_share must be between"):
         module.spec_of({**params, "memory_share": 1.5}, GIB)

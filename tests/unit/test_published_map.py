@@ -319,6 +319,23 @@ def test_a_map_that_comes_from_the_internet_is_named(
     assert "sample/france: nothing of its map was drawn" in (words := said(capsys)) and told in words
 
 
+def test_what_a_server_does_not_give_is_named(
+    server: MapServer, check: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    wfs = "url='https://example.org/wfs' typename='x' version='auto'"
+    layers = [Layer(wfs, "WFS", name) for name in ("far", "countries")]
+    (folder / "france.qgs").write_text(
+        qgs([*layers, *(Layer("./x.gpkg", name=n) for n in ("observations", "big towns"))])
+    )
+    assert check(folder=str(folder))["verified"]
+    assert "sample/france: the map goes on without what comes from servers that the Pi does not reach: far." in said(
+        capsys
+    )
+    assert asked(server, "GetMap")[0]["LAYERS"] == "big towns,observations"
+
+
 @pytest.mark.parametrize("content", [None, "<html/>"])
 def test_a_project_that_is_not_here_tells_nothing(
     server: MapServer, check: Run, tmp_path: Path, content: str | None

@@ -53,7 +53,7 @@ def options(maps: Path, projects: Path, library: Library, monkeypatch: pytest.Mo
     server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
     monkeypatch.setattr(library("published_projects"), "ProjectServer", lambda *_: server)
     monkeypatch.setattr(library("published_projects").Engine, "connect", lambda: None)
-    monkeypatch.setattr(library("published_projects"), "check_projects", lambda *_: (["map.qgs"], []))
+    monkeypatch.setattr(library("published_projects"), "check_projects", lambda *_, **__: (["map.qgs"], []))
     whose = {"owner": os.getuid(), "group": os.getgid()}
     return {"repository": "fields", "folder": str(maps), "projects_folder": str(projects), **whose}
 
@@ -379,7 +379,7 @@ def test_what_qgis_server_refuses_is_not_published(
     module = library("published_projects")
     seen: list[Any] = []
 
-    def refuse(server: Any, repository: str, inside: str, described: Json) -> Any:
+    def refuse(server: Any, repository: str, inside: str, described: Json, **_: bool) -> Any:
         seen.append((inside, read(projects / ".poppyfield" / "fields" / "staged"), described))
         return [], [module.ProjectFinding("fields", "map.qgs", "its table is gone.", "Load it.", "Rivers")]
 
@@ -394,7 +394,7 @@ def test_what_qgis_server_refuses_is_not_published(
     assert read(projects / "fields") == old
     # What arrived stays, so that only the mended project travels.
     assert beside(projects) == ["incoming"]
-    monkeypatch.setattr(module, "check_projects", lambda *_: (["map.qgs"], []))
+    monkeypatch.setattr(module, "check_projects", lambda *_, **__: (["map.qgs"], []))
     write(maps, {"map.qgs": THIRD})
     sent = publish()
     assert not sent.get("failed") and read(projects / "fields") == read(maps) and beside(projects) == []
@@ -406,7 +406,7 @@ def refuse(library: Library, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     module = library("published_projects")
 
     def start(bad: str) -> None:
-        def check(_server: Any, repository: str, _inside: str, described: Json) -> Any:
+        def check(_server: Any, repository: str, _inside: str, described: Json, **_: bool) -> Any:
             found = [module.ProjectFinding(repository, name, "no table.") for name in described if name == bad]
             return sorted(set(described) - {bad}), found
 
@@ -453,7 +453,9 @@ def test_what_arrived_in_vain_is_removed_when_it_is_not_wanted_any_more(
     publish()
     module = library("published_projects")
     good = module.check_projects
-    monkeypatch.setattr(module, "check_projects", lambda *_: ([], [module.ProjectFinding("fields", "map.qgs", "bad.")]))
+    monkeypatch.setattr(
+        module, "check_projects", lambda *_, **__: ([], [module.ProjectFinding("fields", "map.qgs", "bad.")])
+    )
     write(maps, {"map.qgs": SECOND})
     assert publish()["failed"] and beside(projects) == ["incoming"]
     monkeypatch.setattr(module, "check_projects", good)
@@ -468,7 +470,9 @@ def test_a_project_that_did_not_change_but_is_bad_by_now_is_told_of(
     module = library("published_projects")
     asked: list[str] = []
 
-    def check(_server: object, _repository: str, inside: str, _projects: object) -> tuple[list[str], list[Any]]:
+    def check(
+        _server: object, _repository: str, inside: str, _projects: object, **_: bool
+    ) -> tuple[list[str], list[Any]]:
         asked.append(inside)
         return [], [module.ProjectFinding("fields", "map.qgs", "public.trees is not in the Pi's database.")]
 

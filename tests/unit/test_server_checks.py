@@ -90,8 +90,8 @@ class Server:
         self.asked.append(("running", parameters["REQUEST"]))
         return self.answers.pop(0)
 
-    def ask_alone(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
-        self.asked.append(("alone", parameters["REQUEST"]))
+    def ask_alone(self, parameters: Mapping[str, str], *, leave_out: bool = False) -> QgisServerAnswer:
+        self.asked.append(("leaving out" if leave_out else "alone", parameters["REQUEST"]))
         return self.answers.pop(0)
 
 
@@ -119,6 +119,32 @@ def test_a_good_project_is_asked_for_twice_and_no_server_is_started() -> None:
     server = Server(OPENED, DRAWN)
     assert check_projects(server, "fields", "/srv/projects/.x", {"map.qgs": LAYERS}) == (["map.qgs"], [])
     assert server.asked == [("running", "GetCapabilities"), ("running", "GetMap")]
+
+
+WITH_SERVER = {**LAYERS, "wms_1": {"name": "Photos", "about": "its source", "server": True}}
+
+
+def test_a_project_may_open_without_the_layers_of_servers_that_are_not_reached() -> None:
+    server = Server(REFUSED, alone(not_valid("wms_1")), OPENED, DRAWN)
+    found = check_projects(server, "fields", "/srv/projects/.x", {"map.qgs": WITH_SERVER}, without_servers=True)
+    assert found == (["map.qgs"], [])
+    assert server.asked[2:] == [("leaving out", "GetCapabilities"), ("leaving out", "GetMap")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "without_servers", "named"),
+    [
+        (["wms_1"], False, ["Photos"]),
+        (["wms_1", "rivers_1"], True, ["Photos", "Rivers"]),
+        (["rivers_1"], True, ["Rivers"]),
+    ],
+)
+def test_any_other_layer_is_strictly_asked_for(bad: list[str], without_servers: bool, named: list[str]) -> None:
+    server = Server(REFUSED, alone(not_valid(*bad)))
+    good, found = check_projects(
+        server, "fields", "/srv/projects/.x", {"map.qgs": WITH_SERVER}, without_servers=without_servers
+    )
+    assert (good, [finding.layer for finding in found]) == ([], named)
 
 
 def test_a_worker_that_fails_once_is_not_the_projects_fault() -> None:
@@ -308,7 +334,10 @@ def test_questions_are_asked_inside(in_container: Callable[..., Any]) -> None:
     assert first[:6] == ["docker", "exec", "-i", "--user", "www-data", "websig-lizmap"]
     assert first[6:9] == ["timeout", "60", "bash"]
     assert first[-1] == "MAP=%2Fsrv%2Fprojects%2F%C3%A9+a.qgs"
-    assert "8081" in first[-3] and "qgis_mapserv.fcgi" in second[-3]
+    assert "8081" in first[-3] and "qgis_mapserv.fcgi" in second[-4]
+    # Strictly, unless it is to leave bad layers out.
+    server.ask_alone({"MAP": "/srv/projects/x.qgs"}, leave_out=True)
+    assert [command[-1] for command in commands[1:]] == ["0", "1"]
 
 
 def test_workers_are_replaced_when_they_are_old_enough(in_container: Callable[..., Any]) -> None:

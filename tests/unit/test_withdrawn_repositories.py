@@ -131,7 +131,7 @@ def likes_all(library: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPa
     """Let QGIS Server like every project."""
     server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
     monkeypatch.setattr(library("published_projects"), "ProjectServer", lambda *_: server)
-    monkeypatch.setattr(library("published_projects"), "check_projects", lambda *_: ([], []))
+    monkeypatch.setattr(library("published_projects"), "check_projects", lambda *_, **__: ([], []))
 
 
 @pytest.mark.parametrize("why", [EngineMissingError("none"), NotRunningError("stopped")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -213,6 +213,22 @@ def bring_about(module: Any) -> list[host_files.HostFileChange]:
     return []
 
 
+def stamps_of(secrets: dict[str, str], renewed: Container[Path] = ()) -> dict[str, str]:
+    """Give for each secret the time at which its file was written, which says nothing about its content.
+
+    A file that does not exist yet, or that would be renewed (check mode), gets a stamp that no file has.
+    """
+    return {name: "missing" if Path(path) in renewed else stamp_of(Path(path)) for name, path in secrets.items()}
+
+
+def stamp_of(path: Path) -> str:
+    """Give the time at which a file was written, in nanoseconds."""
+    try:
+        return str(path.stat().st_mtime_ns)
+    except OSError:
+        return "missing"
+
+
 def bound_to_data(module: Any, spec: ContainerSpec) -> ContainerSpec:
     """Let the container mount the marks of the folders that are remembered: without one, Docker does not start it."""
     remembered = [entry for entry in module.params["host_files"].get("folders", ()) if entry.get("remember_as")]
@@ -228,9 +244,11 @@ def _mark_of(variable: str, folder: str, spec: ContainerSpec) -> Mount:
 
 
 def keep_to_network(
-    module: Any, spec: ContainerSpec, may_reach: Sequence[Json] = ()
+    module: Any, spec: ContainerSpec, may_reach: Sequence[Json] = (), only_from: Json | None = None
 ) -> list[host_files.HostFileChange]:
-    """Let the firewall keep a container to its network and the places named; warn where it cannot.
+    """Let the firewall keep a container to its network and the places named, and a port of it to the networks named.
+
+    It warns where it cannot.
 
     That is done before the container starts, and before its network is there.
     """
@@ -250,6 +268,7 @@ def keep_to_network(
         "bridge": bridge_of(spec.network, network),
         "hardware_addresses": senders,
         "may_reach": [{key: value for key, value in place.items() if value is not None} for place in may_reach],
+        **({} if only_from is None else {"only_from": only_from}),
     }
     policy = firewall.with_container(service.policy(), spec.name, entry)
     changes = service.changes(policy)

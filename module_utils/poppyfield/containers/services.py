@@ -26,7 +26,7 @@ class PublishedPort:
 
     variable: str
     default: int
-    unless: tuple[str, str] | None = None
+    unless: tuple[str, Any] | None = None
     """A variable, and its default: while it has that value the port is not published."""
 
 
@@ -89,6 +89,7 @@ POSTGIS = Service(
     "postgis",
     title="the database",
     build_arguments={"POSTGRESQL_VERSION": "postgresql"},
+    ports=(PublishedPort("postgis_desktop_port", 5432, unless=("postgis_desktop_networks", [])),),
     data_folders={"postgis_data_folder": "/srv/poppyfield/postgis/data"},
     memory_share=0.25,
     user="postgres",

@@ -1,7 +1,8 @@
 """Our rules in the firewall of a host: what containers may reach, and what of the host may be reached. Pure.
 
 A policy has under `containers`, for each of them, its bridge, the hardware addresses under which it sends, and the
-places that it may reach; and under `host`, where that is asked for, what may be reached from outside. The rules stand
+places that it may reach, and, where a port of it is for some networks only, that port and these; and under `host`,
+where that is asked for, what may be reached from outside. The rules stand
 in chains of our own. They only take away: what they let pass goes on to everybody else's rules.
 """
 
@@ -19,12 +20,16 @@ HOST = "POPPYFIELD-HOST"
 ROUTED = "POPPYFIELD-ROUTED"
 CROWDS = "POPPYFIELD-CROWDS"
 """Counts connections by address, and so must be asked once for each; ROUTED is asked twice."""
+FOR_SOME = "POPPYFIELD-FOR-SOME"
+"""How the names of chains begin of ports that are published to some networks only; the port follows."""
 FORWARDING = ("FORWARD", "DOCKER-USER")
 """When it starts, Docker puts its rules before all others of FORWARD, but for those in DOCKER-USER; where a firewall
 was set up again, nothing leads to the latter until Docker starts."""
 DOCKER_BRIDGES = ("docker0", "br-+")
 VERSIONS = (4, 6)
 LARGEST_PORT = 65535
+WIDEST_NETWORK = 8
+"""The bits that a network has at least, where the whole internet is not meant."""
 
 ESTABLISHED = "-m conntrack --ctstate RELATED,ESTABLISHED"
 REJECT = {
@@ -69,7 +74,11 @@ def rules(policy: Mapping[str, Any], version: int) -> str:
     containers = policy.get("containers") or {}
     bridges = sorted({entry["bridge"] for entry in containers.values()})
     # The last jump is on top: what a container sends is judged first as that.
-    lines = [*_of_host(policy.get("host"), bridges, version), *_of_containers(containers, bridges, version)]
+    lines = [
+        *_of_host(policy.get("host"), bridges, version),
+        *_for_some(containers, version),
+        *_of_containers(containers, bridges, version),
+    ]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -88,6 +97,22 @@ def _of_containers(containers: Mapping[str, Json], bridges: Sequence[str], versi
         yield f"-I INPUT -i {bridge} -j {CONTAINERS}"
         for chain in FORWARDING:
             yield f"-I {chain} -i {bridge} ! -o {bridge} -j {CONTAINERS}"
+
+
+def _for_some(containers: Mapping[str, Json], version: int) -> Iterator[str]:
+    """Let only some networks reach a port, as it comes in, and where Docker passes it on or a route leads to it."""
+    for _, entry in sorted(containers.items()):
+        if not (only := entry.get("only_from")):
+            continue
+        chain, bridge = f"{FOR_SOME}-{only['port']}", entry["bridge"]
+        yield f":{chain} - [0:0]"
+        for network in only["networks"]:
+            if _version(network) == version:
+                yield f"-A {chain} -s {_network(network)} -j RETURN"
+        yield f"-A {chain} -j {REJECT[version]}"
+        yield f"-I INPUT ! -i lo -p tcp --dport {only['port']} -j {chain}"
+        for parent in FORWARDING:
+            yield f"-I {parent} ! -i {bridge} -o {bridge} -p tcp --dport {only['container_port']} -j {chain}"
 
 
 def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterator[str]:
@@ -139,6 +164,14 @@ def _version(text: str) -> int:
 def address_problem(text: str) -> str:
     """Say what is wrong with an address or network; empty when nothing is."""
     return "" if is_network(text) else f"{text} is no IP address, and no network as 10.0.0.0/8"
+
+
+def wide_problem(text: str) -> str:
+    """Say what is wrong with a network that is to be one of IPv4, and no wider than a place; empty for none."""
+    network = ipaddress.ip_network(text, strict=False)
+    if network.version != VERSIONS[0]:
+        return f"{text} is a network of IPv6, by which the port is not published"
+    return "" if network.prefixlen >= WIDEST_NETWORK else f"{text} is no network of yours, but a part of the internet"
 
 
 def port_problem(number: int) -> str:

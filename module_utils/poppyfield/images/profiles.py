@@ -29,6 +29,8 @@ class Profile:
     """The first version of Lizmap Web Client that fits."""
     lizmap_before: str
     """The first one that fits no more; empty when all later ones do."""
+    lizmap_tested: str
+    """The newest release of it that the tests were played with, its own files and not the stand-in for it."""
     lizmap_server: str
     """For people: which versions of this plugin fit in between. It says itself which QGIS Server it needs."""
 
@@ -50,6 +52,7 @@ PROFILES = (
         php="8.4",
         lizmap_from="3.9",
         lizmap_before="",
+        lizmap_tested="3.9.9",
         lizmap_server="2.13 or later",
     ),
     Profile(
@@ -62,6 +65,7 @@ PROFILES = (
         php="8.2",
         lizmap_from="3.7",
         lizmap_before="3.8",
+        lizmap_tested="3.7.17",
         lizmap_server="2.12",
     ),
 )

@@ -21,6 +21,7 @@ from ansible.module_utils.poppyfield.inventory import (
     memory,
     names_and_types,
     network_policy,
+    people,
     postgis,
     projects,
 )
@@ -37,6 +38,7 @@ CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: folders.findings(host),
     lambda host, laptop: memory.findings(host),
     postgis.findings,
+    lambda host, laptop: people.findings(host),
     dumps.findings,
     archives.findings,
     lizmap_front.findings,

@@ -25,7 +25,9 @@ def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
     yield from _names("postgis_roles", "role", roles, values)
     yield from _names("postgis_databases", "database", databases, values)
     yield from _owners(values["postgis_databases"], roles)
-    yield from passwords(values["postgis_passwords"], roles)
+    yield from passwords(
+        values["postgis_passwords"], [*roles, *(person["name"] for person in values["postgis_people"])]
+    )
     yield from _of_the_map_server(values, roles, databases)
     yield from _initial_sql(values["postgis_databases"], laptop)
     yield from first_start_files(values["postgis_first_start_files"], laptop)
@@ -72,8 +74,8 @@ def passwords(given: Mapping[Any, Any], roles: Sequence[str]) -> Iterator[Findin
         if role not in roles:
             yield Finding(
                 "postgis_passwords",
-                f"it has a password for the role {role}, which postgis_roles does not have",
-                "Add the role to postgis_roles, or remove the password",
+                f"it has a password for the role {role}, which neither postgis_roles nor postgis_people has",
+                "Add the role to one of these, or remove the password",
             )
         if wrong := password_problem(password):
             yield Finding(

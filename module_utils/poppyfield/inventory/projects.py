@@ -17,9 +17,21 @@ def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
     """Give what is wrong."""
     projects = host.values["lizmap_projects"]
     yield from names([project["repository"] for project in projects])
+    yield from _of_servers(projects, host.values["lizmap_may_reach"])
     for folder in dict.fromkeys(project["folder"] for project in projects):
         if not laptop.is_folder(folder):
             yield Finding("lizmap_projects", "it is not a folder on this laptop", "Correct the folder", shown(folder))
+
+
+def _of_servers(projects: Iterable[Mapping[str, Any]], may_reach: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    with_servers = [project["repository"] for project in projects if project.get("internet", False)]
+    if with_servers and not list(may_reach):
+        yield Finding(
+            "lizmap_projects",
+            f"internet is true for {', '.join(with_servers)}, but the firewall lets the map server reach no server",
+            "Name the servers' addresses in lizmap_may_reach, and that of the DNS server (port 53, udp); or leave "
+            "internet out",
+        )
 
 
 def names(repositories: Iterable[str]) -> Iterator[Finding]:
@@ -58,4 +70,5 @@ def _entry(project: Mapping[str, Any]) -> dict[str, Any]:
         "repository": project["repository"],
         "folder": str(local_path(project["folder"])),
         "accept_newer_qgis": bool(project.get("accept_newer_qgis", False)),
+        "internet": bool(project.get("internet", False)),
     }

@@ -28,12 +28,12 @@ def archive_problems(releases: Sequence[Release], profile: Mapping[str, str]) ->
     return [problem for problem in found if problem]
 
 
-def archive_notes(releases: Sequence[Release]) -> list[str]:
-    """Give a sentence for each archive of which nobody can tell whether it goes with the others."""
+def archive_notes(releases: Sequence[Release], profile: Mapping[str, str]) -> list[str]:
+    """Give a sentence for each archive of which nobody can tell whether it goes with the others, and for a new one."""
     lizmap, *plugins = releases
     told = [("lizmap_archive", "Lizmap Web Client", lizmap)]
     told += [(plugin["item"]["variable"], plugin["name"], plugin) for plugin in plugins]
-    notes = []
+    notes = _newer_than_tested(lizmap["version"], profile["lizmap_tested"])
     for variable, name, release in told:
         if _version(release["version"]) is None:
             notes.append(
@@ -47,6 +47,16 @@ def archive_notes(releases: Sequence[Release]) -> list[str]:
             if _version(least) is None
         ]
     return notes
+
+
+def _newer_than_tested(version: str, tested: str) -> list[str]:
+    found = _version(version)
+    if found is None or not _older(tested, version):
+        return []
+    return [
+        f"lizmap_archive: Lizmap Web Client {version} is newer than {tested}, the last that Poppyfield was tested "
+        "with. Look at the maps, and try editing and printing, before the Pis go into the field."
+    ]
 
 
 def _of_lizmap(lizmap: Release, profile: Mapping[str, str]) -> str:

@@ -80,6 +80,12 @@ SELECT json_build_object('schema', nspname, 'relation', relname, 'right', format
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, aclexplode(relacl) a
 LEFT JOIN pg_roles r ON r.oid = a.grantee
 WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND a.grantee <> relowner AND nspname !~ '^pg_' AND {_OWN.format("c")}
+UNION ALL SELECT json_build_object('schema', nspname, 'relation', relname, 'column', attname, 'right', format(
+    '%s (%I) ON TABLE %I.%I TO %s%s', a.privilege_type, attname, nspname, relname,
+    coalesce(quote_ident(r.rolname), 'PUBLIC'), CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END))
+FROM pg_attribute t JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace,
+    aclexplode(attacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE NOT attisdropped AND a.grantee <> relowner AND nspname !~ '^pg_' AND {_OWN.format("c")}
 UNION ALL SELECT json_build_object('schema', nspname, 'relation', '', 'right', format('%s ON SCHEMA %I TO %s',
     a.privilege_type, nspname, coalesce(quote_ident(r.rolname), 'PUBLIC')))
 FROM pg_namespace n, aclexplode(nspacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
@@ -236,6 +242,14 @@ def settle_script(served: Served, trial: Served, *, as_served: bool) -> str:
             "SELECT format('GRANT %s ON DATABASE %I TO %I', a.privilege_type, " + literal(scratch) + ", r.rolname)"
             " FROM pg_database d, aclexplode(datacl) a JOIN pg_roles r ON r.oid = a.grantee"
             f" WHERE datname = {literal(served.name)} AND a.grantee <> datdba \\gexec",
+            # Its settings as they are, which an owner has made: as words of a statement the superuser would obey them.
+            "INSERT INTO pg_db_role_setting (setdatabase, setrole, setconfig)"
+            f" SELECT (SELECT oid FROM pg_database WHERE datname = {literal(scratch)}), setrole, kept"
+            " FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase,"
+            f" LATERAL (SELECT array_agg(one) FROM unnest(setconfig) one WHERE one NOT LIKE '{MARK}=%') k (kept)"
+            f" WHERE datname = {literal(served.name)} AND kept IS NOT NULL AND NOT EXISTS ("
+            "SELECT FROM pg_db_role_setting o JOIN pg_database n ON n.oid = o.setdatabase"
+            f" WHERE n.datname = {literal(scratch)} AND o.setrole = s.setrole);",
         ]
     return "\n".join([*lines, ""])
 
@@ -243,7 +257,13 @@ def settle_script(served: Served, trial: Served, *, as_served: bool) -> str:
 def _granted(right: Mapping[str, str]) -> str:
     """Give a right again, where what it is on is there."""
     there = f"EXISTS (SELECT FROM pg_namespace WHERE nspname = {literal(right['schema'])})"
-    if right["relation"]:
+    if column := right.get("column", ""):
+        there = (
+            "EXISTS (SELECT FROM pg_attribute JOIN pg_class c ON c.oid = attrelid"
+            f" JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = {literal(right['schema'])}"
+            f" AND relname = {literal(right['relation'])} AND attname = {literal(column)} AND NOT attisdropped)"
+        )
+    elif right["relation"]:
         there = (
             "EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
             f" WHERE nspname = {literal(right['schema'])} AND relname = {literal(right['relation'])})"

@@ -151,6 +151,8 @@ class Expected(NamedTuple):
     qgis_server: tuple[int, int]
     lizmap: bool
     accept_newer_qgis: bool = False
+    internet: bool = False
+    """Whether layers may come from servers."""
 
 
 @dataclass(frozen=True)
@@ -316,20 +318,37 @@ def _pictures(elements: Iterable[Any]) -> Iterator[str]:
 
 
 def from_internet(project: Project) -> list[ProjectLayer]:
-    """Give the layers whose tiles come from the internet, when they are drawn."""
-    return [layer for layer in project.layers if read_source(layer.provider, layer.source).kind is Kind.TILES]
+    """Give the layers that come from the internet: tiles when they are drawn, others when the project opens."""
+    return [layer for layer in project.layers if _kind_of(layer) in (Kind.TILES, Kind.SERVER)]
+
+
+def _kind_of(layer: ProjectLayer) -> Kind:
+    return read_source(layer.provider, layer.source).kind
 
 
 def names_from_internet(project: Project) -> frozenset[str]:
-    """Name the layers whose tiles come from the internet, as maps ask for them."""
-    return frozenset(layer.id if project.asked_by_id else layer.name_in_wms for layer in from_internet(project))
+    """Name the layers that come from the internet, as maps ask for them."""
+    return frozenset(_asked_name(project, layer) for layer in from_internet(project))
+
+
+def names_from_servers(project: Project) -> frozenset[str]:
+    """Name those of them that a map lacks while their servers are not reached."""
+    return frozenset(
+        _asked_name(project, layer)
+        for layer in from_internet(project)
+        if _kind_of(layer) is Kind.SERVER and layer.name_in_wms and layer.name not in project.excluded
+    )
+
+
+def _asked_name(project: Project, layer: ProjectLayer) -> str:
+    return layer.id if project.asked_by_id else layer.name_in_wms
 
 
 def describe(project: Project) -> dict[str, dict[str, Any]]:
     """Give for each layer, by its id, what a message on the Pi needs.
 
-    Its name; about, the table or file of its data in words; written, how QGIS Server's log names that; and database,
-    set when the data are in one.
+    Its name; about, the table or file of its data in words; written, how QGIS Server's log names that; database, set
+    when the data are in one, and server when they come from one.
     """
     return {layer.id: {"name": layer.name, **_about(layer)} for layer in project.layers}
 
@@ -342,7 +361,7 @@ def _about(layer: ProjectLayer) -> dict[str, Any]:
         part = re.findall(r"\|layername=([^|]+)", layer.source)
         return {"about": f"the file {source.path}", "written": [PurePosixPath(source.path).name, *part]}
     if source.kind is not Kind.DATABASE:
-        return {"about": "its source"}
+        return {"about": "its source", **({"server": True} if source.kind is Kind.SERVER else {})}
     table = TABLE.search(layer.source)
     if table is None:
         return {"about": "its table", "database": True}
@@ -427,7 +446,7 @@ def check_project(
     for layer in project.layers:
         found += [
             finding(problem, remedy, layer.name, refuses=refuses)
-            for problem, remedy, refuses in _check_layer(folder, name, layer)
+            for problem, remedy, refuses in _check_layer(folder, name, layer, expected)
         ]
     for group, path in project.embedded_groups:
         for problem, remedy, refuses in _check_file(folder, path, "the project that its group is embedded from"):
@@ -438,7 +457,7 @@ def check_project(
     found += [finding(*picture, refuses=False) for picture in _check_pictures(folder, project.pictures)]
     found += [finding(*fonts, refuses=False) for fonts in _check_fonts(project.fonts)]
     toggled = _toggled(contents.get(_cfg_of(folder, name))) if expected.lizmap else {}
-    found += [finding(*blank, refuses=False) for blank in _check_opening(project, toggled)]
+    found += [finding(*blank, refuses=False) for blank in _check_opening(project, toggled, expected)]
     if expected.lizmap:
         found += [
             finding("Lizmap shows no project that has a layer with a mesh, as this one is.", WITHOUT_MESH, layer.name)
@@ -567,12 +586,14 @@ def _check_unfinished(folder: RepositoryFolder) -> Iterator[ProjectFinding]:
             )
 
 
-def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer) -> Iterator[Judged]:
+def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer, expected: Expected) -> Iterator[Judged]:
     if layer.embedded_in:
         yield from _check_file(folder, layer.embedded_in, "the project that it is embedded from")
         return
     source = read_source(layer.provider, layer.source)
     yield from _check_logins(source, layer)
+    if source.kind is Kind.SERVER:
+        yield _of_a_server(source, expected)
     yield from _check_source(folder, source, has_password=layer.has_password)
     for uri in layer.datasets:
         path = read_source(MESH, uri).path
@@ -624,13 +645,24 @@ def _check_source(folder: RepositoryFolder, source: Source, *, has_password: boo
             "For the field, make an MBTiles file of the area (Processing > Generate XYZ tiles (MBTiles)) and use that.",
             False,
         )
-    elif source.kind is Kind.SERVER:
-        yield (
-            f"its data come from a server ({source.address or 'on a network'}). Where the Pi has no internet QGIS "
-            "Server cannot open it, and then it refuses the whole project.",
-            "Export the layer to a GeoPackage or GeoTIFF in the project's folder and use that, or remove the layer.",
-            True,
+
+
+def _of_a_server(source: Source, expected: Expected) -> Judged:
+    address = source.address or "on a network"
+    if expected.internet:
+        return (
+            f"its data come from a server ({address}): while the Pi does not reach that, the map goes on without it.",
+            "The Pi's firewall lets the map server reach what lizmap_may_reach names; name the server's address there, "
+            "and that of the DNS server.",
+            False,
         )
+    return (
+        f"its data come from a server ({address}). Where the Pi has no internet QGIS Server cannot open it, and then "
+        "it refuses the whole project.",
+        "Export the layer to a GeoPackage or GeoTIFF in the project's folder and use that, or remove the layer. Where "
+        "the Pi has internet, set internet: true for this repository.",
+        True,
+    )
 
 
 def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judged]:
@@ -749,13 +781,14 @@ def _check_pictures(folder: RepositoryFolder, pictures: Iterable[str]) -> Iterat
             )
 
 
-def _check_opening(project: Project, toggled: Mapping[str, bool]) -> Iterator[tuple[str, str]]:
+def _check_opening(project: Project, toggled: Mapping[str, bool], expected: Expected) -> Iterator[tuple[str, str]]:
     """Tell of a map that opens blank without internet; Lizmap's configuration may say otherwise what is ticked."""
     if project.embedded_groups:
         return  # Of their layers nobody knows here.
     drawn = [layer for layer in project.layers if layer.name_in_wms and layer.name not in project.excluded]
     shown = [layer for layer in drawn if toggled.get(layer.id, layer.id in project.ticked)]
-    elsewhere = from_internet(project)
+    # Of a server's layer that is not to be, more is told.
+    elsewhere = [layer for layer in from_internet(project) if expected.internet or _kind_of(layer) is Kind.TILES]
     if not shown or any(layer not in elsewhere for layer in shown):
         return
     names = " and ".join(f"'{layer.name}'" for layer in shown)

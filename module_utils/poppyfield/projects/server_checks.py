@@ -51,7 +51,7 @@ while IFS= read -r -d '' setting; do
 done < "$WORKER/environ"
 cd /srv/projects
 export QGIS_SERVER_LOG_STDERR=1 QGIS_SERVER_LOG_LEVEL=0 REQUEST_METHOD=GET QUERY_STRING=$1
-export QGIS_SERVER_IGNORE_BAD_LAYERS=0
+export QGIS_SERVER_IGNORE_BAD_LAYERS=$2
 exec /usr/lib/cgi-bin/qgis_mapserv.fcgi
 """
 )
@@ -121,8 +121,8 @@ class Asks(Protocol):
     def ask(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
         """Ask the running server."""
 
-    def ask_alone(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
-        """Ask a server that is started for this one question, and tells everything."""
+    def ask_alone(self, parameters: Mapping[str, str], *, leave_out: bool = False) -> QgisServerAnswer:
+        """Ask a server that is started for this one question, and tells everything; it may leave out bad layers."""
 
 
 class NotRunningError(EngineError):
@@ -151,9 +151,9 @@ class ProjectServer:
         result = self._run(ASK, urlencode(parameters))
         return parse_answer(result.output, self.engine.log_since(self.container, since))
 
-    def ask_alone(self, parameters: Mapping[str, str]) -> QgisServerAnswer:
-        """Ask a server that is started for this one question, and tells everything."""
-        result = self._run(SINGLE_QUESTION, urlencode(parameters))
+    def ask_alone(self, parameters: Mapping[str, str], *, leave_out: bool = False) -> QgisServerAnswer:
+        """Ask a server that is started for this one question, and tells everything; it may leave out bad layers."""
+        result = self._run(SINGLE_QUESTION, urlencode(parameters), str(int(leave_out)))
         return parse_answer(result.output, result.errors)
 
     def wait_until_refreshable(self) -> None:
@@ -172,8 +172,8 @@ class ProjectServer:
         if self.has_catalogue:
             self._run(KNOW_REPOSITORY, repository)
 
-    def _run(self, script: str, argument: str) -> Result:
-        command = ["timeout", str(self.timeout), "bash", "-c", script, "bash", argument]
+    def _run(self, script: str, *arguments: str) -> Result:
+        command = ["timeout", str(self.timeout), "bash", "-c", script, "bash", *arguments]
         return self.engine.execute(self.container, self.user, command, ())
 
 
@@ -194,23 +194,31 @@ Described = Mapping[str, Mapping[str, Any]]
 
 
 def check_projects(
-    server: Asks, repository: str, inside: str, projects: Mapping[str, Described]
+    server: Asks, repository: str, inside: str, projects: Mapping[str, Described], *, without_servers: bool = False
 ) -> tuple[list[str], list[ProjectFinding]]:
-    """Open and draw projects in a folder of the container; give the good ones, and what is wrong with the rest."""
+    """Open and draw projects in a folder of the container; give the good ones, and what is wrong with the rest.
+
+    With `without_servers` one is good that opens without the layers of servers that are not reached.
+    """
     good, findings = [], []
     for name, layers in sorted(projects.items()):
-        found = check_project(server, repository, f"{inside}/{name}", layers)
+        found = check_project(server, repository, f"{inside}/{name}", layers, without_servers=without_servers)
         findings += found
         if not found:
             good.append(name)
     return good, findings
 
 
-def check_project(server: Asks, repository: str, path: str, layers: Described) -> list[ProjectFinding]:
+def check_project(
+    server: Asks, repository: str, path: str, layers: Described, *, without_servers: bool = False
+) -> list[ProjectFinding]:
     """Open and draw one project; give what is wrong."""
     name = path.rpartition("/")[2]
     whose = {"MAP": path, "SERVICE": "WMS", "VERSION": "1.3.0"}
     told = _ask(server, {**whose, "REQUEST": "GetCapabilities"}, "text/xml")
+    leave_out = told.problem and without_servers and _lacks_servers_alone(layers, told.answer)
+    if leave_out:
+        told = _ask(server, {**whose, "REQUEST": "GetCapabilities"}, "text/xml", leave_out=True)
     if told.problem:
         return explain(repository, name, layers, told.answer)
     try:
@@ -245,7 +253,7 @@ def check_project(server: Asks, repository: str, path: str, layers: Described) -
                 "Add one, or look at Project > Properties > QGIS Server > Excluded layers.",
             )
         ]
-    drawn = _ask(server, {**whose, **map_request(ground)}, "image/png")
+    drawn = _ask(server, {**whose, **map_request(ground)}, "image/png", leave_out=leave_out)
     return explain(repository, name, layers, drawn.answer) if drawn.problem else []
 
 
@@ -256,13 +264,26 @@ class Asked(NamedTuple):
     problem: bool
 
 
-def _ask(server: Asks, parameters: Mapping[str, str], kind: str) -> Asked:
-    """Ask the running server and, if it refuses or may have had trouble, one that tells everything."""
-    quick = server.ask(parameters)
-    if not _has_problem(quick, kind):
+def _ask(server: Asks, parameters: Mapping[str, str], kind: str, *, leave_out: bool = False) -> Asked:
+    """Ask the running server and, if it refuses or may have had trouble, one that tells everything.
+
+    The running one leaves nothing out of what it does not know yet: with `leave_out` it is not asked.
+    """
+    if not leave_out and not _has_problem(quick := server.ask(parameters), kind):
         return Asked(quick, problem=False)
-    thorough = server.ask_alone(parameters)
+    thorough = server.ask_alone(parameters, leave_out=leave_out)
     return Asked(thorough, _has_problem(thorough, kind))
+
+
+def _lacks_servers_alone(layers: Described, answer: QgisServerAnswer) -> bool:
+    """Tell whether all that a project lacks to open are layers of servers."""
+    bad = _not_valid(answer)
+    return bool(bad) and all(layers.get(key, {}).get("server") for key in bad)
+
+
+def _not_valid(answer: QgisServerAnswer) -> list[str]:
+    invalid = re.search(r"Layer\(s\) (.+) not valid in project", answer.log)
+    return invalid[1].split(", ") if invalid else []
 
 
 def _has_problem(answer: QgisServerAnswer, kind: str) -> bool:
@@ -350,8 +371,7 @@ def records(log: str) -> list[str]:
 def explain(repository: str, name: str, layers: Described, answer: QgisServerAnswer) -> list[ProjectFinding]:
     """Say why QGIS Server refuses a project, layer by layer where it tells."""
     told = records(answer.log)
-    invalid = re.search(r"Layer\(s\) (.+) not valid in project", answer.log)
-    bad = invalid[1].split(", ") if invalid else _with_failed_queries(layers, told)
+    bad = _not_valid(answer) or _with_failed_queries(layers, told)
     if bad:
         return [_explain_layer(repository, name, layers.get(key, {"name": key}), told) for key in bad]
     return [
