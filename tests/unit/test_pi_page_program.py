@@ -111,7 +111,7 @@ def test_a_whole_look_writes_the_pages(
 ) -> None:
     engine |= listed(container("postgis"), lizmap)
     monkeypatch.setattr(program, "said_by", lambda *words: "active\n" if "docker.service" in words else "")
-    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": False, "operator": False}, pages, 0.0, all_now=False)
     page = (pages.folder / "status.en.html").read_text("utf-8")
     assert "Each map draws." in page and "Fields" in page
     (picture,) = (pages.folder / "status" / "maps").iterdir()
@@ -119,16 +119,16 @@ def test_a_whole_look_writes_the_pages(
     assert not (pages.folder / "front.en.html").exists()
     # What is known is not asked for again so soon.
     map_server.clear()
-    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": True, "operator": True}, pages, 0.0, all_now=False)
     assert "Each map draws." in (pages.folder / "status.en.html").read_text("utf-8")
     assert "Fields" in (pages.folder / "front.fr.html").read_text("utf-8")
-    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
+    program.run({"name": "pi-orchard", "front": True, "operator": True}, pages, 0.0, all_now=True)
     assert "Fields does not draw" in (pages.folder / "status.en.html").read_text("utf-8")
-    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": False, "operator": False}, pages, 0.0, all_now=False)
     assert not (pages.folder / "front.fr.html").exists()
     # It is withdrawn.
     Path(lizmap["Mounts"][0]["Source"], "fields", "meadow.qgs").unlink()
-    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
+    program.run({"name": "pi-orchard", "front": True, "operator": True}, pages, 0.0, all_now=True)
     assert not picture.exists() and "Fields" not in (pages.folder / "status.en.html").read_text("utf-8")
 
 
@@ -263,5 +263,5 @@ def test_a_docker_that_somebody_stopped_is_not_started_by_asking_it(
     engine |= listed(lizmap)
     monkeypatch.setattr(program, "said_by", lambda *words: "inactive\n" if "docker.service" in words else "")
     monkeypatch.setattr(program, "look_at_docker", lambda: pytest.fail("Docker was asked"))
-    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": False, "operator": False}, pages, 0.0, all_now=False)
     assert "Docker" in (pages.folder / "status.en.html").read_text("utf-8")

@@ -256,7 +256,8 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     more = more_wrong(state["updates"], now, installed, look_at_card())
     health = judge.judge(settings["name"], look, shown, more, when)
     for language in LANGUAGES:
-        page = render.status(settings["name"], health, shown, language, when)
+        has_operator = settings["operator"]
+        page = render.status(settings["name"], health, shown, language, when, has_operator=has_operator)
         pages.write(f"status.{language}.html", page.encode())
         front = pages.folder / f"front.{language}.html"
         if settings["front"]:
