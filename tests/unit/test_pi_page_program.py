@@ -171,6 +171,27 @@ def test_a_map_that_is_not_for_everybody_leaves_neither_name_nor_picture(
     assert program.look_at_maps(pages, known, lizmap, 30.0, WHEN, all_now=False) == known
 
 
+def test_a_map_that_was_made_private_is_gone_with_the_next_writing(
+    map_server: Json, pages: PiPages, lizmap: Json
+) -> None:
+    """It need not be due, and nothing is drawn for that."""
+    lizmap["Config"]["Labels"][program.WEB_CLIENT] = "lizmap"
+    map_server["getProjectConfig"] = (200, b"{}")
+    known = program.look_at_maps(pages, {}, lizmap, 0.0, WHEN, all_now=True)
+    (picture,) = (pages.folder / "status" / "maps").iterdir()
+    assert known["fields/meadow"]["title"] == "Fields"
+    map_server |= {"GetMap": (500, b""), "GetCapabilities": (500, b"")}
+    assert program.look_at_maps(pages, known, lizmap, 1.0, WHEN, all_now=False) == known
+    # One that fails is not private.
+    map_server["getProjectConfig"] = (500, b"")
+    assert program.look_at_maps(pages, known, lizmap, 2.0, WHEN, all_now=False) == known
+    map_server["getProjectConfig"] = (401, b"")
+    known = program.look_at_maps(pages, known, lizmap, 3.0, WHEN, all_now=False)
+    assert known == {"fields/meadow": {"hidden": True, "draws": True, "asked": 3.0}}
+    program.forget_pictures(pages, known)
+    assert not picture.exists()
+
+
 @pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"no JSON")])
 def test_an_engine_that_fails_does_not_answer(engine: Json, answer: tuple[int, bytes]) -> None:
     engine["/containers/json"] = answer

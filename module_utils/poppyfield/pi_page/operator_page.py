@@ -32,7 +32,7 @@ PASSWORD = "password"  # noqa: S105 - the name of the credential that systemd ha
 INHERITED = 3
 """The first socket that systemd hands over."""
 IDLE_SECONDS = 600
-"""After so long without a request it ends, until the next one: by then each address may guess anew."""
+"""After so long without a request it ends, until the next one: by then each address may guess again."""
 REQUEST_SECONDS = 10
 HELPER_SECONDS = 120
 MOST_BODY = 2048
