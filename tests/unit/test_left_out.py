@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -44,7 +45,7 @@ def test_a_project_that_stays_bad_is_looked_at_less_and_less_often(tmp_path: Pat
     project.touch()
     found = looks(project, 1000)
     assert found[:11] == list(range(1, 12))
-    pauses = [later - before for before, later in zip(found, found[1:], strict=False)]
+    pauses = [later - before for before, later in itertools.pairwise(found)]
     assert pauses == sorted(pauses) and pauses[-1] == 10 and len(found) < 150
 
 
