@@ -30,6 +30,7 @@ from docker import errors
 
 from tests.engine import tiny_image, worlds
 from tests.engine.private_engine import PrivateEngine
+from tests.images.map_server import wait_until
 
 IMAGE = f"{worlds.PREFIX}shell:scratch-000000000007"
 VERSION = "7"
@@ -153,8 +154,10 @@ def a_pi(api: Any, engine: PrivateEngine, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def pi(a_pi: Pi) -> Pi:
-    """Return the Pi, to which no order was given yet."""
+    """Return the Pi, whose containers run, and to which no order was given yet."""
     a_pi.forget()
+    for name in (DATABASE, MAP_SERVER):
+        wait_until(lambda name=name: a_pi.life(name)[-1] == f"{VERSION} started", f"{name} runs")
     return a_pi
 
 

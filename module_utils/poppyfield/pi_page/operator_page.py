@@ -8,7 +8,6 @@ Each order is given together with the password: there is no session to steal, an
 from __future__ import annotations
 
 import json
-import os
 import socket
 import socketserver
 import sys
@@ -28,7 +27,6 @@ from ansible.module_utils.poppyfield.pi_page.operator_login import Guesses
 from ansible.module_utils.poppyfield.pi_page.words import LANGUAGES
 
 HELPER = "/run/poppyfield-orders.sock"
-PASSWORD = "password"  # noqa: S105 - the name of the credential that systemd hands over
 INHERITED = 3
 """The first socket that systemd hands over."""
 IDLE_SECONDS = 600
@@ -234,8 +232,8 @@ def tell(line: str) -> None:
 def main() -> int:
     """Answer until nobody has come for a while."""
     settings = json.loads((Path(__file__).resolve().parents[4] / "settings.json").read_text("utf-8"))
-    password = (Path(os.environ["CREDENTIALS_DIRECTORY"]) / PASSWORD).read_text("utf-8")
-    page = OperatorPage(settings["name"], password, settings["operator_over_http"], give_to_helper)
+    # What is kept of the password is handed over by systemd, which alone may read that file.
+    page = OperatorPage(settings["name"], sys.stdin.readline(), settings["operator_over_http"], give_to_helper)
     with socket.socket(fileno=INHERITED) as inherited:
         server = OperatorServer(page, inherited)
         while not server.is_idle:

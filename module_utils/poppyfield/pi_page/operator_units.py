@@ -63,7 +63,10 @@ StartLimitIntervalSec=0
 
 [Service]
 User={PAGE}
-LoadCredential={operator_page.PASSWORD}:{{password}}
+# Opened by root. LoadCredential= does not reach a service in every container with a systemd.
+StandardInput=file:{{password}}
+StandardOutput=journal
+StandardError=journal
 ExecStart=/usr/bin/python3 -I -B {{program}} operator_page
 # It may be asked, and it may give the helper a word.
 CapabilityBoundingSet=
