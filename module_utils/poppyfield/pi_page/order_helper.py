@@ -42,12 +42,11 @@ SECRETS = Path("/etc/poppyfield")
 LARGEST_SECRET = 64 * 1024
 STATE = "orders.json"
 """When which order was given last, in a folder that is in memory."""
-PACKAGES = ("docker.io", "docker-ce", "containerd", "containerd.io", "runc", "docker-compose", "systemd", "python3")
 COMMANDS = {
     "docker.log": ("journalctl", "--unit", "docker.service", "--lines", str(LOG_LINES), "--no-pager"),
     "kernel.log": ("journalctl", "--dmesg", "--lines", str(LOG_LINES), "--no-pager"),
     "page.log": ("journalctl", "--unit", "poppyfield-*", "--lines", str(LOG_LINES), "--no-pager"),
-    "packages.txt": ("dpkg-query", "--show", *PACKAGES),
+    "packages.txt": ("dpkg-query", "--show"),
     "disks.txt": ("df", "--human-readable"),
 }
 """By file of the bundle what is asked for it."""
