@@ -156,8 +156,8 @@ def a_pi(api: Any, engine: PrivateEngine, tmp_path_factory: pytest.TempPathFacto
 def pi(a_pi: Pi) -> Pi:
     """Return the Pi, whose containers run, and to which no order was given yet."""
     a_pi.forget()
-    for name in (DATABASE, MAP_SERVER):
-        wait_until(lambda name=name: a_pi.life(name)[-1] == f"{VERSION} started", f"{name} runs")
+    running = f"{VERSION} started"
+    wait_until(lambda: all(a_pi.life(name)[-1] == running for name in (DATABASE, MAP_SERVER)), "both run")
     return a_pi
 
 
