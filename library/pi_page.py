@@ -15,6 +15,9 @@ description:
     writes the page C(/status), in English and French, and where asked a front page, into C(/run/poppyfield-page), which
     is in memory. With the option C(page_folder) of M(lizmap_container) the map server hands them out.
   - The pages tell anybody about health and nothing more. They need neither the database nor PHP nor QGIS Server.
+  - With C(operator_password) there is a page C(/operator), too, which takes four orders together with that password.
+    They restart the map server or the database, shut the host down, or hand over what support needs. A program of a
+    user of its own answers, at a socket in the folder of the pages, and gives one fixed word to a small helper of root.
 options:
   name:
     description: What the pages call the host.
@@ -22,6 +25,16 @@ options:
     required: true
   front:
     description: Whether there is a front page, which the map server shows at C(/) before Lizmap Web Client.
+    type: bool
+    default: false
+  operator_password:
+    description:
+      - Password of the page C(/operator), of 12 characters or more. The host keeps a salted digest of it. Without one
+        there is no such page, and one that was there is removed.
+    type: str
+    default: ""
+  operator_over_http:
+    description: Whether that page is also answered without HTTPS, where others in the network can read the password.
     type: bool
     default: false
 attributes:
@@ -42,6 +55,11 @@ EXAMPLES = r"""
 - name: Have the Pi tell how it fares
   pi_page:
     name: "{{ inventory_hostname }}"
+
+- name: Have its operator restart services from a browser, too
+  pi_page:
+    name: "{{ inventory_hostname }}"
+    operator_password: "{{ pi_page_operator_password }}"
 """
 
 RETURN = r"""
@@ -58,20 +76,26 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.host import host_files
 from ansible.module_utils.poppyfield.host.host_files import HostFileError
 from ansible.module_utils.poppyfield.host.systemd import SystemdError
+from ansible.module_utils.poppyfield.pi_page import operator_login
 from ansible.module_utils.poppyfield.pi_page.service import PiPageService
 
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "front": {"type": "bool", "default": False},
+    "operator_over_http": {"type": "bool", "default": False},
 }
+PASSWORD: dict[str, Any] = {"operator_password": {"type": "str", "default": "", "no_log": True}}
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**ARGUMENTS, **PASSWORD}, supports_check_mode=True)
     settings = {name: module.params[name] for name in ARGUMENTS}
+    password = module.params["operator_password"]
+    if password and not operator_login.LEAST_LENGTH <= len(password) <= operator_login.LONGEST:
+        module.fail_json(msg=f"operator_password: give {operator_login.LEAST_LENGTH} characters or more, 200 at most.")
     try:
-        changes = PiPageService().converge(settings, check_mode=module.check_mode)
+        changes = PiPageService().converge(settings, password, check_mode=module.check_mode)
     except (HostFileError, SystemdError) as error:
         module.fail_json(msg=f"{str(error).rstrip('.')}.")
     except OSError as error:

@@ -295,11 +295,19 @@ def around_pi_page(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyP
 
     for name in ("units", "tmpfiles"):
         (tmp_path / name).mkdir()
-    service = PiPageService(tmp_path / "page", tmp_path / "units", tmp_path / "tmpfiles", tmp_path, run)
+    service = PiPageService(
+        tmp_path / "page",
+        tmp_path / "units",
+        tmp_path / "tmpfiles",
+        tmp_path,
+        run,
+        users=tmp_path / "users",
+        password=tmp_path / "operator" / "password",
+    )
     monkeypatch.setattr(library("pi_page"), "PiPageService", lambda: service)
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("pi_page").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
-    return {"inventory_hostname": "pi-orchard"}
+    return {"inventory_hostname": "pi-orchard", "pi_page_operator_password": "correct horse battery"}
 
 
 @pytest.fixture

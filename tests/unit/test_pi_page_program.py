@@ -111,7 +111,7 @@ def test_a_whole_look_writes_the_pages(
 ) -> None:
     engine |= listed(container("postgis"), lizmap)
     monkeypatch.setattr(program, "said_by", lambda *words: "active\n" if "docker.service" in words else "")
-    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": False, "operator": False}, pages, 0.0, all_now=False)
     page = (pages.folder / "status.en.html").read_text("utf-8")
     assert "Each map draws." in page and "Fields" in page
     (picture,) = (pages.folder / "status" / "maps").iterdir()
@@ -119,16 +119,16 @@ def test_a_whole_look_writes_the_pages(
     assert not (pages.folder / "front.en.html").exists()
     # What is known is not asked for again so soon.
     map_server.clear()
-    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": True, "operator": True}, pages, 0.0, all_now=False)
     assert "Each map draws." in (pages.folder / "status.en.html").read_text("utf-8")
     assert "Fields" in (pages.folder / "front.fr.html").read_text("utf-8")
-    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
+    program.run({"name": "pi-orchard", "front": True, "operator": True}, pages, 0.0, all_now=True)
     assert "Fields does not draw" in (pages.folder / "status.en.html").read_text("utf-8")
-    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": False, "operator": False}, pages, 0.0, all_now=False)
     assert not (pages.folder / "front.fr.html").exists()
     # It is withdrawn.
     Path(lizmap["Mounts"][0]["Source"], "fields", "meadow.qgs").unlink()
-    program.run({"name": "pi-orchard", "front": True}, pages, 0.0, all_now=True)
+    program.run({"name": "pi-orchard", "front": True, "operator": True}, pages, 0.0, all_now=True)
     assert not picture.exists() and "Fields" not in (pages.folder / "status.en.html").read_text("utf-8")
 
 
@@ -169,6 +169,27 @@ def test_a_map_that_is_not_for_everybody_leaves_neither_name_nor_picture(
     assert known == {"fields/meadow": {"hidden": True, "draws": True, "asked": 0.0}}
     map_server.clear()
     assert program.look_at_maps(pages, known, lizmap, 30.0, WHEN, all_now=False) == known
+
+
+def test_a_map_that_was_made_private_is_gone_with_the_next_writing(
+    map_server: Json, pages: PiPages, lizmap: Json
+) -> None:
+    """It need not be due, and nothing is drawn for that."""
+    lizmap["Config"]["Labels"][program.WEB_CLIENT] = "lizmap"
+    map_server["getProjectConfig"] = (200, b"{}")
+    known = program.look_at_maps(pages, {}, lizmap, 0.0, WHEN, all_now=True)
+    (picture,) = (pages.folder / "status" / "maps").iterdir()
+    assert known["fields/meadow"]["title"] == "Fields"
+    map_server |= {"GetMap": (500, b""), "GetCapabilities": (500, b"")}
+    assert program.look_at_maps(pages, known, lizmap, 1.0, WHEN, all_now=False) == known
+    # One that fails is not private.
+    map_server["getProjectConfig"] = (500, b"")
+    assert program.look_at_maps(pages, known, lizmap, 2.0, WHEN, all_now=False) == known
+    map_server["getProjectConfig"] = (401, b"")
+    known = program.look_at_maps(pages, known, lizmap, 3.0, WHEN, all_now=False)
+    assert known == {"fields/meadow": {"hidden": True, "draws": True, "asked": 3.0}}
+    program.forget_pictures(pages, known)
+    assert not picture.exists()
 
 
 @pytest.mark.parametrize("answer", [(500, b"{}"), (200, b"no JSON")])
@@ -263,5 +284,5 @@ def test_a_docker_that_somebody_stopped_is_not_started_by_asking_it(
     engine |= listed(lizmap)
     monkeypatch.setattr(program, "said_by", lambda *words: "inactive\n" if "docker.service" in words else "")
     monkeypatch.setattr(program, "look_at_docker", lambda: pytest.fail("Docker was asked"))
-    program.run({"name": "pi-orchard", "front": False}, pages, 0.0, all_now=False)
+    program.run({"name": "pi-orchard", "front": False, "operator": False}, pages, 0.0, all_now=False)
     assert "Docker" in (pages.folder / "status.en.html").read_text("utf-8")

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.pi_page import program
+from ansible.module_utils.poppyfield.pi_page import operator_login, program
 from ansible.module_utils.poppyfield.pi_page.service import UNIT, PiPageService
 
 from tests.doubles.systemd import Systemd
@@ -29,7 +29,16 @@ class Pi(Systemd):
         super().__init__()
         for name in ("units", "tmpfiles"):
             (folder / name).mkdir()
-        self.service = PiPageService(folder / "page", folder / "units", folder / "tmpfiles", folder, self.run)
+        self.service = PiPageService(
+            folder / "page",
+            folder / "units",
+            folder / "tmpfiles",
+            folder,
+            self.run,
+            users=folder / "sysusers",
+            password=folder / "operator" / "password",
+            random=lambda count: b"s" * count,
+        )
 
 
 @pytest.fixture
@@ -46,6 +55,8 @@ def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
     assert not pi.service.program.exists() and not pi.done
     assert run_module("pi_page", name="pi-orchard")["changed"]
     assert pi.done[0].startswith("systemd-tmpfiles --create") and pi.done[-1] == f"systemctl restart {UNIT}.timer"
+    # Without a password there is nothing of the operator's page.
+    assert not pi.service.password.parent.exists() and not any("operator" in one for one in pi.done)
     again = len(pi.done)
     assert not run_module("pi_page", name="pi-orchard")["changed"]
     assert pi.done[again:] == [f"systemctl is-active --quiet {UNIT}.timer"]
@@ -89,6 +100,52 @@ def test_the_program_runs_where_there_is_no_ansible(run_module: Run, pi: Pi, tmp
     health = json.loads((folder / "status.json").read_text("utf-8"))
     assert health["level"] == "broken" and "no_docker" in [one["code"] for one in health["wrong"]]
     assert sorted(path.name for path in work.iterdir()) == ["state.json"]
+
+
+OPERATOR = "correct horse battery"
+
+
+def test_the_operators_page_comes_with_its_password_and_goes_with_it(run_module: Run, pi: Pi) -> None:
+    run_module("pi_page", name="pi")
+    began = len(pi.done)
+    assert run_module("pi_page", check_mode=True, name="pi", operator_password=OPERATOR)["changed"]
+    assert not pi.service.password.exists() and len(pi.done) == began
+    run_module("pi_page", name="pi", operator_password=OPERATOR)
+    done = pi.done[began:]
+    assert f"systemd-sysusers {pi.service.users}/poppyfield-operator.conf" in done
+    started = [one.split()[-1] for one in done if one.startswith("systemctl restart poppyfield-o")]
+    assert started == ["poppyfield-orders.socket", "poppyfield-operator.socket"]
+    assert json.loads((pi.service.program / "settings.json").read_text("utf-8"))["operator"] is True
+    # Again, nothing is done.
+    began = len(pi.done)
+    assert not run_module("pi_page", name="pi", operator_password=OPERATOR)["changed"]
+    assert all("is-active" in one for one in pi.done[began:])
+    # Another password is another one at once.
+    run_module("pi_page", name="pi", operator_password=f"{OPERATOR} staple")
+    assert "systemctl stop poppyfield-operator.service" in pi.done[began:]
+    # It goes as it came.
+    began = len(pi.done)
+    assert run_module("pi_page", check_mode=True, name="pi")["changed"] and pi.service.password.exists()
+    gone = run_module("pi_page", name="pi")
+    assert gone["changed"] and f"{pi.service.password}: removed" in " ".join(gone["reasons"])
+    assert "systemctl disable --quiet --now poppyfield-operator.socket" in pi.done[began:]
+    assert not pi.service.password.exists() and not list(pi.service.units.glob("poppyfield-o*"))
+    assert not run_module("pi_page", name="pi")["changed"]
+
+
+def test_only_a_digest_of_the_password_is_on_the_pi(run_module: Run, pi: Pi, tmp_path: Path) -> None:
+    result = run_module("pi_page", name="pi", operator_password=OPERATOR, _ansible_diff=True)
+    assert OPERATOR not in json.dumps(result)
+    assert pi.service.password.stat().st_mode & 0o777 == 0o600
+    assert pi.service.password.parent.stat().st_mode & 0o777 == 0o700
+    written = [path.read_text("utf-8") for path in tmp_path.rglob("*") if path.is_file()]
+    assert written and not [text for text in written if OPERATOR in text]
+    assert operator_login.is_right(OPERATOR, pi.service.password.read_text("utf-8"))
+
+
+def test_a_password_that_is_too_short_is_refused(run_module: Run, pi: Pi) -> None:
+    result = run_module("pi_page", name="pi", operator_password="short")
+    assert result["failed"] and "12 characters" in result["msg"] and not pi.service.program.exists()
 
 
 def test_both_roles_name_one_folder() -> None:

@@ -22,6 +22,7 @@ from ansible.module_utils.poppyfield.inventory import (
     names_and_types,
     network_policy,
     people,
+    pi_page,
     postgis,
     projects,
 )
@@ -34,6 +35,7 @@ CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: engine.findings(host),
     lambda host, laptop: hardening.findings(host),
     lambda host, laptop: backup.findings(host),
+    lambda host, laptop: pi_page.findings(host),
     images.findings,
     lambda host, laptop: folders.findings(host),
     lambda host, laptop: memory.findings(host),

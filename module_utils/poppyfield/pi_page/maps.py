@@ -72,7 +72,7 @@ def look(ask: Ask, project: str, *, is_lizmap: bool) -> tuple[str, bytes]:
     """Give the title of a map and its picture, as anybody gets them; raise PrivateMapError, MapError or OSError."""
     address = answers.service_url("", project) if is_lizmap else map_checks.project_address("", project)
     said = ask(map_checks.capabilities_url(address))
-    if said.status in (UNAUTHORIZED, FORBIDDEN) or b"AuthorizationRequired" in said.body:
+    if _is_refusal(said):
         raise PrivateMapError
     if said.status != OK:
         raise MapError("It does not say what it has.")
@@ -81,6 +81,18 @@ def look(ask: Ask, project: str, *, is_lizmap: bool) -> tuple[str, bytes]:
     if drawn.status != OK or not is_picture(drawn.body):
         raise MapError("It does not draw.")
     return _title(found.title, project), drawn.body
+
+
+def _is_refusal(said: SeenAnswer) -> bool:
+    return said.status in (UNAUTHORIZED, FORBIDDEN) or b"AuthorizationRequired" in said.body
+
+
+def is_taken_back(ask: Ask, project: str) -> bool:
+    """Tell whether Lizmap says that a map is not for everybody any more: it asks nobody else, and draws nothing."""
+    try:
+        return _is_refusal(ask(answers.config_url("", project)))
+    except OSError:
+        return False
 
 
 def _without_dtd(body: bytes) -> Any:

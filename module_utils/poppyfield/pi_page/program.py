@@ -175,6 +175,8 @@ def look_at_maps(
         return known
     mounted = [m["Source"] for m in container.get("Mounts") or [] if m["Destination"] == PROJECTS]
     is_lizmap = (container["Config"].get("Labels") or {}).get(WEB_CLIENT) != "none"
+    # Each time, and before any is drawn: neither the name nor the picture of one that was made private may stay.
+    known = _without_taken_back(known, asker(container), now) if is_lizmap else known
     found: Json = {}
     end = time.monotonic() + ALL_MAPS_SECONDS
     for project in maps.names(Path(mounted[0])) if mounted else []:
@@ -185,11 +187,26 @@ def look_at_maps(
             found |= {project: before} if before else {}
             continue
         seen, picture = maps.seen(shown, asker(container), project, now, moment, is_lizmap=is_lizmap)
-        # One that is not for everybody is remembered, too, so that it is not asked for each minute.
-        found[project] = seen or {"hidden": True, "draws": True, "asked": now}
+        found[project] = seen or _hidden(now)
         if seen and picture:
             pages.write(f"status/maps/{seen['picture']}.png", picture)
     return found
+
+
+def _hidden(now: float) -> Json:
+    """Give what is remembered of a map that is not for everybody, so that it is not asked for each minute."""
+    return {"hidden": True, "draws": True, "asked": now}
+
+
+def _without_taken_back(known: Json, ask: Ask, now: float) -> Json:
+    """Give what is known, without the names and pictures of maps that Lizmap shows to everybody no more."""
+    end = time.monotonic() + ALL_MAPS_SECONDS
+    return {
+        project: _hidden(now)
+        if not one.get("hidden") and time.monotonic() < end and maps.is_taken_back(ask, project)
+        else one
+        for project, one in known.items()
+    }
 
 
 def forget_pictures(pages: PiPages, known: Json) -> None:
@@ -256,7 +273,8 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     more = more_wrong(state["updates"], now, installed, look_at_card())
     health = judge.judge(settings["name"], look, shown, more, when)
     for language in LANGUAGES:
-        page = render.status(settings["name"], health, shown, language, when)
+        has_operator = settings["operator"]
+        page = render.status(settings["name"], health, shown, language, when, has_operator=has_operator)
         pages.write(f"status.{language}.html", page.encode())
         front = pages.folder / f"front.{language}.html"
         if settings["front"]:

@@ -11,8 +11,9 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from ansible.module_utils.poppyfield.pi_page.judge import PiHealth, sentence
-from ansible.module_utils.poppyfield.pi_page.words import FINE, LABELS, SUBJECTS
+from ansible.module_utils.poppyfield.pi_page import orders
+from ansible.module_utils.poppyfield.pi_page.judge import OF_A_PLACE, PiHealth, sentence
+from ansible.module_utils.poppyfield.pi_page.words import FINE, LABELS, ORDERED, SUBJECTS
 
 Json = dict[str, Any]
 
@@ -21,6 +22,9 @@ GOOD_FOR = 300
 STEP = 100
 """nginx compares the beginning of the time only, since it knows no greater and no less."""
 OTHER = {"en": "fr", "fr": "en"}
+OPERATOR = "/operator"
+RESTARTABLE = ("stopped", "restarting", "paused", "unhealthy")
+"""What may be wrong with a container that is restarted by an order of the operator."""
 
 STYLE = """
 body { max-width: 60em; margin: 0 auto; padding: 1em; font: 1.1em/1.5 sans-serif; color: #222; background: #fff; }
@@ -40,16 +44,22 @@ ul { display: flex; flex-wrap: wrap; gap: 1em; padding: 0; list-style: none; }
 li { width: 16em; }
 li img { display: block; width: 100%; border: 1px solid #ccc; }
 .small { color: #555; font-size: .85em; }
+label { display: block; margin: .4em 0; }
+fieldset { border: 1px solid #ccc; }
+input[type=password], button { font: inherit; padding: .3em; }
 """
 
 
-def status(name: str, health: PiHealth, maps: Sequence[Json], language: str, when: str) -> str:
-    """Give the page that tells how the Pi fares."""
+def status(
+    name: str, health: PiHealth, maps: Sequence[Json], language: str, when: str, *, has_operator: bool = False
+) -> str:
+    """Give the page that tells how the Pi fares; whether its operator has a page there, too, is said with it."""
     labels = LABELS[language]
-    subjects = "\n".join(_subject(subject, health, language) for subject in SUBJECTS[language])
+    subjects = "\n".join(_subject(subject, health, language, has_operator) for subject in SUBJECTS[language])
     told = f'<p class="word {health.level}">{labels[health.level]}</p>\n<dl>\n{subjects}\n</dl>\n'
     pictures = f"<h2>{labels['maps']}</h2>\n{_maps(maps, language)}\n" if maps else ""
-    links = f'<p><a href="/">{labels["to_the_maps"]}</a></p>\n'
+    operator_link = f' · <a href="{OPERATOR}">{labels["operator"]}</a>' if has_operator else ""
+    links = f'<p><a href="/">{labels["to_the_maps"]}</a>{operator_link}</p>\n'
     as_of = f'<p class="small">{labels["as_of"].format(when=_minute(when))}</p>\n'
     return _page(name, f"/status/{OTHER[language]}", told + pictures + links + as_of, language, when)
 
@@ -69,11 +79,31 @@ def front(name: str, health: PiHealth, maps: Sequence[Json], language: str, when
     return _page(name, f"/front/{OTHER[language]}", f"{word}{links}{shown}\n", language, when)
 
 
-def _subject(subject: str, health: PiHealth, language: str) -> str:
+def operator(name: str, said: str, language: str, *, form: bool) -> str:
+    """Give the operator's page, with what is said to the order before, by its code."""
+    labels = LABELS[language]
+    told = f'<p class="word attention">{ORDERED[language][said]}</p>\n' if said else ""
+    choices = "".join(
+        f'<label><input type="radio" name="order" value="{order}" required> {labels[order]}</label>'
+        for order in orders.ORDERS
+    )
+    asked = (
+        f'<form method="post" action="{OPERATOR}"><fieldset><legend>{labels["order"]}</legend>{choices}</fieldset>\n'
+        f'<label>{labels["password"]} <input type="password" name="password" required '
+        f'autocomplete="current-password"></label>\n<button>{labels["give"]}</button></form>\n'
+    )
+    links = f'<p><a href="/status">{labels["to_the_state"]}</a> · <a href="{OPERATOR}">{labels["operator"]}</a></p>\n'
+    return _document(name, f"{told}{asked if form else ''}{links}", language)
+
+
+def _subject(subject: str, health: PiHealth, language: str, has_operator: bool) -> str:
     wrong = health.of(subject)
     title = SUBJECTS[language][subject]
     if wrong:
         said = "".join(f"<dd>{escape(sentence(one, language))}</dd>" for one in wrong)
+        restartable = subject in OF_A_PLACE.values() and any(one["code"] in RESTARTABLE for one in wrong)
+        if has_operator and restartable:
+            said += f'<dd><a href="{OPERATOR}">{LABELS[language]["operator_can"]}</a></dd>'
         return f'<dt class="{wrong[0]["level"]}">{title}</dt>{said}'
     if subject not in health.known:
         return f'<dt class="unknown">{title}</dt><dd>{LABELS[language]["not_told"]}</dd>'
@@ -103,8 +133,18 @@ def fresh(now: int) -> str:
 
 
 def _page(name: str, other: str, body: str, language: str, when: str) -> str:
-    labels, title, to = LABELS[language], escape(name), OTHER[language]
+    labels, to = LABELS[language], OTHER[language]
     now = int(datetime.fromisoformat(when).timestamp())
+    old = f"""<!--# config timefmt="%s" --><!--# if expr="{fresh(now)}" --><!--# else -->
+<p class="old">{labels["old"]}</p>
+<!--# endif -->
+"""
+    top = f'<p class="top"><a href="{other}" hreflang="{to}" lang="{to}">{labels["other_language"]}</a></p>\n'
+    return _document(name, old + body, language, top)
+
+
+def _document(name: str, body: str, language: str, top: str = "") -> str:
+    title = escape(name)
     return f"""<!DOCTYPE html>
 <html lang="{language}">
 <head>
@@ -114,11 +154,7 @@ def _page(name: str, other: str, body: str, language: str, when: str) -> str:
 <style>{STYLE}</style>
 </head>
 <body>
-<p class="top"><a href="{other}" hreflang="{to}" lang="{to}">{labels["other_language"]}</a></p>
-<h1>{title}</h1>
-<!--# config timefmt="%s" --><!--# if expr="{fresh(now)}" --><!--# else -->
-<p class="old">{labels["old"]}</p>
-<!--# endif -->
+{top}<h1>{title}</h1>
 {body}</body>
 </html>
 """

@@ -1,40 +1,46 @@
-"""Keeps the program of the Pi's page on a host: its files, and a timer of systemd."""
+"""Keeps the programs of the Pi's pages on a host: their files, a timer of systemd, and the operator's sockets."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.abc import InspectLoader
 from pathlib import Path
 from typing import Any, cast
 
 from ansible.module_utils.poppyfield.host import host_files, systemd
-from ansible.module_utils.poppyfield.host.host_files import HostFileChange
+from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
+from ansible.module_utils.poppyfield.pi_page import operator_login, operator_units
 from ansible.module_utils.poppyfield.pi_page.program import FOLDER, WORK_FOLDER
+from ansible.module_utils.poppyfield.runs import lock
 
 Json = dict[str, Any]
 
 UNIT = "poppyfield-page"
 TIMER = f"{UNIT}.timer"
 OURS = "ansible.module_utils.poppyfield"
-PROGRAM = f"{OURS}.pi_page.program"
+PROGRAMS = ("program", "operator_page", "order_helper")
+"""The first is run where none is named."""
 BEFORE_OURS = ("ansible", "ansible.module_utils")
 """Packages that a Pi does not have: they hold nothing there but ours."""
 MAIN_TEXT = f"""# Managed by Poppyfield.
 import sys
+from importlib import import_module
 
-from {PROGRAM} import main
-
-sys.exit(main())
+name = sys.argv.pop(1) if sys.argv[1:2] and sys.argv[1] in {PROGRAMS} else "{PROGRAMS[0]}"
+sys.exit(import_module("{OURS}.pi_page." + name).main())
 """
 
-# Both folders are in memory. The role lizmap, which has the first mounted into the map server, says the same of it.
+# All are in memory. The role lizmap, which has the first mounted into the map server, says the same of it.
 FOLDERS_TEXT = f"""# Managed by Poppyfield.
 d {FOLDER} 0755 root root
 d {WORK_FOLDER} 0700 root root
+d {lock.FOLDER} 0700 root root
 """
 
 SERVICE_TEXT = f"""# Managed by Poppyfield.
@@ -80,7 +86,7 @@ WantedBy=timers.target
 def program_files() -> dict[str, str]:
     """Give the program's files by their paths: it is what modules use as well, and nothing beside it."""
     found = {f"{name.replace('.', '/')}/__init__.py": "" for name in BEFORE_OURS}
-    wanted = [PROGRAM]
+    wanted = [f"{OURS}.pi_page.{name}" for name in PROGRAMS]
     seen: set[str] = set()
     while wanted:
         name = wanted.pop()
@@ -122,7 +128,12 @@ class PiPageService:
     """Is there where systemd runs."""
     run: systemd.Run = systemd.run
 
-    def wanted(self, settings: Mapping[str, Any]) -> Json:
+    users: Path = Path("/etc/sysusers.d")
+    password: Path = Path("/etc/poppyfield/operator/password")
+    """What is kept of the operator's password, which is not the password."""
+    random: Callable[[int], bytes] = secrets.token_bytes
+
+    def wanted(self, settings: Mapping[str, Any], kept_password: str) -> Json:
         """Give the folders and files, as host_files takes them."""
         texts = {self.program / name: text for name, text in program_files().items()}
         texts |= {
@@ -133,19 +144,71 @@ class PiPageService:
             self.units / TIMER: TIMER_TEXT,
         }
         inner = {folder for path in texts for folder in path.parents if self.program in (folder, *folder.parents)}
+        if kept_password:
+            texts |= self._operator_files()
         owned = {"owner": "root", "group": "root"}
-        return {
-            "folders": [{"path": str(path), "mode": "0755", **owned} for path in sorted(inner)],
-            "files": [
-                {"path": str(path), "content": text, "mode": "0644", **owned} for path, text in sorted(texts.items())
-            ],
-        }
+        files = [{"path": str(path), "content": text, "mode": "0644", **owned} for path, text in sorted(texts.items())]
+        folders = [{"path": str(path), "mode": "0755", **owned} for path in sorted(inner)]
+        if kept_password:
+            folders.append({"path": str(self.users), "mode": "0755", **owned})
+            folders.append({"path": str(self.password.parent), "mode": "0700", **owned})
+            files.append({"path": str(self.password), "content": kept_password, "mode": "0600", **owned})
+        return {"folders": folders, "files": files}
 
-    def converge(self, settings: Mapping[str, Any], *, check_mode: bool) -> list[HostFileChange]:
-        """Set the page up; say what was done. Raises SystemdError, HostFileError or OSError."""
-        changes: list[HostFileChange] = host_files.converge(self.wanted(settings), check_mode=check_mode)
-        renewed = any(change.is_new for change in changes)
-        if not check_mode and self.booted.is_dir() and (renewed or not systemd.is_active(self.run, TIMER)):
+    def _operator_files(self) -> dict[Path, str]:
+        places = {"program": self.program, "password": self.password}
+        units = {self.units / name: text.format(**places) for name, text in operator_units.UNITS.items()}
+        return {self.users / f"{operator_units.PAGE}.conf": operator_units.USER_TEXT, **units}
+
+    def _kept(self, password: str) -> str:
+        """Give what is to be kept of the operator's password; nothing where there is none."""
+        if not password:
+            return ""
+        before = ""
+        with suppress(OSError, UnicodeDecodeError):
+            before = self.password.read_text("utf-8")
+        return operator_login.kept(password, before, self.random)
+
+    def converge(self, settings: Mapping[str, Any], password: str, *, check_mode: bool) -> list[HostFileChange]:
+        """Set the pages up; say what was done. Raises SystemdError, HostFileError or OSError."""
+        kept = self._kept(password)
+        changes: list[HostFileChange] = host_files.converge(
+            self.wanted({**settings, "operator": bool(kept)}, kept), check_mode=check_mode
+        )
+        renewed = {change.path for change in changes if change.is_new}
+        unwanted = [] if kept else [path for path in (*self._operator_files(), self.password) if path.exists()]
+        if not check_mode:
+            self._have_run(renewed)
+            if kept:
+                self._have_operators_page(renewed)
+            elif unwanted:
+                self._end_operators_page(unwanted)
+        return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, "file") for path in unwanted)]
+
+    def _have_run(self, renewed: Set[Path]) -> None:
+        if self.booted.is_dir() and (renewed or not systemd.is_active(self.run, TIMER)):
             systemd.do(self.run, "systemd-tmpfiles", "--create", str(self.folders / f"{UNIT}.conf"))
             systemd.start(self.run, TIMER)
-        return changes
+
+    def _have_operators_page(self, renewed: Set[Path]) -> None:
+        sockets = operator_units.SOCKETS
+        if not self.booted.is_dir() or not (
+            renewed or any(not systemd.is_active(self.run, socket) for socket in sockets)
+        ):
+            return
+        systemd.do(self.run, "systemd-sysusers", str(self.users / f"{operator_units.PAGE}.conf"))
+        # One that still runs has the old program and password; the next request starts it again.
+        for unit in (*sockets, f"{operator_units.PAGE}.service"):
+            self.run(["systemctl", "stop", unit])
+        for socket in sockets:
+            systemd.start(self.run, socket)
+
+    def _end_operators_page(self, unwanted: Sequence[Path]) -> None:
+        if self.booted.is_dir():
+            for socket in operator_units.SOCKETS:
+                systemd.do(self.run, "systemctl", "disable", "--quiet", "--now", socket)
+            systemd.do(self.run, "systemctl", "stop", f"{operator_units.PAGE}.service")
+        for path in unwanted:
+            path.unlink()
+        if self.booted.is_dir():
+            systemd.do(self.run, "systemctl", "daemon-reload")
