@@ -14,6 +14,9 @@ TOOLS_REPOSITORY = "poppyfield/emulated-pi-tools"
 ADDRESS = "127.0.0.1"
 PORT_OPTIONS = {"22/tcp": "--ssh-port", "80/tcp": "--map-port", "443/tcp": "--https-port"}
 
+# The double of FAT answers through it.
+FUSE = "/dev/fuse"
+
 # Overlay on overlay is refused, so the engine's layers need volumes; the data gets the machine's own file system, too.
 VOLUMES = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd", "srv": "/srv"}
 
@@ -113,6 +116,7 @@ def container_options(pi: Pi, image: str, bounding_set: int) -> dict[str, Any]:
         "cap_add": capabilities(bounding_set),
         "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
         "cgroupns": "private",
+        "devices": [FUSE],
         "tmpfs": {"/run": "exec,mode=755,size=25%", "/tmp": "exec,mode=1777,size=25%"},  # noqa: S108
         "volumes": {volume: {"bind": path, "mode": "rw"} for volume, path in volume_names(pi.name).items()},
         "ports": {inside: (ADDRESS, outside) for inside, outside in pi.ports.items()},

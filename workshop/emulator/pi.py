@@ -177,6 +177,8 @@ class Emulator:
     def _create(self, pi: options.Pi) -> Container:
         image = self.build()
         check_ports(options.by_option(pi.ports))
+        if not Path(options.FUSE).exists():
+            raise EmulatorError(f"This machine has no {options.FUSE}, for the Pi's boot partition: sudo modprobe fuse")
         existing_volumes = {volume.name for volume in self._volumes(pi.name)}
         for volume_name in options.volume_names(pi.name):
             if volume_name not in existing_volumes:
