@@ -43,6 +43,12 @@ def test_the_container_cannot_reach_the_machines_kernel_or_cgroups() -> None:
     assert all(name.startswith("pi-1-") for name in made["volumes"])
 
 
+def test_a_reboot_starts_it_again_but_not_for_ever() -> None:
+    policy = options.container_options(PI, "image", ALL_CAPABILITIES)["restart_policy"]
+    assert policy["Name"] == "on-failure"
+    assert policy["MaximumRetryCount"] > 0
+
+
 def test_sudo_asks_for_a_password_of_which_the_pi_knows_the_hash(tmp_path: Path) -> None:
     files = login.StateFiles(tmp_path / "state")
     login.make_password(files.password)
