@@ -522,7 +522,7 @@ def gather(params: dict[str, Any]) -> Facts:
         foreign_containers=foreign(containers, {row[0]: row[1] for row in rows}),
         foreign_networks=foreign(params["networks"], {row[0]: row[1] for row in networks}),
         memory_cgroup=memory_cgroup_enabled(text_of("/proc/cgroups"), text_of("/sys/fs/cgroup/cgroup.controllers")),
-        model=text_of("/proc/device-tree/model"),
+        model=text_of("/sys/firmware/devicetree/base/model"),
         docker=docker,
         files={path: file_at(path) for path in params["files"]},
         docker_version=engine,

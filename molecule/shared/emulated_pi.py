@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
+from testinfra.backend.base import CommandResult
+from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
 import plugins.project_imports  # noqa: F401
+from workshop.emulator import login
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("POPPYFIELD_STATE_FOLDER", ROOT / "build" / "demo"))
@@ -38,15 +40,29 @@ def power_cut() -> None:
     emulator("power-on", "--name", PI_NAME)
 
 
-def log_in() -> Host:
-    """Return the Pi, reached over SSH with the key and the host key that the emulator made."""
+class SshWithPassword(SshBackend):  # type: ignore[misc]  # testinfra has no types
+    """Testinfra's way over SSH to a Pi whose sudo asks for a password: it comes through ssh's standard input."""
+
+    def get_sudo_command(self, command: str, sudo_user: str | None) -> str:
+        sudo = " ".join([*login.SUDO, *(["-u", sudo_user] if sudo_user else [])])
+        return str(self.quote(f"{sudo} /bin/sh -c %s", command))
+
+    def run_local(self, command: str, *args: str) -> CommandResult:
+        line = self.quote(command, *args)
+        given = login.StateFiles(STATE).password.read_bytes() + b"\n"
+        done = subprocess.run(line, shell=True, input=given, capture_output=True, check=False)
+        return self.result(done.returncode, self.encode(line), done.stdout, done.stderr)
+
+
+def log_in(*, sudo: bool = True) -> Host:
+    """Return the Pi, reached over SSH with what the emulator made: the key, the host key, the password of sudo."""
     options = (
         f"-o UserKnownHostsFile={STATE}/known_hosts -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes "
         f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={STATE}/ssh-%p"
     )
-    return testinfra.get_host(
-        f"ssh://pi@127.0.0.1:{SSH_PORT}", ssh_identity_file=f"{STATE}/id_ed25519", ssh_extra_args=options, sudo=True
-    )
+    address = f"{login.USER}@127.0.0.1:{SSH_PORT}"
+    key = login.StateFiles(STATE).key
+    return Host(SshWithPassword(address, ssh_identity_file=str(key), ssh_extra_args=options, sudo=sudo))
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, log_in, sql
 from tests.documented import ROOT
 from tests.pages import steps
 from tests.pages.steps import Step, block_of
+from workshop.emulator import login
 
 LEFT_OUT = shutil.ignore_patterns("build", "fleet", ".git", "node_modules", "__pycache__", ".*_cache", ".ansible")
 SAMPLE = ROOT / "workshop/demo/sample/projects/sample/france.qgs"
@@ -125,7 +126,8 @@ def test_a_fleet_is_described_and_provisioned(operator: Operator) -> None:
     for host in hosts["pis"]["hosts"].values():
         host.update(
             ansible_host="127.0.0.1",
-            ansible_user="pi",
+            ansible_user=login.USER,
+            ansible_become_password=f"{{{{ lookup('ansible.builtin.file', '{login.StateFiles(STATE).password}') }}}}",
             ansible_port=int(os.environ.get("POPPYFIELD_SSH_PORT", "2222")),
             ansible_ssh_private_key_file=f"{STATE}/id_ed25519",
             ansible_ssh_common_args=f"-o UserKnownHostsFile={STATE}/known_hosts -o IdentitiesOnly=yes",

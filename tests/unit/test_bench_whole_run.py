@@ -87,6 +87,9 @@ class Asked:
         self._play_context = types.SimpleNamespace(remote_addr=host)
 
 
+SUDO = 'sudo -p "[sudo via ansible, key={key}] password:" sh -c "echo BECOME-SUCCESS-{key}; command {number}"'
+
+
 def test_each_light_host_answers_as_was_recorded(
     plugin: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,15 +97,15 @@ def test_each_light_host_answers_as_was_recorded(
     monkeypatch.setattr(plugin, "execute", lambda *_: next(answers))
     monkeypatch.setenv("POPPYFIELD_RECORD", str(tmp_path / "answers"))
     for number in (1, 2):
-        plugin.recorded(Asked("pi"), f"echo BECOME-SUCCESS-abc; command {number}", b"", True)
+        plugin.recorded(Asked("pi"), SUDO.format(key="abc", number=number), b"", True)
     monkeypatch.setenv("POPPYFIELD_REPLAY", str(tmp_path / "answers"))
     monkeypatch.setenv("POPPYFIELD_REPLAY_COUNTS", str(tmp_path))
     for host in ("light-01", "light-02"):
         connection = Asked(host)
-        assert plugin.replayed(connection, "echo BECOME-SUCCESS-xyz; command 1") == (0, b"one\xff", b"")
-        assert plugin.replayed(connection, "echo BECOME-SUCCESS-xyz; command 2") == (3, b"two", b"warning")
+        assert plugin.replayed(connection, SUDO.format(key="xyz", number=1)) == (0, b"one\xff", b"")
+        assert plugin.replayed(connection, SUDO.format(key="xyz", number=2)) == (3, b"two", b"warning")
         with pytest.raises(AnsibleConnectionFailure, match="more than was recorded"):
-            plugin.replayed(connection, "echo BECOME-SUCCESS-xyz; command 3")
+            plugin.replayed(connection, SUDO.format(key="xyz", number=3))
 
 
 def test_a_temporary_folder_has_the_name_that_is_asked_for(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workshop.emulator import binfmt, options, rootfs
+from workshop.emulator import binfmt, login, options, rootfs
 from workshop.emulator.options import EmulatorError, Existing, Pi
 
 PI = Pi(name="pi-1", ssh_port=2222, map_port=8081, state_dir="/state", memory="4g")
@@ -40,6 +41,26 @@ def test_the_container_cannot_reach_the_machines_kernel_or_cgroups() -> None:
     assert not made.get("privileged")
     assert {"SYS_MODULE", "SYS_BOOT", "SYS_RAWIO", "SYS_TIME"}.isdisjoint(made["cap_add"])
     assert all(name.startswith("pi-1-") for name in made["volumes"])
+
+
+def test_a_reboot_starts_it_again_but_not_for_ever() -> None:
+    policy = options.container_options(PI, "image", ALL_CAPABILITIES)["restart_policy"]
+    assert policy["Name"] == "on-failure"
+    assert policy["MaximumRetryCount"] > 0
+
+
+def test_sudo_asks_for_a_password_of_which_the_pi_knows_the_hash(tmp_path: Path) -> None:
+    files = login.StateFiles(tmp_path / "state")
+    login.make_password(files.password)
+    password = files.password.read_text()
+    assert len(password) >= 32 and files.password.stat().st_mode & 0o777 == 0o600
+    login.make_password(files.password)
+    assert files.password.read_text() == password
+    before = "root:*:1:0:99999:7:::\norchard:!:2:0:99999:7:::\n"
+    shadow = login.with_password(before, login.password_hash(files.password))
+    assert re.fullmatch(r"root:\*:1:0:99999:7:::\norchard:\$6\$[^:]+:2:0:99999:7:::\n", shadow)
+    assert password not in shadow
+    assert not any(password in word for word in login.command(files, 2222, *login.SUDO, "true"))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +158,7 @@ def test_a_program_with_a_loader_is_not_static(program: bytes, static: bool) -> 
 
 def test_the_cache_key_depends_on_every_input() -> None:
     assert rootfs.key("ab", "c") != rootfs.key("a", "bc")
-    assert rootfs.key(*rootfs.pi_command()) != rootfs.key(*rootfs.native_command("amd64"))
+    assert rootfs.key(*rootfs.tools_command("amd64")) != rootfs.key(*rootfs.native_command("amd64"))
 
 
 def test_native_programs_go_where_the_list_says() -> None:

@@ -247,7 +247,7 @@ def test_a_host_that_passes_is_described(run_module: Any, library: Any, monkeypa
     files = {
         "/etc/os-release": "ID=debian\nVERSION_ID=12\nPRETTY_NAME=Debian\n",
         "/proc/meminfo": "MemTotal: 948000 kB\n",
-        "/proc/device-tree/model": "Raspberry Pi 4",
+        "/sys/firmware/devicetree/base/model": "Raspberry Pi 4",
         "/proc/net/tcp": "head\n0: 0100007F:1F90 0:0 0A\n",
     }
     said = {

@@ -704,9 +704,9 @@ def test_what_is_documented_is_returned(pi: FakeDocker, library: Library) -> Non
 def machine(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A host in a folder of its own."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    for folder in ("bin", "etc", "proc/device-tree", "sys/class/hwmon/hwmon0", "sys/class/hwmon/hwmon1"):
+    for folder in ("bin", "etc", "sys/firmware/devicetree/base", "sys/class/hwmon/hwmon0", "sys/class/hwmon/hwmon1"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "proc/device-tree/model").write_text("Raspberry Pi 5 Model B Rev 1.0\0")
+    (tmp_path / "sys/firmware/devicetree/base/model").write_text("Raspberry Pi 5 Model B Rev 1.0\0")
     (tmp_path / "etc/os-release").write_text("PRETTY_NAME=Debian\n")
     (tmp_path / "sys/class/hwmon/hwmon0/name").write_text("cpu_thermal\n")
     (tmp_path / "sys/class/hwmon/hwmon0/in0_lcrit_alarm").write_text("1\n")

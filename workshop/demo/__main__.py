@@ -14,13 +14,14 @@ from typing import Any
 from ansible.module_utils.poppyfield.containers.services import SECRETS_FOLDER
 
 from workshop.demo.display import Display, StepError
-from workshop.demo.result import ResultError, describe_images, describe_map, read_run
-from workshop.emulator import binfmt
+from workshop.demo.result import Login, ResultError, describe_images, describe_map, read_run
+from workshop.emulator import binfmt, login
 from workshop.laptop.prepare import cache_folder, stop_own_dockerd
 
 ROOT = Path(__file__).resolve().parents[2]
 PI_NAME = "poppyfield-demo"
 STATE = ROOT / "build" / "demo"
+FILES = login.StateFiles(STATE)
 SSH_PORT = int(os.environ.get("POPPYFIELD_SSH_PORT", "2222"))
 MAP_PORT = int(os.environ.get("POPPYFIELD_MAP_PORT", "8081"))
 BUILD_LOG = cache_folder() / "build.log"
@@ -53,7 +54,7 @@ def run(display: Display) -> None:
     second = provision(display, "Provision it again: nothing may change", "second")
     if second["changed"]:
         raise StepError(f"The second run changed {second['changed']} things; read {display.log_folder}/second.log")
-    images = describe_images(ssh_command())
+    images = describe_images(Login(ssh_command(), FILES.password))
     web_client = "map_page" if images["lizmap_web_client"] == "none" else "lizmap"
     report = {
         **describe_map(ROOT, STATE, f"http://127.0.0.1:{MAP_PORT}", web_client),
@@ -125,13 +126,13 @@ def ssh_command() -> list[str]:
     """Return the command that logs in to the emulated Pi."""
     options = [
         "-i",
-        str(STATE / "id_ed25519"),
+        str(FILES.key),
         "-o",
-        f"UserKnownHostsFile={STATE / 'known_hosts'}",
+        f"UserKnownHostsFile={FILES.known_hosts}",
         "-o",
         "BatchMode=yes",
     ]
-    return ["ssh", "-p", str(SSH_PORT), *options, "pi@127.0.0.1"]
+    return ["ssh", "-p", str(SSH_PORT), *options, f"{login.USER}@127.0.0.1"]
 
 
 def farewell(report: dict[str, Any]) -> str:
@@ -150,6 +151,7 @@ def farewell(report: dict[str, Any]) -> str:
         + (without_lizmap if report["lizmap_web_client"] == "none" else with_lizmap)
         + "The emulated Pi is a container with all rights: whoever is root in it is root on this machine.\n"
         f"Log in to the Pi: {' '.join(ssh_command())}\n"
+        f"Its sudo asks for a password, which is in {FILES.password}\n"
         f"The credentials are on the Pi, readable by root only: {SECRETS_FOLDER}\n"
         "Stop it: make demo-stop    Remove it all: make demo-clean"
     )

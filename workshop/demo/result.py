@@ -8,13 +8,24 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers.services import LIZMAP, SERVICES
 from ansible.module_utils.poppyfield.host.printable import printable
 
+from workshop.emulator.login import SUDO
+
 PROJECT = "sample/france"
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to log in to the Pi, and the file of the password that sudo asks for there."""
+
+    ssh: Sequence[str]
+    password: Path
 
 
 class ResultError(Exception):
@@ -57,28 +68,30 @@ def returned(shown: str) -> dict[str, Any]:
     return answer
 
 
-def describe_images(ssh: Sequence[str]) -> dict[str, Any]:
+def describe_images(pi: Login) -> dict[str, Any]:
     """Ask the Pi for its containers' architecture and images."""
     web_client = on_pi(
-        ssh, ["docker", "inspect", "--format", '{{index .Config.Labels "fr.poppyfield.web-client"}}', LIZMAP.container]
+        pi, ["docker", "inspect", "--format", '{{index .Config.Labels "fr.poppyfield.web-client"}}', LIZMAP.container]
     )
     return {
-        "container_architecture": on_pi(ssh, ["docker", "exec", LIZMAP.container, "uname", "-m"]),
-        "images": [image_of(ssh, service.container) for service in SERVICES],
+        "container_architecture": on_pi(pi, ["docker", "exec", LIZMAP.container, "uname", "-m"]),
+        "images": [image_of(pi, service.container) for service in SERVICES],
         "lizmap_web_client": web_client,
     }
 
 
-def image_of(ssh: Sequence[str], container: str) -> dict[str, Any]:
+def image_of(pi: Login, container: str) -> dict[str, Any]:
     """Return name, platform and unpacked size in bytes of a container's image."""
-    name = on_pi(ssh, ["docker", "inspect", "--format", "{{.Config.Image}}", container])
-    image = json.loads(on_pi(ssh, ["docker", "image", "inspect", "--format", "{{json .}}", name]))
+    name = on_pi(pi, ["docker", "inspect", "--format", "{{.Config.Image}}", container])
+    image = json.loads(on_pi(pi, ["docker", "image", "inspect", "--format", "{{json .}}", name]))
     return {"name": name, "platform": f"{image['Os']}/{image['Architecture']}", "bytes": image["Size"]}
 
 
-def on_pi(ssh: Sequence[str], command: Sequence[str]) -> str:
+def on_pi(pi: Login, command: Sequence[str]) -> str:
     """Run a command as root on the Pi and return what it prints."""
-    done = subprocess.run([*ssh, shlex.join(["sudo", *command])], capture_output=True, text=True, check=False)
+    line = [*pi.ssh, shlex.join([*SUDO, *command])]
+    given = pi.password.read_text(encoding="utf-8") + "\n"
+    done = subprocess.run(line, input=given, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ResultError(f"On the Pi, {shlex.join(command)} failed: {printable(done.stderr).strip()}")
     return printable(done.stdout).strip()

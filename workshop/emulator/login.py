@@ -1,8 +1,9 @@
-"""Logging in to the emulated Pi: its keys, and whether it answers."""
+"""Logging in to the emulated Pi: its keys, the password of sudo, and whether it answers."""
 
 from __future__ import annotations
 
 import io
+import secrets
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -10,8 +11,12 @@ from pathlib import Path
 
 from workshop.emulator.options import ADDRESS
 
-USER = "pi"
+# Whoever flashes a card chooses the name: none may be taken for granted.
+USER = "orchard"
 USER_ID = 1000
+AUTHORIZED_KEYS = f"/home/{USER}/.ssh/authorized_keys"
+# The password comes from standard input, always: where sudo remembered it, the command would read it instead.
+SUDO = ("sudo", "--reset-timestamp", "--stdin", "--prompt=")
 CONNECT_SECONDS = 20
 
 
@@ -27,6 +32,11 @@ class StateFiles:
         return self.folder / "id_ed25519"
 
     @property
+    def password(self) -> Path:
+        """What sudo on the Pi asks for."""
+        return self.folder / "sudo_password"
+
+    @property
     def known_hosts(self) -> Path:
         """The host key to expect."""
         return self.folder / "known_hosts"
@@ -39,6 +49,28 @@ def make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "poppyfield-emulator", "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def make_password(path: Path) -> None:
+    """Make a random password, readable by its owner only, unless there is one."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+
+
+def password_hash(path: Path) -> str:
+    """Return the hash of a password for /etc/shadow, as Raspberry Pi Imager makes it."""
+    command = ["openssl", "passwd", "-6", "-stdin"]
+    done = subprocess.run(command, input=path.read_bytes(), capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
+def with_password(shadow: str, hashed: str) -> str:
+    """Return the content of /etc/shadow with another password of the Pi's user."""
+    rows = [line.split(":") for line in shadow.splitlines()]
+    return "".join(":".join([row[0], hashed if row[0] == USER else row[1], *row[2:]]) + "\n" for row in rows)
 
 
 def archive(files: dict[str, tuple[bytes, int, int]]) -> bytes:
@@ -76,10 +108,10 @@ def attempt(files: StateFiles, port: int) -> str | None:
     """Log in once and use sudo; return None if that worked, else what ssh said."""
     try:
         result = subprocess.run(
-            command(files, port, "sudo", "-n", "true"),
+            command(files, port, *SUDO, "true"),
             capture_output=True,
             text=True,
-            stdin=subprocess.DEVNULL,
+            input=files.password.read_text(encoding="utf-8") + "\n",
             timeout=2 * CONNECT_SECONDS,
             check=False,
         )

@@ -10,8 +10,14 @@ LABEL = "fr.poppyfield.emulator"
 STATE_LABEL = f"{LABEL}.state-dir"
 IMAGE_LABEL = f"{LABEL}.image"
 IMAGE_REPOSITORY = "poppyfield/emulated-pi"
+TOOLS_REPOSITORY = "poppyfield/emulated-pi-tools"
 ADDRESS = "127.0.0.1"
 PORT_OPTIONS = {"22/tcp": "--ssh-port", "80/tcp": "--map-port", "443/tcp": "--https-port"}
+
+# The double of FAT answers through it.
+FUSE = "/dev/fuse"
+# Between two times that it is powered on from outside: one that fails as it starts does not do so for ever.
+REBOOTS = 20
 
 # Overlay on overlay is refused, so the engine's layers need volumes; the data gets the machine's own file system, too.
 VOLUMES = {"docker": "/var/lib/docker", "containerd": "/var/lib/containerd", "srv": "/srv"}
@@ -112,6 +118,10 @@ def container_options(pi: Pi, image: str, bounding_set: int) -> dict[str, Any]:
         "cap_add": capabilities(bounding_set),
         "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
         "cgroupns": "private",
+        "devices": [FUSE],
+        # Docker starts again what did not end by itself with status 0: a reboot, by root/etc/systemd/system. It leaves
+        # alone what was stopped or killed from outside.
+        "restart_policy": {"Name": "on-failure", "MaximumRetryCount": REBOOTS},
         "tmpfs": {"/run": "exec,mode=755,size=25%", "/tmp": "exec,mode=1777,size=25%"},  # noqa: S108
         "volumes": {volume: {"bind": path, "mode": "rw"} for volume, path in volume_names(pi.name).items()},
         "ports": {inside: (ADDRESS, outside) for inside, outside in pi.ports.items()},

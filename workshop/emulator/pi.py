@@ -24,7 +24,11 @@ from typing import cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import plugins.project_imports  # noqa: F401 - for the next imports
+
+# isort: split
 import docker
+from ansible.module_utils.poppyfield.containers.engine import BuildRequest, DockerCommand, EngineError
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
@@ -32,7 +36,10 @@ from workshop.emulator import binfmt, login, options, rootfs
 from workshop.emulator.options import EmulatorError
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TOOLS_FILES = tuple(path for path in sorted(rootfs.TOOLS.iterdir()) if path.is_file())
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+SHADOW = "/etc/shadow"
 MEMORY = "4g"
 BOOT_SECONDS = 180
 STOP_SECONDS = 90
@@ -54,12 +61,39 @@ class Emulator:
             say(f"{image} is there")
             return image
         binfmt_ready()
+        emulated = bool(binfmt.machines_to_serve(platform.machine()))
+        command = DockerCommand.find()
+        builder = command.engine_platform()
+        tools = self._build_tools(command, builder)
         with build_context() as context:
-            target = "pi" if not binfmt.machines_to_serve(platform.machine()) else "pi-under-qemu"
             say(f"building {image}")
-            labels = [f"--label={options.IMAGE_LABEL}=true"]
-            command = ["docker", "build", "--platform=linux/arm64", f"--target={target}", f"--tag={image}", *labels]
-            subprocess.run([*command, str(context)], check=True)
+            cpu = {"QEMU_CPU": "cortex-a72"} if emulated else {}
+            request = BuildRequest(
+                reference=image,
+                platform="linux/arm64",
+                context=context,
+                dockerfile=context / "Dockerfile",
+                labels={options.IMAGE_LABEL: "true"},
+                build_args={"TOOLS_IMAGE": tools, "TOOLS_PLATFORM": builder, **cpu},
+                target="pi-under-qemu" if emulated else "pi",
+            )
+            command.build(request, lambda line: say(line.rstrip()))
+        return image
+
+    def _build_tools(self, command: DockerCommand, builder: str) -> str:
+        """Build the image of the tools that install the Pi's packages; Docker's cache keeps it."""
+        tarball = rootfs.tools(rootfs.DEBIAN_ARCHITECTURES[platform.machine()])
+        image = f"{options.TOOLS_REPOSITORY}:{tarball.stem[:12]}"
+        say(f"building {image}")
+        # In the cache's own file system, so that the big file need not be copied.
+        with tempfile.TemporaryDirectory(dir=rootfs.cache_folder(), prefix="tools-") as name:
+            context = Path(name)
+            for path in TOOLS_FILES:
+                shutil.copy(path, context)
+            os.link(tarball, context / "rootfs.tar")
+            labels = {options.IMAGE_LABEL: "true"}
+            request = BuildRequest(image, builder, context, context / "Dockerfile", labels, {})
+            command.build(request, lambda line: say(line.rstrip()))
         return image
 
     def start(self, pi: options.Pi, timeout: float) -> None:
@@ -143,6 +177,8 @@ class Emulator:
     def _create(self, pi: options.Pi) -> Container:
         image = self.build()
         check_ports(options.by_option(pi.ports))
+        if not Path(options.FUSE).exists():
+            raise EmulatorError(f"This machine has no {options.FUSE}, for the Pi's boot partition: sudo modprobe fuse")
         existing_volumes = {volume.name for volume in self._volumes(pi.name)}
         for volume_name in options.volume_names(pi.name):
             if volume_name not in existing_volumes:
@@ -155,12 +191,13 @@ class Emulator:
         pi = existing(container)
         files = login.StateFiles(Path(pi.state_dir))
         login.make_key(files.key)
-        authorized = {"/home/pi/.ssh/authorized_keys": (public_half(files.key), 0o600, login.USER_ID)}
+        authorized = {login.AUTHORIZED_KEYS: (public_half(files.key), 0o600, login.USER_ID)}
         container.put_archive("/", login.archive(authorized))
         if not pi.running:
             binfmt_ready()
             check_ports(options.by_option(pi.ports))
             give_host_key(container)
+            give_password(container, files)
             container.start()
         port = pi.ports["22/tcp"]
         host_key = read_file(container, f"{HOST_KEY}.pub").decode()
@@ -172,11 +209,11 @@ class Emulator:
 
 def image_name(host: str) -> str:
     """Return the image's name and tag, which stands for all that the image is made of."""
-    parts = [host, *rootfs.pi_command()]
+    parts = [host]
     if machines := binfmt.machines_to_serve(host):
         parts += [*machines, *rootfs.native_command(rootfs.DEBIAN_ARCHITECTURES[host])]
-    for path in context_files():
-        parts += [str(path.relative_to(HERE)), path.read_text(encoding="utf-8")]
+    for path in (*context_files(), *TOOLS_FILES):
+        parts += [str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")]
     return f"{options.IMAGE_REPOSITORY}:{rootfs.SUITE}-arm64-{rootfs.key(*parts)[:12]}"
 
 
@@ -189,9 +226,9 @@ def context_files() -> list[Path]:
 
 @contextmanager
 def build_context() -> Iterator[Path]:
-    """Make a build context of this folder's files and the cached root file systems, for the time of a build."""
+    """Make a build context of this folder's files and the cached native programs, for the time of a build."""
     host = platform.machine()
-    tarballs = {"rootfs.tar": rootfs.pi()}
+    tarballs = {}
     if binfmt.machines_to_serve(host):
         tarballs["native.tar"] = rootfs.native(rootfs.DEBIAN_ARCHITECTURES[host])
     # In the cache's own file system, so that the big files need not be copied.
@@ -253,6 +290,13 @@ def give_host_key(container: Container) -> None:
         login.make_key(key)
         files = {HOST_KEY: (key.read_bytes(), 0o600, 0), f"{HOST_KEY}.pub": (public_half(key), 0o644, 0)}
         container.put_archive("/", login.archive(files))
+
+
+def give_password(container: Container, files: login.StateFiles) -> None:
+    """Give the Pi's user the password that the state folder holds; the Pi knows its hash only."""
+    login.make_password(files.password)
+    shadow = login.with_password(read_file(container, SHADOW).decode(), login.password_hash(files.password))
+    container.put_archive("/", login.archive({SHADOW: (shadow.encode(), 0o640, 0)}))
 
 
 def public_half(key: Path) -> bytes:
@@ -375,7 +419,7 @@ def main() -> int:
     """Run the command line; return the exit status."""
     try:
         run(parse_arguments())
-    except (EmulatorError, docker.errors.DockerException, subprocess.CalledProcessError) as error:
+    except (EmulatorError, EngineError, docker.errors.DockerException, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,7 +1,8 @@
-"""The root file systems that the emulated Pi is made of, cached outside the checkout.
+"""What the image of the emulated Pi is made with and of, cached outside the checkout.
 
-`pi` is an arm64 Debian, bootstrapped with mmdebstrap; `native` holds the few programs that can't be emulated, taken
-from this machine's architecture of the same release. A file in the cache is named by all that decides its content.
+`tools` is the root of images/tools, whose native programs install the Pi's Debian packages; `native` holds the few
+programs that can't be emulated, taken from this machine's architecture of the same release. A file in the cache is
+named by all that decides its content.
 """
 
 from __future__ import annotations
@@ -13,26 +14,13 @@ import tarfile
 from pathlib import Path
 
 SUITE = "trixie"
+PI_ARCHITECTURE = "arm64"
 HERE = Path(__file__).resolve().parent
+TOOLS = HERE.parents[1] / "images" / "tools"
 NATIVE_BINARIES = HERE / "native-binaries"
 DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 LIBRARY_FOLDERS = {"amd64": ("usr/lib/x86_64-linux-gnu/", "usr/lib64/")}
 
-PI_PACKAGES = (
-    "ca-certificates",
-    "dbus",
-    "iproute2",
-    "kmod",
-    "libpam-systemd",
-    "netbase",
-    "openssh-server",
-    "procps",
-    "python3",
-    # Without it Ansible's apt module first installs it, and restarts itself.
-    "python3-apt",
-    "sudo",
-    "systemd-sysv",
-)
 # These bring the native binaries, and through their dependencies the libraries they need.
 NATIVE_PACKAGES = (
     "containerd",
@@ -49,16 +37,6 @@ NATIVE_PACKAGES = (
     "tar",
     "tini",
 )
-# The emulated Pi is rebuilt in minutes: it needs neither dpkg's fsync nor manual pages nor translations.
-PI_OPTIONS = (
-    "--variant=minbase",
-    "--dpkgopt=force-unsafe-io",
-    "--dpkgopt=path-exclude=/usr/share/man/*",
-    "--dpkgopt=path-exclude=/usr/share/locale/*",
-    "--dpkgopt=path-exclude=/usr/share/doc/*",
-    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-    '--aptopt=Acquire::Languages "none"',
-)
 # Shell and sed for qemu/usr/sbin/runc, which runs at every start of a container and at every health check.
 WRAPPER_TOOLS = {"/usr/bin/dash": "/usr/lib/emulator/sh", "/usr/bin/sed": "/usr/lib/emulator/sed"}
 
@@ -68,20 +46,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "poppyfield" / "emulator"
 
 
-def bootstrap_command(architecture: str, packages: tuple[str, ...], options: tuple[str, ...]) -> list[str]:
-    """Return the mmdebstrap command, without the output. It names no mirror: mmdebstrap knows Debian's."""
-    included = ",".join(packages)
-    return ["mmdebstrap", f"--architectures={architecture}", f"--include={included}", *options, SUITE]
-
-
-def pi_command() -> list[str]:
-    """Return the command that bootstraps the Pi."""
-    return bootstrap_command("arm64", PI_PACKAGES, PI_OPTIONS)
+def tools_command(architecture: str) -> list[str]:
+    """Return the command that makes the build tools, without the output."""
+    return [str(TOOLS / "bootstrap"), SUITE, architecture, PI_ARCHITECTURE]
 
 
 def native_command(architecture: str) -> list[str]:
-    """Return the command that unpacks this machine's architecture of the native programs."""
-    return bootstrap_command(architecture, NATIVE_PACKAGES, ("--variant=extract",))
+    """Return the command that unpacks the native programs, without the output. mmdebstrap knows Debian's mirror."""
+    included = ",".join(NATIVE_PACKAGES)
+    return ["mmdebstrap", f"--architectures={architecture}", f"--include={included}", "--variant=extract", SUITE]
 
 
 def parse_native_binaries(text: str) -> dict[str, str]:
@@ -106,10 +79,11 @@ def place(member: str, wanted: dict[str, str], library_folders: tuple[str, ...])
     return None
 
 
-def pi() -> Path:
-    """Return the tarball of the Pi's root, made if it isn't cached."""
-    command = pi_command()
-    target = cache_folder() / f"{key(*command)}.tar"
+def tools(architecture: str) -> Path:
+    """Return the tarball of the build tools, made if it isn't cached."""
+    command = tools_command(architecture)
+    scripts = [(TOOLS / name).read_text(encoding="utf-8") for name in ("bootstrap", "adapt")]
+    target = cache_folder() / f"{key(*command[1:], *scripts)}.tar"
     if not target.exists():
         _bootstrap(command, target)
     return target

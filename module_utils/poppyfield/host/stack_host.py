@@ -29,7 +29,7 @@ class HostOfStack:
         busy = (self.busy, self._busy())  # before apt, which is busy itself
         upgrades, as_of = self._upgrades() if updates else (None, None)
         return HostAnswers(
-            model=self._text("proc/device-tree/model"),
+            model=self._text("sys/firmware/devicetree/base/model"),
             os_release=self._text("etc/os-release"),
             kernel=platform.release(),
             architecture=self.said_by("dpkg", "--print-architecture").strip(),

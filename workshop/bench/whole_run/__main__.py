@@ -25,6 +25,7 @@ from workshop.bench.whole_run import stock_variables
 from workshop.bench.whole_run.bench_pi import BenchPi, fresh
 from workshop.bench.whole_run.playbook_run import PlaybookRun, run_playbook
 from workshop.bench.whole_run.tables import comparison_table, hosts_table
+from workshop.emulator import login
 
 REPORT = ROOT / "build" / "bench" / "run.json"
 FOLDER = ROOT / "build" / "bench" / "whole-run"
@@ -166,7 +167,7 @@ def light_hosts(side: Side, number: int, recorded: Path, noop: Json) -> Json:
     names = [f"light-{n:02}" for n in range(1, number + 1)]
     inventory = FOLDER / f"light-{number}.json"
     inventory.write_text(
-        json.dumps({"pis": {"hosts": {name: {"ansible_user": "pi"} for name in names}}}), encoding="utf-8"
+        json.dumps({"pis": {"hosts": {name: {"ansible_user": login.USER} for name in names}}}), encoding="utf-8"
     )
     runs = []
     for attempt in range(LIGHT_ROUNDS):

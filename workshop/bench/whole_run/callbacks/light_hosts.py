@@ -29,7 +29,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible.plugins.connection.ssh import Connection
 
 execute = Connection.exec_command
-RANDOM_PARTS = re.compile(r"BECOME-SUCCESS-[a-z]+|ansible-tmp-[0-9.]+-[0-9]+-[0-9]+")
+RANDOM_PARTS = re.compile(r"BECOME-SUCCESS-[a-z]+|sudo via ansible, key=[a-z]+|ansible-tmp-[0-9.]+-[0-9]+-[0-9]+")
 
 
 def recorded(self: Any, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
