@@ -42,8 +42,8 @@ DOCKER = {"origin": "Docker", "codename": "trixie", "label": "Docker CE"}
 
 def roles_asked_for() -> str:
     """Give the template of the roles that are played where the inventory asks for them."""
-    tasks = yaml.safe_load((ROOT / "playbooks/tasks/provision.yml").read_text("utf-8"))
-    (task,) = [task for task in tasks if "hardening" in str(task)]
+    (stage,) = yaml.safe_load((ROOT / "playbooks/tasks/provision.yml").read_text("utf-8"))
+    (task,) = [task for task in stage["block"] if "hardening" in str(task)]
     return str(task["loop"])
 
 
