@@ -59,7 +59,7 @@ LOOKS_THE_SAME = (
     "A Pi tells them apart."
 )
 PARTS = "its file ... is a shapefile, which has several parts, and ... are missing."
-LARGE = "its file ... has ... MB of text: each worker of QGIS Server reads all of it, and keeps most of it in memory."
+LARGE = "its file ... has ... MB of text: QGIS Server reads all of it for each picture."
 NO_TILES = "its folder of tiles ... is not in the project's folder."
 NO_DATASET = "the file of one of its datasets ... is not in the project's folder."
 NO_PARENT = "the project that it is embedded from ... is not in the project's folder."

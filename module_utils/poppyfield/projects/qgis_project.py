@@ -692,8 +692,7 @@ def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judg
     size = folder.files.get(wanted, 0)
     if wanted.lower().endswith(FORMATS_OF_TEXT) and size > LARGE_TEXT:
         yield (
-            f"{what} {path} has {size // 1024**2} MB of text: each worker of QGIS Server reads all of it, and keeps "
-            "most of it in memory.",
+            f"{what} {path} has {size // 1024**2} MB of text: QGIS Server reads all of it for each picture.",
             INTO_GEOPACKAGE,
             False,
         )
