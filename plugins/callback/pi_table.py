@@ -28,6 +28,7 @@ from ansible.module_utils.poppyfield.runs import table
 from ansible.module_utils.poppyfield.runs.table import PiOutcome
 
 LAPTOP = "localhost"
+INCLUDES = ("include_role", "include_tasks")
 LETTING_GO = "End the run on this Pi"
 """The task of playbooks/tasks/let_go.yml that fails because another one did, which is the one to tell of."""
 
@@ -93,7 +94,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
 
     def _of(self, result: Any) -> PiOutcome:
         name = result.host.name
-        if self._in_batches:
+        # What is included is not done yet.
+        if self._in_batches and result.task.action.rpartition(".")[2] not in INCLUDES:
             self._begun.add(name)
         return self._outcomes.setdefault(name, PiOutcome())
 
