@@ -53,7 +53,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core has no
         self._shown = Path(playbook._file_name).name in table.PLAYBOOKS
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Note whom a play is for that serves a few at a time: it starts anew with each few."""
+        """Note whom a play is for that serves a few at a time: it starts once for each few."""
         self._in_batches = bool(play.serial)
         if self._in_batches:
             hosts = play.get_variable_manager()._inventory.get_hosts(play.hosts, ignore_restrictions=True)

@@ -79,7 +79,7 @@ def test_every_installation_by_pip_has_digests() -> None:
     called = re.compile(r"pip install|\"install\", .*pip")
     calls = [
         line
-        for _, line in sources("Makefile", "README.md", "docs/fr/README.md", "workshop/laptop")
+        for _, line in sources("Makefile", "docs/fleet-at-scale.md", "docs/fr/fleet-at-scale.md", "workshop/laptop")
         if called.search(line)
     ]
     assert len(calls) >= 3
