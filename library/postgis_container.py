@@ -281,6 +281,12 @@ CHUNK = 256 * 1024
 LEAST_SHARE = 0.05
 MOST_SHARE = 0.9
 
+LOGS_IN: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "password_file": {"type": "path", "required": True, "no_log": False},
+}
+"""What each role has that logs in by a password."""
+
 ARGUMENTS: dict[str, Any] = {
     **container_module.CONTAINER_OPTIONS,
     **services.options_of(POSTGIS),
@@ -292,10 +298,7 @@ ARGUMENTS: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "password_file": {"type": "path", "required": True, "no_log": False},
-        },
+        "options": LOGS_IN,
     },
     "databases": {
         "type": "list",
@@ -316,8 +319,7 @@ ARGUMENTS: dict[str, Any] = {
         "elements": "dict",
         "default": [],
         "options": {
-            "name": {"type": "str", "required": True},
-            "password_file": {"type": "path", "required": True, "no_log": False},
+            **LOGS_IN,
             "rights": {
                 "type": "list",
                 "elements": "dict",
