@@ -56,13 +56,11 @@ test-machines:
 	$(MAKE) --no-print-directory engine
 	$(MAKE) --no-print-directory page
 	$(MAKE) --no-print-directory molecule-default
-	$(MAKE) --no-print-directory molecule-lizmap
-	$(MAKE) --no-print-directory unit-newest
 
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: test-chores test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
+test-long: molecule-lizmap unit-newest test-chores test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
 
 test-chores: prepare-test ## Each chore on an emulated Pi
 	$(SUDO) $(PART) bash tests/molecule chores
@@ -103,7 +101,7 @@ mutation: ## Change the planner in some 1600 ways, and see that the tests notice
 	$(PART) $(TEST)/python -m tests.mutation
 
 engine: ## The modules against this machine's Docker Engine
-	$(SUDO) $(PART) $(TEST)/pytest tests/engine --no-skips -m 'not every_compose'
+	$(SUDO) $(PART) $(TEST)/pytest tests/engine --no-skips -m 'not long'
 
 test-compose: ## Every command of docker-compose, with that of each Debian release: build/reports/compose.json
 	$(SUDO) $(PART) $(TEST)/pytest tests/engine/test_compose.py --no-skips
@@ -123,10 +121,10 @@ test-lizmap: ## Lizmap's image and all that uses it, in a browser too: make test
 	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap --junitxml=build/reports/lizmap-tests.xml
 
 images: ## The images for this machine's own architecture: what they can do, and how they behave
-	$(SUDO) $(PART) $(TEST)/pytest tests/images
+	$(SUDO) $(PART) $(TEST)/pytest tests/images -m 'not long'
 
 lizmap: ## Lizmap's image and the modules for it, with a stand-in for the release, which draws no map page
-	$(SUDO) $(PART) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py
+	$(SUDO) $(PART) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py -m 'not long'
 
 test-maps: ## The gallery of projects and dumps, on the map page and on Lizmap: make test-maps [LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE]
 	$(SUDO) rm -rf build/reports/gallery build/reports/gallery.json

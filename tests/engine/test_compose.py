@@ -102,7 +102,7 @@ class Pi:
         return (self.folder.parent / "data" / "life").read_text().split().count("started")
 
 
-@pytest.fixture(params=["trixie", pytest.param("bookworm", marks=pytest.mark.every_compose)])
+@pytest.fixture(params=["trixie", pytest.param("bookworm", marks=pytest.mark.long)])
 def suite(request: pytest.FixtureRequest) -> str:
     """Return a release."""
     return str(request.param)
@@ -173,7 +173,7 @@ def test_a_container_of_other_settings_is_one_for_both(pi: Pi) -> None:
     assert pi.ids() == ids
 
 
-@pytest.mark.every_compose
+@pytest.mark.long
 def test_beside_a_previous_container_compose_refuses_until_the_deployment_is_over(pi: Pi) -> None:
     pi.specs = (pi.specs[0], replace(pi.specs[1], environment={"WORKERS": "2"}))
     before = pi.ids()
@@ -335,7 +335,7 @@ def report() -> Iterator[list[dict[str, Any]]]:
     REPORT.write_text(json.dumps({"commands": [*kept, *rows]}, indent=2) + "\n")
 
 
-@pytest.mark.every_compose
+@pytest.mark.long
 def test_every_command_of_the_tutorial(pi: Pi, wanted: ContainerSpec, report: list[dict[str, Any]]) -> None:
     state = pi.folder.parent / "state" / worlds.IMAGES[worlds.OLD]
     (state / "log").write_text("a line of the log\n")

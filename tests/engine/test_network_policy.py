@@ -142,6 +142,8 @@ def there(engine: PrivateEngine, private: RealWorld, tmp_path: Path) -> Iterator
         assert process.stdout is not None
         process.stdout.readline()
         found = Surroundings(engine, private, process.pid, tmp_path)
+        # That of the test before is still in force.
+        found.firewall.converge({}, check_mode=False)
         there = engine.as_if_there("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "eth0")
         subprocess.run([*there, "netns", str(process.pid)], check=True)
         stack.callback(subprocess.run, engine.as_if_there("ip", "link", "delete", "lan0"), check=False)

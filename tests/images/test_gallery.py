@@ -31,6 +31,7 @@ def server(postgis_image: str, lizmap_image: str, tmp_path_factory: pytest.TempP
             yield running
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("drawn", DRAWN, ids=lambda drawn: drawn.what)
 def test_each_project_is_drawn(server: MapServer, drawn: Drawn) -> None:
     try:

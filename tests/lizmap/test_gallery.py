@@ -50,6 +50,7 @@ def on(project_xml: str) -> str:
     return "stand-in" if "-double." in version[1] else f"Lizmap {version[1]}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("drawn", TABLES, ids=lambda drawn: drawn.what)
 def test_each_project_is_drawn(server: Lizmap, on: str, drawn: Drawn) -> None:
     answer = server.map(f"gallery/g{TABLES.index(drawn)}")
