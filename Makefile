@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-before bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-before bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -132,6 +132,11 @@ test-maps: ## The gallery of projects and dumps, on the map page and on Lizmap: 
 	$(SUDO) $(TEST)/pytest tests/images/test_gallery.py tests/images/test_first_start_dumps.py
 	$(SUDO) $(TEST)/pytest tests/lizmap/test_gallery.py
 	$(SUDO) $(TEST)/python -m tests.gallery.report
+
+verify: ## Look at the Pis of an inventory from outside, and change nothing: make verify [INVENTORY=inventory/fleet] [PIS=pi-orchard] [RESTART=true]
+	@python3 workshop/laptop/prepare.py verify
+	@PATH="$$PWD/build/venv-verify/bin:$$PATH" ANSIBLE_BECOME=true POPPYFIELD_VERIFY_RESTART='$(RESTART)' build/venv-verify/bin/pytest tests/fleet \
+		--hosts='ansible://$(or $(PIS),pis)?force_ansible=True' --ansible-inventory='$(or $(INVENTORY),inventory/fleet)'
 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements
 	python3 -m workshop.laptop.locks

@@ -35,6 +35,7 @@ REQUIREMENTS = {
     # No environment of this checkout's own: for a server, and for the execution environment.
     "runner": ["requirements-runner.txt"],
     "docs": ["requirements-docs.txt"],
+    "verify": ["requirements.txt", "requirements-verify.txt"],
 }
 LINKS = {purpose: "venv" if purpose == "demo" else f"venv-{purpose}" for purpose in REQUIREMENTS if purpose != "runner"}
 LAPTOP = "laptop"
@@ -65,8 +66,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("purpose", choices=sorted({*LINKS, LAPTOP, ENVIRONMENT}))
     purpose = parser.parse_args().purpose
-    if purpose == "docs":
-        # Nothing runs but Python.
+    if purpose in ("docs", "verify"):
+        # Nothing runs here but Python.
         make_environment(purpose)
         return 0
     if purpose == ENVIRONMENT:
