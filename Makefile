@@ -76,7 +76,9 @@ test-hardening: prepare-test ## What protects the Pi itself, on an emulated Pi w
 
 test-attacks: attacks-begin ## Only the tests that play attacks, and scanners: make test-attacks [LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE]
 	$(SUDO) python3 workshop/laptop/prepare.py attacks
-	$(SUDO) build/venv-attacks/bin/pytest tests/unit tests/engine tests/images --attacks
+	$(SUDO) build/venv-attacks/bin/pytest tests/unit --attacks
+	$(SUDO) build/venv-attacks/bin/pytest tests/engine --attacks
+	$(SUDO) build/venv-attacks/bin/pytest tests/images --attacks
 	$(SUDO) build/venv-attacks/bin/pytest tests/lizmap --attacks --ignore=tests/lizmap/test_in_a_browser.py
 	$(SUDO) build/venv-attacks/bin/pytest tests/scanners --no-skips
 	$(SUDO) build/venv-attacks/bin/python -m tests.attack_report

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -134,3 +135,12 @@ def test_the_stand_in_never_passes_for_lizmap(monkeypatch: pytest.MonkeyPatch, a
     monkeypatch.setenv("LIZMAP_ARCHIVE", archive)
     assert shown_with("Lizmap") == shown
     assert shown_with("PostGIS") == "PostGIS"
+
+
+def test_no_call_of_pytest_collects_two_files_of_one_name() -> None:
+    """It would play none at all."""
+    calls = re.findall(r"pytest((?: tests/\w+)+)", (ROOT / "Makefile").read_text("utf-8"))
+    assert len(calls) > 5
+    for folders in calls:
+        names = [path.name for folder in folders.split() for path in (ROOT / folder).rglob("test_*.py")]
+        assert len(set(names)) == len(names), folders
