@@ -27,7 +27,11 @@ from tests.images import building, projects
 from tests.images.map_server import ALL_ALLOWED, MapServer, map_server, volumes, wait_until
 from tests.images.projects import POPPY
 
-QGIS_SERVER = (building.ROOT / "images" / "lizmap" / "nginx" / "qgis-server.conf").read_text("utf-8")
+NGINX, QGIS_SERVER = (
+    (building.ROOT / "images" / "lizmap" / "nginx" / name).read_text("utf-8")
+    for name in ("nginx.conf", "qgis-server.conf")
+)
+NOT_ITSELF = '"QGIS|GDAL"'
 PROJECT = "/ows/fields/meadow/"
 FEATURES = f"{PROJECT}wfs3/collections/meadow/items"
 SECRET = "/ows/secret/hidden/"
@@ -72,9 +76,11 @@ def server(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def unguarded(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MapServer]:
-    """Return a map server whose front refuses no request, and gives QGIS Server's answers no headers."""
+    """Return a map server whose front refuses no request, not QGIS Server's own, and gives its answers no headers."""
     without = QGIS_SERVER.replace("include /etc/poppyfield/front-headers.conf;", "")
-    configuration = {"map-page-requests.conf": ALL_ALLOWED, "qgis-server.conf": without}
+    assert NOT_ITSELF in NGINX
+    anybody = NGINX.replace(NOT_ITSELF, '"nobody"')
+    configuration = {"map-page-requests.conf": ALL_ALLOWED, "qgis-server.conf": without, "nginx.conf": anybody}
     yield from running(lizmap_image, tmp_path_factory.mktemp("open"), configuration)
 
 
@@ -163,6 +169,16 @@ def test_the_server_fetches_no_map_from_elsewhere(server: MapServer, unguarded: 
     refused(server, query)
 
 
+@pytest.mark.attack(kind="file or project", on="map page")
+def test_qgis_server_gives_no_map_to_itself(lizmap_image: str, unguarded: MapServer, tmp_path: Path) -> None:
+    """Where the front refuses nothing."""
+    query = f"{PROJECT}?{GET_MAP}&LAYERS=EXTERNAL_WMS:x&{EXTERNAL}"
+    assert drawn(unguarded, query)
+    for server in running(lizmap_image, tmp_path, {"map-page-requests.conf": ALL_ALLOWED}):
+        assert drawn(server, f"{PROJECT}?{GET_MAP}&LAYERS=meadow")
+        assert not drawn(server, query)
+
+
 @pytest.mark.attack(kind="print", on="map page", spellings=True)
 @pytest.mark.parametrize("word", ["GetPrint", "getprint", "GetPr%69nt", "GetMap&REQUEST=GetPrint"])
 def test_nothing_is_printed(server: MapServer, unguarded: MapServer, word: str) -> None:
@@ -199,7 +215,6 @@ def test_the_api_is_asked_nothing_else(server: MapServer, query: str) -> None:
 
 # Load ----------------------------------------------------------------------------------------------------------------
 
-NGINX = (building.ROOT / "images" / "lizmap" / "nginx" / "nginx.conf").read_text("utf-8")
 HALF_OPEN = 1100
 
 

@@ -149,7 +149,6 @@ def test_https_cannot_be_claimed(server: MapServer, operator: Operator) -> None:
     assert post(server, orders.SUPPORT).status_code == 200
 
 
-@pytest.mark.attack(kind="large bodies", on="operator's page")
 def test_a_large_order_does_not_arrive(server: MapServer, operator: Operator) -> None:
     answer = post(server, "x" * 100_000)
     assert answer.status_code == 413 and operator.given == []

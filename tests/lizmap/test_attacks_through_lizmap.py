@@ -54,9 +54,23 @@ FUNCTION = (
     "</PropertyIsEqualTo></Filter>"
 )
 """A filter with a function, which lets nothing pass."""
-NGINX = (building.ROOT / "images" / "lizmap" / "nginx" / "nginx.conf").read_text("utf-8")
-BODY = "client_max_body_size 1m;"
-CARELESS = {"front-headers.conf": "", "nginx.conf": NGINX.replace(BODY, BODY.replace("1m", "64m"))}
+
+
+def changed(name: str, settings: dict[str, str]) -> str:
+    """Give one of nginx's files with other settings."""
+    text = (building.ROOT / "images" / "lizmap" / "nginx" / name).read_text("utf-8")
+    for setting, instead in settings.items():
+        assert setting in text
+        text = text.replace(setting, instead)
+    return text
+
+
+CARELESS = {
+    "front-headers.conf": "",
+    "nginx.conf": changed(
+        "nginx.conf", {"client_max_body_size 1m;": "client_max_body_size 64m;", "QGIS|GDAL": "nobody"}
+    ),
+}
 UNWATCHED = {"test": ["NONE"]}
 """Without the health check, which would end QGIS Server without the guard."""
 

@@ -450,10 +450,12 @@ def test_what_a_pi_says_is_no_markup(hostile_rows: list[Json], monkeypatch: pyte
 
 
 @pytest.mark.attack(kind="orders to the terminal", on="laptop", proof=None)
-def test_what_a_pi_says_gives_no_orders(hostile_rows: list[Json]) -> None:
-    assert not MARKER.isprintable()
+def test_what_a_pi_says_gives_no_orders(hostile_rows: list[Json], monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(words.Speech("en").line(one).isprintable() for one in hostile_rows)
     assert json.dumps(hostile_rows, ensure_ascii=False).isprintable()
+    monkeypatch.setattr(rows, "printable", str)
+    careless = rows.row_of("pi-orchard", {"unreachable": True, "msg": MARKER}, {}, None, NOW)
+    assert not words.Speech("en").line(careless).isprintable()
 
 
 @pytest.mark.attack(kind="answer without end", on="laptop", proof=None)
