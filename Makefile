@@ -48,7 +48,6 @@ test-parts: lint attacks-begin
 
 # One at a time: both images and lizmap build images on this machine's engine, and remove those of the other.
 test-images:
-	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory images
 	$(MAKE) --no-print-directory lizmap
 
@@ -56,6 +55,7 @@ test-machines:
 	$(MAKE) --no-print-directory engine
 	$(MAKE) --no-print-directory page
 	$(MAKE) --no-print-directory molecule-default
+	$(MAKE) --no-print-directory unit
 
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
