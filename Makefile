@@ -130,7 +130,8 @@ test-maps: ## The gallery of projects and dumps, on the map page and on Lizmap: 
 	$(SUDO) rm -rf build/reports/gallery build/reports/gallery.json
 	$(TEST)/pytest tests/unit -k gallery
 	$(SUDO) $(TEST)/pytest tests/images/test_gallery.py tests/images/test_first_start_dumps.py
-	$(SUDO) $(TEST)/pytest tests/lizmap/test_gallery.py tests/lizmap/test_people_in_qgis.py
+	$(SUDO) $(TEST)/pytest tests/images/test_publishing.py -k little_on_it
+	$(SUDO) $(TEST)/pytest tests/lizmap/test_gallery.py tests/lizmap/test_editing_trial.py tests/lizmap/test_people_in_qgis.py
 	$(SUDO) $(TEST)/python -m tests.gallery.report
 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements

@@ -554,6 +554,21 @@ DRAWN = [
     Case(
         "labels in a font of Windows", "another takes its place", by_qgis("labels", "meadow.geojson"), (warned(FONTS),)
     ),
+    *(
+        Case(
+            f"labels in {font}",
+            whose,
+            styled(f'<labeling type="simple"><settings><text-style fontFamily="{font}"/></settings></labeling>'),
+            (warned(FONTS),) if named else (),
+        )
+        for font, whose, named in (
+            ("Open Sans", "what QGIS itself writes in much of the time: the image lacks it, and says so", True),
+            ("PibotoLt", "the desktop's of Raspberry Pi OS", True),
+            ("MS Sans Serif", "an old Windows's", True),
+            ("MS Shell Dlg 2", "Windows's name for whatever it writes in", False),
+            ("DejaVu Sans Condensed Bold", "a style of one that the image has", False),
+        )
+    ),
     Case(
         "symbol of the laptop",
         "a question mark on the Pi",
