@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tests.images.projects import Layer, qgs
 
-NEWER_QGIS, OLDER_QGIS = "3.40", "3.22"
+NEWEST_QGIS, NEWER_QGIS, OLDER_QGIS = "3.44", "3.40", "3.22"
+"""Debian's newest, and those of the Pi's profiles."""
 Files = Mapping[str, str | bytes]
 GOOD = "good"
 
@@ -124,15 +125,16 @@ def _archive(version: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(Path(__file__).with_name(f"written_by_qgis_{version}.zip"))
 
 
-def of_older_qgis(cases: Iterable[Case]) -> Iterator[Case]:
-    """Give what an older QGIS wrote in place of the newer one's, of which the same is right."""
-    with _archive(NEWER_QGIS) as newer, _archive(OLDER_QGIS) as older:
-        names = {newer.read(name).decode(): name for name in older.namelist()}
+def of_other_qgis(cases: Iterable[Case], version: str, *also: str) -> Iterator[Case]:
+    """Give what another QGIS wrote in place of ours, of which the same is right, and what is said of it besides."""
+    with _archive(NEWER_QGIS) as ours, _archive(version) as other:
+        names = {ours.read(name).decode(): name for name in other.namelist()}
         for case in cases:
             if name := names.get(str(case.files.get("map.qgs"))):
-                files = {**case.files, "map.qgs": older.read(name).decode()}
-                reason = f"QGIS {OLDER_QGIS} wrote it: {case.reason}"
-                yield replace(case, what=f"{case.what}, {OLDER_QGIS}", reason=reason, files=files)
+                files = {**case.files, "map.qgs": other.read(name).decode()}
+                reason = f"QGIS {version} wrote it: {case.reason}"
+                expected = (*case.expected, *also)
+                yield replace(case, what=f"{case.what}, {version}", reason=reason, files=files, expected=expected)
 
 
 def project(*layers: Layer, **more: str | bytes) -> Files:
@@ -599,4 +601,4 @@ DRAWN = [
 ]
 
 CASES = [*NAMES, *LAYERS, *EMBEDDED, *PASSWORDS, *LIZMAP, *FILES, *DRAWN]
-CASES += of_older_qgis(CASES)
+CASES += [*of_other_qgis(CASES, OLDER_QGIS), *of_other_qgis(CASES, NEWEST_QGIS, NEWER)]
