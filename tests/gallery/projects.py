@@ -60,7 +60,10 @@ LOOKS_THE_SAME = (
     "A Pi tells them apart."
 )
 PARTS = "its file ... is a shapefile, which has several parts, and ... are missing."
-LARGE = "its file ... has ... MB of text: QGIS Server reads all of it for each picture."
+LARGE = (
+    "its file ... has ... MB of text: QGIS Server reads all of it for each picture, for which each worker takes up to "
+    "... MB of memory."
+)
 NO_TILES = "its folder of tiles ... is not in the project's folder."
 NO_DATASET = "the file of one of its datasets ... is not in the project's folder."
 NO_PARENT = "the project that it is embedded from ... is not in the project's folder."
@@ -364,8 +367,14 @@ LAYERS = [
     Case("GeoJSON of 11 MB", "read as a whole", project(MEADOW, **{"meadow.geojson": TEXT_OF_11_MB}), (warned(LARGE),)),
     Case(
         "CSV of 11 MB",
-        "kept in memory",
+        "kept in memory as QGIS has it",
         {**one("file:./a.csv?type=csv&xField=x&yField=y", "delimitedtext"), "a.csv": TEXT_OF_11_MB},
+        (warned(LARGE),),
+    ),
+    Case(
+        "KML of 11 MB",
+        "kept in memory twenty times over",
+        {**one("./a.kml"), "a.kml": TEXT_OF_11_MB},
         (warned(LARGE),),
     ),
     Case("GeoPackage of 11 MB", "it has an index", {**one("./a.gpkg|layername=a"), "a.gpkg": TEXT_OF_11_MB}),

@@ -126,7 +126,7 @@ def test_what_lizmap_wrote_of_its_failure_is_quoted(
     quoted = "Lizmap wrote in its errors.log: 2026-11-29 20:00:01: invalid query (column x)" in said
     asked = errors_log.with_name("errors.log.asked")
     assert quoted is asked.exists() is (editing != "never")
-    assert editing == "never" or asked.read_text().startswith("exec its name find /tmp/log/errors.log ")
+    assert editing == "never" or asked.read_text().startswith("exec --user www-data its name find /tmp/log/errors.log ")
 
 
 def test_what_failed_is_told_whatever_it_was(verify: Verify, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from ansible.module_utils.poppyfield.containers.services import LIZMAP
 from ansible.module_utils.poppyfield.projects.words import plain
 
 PATH = "/tmp/log/errors.log"  # noqa: S108 - in Lizmap's container, in memory
-LOOK = f"`docker exec {LIZMAP.container} tail -n 20 {PATH}` on the Pi shows what Lizmap wrote of it."
+# The container's root may not read what others alone may.
+COMMAND = f"docker exec --user {LIZMAP.user} {LIZMAP.container} tail -n 20 {PATH}"
+LOOK = f"`{COMMAND}` on the Pi shows what Lizmap wrote of it."
 MOST = 3
 LONGEST = 400
 AGE = timedelta(minutes=15)
