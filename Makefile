@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores test-hardening test-rebuild lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-before bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify test-interrupted
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores test-hardening test-rebuild lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify test-interrupted
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -141,7 +141,8 @@ test-maps: ## The gallery of projects and dumps, on the map page and on Lizmap: 
 	$(SUDO) rm -rf build/reports/gallery build/reports/gallery.json
 	$(TEST)/pytest tests/unit -k gallery
 	$(SUDO) $(TEST)/pytest tests/images/test_gallery.py tests/images/test_first_start_dumps.py
-	$(SUDO) $(TEST)/pytest tests/lizmap/test_gallery.py
+	$(SUDO) $(TEST)/pytest tests/images/test_publishing.py -k little_on_it
+	$(SUDO) $(TEST)/pytest tests/lizmap/test_gallery.py tests/lizmap/test_editing_trial.py tests/lizmap/test_people_in_qgis.py
 	$(SUDO) $(TEST)/python -m tests.gallery.report
 
 verify: ## Look at the Pis of an inventory from outside, and change nothing: make verify [INVENTORY=inventory/fleet] [PIS=pi-orchard] [RESTART=true]
@@ -193,6 +194,10 @@ bench-run: ## A whole run of site.yml beside a playbook of stock modules, on emu
 bench-memory: ## Memory of the images: make bench-memory IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m workshop.bench.memory $(IMAGES)
+
+bench-text: ## Memory of a worker of QGIS Server for large GeoJSON and CSV: make bench-text IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
+	$(SUDO) python3 workshop/laptop/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m workshop.bench.text_memory $(IMAGES)
 
 bench-before: ## What honest use costs more than before: make bench-before BEFORE="POSTGIS_IMAGE LIZMAP_IMAGE" IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench

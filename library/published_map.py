@@ -207,6 +207,10 @@ drawn:
       Layers without features, or that WFS does not publish, are not in it.
   returned: when O(project) is given
   type: dict
+is_in_errors_log:
+  description: That Lizmap itself failed, and that its C(errors.log) has more of it than it shows.
+  returned: when it is so
+  type: bool
 checks:
   description: Each check, whether it passed, and what was found.
   returned: always
@@ -240,7 +244,7 @@ from urllib.parse import urlsplit
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible.module_utils.poppyfield.host import password_file
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
-from ansible.module_utils.poppyfield.lizmap import answers, editing
+from ansible.module_utils.poppyfield.lizmap import answers, editing, errors_log
 from ansible.module_utils.poppyfield.lizmap.web_page import read_page
 from ansible.module_utils.poppyfield.projects import map_checks, qgis_project
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA
@@ -500,6 +504,7 @@ class MapCheck:
         self.not_checked: dict[str, str] = {}
         self.blank = False
         self.warnings: list[str] = []
+        self.failures: list[MapError] = []
 
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """Give the checks by name."""
@@ -521,10 +526,15 @@ class MapCheck:
             try:
                 self.checks.append({"check": name, "ok": True, "detail": check()})
             except MapError as error:
+                self.failures.append(error)
                 detail = f"{error} {error.remedy or REMEDIES[name]}"
                 self.checks.append({"check": name, "ok": False, "detail": detail})
                 return False
         return True
+
+    def is_in_errors_log(self) -> bool:
+        """Tell whether Lizmap wrote more of a failure than it shows; there is none here."""
+        return False
 
     def _catalogue(self) -> str:
         self.found["projects"] = map_checks.parse_catalogue(self.server.get(f"{self.url}/index.json"))
@@ -807,6 +817,10 @@ class LizmapCheck(MapCheck):
             return f"{layout} does not print"
         return f"{layout}: {len(body)} bytes"
 
+    def is_in_errors_log(self) -> bool:
+        """Tell whether Lizmap itself failed, of which it writes more than it shows."""
+        return any(error.status == FAILED or error.remedy == errors_log.LOOK for error in self.failures)
+
     def _editing(self) -> str:
         project = self.params["project"]
         trials = {trial["layer_id"]: trial for trial in self.params["trials"] if trial["map"] == project}
@@ -820,6 +834,7 @@ class LizmapCheck(MapCheck):
             except editing.FormError as error:
                 if required:
                     raise
+                self.failures.append(error)
                 self.warnings.append(f"{error} {error.remedy}".strip())
                 told.append(str(error))
         if trials:
@@ -869,6 +884,8 @@ def main() -> None:
         check = make_check(module, server)
         verified = check.run()
     result = {"changed": False, "verified": verified, "checks": check.checks, **check.found}
+    if check.is_in_errors_log():
+        result["is_in_errors_log"] = True
     for name, why in check.not_checked.items() if verified else ():
         module.warn(f"{module.params['project']}, layer '{name}': {why}")
     for words in check.warnings if verified else ():

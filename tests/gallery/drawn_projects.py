@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.gallery.projects import NEWER_QGIS, OLDER_QGIS, written
+from tests.gallery.projects import NEWER_QGIS, NEWEST_QGIS, OLDER_QGIS, written
 from tests.images import projects
 from tests.images.projects import GRASS, POPPY, WHITE, Layer, qgs
 
@@ -196,8 +196,12 @@ DRAWN = [
         for name in ("a:b", "a&b", "a+b", "a%b", "a/b", "a#b", "<b>b</b>", "Forêt d'été")
     ),
     *(
-        Drawn(f"{name} by QGIS {version}, drawn", "it is read by the same or a newer one", by_qgis(name, version))
-        for version in (NEWER_QGIS, OLDER_QGIS)
+        Drawn(f"{name} by QGIS {version}, drawn", why, by_qgis(name, version))
+        for version, why in (
+            (OLDER_QGIS, "a newer one reads it"),
+            (NEWER_QGIS, "the same one reads it"),
+            (NEWEST_QGIS, "it has nothing in it that only the newest knows"),
+        )
         for name in ("join", "relation", "virtual", "action", "labels", "layout", "embedded")
     ),
 ]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tests.images.projects import Layer, qgs
 
-NEWER_QGIS, OLDER_QGIS = "3.40", "3.22"
+NEWEST_QGIS, NEWER_QGIS, OLDER_QGIS = "3.44", "3.40", "3.22"
+"""Debian's newest, and those of the Pi's profiles."""
 Files = Mapping[str, str | bytes]
 GOOD = "good"
 
@@ -59,7 +60,10 @@ LOOKS_THE_SAME = (
     "A Pi tells them apart."
 )
 PARTS = "its file ... is a shapefile, which has several parts, and ... are missing."
-LARGE = "its file ... has ... MB of text: QGIS Server reads all of it for each picture."
+LARGE = (
+    "its file ... has ... MB of text: QGIS Server reads all of it for each picture, for which each worker takes up to "
+    "... MB of memory."
+)
 NO_TILES = "its folder of tiles ... is not in the project's folder."
 NO_DATASET = "the file of one of its datasets ... is not in the project's folder."
 NO_PARENT = "the project that it is embedded from ... is not in the project's folder."
@@ -124,15 +128,16 @@ def _archive(version: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(Path(__file__).with_name(f"written_by_qgis_{version}.zip"))
 
 
-def of_older_qgis(cases: Iterable[Case]) -> Iterator[Case]:
-    """Give what an older QGIS wrote in place of the newer one's, of which the same is right."""
-    with _archive(NEWER_QGIS) as newer, _archive(OLDER_QGIS) as older:
-        names = {newer.read(name).decode(): name for name in older.namelist()}
+def of_other_qgis(cases: Iterable[Case], version: str, *also: str) -> Iterator[Case]:
+    """Give what another QGIS wrote in place of ours, of which the same is right, and what is said of it besides."""
+    with _archive(NEWER_QGIS) as ours, _archive(version) as other:
+        names = {ours.read(name).decode(): name for name in other.namelist()}
         for case in cases:
             if name := names.get(str(case.files.get("map.qgs"))):
-                files = {**case.files, "map.qgs": older.read(name).decode()}
-                reason = f"QGIS {OLDER_QGIS} wrote it: {case.reason}"
-                yield replace(case, what=f"{case.what}, {OLDER_QGIS}", reason=reason, files=files)
+                files = {**case.files, "map.qgs": other.read(name).decode()}
+                reason = f"QGIS {version} wrote it: {case.reason}"
+                expected = (*case.expected, *also)
+                yield replace(case, what=f"{case.what}, {version}", reason=reason, files=files, expected=expected)
 
 
 def project(*layers: Layer, **more: str | bytes) -> Files:
@@ -362,8 +367,14 @@ LAYERS = [
     Case("GeoJSON of 11 MB", "read as a whole", project(MEADOW, **{"meadow.geojson": TEXT_OF_11_MB}), (warned(LARGE),)),
     Case(
         "CSV of 11 MB",
-        "kept in memory",
+        "kept in memory as QGIS has it",
         {**one("file:./a.csv?type=csv&xField=x&yField=y", "delimitedtext"), "a.csv": TEXT_OF_11_MB},
+        (warned(LARGE),),
+    ),
+    Case(
+        "KML of 11 MB",
+        "kept in memory twenty times over",
+        {**one("./a.kml"), "a.kml": TEXT_OF_11_MB},
         (warned(LARGE),),
     ),
     Case("GeoPackage of 11 MB", "it has an index", {**one("./a.gpkg|layername=a"), "a.gpkg": TEXT_OF_11_MB}),
@@ -554,6 +565,21 @@ DRAWN = [
     Case(
         "labels in a font of Windows", "another takes its place", by_qgis("labels", "meadow.geojson"), (warned(FONTS),)
     ),
+    *(
+        Case(
+            f"labels in {font}",
+            whose,
+            styled(f'<labeling type="simple"><settings><text-style fontFamily="{font}"/></settings></labeling>'),
+            (warned(FONTS),) if named else (),
+        )
+        for font, whose, named in (
+            ("Open Sans", "what QGIS itself writes in much of the time: the image lacks it, and says so", True),
+            ("PibotoLt", "the desktop's of Raspberry Pi OS", True),
+            ("MS Sans Serif", "an old Windows's", True),
+            ("MS Shell Dlg 2", "Windows's name for whatever it writes in", False),
+            ("DejaVu Sans Condensed Bold", "a style of one that the image has", False),
+        )
+    ),
     Case(
         "symbol of the laptop",
         "a question mark on the Pi",
@@ -584,4 +610,4 @@ DRAWN = [
 ]
 
 CASES = [*NAMES, *LAYERS, *EMBEDDED, *PASSWORDS, *LIZMAP, *FILES, *DRAWN]
-CASES += of_older_qgis(CASES)
+CASES += [*of_other_qgis(CASES, OLDER_QGIS), *of_other_qgis(CASES, NEWEST_QGIS, NEWER)]

@@ -1,7 +1,8 @@
 """Writes the gallery's projects by QGIS's own library: python3 write_by_qgis.py FOLDER, where python3-qgis is.
 
 What it packs there is beside it, by the version of QGIS: written_by_qgis_3.40.zip, from the Lizmap image, which has it,
-and written_by_qgis_3.22.zip, from a root that `mmdebstrap --variant=apt --include=python3-qgis bookworm ROOT` makes.
+and written_by_qgis_3.22.zip, from a root that `mmdebstrap --variant=apt --include=python3-qgis bookworm ROOT` makes;
+that of 3.44 is from Debian's unstable release in the same way.
 
 Data that a project shows need not be there: QGIS writes a layer that it cannot open as well.
 What differs from run to run, such as ids and dates, is taken out, and so are the user's name and the folder.

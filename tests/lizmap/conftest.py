@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -99,6 +100,14 @@ def project_xml(lizmap_image: str) -> str:
     arguments: dict[str, Any] = {"entrypoint": "cat", "remove": True}
     text = docker.from_env().containers.run(lizmap_image, "/usr/share/lizmap/lizmap/project.xml", **arguments)
     return str(text.decode())
+
+
+@pytest.fixture(scope="session")
+def on(project_xml: str) -> str:
+    """Return what shows the projects, as the gallery's rows name it."""
+    version = re.search(r"<version[^>]*>([^<]+)", project_xml)
+    assert version, project_xml
+    return "stand-in" if "-double." in version[1] else f"Lizmap {version[1]}"
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.poppyfield.containers.health import HOPELESS
+from ansible.module_utils.poppyfield.lizmap.errors_log import PATH, last_errors
 
 from tests.images import projects
 from tests.images.map_server import PREFIX, REQUEST_SECONDS, wait_until
@@ -172,6 +174,32 @@ def test_a_form_that_does_not_open_is_told_with_its_cause(
     assert "does not open" in result["checks"][-1]["detail"]
     assert said in result["checks"][-1]["detail"]
     assert rows(query) == 10
+
+
+def errors_log(server: Lizmap) -> list[str]:
+    """Read Lizmap's log by the role's own command."""
+    (task,) = yaml.safe_load((ROOT / "roles" / "lizmap" / "tasks" / "errors_log.yml").read_text("utf-8"))
+    command = task["ansible.builtin.raw"].replace("{{ lizmap_container_name | quote }}", server.container.name)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return last_errors(done.stdout)
+
+
+def test_what_is_in_the_log_of_errors_is_read_while_it_is_new(server: Lizmap) -> None:
+    entry = "2099-01-01 20:00:00\\t[0]\\tof this test\\t/a.php\\t1\\n\\n"
+    assert server.run("sh", "-c", f"printf '{entry}' >> {PATH}") == (0, "")
+    assert errors_log(server) == ["2099-01-01 20:00:00: of this test"]
+    assert server.run("touch", "--date=1 hour ago", PATH) == (0, "")
+    assert errors_log(server) == []
+    assert server.run("sh", "-c", f": > {PATH}") == (0, "")
+
+
+@pytest.mark.usefixtures("a_release")
+def test_what_lizmap_writes_of_a_form_that_fails_can_be_quoted(server: Lizmap, query: Query) -> None:
+    query("ALTER TABLE observations ADD twice int GENERATED ALWAYS AS (id * 2) STORED", "gis")
+    result = as_admin(server, "survey/computed")
+    assert result["verified"] and result["is_in_errors_log"], result
+    assert errors_log(server), server.log()
 
 
 def test_the_list_of_projects(server: Lizmap) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def test_lizmap_goes_with_the_profiles_that_have_its_qgis_server_and_php(
     )
     problems = archive_problems([lizmap(version), plugin()], has)
     assert [problem.startswith(words) for problem in problems] == ([] if goes else [True])
+
+
+def test_the_examples_own_versions_go_together_and_are_those_that_were_tested() -> None:
+    """Who copies the inventory is warned of nothing."""
+    text = (ROOT / "inventory" / "example" / "group_vars" / "pis.yml").read_text("utf-8")
+    named = dict(re.findall(r"^(lizmap_archive|lizmap_server_plugin): .*?(\d+\.\d+\.\d+)\.zip$", text, re.MULTILINE))
+    releases = [lizmap(named["lizmap_archive"]), plugin(version=named["lizmap_server_plugin"])]
+    assert archive_problems(releases, PROFILES["trixie"]) == archive_notes(releases, PROFILES["trixie"]) == []
+    assert named["lizmap_archive"] == PROFILES["trixie"]["lizmap_tested"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ansible.module_utils.poppyfield.projects.qgis_project import Expected, Repo
 
 from tests.gallery import report
 from tests.gallery.projects import CASES, GOOD, Case, warned
+from tests.images.projects import Layer, qgs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "projects.md").read_text("utf-8")
@@ -59,6 +60,16 @@ def test_each_project_is_told_what_is_right(case: Case) -> None:
     on = "stand-in" if case.lizmap else "map page"
     report.record(case.what, "project", on, " | ".join(expected) or GOOD, " | ".join(got) or GOOD)
     assert got == expected, case.reason
+
+
+@pytest.mark.parametrize(("ending", "memory"), [("geojson", 8), ("csv", 64), ("KML", 426), ("gml", 4), ("gpx", 2)])
+def test_the_memory_that_a_large_text_takes_is_as_measured(ending: str, memory: int) -> None:
+    name = f"a.{ending}"
+    folder = RepositoryFolder("gallery", {"map.qgs": 1, name: 20 * 1024 * 1024}, {})
+    contents = {"map.qgs": qgs([Layer(f"./{name}")]).encode()}
+    (found,) = qgis_project.check_folder(folder, contents, Expected((3, 40), False, False, False))
+    assert "has 20 MB of text" in found.problem
+    assert f"each worker takes up to {memory} MB of memory." in found.problem
 
 
 def test_each_project_has_a_name_of_its_own() -> None:

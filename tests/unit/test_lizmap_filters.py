@@ -30,6 +30,7 @@ settings_texts = load("lizmap_settings_texts")
 maps_of_folders = load("maps_of_folders")
 edited_layers = load("edited_layers")
 fails_as_before = load("fails_as_before")
+last_errors = load("lizmap_last_errors")
 
 
 # Settings ------------------------------------------------------------------------------------------------------------
@@ -152,3 +153,42 @@ def test_one_that_fails_alike_is_no_fault() -> None:
 )
 def test_any_other_failure_is_one_of_the_release(now: dict[str, Any], before: dict[str, Any]) -> None:
     assert not fails_as_before(now, "fields/meadow", before)
+
+
+# What Lizmap wrote ---------------------------------------------------------------------------------------------------
+
+LOG = (
+    "rest of a line\t/srv/a.php\t12\n\n"
+    "2026-11-29 08:00:00\t[2]\tof another day\t/srv/a.php\t1\n\n"
+    "2026-11-29 20:00:00\t[0]\tsame\t/srv/a.php\t1\n\n"
+    "2026-11-29 20:00:01\t[402]\tinvalid query\n(ERROR: column &quot;twice&quot;\x1b[31m can only be DEFAULT)"
+    "\t/srv/db.php\t99\n\n"
+    "2026-11-29 20:00:05\t[0]\tsame\t/srv/a.php\t1\n\n"
+)
+
+
+def test_what_lizmap_wrote_last_is_given_once_in_one_line_and_with_its_time() -> None:
+    assert last_errors(LOG) == [
+        '2026-11-29 20:00:01: invalid query (ERROR: column "twice" can only be DEFAULT)',
+        "2026-11-29 20:00:05: same",
+    ]
+
+
+def test_of_many_entries_the_last_are_given_and_of_long_ones_the_beginning() -> None:
+    entries = [f"2026-11-29 20:00:0{number}\t[0]\t{number}{'x' * 500}\t/srv/a.php\t1\n\n" for number in range(9)]
+    found = last_errors("".join(entries))
+    assert [words[21] for words in found] == ["6", "7", "8"]
+    assert all(len(words) < 430 and words.endswith("x…") for words in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("sudo: a password is required\n", []),
+        # As Jelix writes what is no error of PHP.
+        ("2026-11-29 20:00:00\t10.0.0.9\terror\tno file\n", ["2026-11-29 20:00:00: 10.0.0.9 error no file"]),
+    ],
+)
+def test_what_is_no_entry_is_not_quoted_and_other_entries_are(text: str, found: list[str]) -> None:
+    assert last_errors(text) == found

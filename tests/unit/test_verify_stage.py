@@ -104,6 +104,31 @@ def test_a_layer_that_cannot_be_edited_is_warned_of_unless_more_is_asked_for(
     assert "Try without a trace whether people can add features" in said
 
 
+@pytest.fixture
+def errors_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the file that Lizmap's container has as its log."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").symlink_to(ROOT / "tests" / "doubles" / "docker_exec")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_EXEC_PRINTS", str(tmp_path / "errors.log"))
+    return tmp_path / "errors.log"
+
+
+@pytest.mark.parametrize("editing", ["auto", "required", "never"])
+def test_what_lizmap_wrote_of_its_failure_is_quoted(
+    server: LizmapServer, verify: Verify, errors_log: Path, editing: str
+) -> None:
+    server.form_fails = True
+    errors_log.write_text("2026-11-29 20:00:01\t[402]\tinvalid query (column x)\t/srv/db.php\t9\n\n")
+    done = verify(lizmap_verify_editing=editing, lizmap_container_name="its name", lizmap_verify_user="")
+    assert (done.returncode != 0) is (editing == "required"), done.stdout
+    said = " ".join(done.stdout.split())
+    quoted = "Lizmap wrote in its errors.log: 2026-11-29 20:00:01: invalid query (column x)" in said
+    asked = errors_log.with_name("errors.log.asked")
+    assert quoted is asked.exists() is (editing != "never")
+    assert editing == "never" or asked.read_text().startswith("exec --user www-data its name find /tmp/log/errors.log ")
+
+
 def test_what_failed_is_told_whatever_it_was(verify: Verify, tmp_path: Path) -> None:
     """A task that is in no loop has no item."""
     (tmp_path / "play.yml").write_text(

@@ -33,7 +33,9 @@ HARDENED: Json = {
 
 
 @contextmanager
-def running(postgis_image: str, map_image: str, ram: int, **map_options: Any) -> Iterator[tuple[Any, Any, str]]:
+def running(
+    postgis_image: str, map_image: str, ram: int, projects: Path = SAMPLE / "projects", **map_options: Any
+) -> Iterator[tuple[Any, Any, str]]:
     """Give PostGIS's container, the map server's, and the map's address, set up as on a machine with `ram` bytes."""
     client = docker.from_env(timeout=120)
     _clean(client)
@@ -42,7 +44,7 @@ def running(postgis_image: str, map_image: str, ram: int, **map_options: Any) ->
             client.networks.create(NETWORK)
             password = secrets.token_hex(16)
             database = _database(client, postgis_image, Path(folder), ram, password)
-            options = {"mem_limit": int(ram * LIMIT_SHARE), **map_options}
+            options = {"mem_limit": int(ram * LIMIT_SHARE), "projects": projects, **map_options}
             server = _map_server(client, map_image, Path(folder), password, options)
             server.reload()
             port = server.ports["8080/tcp"][0]["HostPort"]
@@ -94,6 +96,7 @@ def _map_server(client: docker.DockerClient, image: str, folder: Path, password:
     folder.chmod(0o755)
     for path in (state, secret):
         os.chown(path, 33, 33)
+    projects = options.pop("projects")
     arguments: Json = {
         **HARDENED,
         "name": MAP,
@@ -102,7 +105,7 @@ def _map_server(client: docker.DockerClient, image: str, folder: Path, password:
         "tmpfs": sandbox.TMPFS,
         "ports": {"8080/tcp": ("127.0.0.1", None)},
         "volumes": [
-            f"{SAMPLE / 'projects'}:/srv/projects:ro",
+            f"{projects}:/srv/projects:ro",
             f"{state}:/srv/lizmap",
             f"{secret}:/run/secrets/postgis_password:ro",
         ],

@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from ansible.module_utils.poppyfield.containers.services import LIZMAP
-from ansible.module_utils.poppyfield.lizmap import answers
+from ansible.module_utils.poppyfield.lizmap import answers, errors_log
 from ansible.module_utils.poppyfield.lizmap.answers import EditableLayer
 from ansible.module_utils.poppyfield.lizmap.web_page import Form, read_page
 from ansible.module_utils.poppyfield.projects.map_checks import MapError
@@ -24,7 +23,6 @@ REMEDIES = {
     "no primary key": "Publish the layer in WFS with its key (QGIS Desktop: Project properties, QGIS Server, WFS).",
 }
 """What goes with what Lizmap says, in English."""
-LOG = f"`docker exec {LIZMAP.container} tail -n 20 /tmp/log/errors.log` on the Pi shows what Lizmap wrote of it."
 SHOW_FIELD = (
     "Have the form show it (QGIS Desktop: the layer's Properties, Attributes Form, and Fields: WFS), or give the "
     "column a default."
@@ -80,12 +78,12 @@ def _open_form(server: Asking, url: str, project: str, layer: EditableLayer, kno
     except MapError as error:
         if error.status != FAILED:
             raise
-        raise FormError(f"{told}: {known or error}", remedy="" if known else LOG) from error
+        raise FormError(f"{told}: {known or error}", remedy="" if known else errors_log.LOOK) from error
     page = read_page(body)
     if page.form is not None:
         return page.form
     said = plain("; ".join(page.messages))
-    remedy = next((remedy for words, remedy in REMEDIES.items() if words in said), "" if said else LOG)
+    remedy = next((remedy for words, remedy in REMEDIES.items() if words in said), "" if said else errors_log.LOOK)
     if known and remedy != RIGHTS:
         raise FormError(f"{told}: {known}")
     nothing = f"Lizmap leads to {plain(urlsplit(end).path)}, a page with neither the form nor a message."

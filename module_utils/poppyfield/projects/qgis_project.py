@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import posixpath
 import re
 import zipfile
@@ -38,9 +39,10 @@ ENDINGS = (".qgs", ".qgz")
 LARGEST_PROJECT = 64 * 1024 * 1024
 """What a project has, or unpacks to, at most; real ones have some megabytes."""
 PARTS_OF_SHAPEFILE = (".dbf", ".shx")
-FORMATS_OF_TEXT = (".geojson", ".json", ".csv", ".kml", ".gml", ".gpx")
+MEMORY_OF_TEXT = {".geojson": 0.4, ".json": 0.4, ".csv": 3.2, ".kml": 21.3, ".gml": 0.2, ".gpx": 0.1}
+"""How many times the size of a file of text each worker takes of memory at most, by `make bench-text`."""
 LARGE_TEXT = 10 * 1024 * 1024
-"""From here on a file of text is told of: each worker reads it as a whole, and most keep it in memory."""
+"""From here on a file of text is told of: each worker reads it as a whole."""
 IN_A_DATABASE = ("postgresql:", "geopackage:")
 """How the paths of projects begin that are stored in a database."""
 EDITABLE = {"postgres"}
@@ -690,9 +692,12 @@ def _check_file(folder: RepositoryFolder, path: str, what: str) -> Iterator[Judg
         return
     yield from _check_shapefile(folder, wanted, what)
     size = folder.files.get(wanted, 0)
-    if wanted.lower().endswith(FORMATS_OF_TEXT) and size > LARGE_TEXT:
+    times = MEMORY_OF_TEXT.get(posixpath.splitext(wanted)[1].lower(), 0)
+    if times and size > LARGE_TEXT:
+        mb = size / 1024**2
         yield (
-            f"{what} {path} has {size // 1024**2} MB of text: QGIS Server reads all of it for each picture.",
+            f"{what} {path} has {mb:.0f} MB of text: QGIS Server reads all of it for each picture, for which each "
+            f"worker takes up to {math.ceil(mb * times)} MB of memory.",
             INTO_GEOPACKAGE,
             False,
         )
