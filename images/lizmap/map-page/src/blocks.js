@@ -3,7 +3,7 @@
 // symbols afresh in each picture: they would be cut, or stand twice, where two meet. No DOM, no network.
 
 /** The side of a block in CSS pixels. */
-const BLOCK = 256;
+const BLOCK = 128;
 /** The server draws no larger pictures for visitors, see map-page-requests.conf; with many layers, smaller ones. */
 const LONGEST = 4096;
 const SHORTEST = 1999;
