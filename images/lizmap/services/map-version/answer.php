@@ -221,8 +221,9 @@ class Versions
         }
         $now = hrtime(true) / 1e9;
         if ($now - $this->looked >= LOOK_SECONDS) {
-            $this->files = files();
             $this->looked = $now;
+            $this->files = '';
+            $this->files = files();
         }
         if ($this->files !== '' && $this->files !== $this->known_files) {
             $this->kinds = kinds();
