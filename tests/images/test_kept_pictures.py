@@ -222,7 +222,7 @@ def test_who_asks_for_many_places_pushes_nothing_out_that_others_look_at(server:
 
 def test_thirty_who_ask_at_once_wait_for_one_drawing(server: MapServer) -> None:
     until_kept(server, "geopackage")
-    asked = query(west=1.5)
+    asked = query(west=0.5)
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(lambda _: ask(server, "geopackage", asked), range(30)))
     assert all(answer.ok for answer in answers)
