@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores test-hardening test-rebuild lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify test-interrupted
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores test-hardening test-rebuild lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify test-interrupted
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -202,6 +202,10 @@ bench-text: ## Memory of a worker of QGIS Server for large GeoJSON and CSV: make
 bench-before: ## What honest use costs more than before: make bench-before BEFORE="POSTGIS_IMAGE LIZMAP_IMAGE" IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m workshop.bench.before --before $(BEFORE) --now $(IMAGES)
+
+bench-serve: ## 1, 5 and 30 visitors of the map page, beside another version: make bench-serve BEFORE="POSTGIS_IMAGE LIZMAP_IMAGE" IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
+	$(SUDO) python3 workshop/laptop/prepare.py bench
+	$(SUDO) build/venv-bench/bin/python -m workshop.bench.serve --before $(BEFORE) --now $(IMAGES)
 
 bench-abuse: ## Five people at a map server with 1 GB, alone and beside an attacker: make bench-abuse IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench

@@ -76,6 +76,16 @@ def fleet(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield Fleet(server, folder / "tls_authority")
 
 
+def test_https_offers_http_2(fleet: Fleet) -> None:
+    context = ssl.create_default_context(cafile=str(fleet.authority))
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", fleet.port), timeout=60) as connection,
+        context.wrap_socket(connection, server_hostname=NAMES[0]) as secured,
+    ):
+        assert secured.selected_alpn_protocol() == "h2"
+
+
 def test_who_trusts_the_authority_opens_the_map_without_a_warning(fleet: Fleet) -> None:
     assert fleet.get("/", https=True).ok
     assert ("DNS", "pi-marsh.local") in fleet.shake_hands("pi-marsh.local")["subjectAltName"]

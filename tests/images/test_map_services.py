@@ -400,3 +400,16 @@ def test_a_browser_gets_pages_to_read(server: MapServer) -> None:
     assert f'href="{server.url}/ows/geojson/map/wfs3/collections"' in page.text
     assert projects.NAME in server.get("/ows/geojson/map/wfs3/collections/meadow/items.html").text
     assert server.get("/ows/geojson/map/wfs3/static/style.css").headers["Content-Type"].startswith("text/css")
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_compressed_beforehand_and_its_scripts_are_good_for_ever(server: MapServer) -> None:
+    scripts = re.findall(r'"(app\.(?:js|css)\?[0-9a-f]{12})"', server.get("/").text)
+    assert len(scripts) == 2
+    for path in ("", *scripts):
+        answer = server.get(f"/{path}", headers={"Accept-Encoding": "gzip"})
+        # What nginx compresses while it sends has no length.
+        assert (answer.headers["Content-Encoding"], int(answer.headers["Content-Length"]) > 0) == ("gzip", True)
+        assert ("immutable" in answer.headers["Cache-Control"]) is bool(path)

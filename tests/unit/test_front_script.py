@@ -12,7 +12,9 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "images" / "lizmap" / "front"
 
 
-def written(tmp_path: Path, *, https: bool, ipv6: bool = False, authority: bool = False) -> dict[str, str]:
+def written(
+    tmp_path: Path, *, https: bool, ipv6: bool = False, authority: bool = False, nginx: str = "1.26.3"
+) -> dict[str, str]:
     """Give what it writes by file.
 
     The folders of the container and of the kernel are stand-ins: no process is without its kernel's IPv6.
@@ -21,6 +23,8 @@ def written(tmp_path: Path, *, https: bool, ipv6: bool = False, authority: bool 
     for name, place in {"folder": "run", "secrets": "secrets", "ipv6": "if_inet6"}.items():
         text, found = re.subn(rf"^{name}=/.*$", f"{name}={tmp_path}/{place}", text, flags=re.MULTILINE)
         assert found == 1
+    assert "/usr/sbin/nginx -v" in text
+    text = text.replace("/usr/sbin/nginx -v", f"echo nginx version: nginx/{nginx}")
     (tmp_path / "run").mkdir()
     (tmp_path / "secrets").mkdir()
     for name in ("tls_certificate", "tls_key", *(["tls_authority"] if authority else [])):
@@ -49,3 +53,12 @@ def test_the_page_of_the_authority_is_there_with_the_authority(tmp_path: Path, a
         "listen": authority,
         "redirect": authority,
     }
+
+
+@pytest.mark.parametrize(
+    ("nginx", "said"),
+    [("1.22.1", ["listen 8443 ssl http2;"]), ("1.26.3", ["listen 8443 ssl;", "http2 on;"])],
+)
+def test_http_2_is_asked_for_as_this_nginx_knows_it(tmp_path: Path, nginx: str, said: list[str]) -> None:
+    lines = written(tmp_path, https=True, nginx=nginx)["listen"].splitlines()
+    assert [line for line in lines if line.startswith(("listen", "http2"))] == said

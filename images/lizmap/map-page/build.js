@@ -4,6 +4,7 @@ import { cp, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -31,7 +32,8 @@ async function address(file) {
 }
 
 await mkdir(outdir, { recursive: true });
-for (const file of ["app.js", "app.css", "index.html", "icon.svg", "licences.txt"]) {
+const files = ["app.js", "app.css", "index.html", "icon.svg", "licences.txt"];
+for (const file of files.flatMap((name) => [name, `${name}.gz`])) {
   await rm(path.join(outdir, file), { force: true });
 }
 const { metafile } = await build({
@@ -53,4 +55,8 @@ for (const file of ["app.js", "app.css"]) {
 await writeFile(path.join(outdir, "index.html"), page);
 await cp(path.join(here, "src/icon.svg"), path.join(outdir, "icon.svg"));
 await writeFile(path.join(outdir, "licences.txt"), await licences(metafile));
+// Beforehand, so that the Pi need not for each visitor: nginx sends these to who takes them.
+for (const file of files) {
+  await writeFile(path.join(outdir, `${file}.gz`), gzipSync(await readFile(path.join(outdir, file)), { level: 9 }));
+}
 console.log(`map page: ${outdir}`);

@@ -14,13 +14,14 @@ import { defaults as defaultInteractions } from "ol/interaction/defaults.js";
 import ImageLayer from "ol/layer/Image.js";
 import VectorLayer from "ol/layer/Vector.js";
 import { fromLonLat, toLonLat, transformExtent } from "ol/proj.js";
-import ImageWMS from "ol/source/ImageWMS.js";
 import VectorSource from "ol/source/Vector.js";
 import Circle from "ol/style/Circle.js";
 import Fill from "ol/style/Fill.js";
 import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
 
+import { chooseRatio } from "./blocks.js";
+import { PictureSource } from "./picture.js";
 import { readPlace, writePlace } from "./place.js";
 import { ask, askCatalogue } from "./server.js";
 import "./style.css";
@@ -125,8 +126,7 @@ fitButton.addEventListener("click", () => fit({ duration: 250 }));
 const map = new OlMap({
   target: "map",
   layers: [picture, highlight],
-  // A picture at three pixels a point costs a small computer too much.
-  pixelRatio: Math.min(window.devicePixelRatio || 1, 2),
+  pixelRatio: chooseRatio(window.devicePixelRatio),
   controls: [
     new Zoom({ zoomInTipLabel: texts.zoomIn, zoomOutTipLabel: texts.zoomOut }),
     new Control({ element: element("div", { class: "ol-control fit" }, fitButton) }),
@@ -146,13 +146,7 @@ function fit(options) {
 }
 
 function createSource() {
-  const source = new ImageWMS({
-    url: open.base,
-    projection: open.projection,
-    params: { VERSION: "1.3.0", FORMAT: "image/png", LAYERS: "" },
-    serverType: "qgis",
-    ratio: 1,
-  });
+  const source = new PictureSource(open.base, open.projection);
   let failures = 0;
   source.on("imageloadstart", () => {
     $("#progress").hidden = false;
@@ -185,7 +179,7 @@ function drawLayers() {
   const names = drawingOrder(open.layers, open.hidden);
   picture.setVisible(names.length > 0);
   if (names.length > 0) {
-    picture.getSource().updateParams({ LAYERS: names.join(",") });
+    picture.getSource().setLayers(names);
   } else {
     hideCard();
   }
@@ -372,6 +366,8 @@ async function openProject(project, place) {
       // Half an extent further in every direction: nobody gets lost.
       extent: buffer(extent, Math.max(getWidth(extent), getHeight(extent)) / 2),
       constrainOnlyCenter: true,
+      // Whole steps, so that pictures are alike.
+      constrainResolution: true,
       minZoom: projection === "EPSG:3857" ? 2 : 0,
       maxZoom: 22,
       center: getCenter(extent),

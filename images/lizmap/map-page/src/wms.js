@@ -24,6 +24,23 @@ export function capabilitiesUrl(base) {
   return url(base, { REQUEST: "GetCapabilities" });
 }
 
+/** A picture, in the form that the server keeps pictures of: see nginx/map-page-pictures.conf. */
+export function pictureUrl(base, { layers, projection, extent, width, height, ratio }) {
+  return url(base, {
+    REQUEST: "GetMap",
+    LAYERS: layers.join(","),
+    STYLES: "",
+    CRS: projection,
+    BBOX: bbox(extent, projection),
+    WIDTH: width,
+    HEIGHT: height,
+    FORMAT: "image/png",
+    TRANSPARENT: "TRUE",
+    // Symbols and labels are as large on every screen.
+    ...(ratio === 1 ? {} : { DPI: 90 * ratio }),
+  });
+}
+
 export function legendUrl(base, layer) {
   return url(base, { REQUEST: "GetLegendGraphic", LAYER: layer, FORMAT: "application/json" });
 }
