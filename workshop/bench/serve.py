@@ -91,7 +91,7 @@ def main() -> int:
 def run(images: Sequence[str], seconds: float, cores: float, *, in_blocks: bool) -> Json:
     """Give the first view's figures, and those of each number of visitors."""
     postgis_image, lizmap_image = images
-    limits = {"mem_limit": LIMIT_MB * MB, "pids_limit": MOST_PROCESSES, "nano_cpus": int(cores * 1e9)}
+    limits: Json = {"mem_limit": LIMIT_MB * MB, "pids_limit": MOST_PROCESSES, "nano_cpus": int(cores * 1e9)}
     with running(postgis_image, lizmap_image, 2 * LIMIT_MB * MB, **limits) as (database, server, url):
         first = first_view(url, in_blocks=in_blocks)
         walks = {}
