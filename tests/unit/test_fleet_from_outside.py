@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ def test_names_and_ports_are_the_inventory_s_or_else_the_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: str, ports: dict[str, set[str]], container: str
 ) -> None:
     monkeypatch.chdir(ROOT)
+    # As make verify does it for Testinfra, which runs Ansible's commands.
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     found = pi(tmp_path, variables)
     assert found.name == "pi-orchard"
     assert found.ports == ports

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,8 @@ def test_a_run_notes_what_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ANSIBLE_CALLBACK_PLUGINS", str(ROOT / "tests" / "callbacks"))
     monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "run_result")
     monkeypatch.setenv("POPPYFIELD_RUN_RESULTS", str(noted))
+    program = Path(sys.executable).parent / "ansible-playbook"
     for arguments in (["--check"], []):
-        subprocess.run(["ansible-playbook", "-i", "localhost,", "-c", "local", *arguments, playbook], check=True)
+        subprocess.run([program, "-i", "localhost,", "-c", "local", *arguments, playbook], check=True)
     lines = [json.loads(line) for line in noted.read_text("utf-8").splitlines()]
     assert lines == [{"playbook": "converge.yml", "check": check, "changed": 1} for check in (True, False)]
