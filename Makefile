@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores test-hardening test-rebuild lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify test-interrupted
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores test-hardening lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,16 +60,10 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: molecule-lizmap unit-newest test-chores test-hardening test-rebuild test-interrupted test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
+test-long: molecule-lizmap unit-newest test-chores test-hardening test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
 
 test-chores: prepare-test ## Each chore on an emulated Pi
 	$(SUDO) $(PART) bash tests/molecule chores
-
-test-rebuild: prepare-test ## Docker broken by hand on an emulated Pi without internet, and brought back by site.yml
-	$(SUDO) $(PART) bash tests/molecule rebuild
-
-test-interrupted: prepare-test ## Runs on an emulated Pi that are interrupted in each stage: power, SSH, Docker, Ctrl-C
-	$(SUDO) $(PART) bash tests/molecule interrupted
 
 test-hardening: prepare-test ## What protects the Pi itself, on an emulated Pi with a neighbour
 	$(SUDO) $(PART) bash tests/molecule hardening
