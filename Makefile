@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long test-chores test-hardening lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-hardening lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,7 +60,12 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: molecule-lizmap unit-newest test-chores test-hardening test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
+test-long: molecule-lizmap unit-newest test-chores test-hardening long test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
+
+long: prepare-test ## The tests with the marker long: what takes too long for each change
+	$(SUDO) $(TEST)/pytest tests/engine --no-skips -m long
+	$(SUDO) $(TEST)/pytest tests/images -m long
+	$(SUDO) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py -m long
 
 test-chores: prepare-test ## Each chore on an emulated Pi
 	$(SUDO) $(PART) bash tests/molecule chores

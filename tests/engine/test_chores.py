@@ -244,6 +244,7 @@ def test_images_that_nothing_uses_go_once_somebody_says_yes(fleet: Fleet, play: 
     assert fleet.runs()["pi-1-postgis"]
 
 
+@pytest.mark.long
 def test_files_go_in_and_come_out_on_one_and_on_four(fleet: Fleet, play: Play, tmp_path: Path) -> None:
     (tmp_path / "logo.png").write_bytes(b"a picture")
     given = ("-e", "service=postgis", "-e", f"file={tmp_path}/logo.png", "-e", "path=/data/")

@@ -453,6 +453,7 @@ def answer(fleet: Fleet, container: str) -> str:
     return str(fleet.engine.execute(container, "0", script, []).output).strip()
 
 
+@pytest.mark.long
 def test_a_rollback_brings_the_earlier_release_itself_back_and_is_in_the_trail(with_a_map_server: Fleet) -> None:
     fleet = with_a_map_server
     fleet.deploy(fleet.orchard, "postgis")

@@ -29,6 +29,21 @@ STATE_MEGABYTES = 200
 PERIOD, QUOTA = 100_000, 25_000
 """Microseconds: a quarter of one processor."""
 STALL_SECONDS = 8
+FOR_EACH_CHANGE = {
+    "guard missing",
+    "php-fpm dead",
+    "QGIS Server without PostGIS",
+    "secret unreadable",
+    "port taken",
+    "disk full",
+    "layer's table dropped",
+    "certificate expired",
+}
+"""One of each kind: of the program, the settings, the Pi, the data. The others are played by make test-all."""
+RELEASES = [
+    pytest.param(release, id=release.name, marks=[] if release.name in FOR_EACH_CHANGE else pytest.mark.long)
+    for release in BROKEN
+]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +87,7 @@ def report() -> Callable[[dict[str, Any]], None]:
     return add
 
 
-@pytest.mark.parametrize("release", BROKEN, ids=lambda release: release.name)
+@pytest.mark.parametrize("release", RELEASES)
 def test_a_broken_release_is_caught_and_the_one_of_before_serves(
     pi: Pi, release: Broken, report: Callable[[dict[str, Any]], None]
 ) -> None:
@@ -149,6 +164,7 @@ def each_new_container(pi: Pi, act: Callable[[Any], None]) -> Iterator[None]:
         watcher.join(timeout=60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("slow", "target"), [(slow_processor, "again"), (stalls, "good")])
 def test_a_good_release_is_not_reported_when_the_pi_is_only_slow(
     pi: Pi, slow: Callable[[Pi], Any], target: str
