@@ -79,7 +79,7 @@ class Surroundings:
 
     def reached_from(self, name: str) -> set[str]:
         """Give what a container reaches."""
-        secret = {"Pi": PI, "gateway": self._network()["IPAM"]["Config"][0]["Gateway"], "neighbour": NEIGHBOUR}
+        secret = {"Pi": PI, "gateway": self.network()["IPAM"]["Config"][0]["Gateway"], "neighbour": NEIGHBOUR}
         places = {place: (address, SECRET) for place, address in secret.items()}
         places["database"] = (self.address(DATABASE), INSIDE)
         return {place for place, (address, port) in places.items() if self.connects(name, address, port)}
@@ -103,12 +103,13 @@ class Surroundings:
         """Tell whether the neighbour gets a connection."""
         return gets([*self.at_neighbour, *CONNECT, address, str(port)])
 
-    def _network(self) -> Any:
+    def network(self) -> Any:
+        """Give what Docker says of the containers' network."""
         return self.world.api.inspect_network(NETWORK)
 
     def keep_to_network(self, may_reach: Sequence[dict[str, Any]] = (), only_from: Sequence[str] = ()) -> None:
         """Put the policy in force; with only_from the database's port is for these networks."""
-        bridge = bridge_of(NETWORK, self._network())
+        bridge = bridge_of(NETWORK, self.network())
         policy = self.firewall.policy()
         for name, places in ((DATABASE, ()), (MAP, may_reach)):
             entry: dict[str, Any] = {
@@ -193,6 +194,21 @@ def test_it_is_so_again_when_the_firewall_was_emptied_and_docker_restarted(there
     assert there.reached_from(MAP) == {"database"}
     there.engine.restart()
     assert there.reached_from(MAP) == {"database"}
+    assert there.serves()
+
+
+@pytest.mark.attack(kind="reach from outside", on="Pi", proof=None)
+def test_the_rules_lead_again_where_docker_has_put_its_own_on_top(there: Surroundings) -> None:
+    there.keep_to_network()
+    opened = {"open": [{"port": PUBLISHED, "protocol": "tcp", "source": ""}]}
+    there.firewall.converge(firewall.with_host(there.firewall.policy(), opened), check_mode=False)
+    assert not there.neighbour_connects(there.address(MAP), INSIDE)
+    # As it does when it is restarted while containers run.
+    bridge = bridge_of(NETWORK, there.network())
+    there.engine.in_its_network("iptables", "-I", "FORWARD", "-o", bridge, "-j", "ACCEPT")
+    assert there.neighbour_connects(there.address(MAP), INSIDE)
+    there.firewall.apply("keep")
+    assert not there.neighbour_connects(there.address(MAP), INSIDE)
     assert there.serves()
 
 

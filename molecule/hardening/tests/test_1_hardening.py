@@ -221,8 +221,8 @@ def test_they_stay_when_docker_is_restarted(there: Surroundings) -> None:
     containers = {name: inspect(there.pi, name)["State"]["StartedAt"] for name in ("websig-lizmap", "websig-postgis")}
     there.pi.check_output("systemctl restart docker")
     assert {name: inspect(there.pi, name)["State"]["StartedAt"] for name in containers} == containers
-    assert there.seen() == WANTED
-    assert there.reached_from_the_map_server() == {"database"}
+    # Docker has put its own rules on top, which the unit notices.
+    wait_until(there.is_guarded, "the unit has put the rules on top again")
 
 
 def test_every_container_gets_no_new_privileges(there: Surroundings) -> None:
