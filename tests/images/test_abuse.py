@@ -145,6 +145,7 @@ def unlimited(lizmap_image: str, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.mark.attack(kind="load", on="map page")
+@pytest.mark.long
 def test_who_floods_the_server_has_one_turn_like_others(server: Visited, unlimited: Visited) -> None:
     assert 3 <= drawn_for_the_flood(server) <= 5
     assert drawn_for_the_flood(unlimited) >= FLOODING - 1
@@ -190,6 +191,7 @@ def refused_in_a_flood(server: Visited) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_thirty_tablets_behind_one_address_are_served(server: Visited) -> None:
     tile = f"{PROJECT}?REQUEST=GetMap&WIDTH=256&HEIGHT=256&FORMAT=image/png&{BOX.format('meadow')}"
     page = [

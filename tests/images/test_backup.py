@@ -244,6 +244,7 @@ def test_a_dump_that_fails_leaves_no_good_snapshot(pi: Pi, rotten: str) -> None:
         assert any("rotten" in str(snapshot["paths"]) for snapshot in json.loads(repository.do("snapshots", "--json")))
 
 
+@pytest.mark.long
 def test_a_restic_that_was_killed_spoils_nothing(pi: Pi) -> None:
     before = pi.runs()
     (pi.lizmap / "projects" / "big.tif").write_bytes(os.urandom(80 << 20))

@@ -30,6 +30,7 @@ def in_ways(trial: Builds) -> Ways:
     return found
 
 
+@pytest.mark.long
 def test_the_base_system_is_the_same_as_built_under_emulation_and_when_built_again(
     trial: Builds, in_ways: Ways
 ) -> None:
@@ -39,6 +40,7 @@ def test_the_base_system_is_the_same_as_built_under_emulation_and_when_built_aga
     assert found["compared"] > 2000
 
 
+@pytest.mark.long
 def test_a_lock_gives_the_same_packages_again_or_says_which_it_cannot_give(trial: Builds, in_ways: Ways) -> None:
     first = trial.build(in_ways.assisted, "base")
     record = read(trial.save(first)).files.texts[RECORD].decode()
@@ -64,6 +66,7 @@ def hash_of(package: str, record: str) -> str:
     return next(line.split("\t")[3] for line in record.splitlines() if line.startswith(f"{package}\t"))
 
 
+@pytest.mark.long
 def test_a_base_of_bookworm_is_built_on_a_machine_of_its_own_architecture() -> None:
     """Its debconf is set up before the image has Perl's modules, and there is no foreign tool that brings its own."""
     own = own_architecture()

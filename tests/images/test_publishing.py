@@ -164,6 +164,7 @@ def test_a_flat_area_that_is_not_drawn_is_noticed(pi: tuple[MapServer, Path], pu
     assert result["failed"] and "The layer meadow has features, but nothing is drawn where they are" in result["msg"]
 
 
+@pytest.mark.long
 def test_a_large_folder_travels_in_parts(pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path) -> None:
     _, folder = pi
     (tmp_path / "known").mkdir()
@@ -381,6 +382,7 @@ def signal_left_out(server: MapServer, name: str) -> None:
     assert code == 0, said
 
 
+@pytest.mark.long
 def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
     pi: tuple[MapServer, Path], publish: Publish
 ) -> None:
@@ -415,6 +417,7 @@ def test_a_layer_that_is_away_for_a_moment_comes_back_while_another_is_left_out(
     wait_until(lambda: not left_out(server), "nothing is left out any more", server.log)
 
 
+@pytest.mark.long
 def test_a_layer_of_a_server_is_on_the_map_while_the_server_is_reached(
     pi: tuple[MapServer, Path], publish: Publish
 ) -> None:
