@@ -14,7 +14,7 @@ from testinfra.host import Host
 AS_IT_IS, RESTARTED = "as it is", "after a restart"
 STATES = [AS_IT_IS, RESTARTED] if os.environ.get("POPPYFIELD_VERIFY_RESTART") == "true" else [AS_IT_IS]
 RESTART = "reboot_timeout=900"
-HEALTHY = "timeout 900 sh -c 'until docker inspect %s | grep -q \"Status.*healthy\"; do sleep 3; done'"
+HEALTHY = """timeout 900 sh -c 'until docker inspect %s | grep -q "\\"Status\\": \\"healthy\\""; do sleep 3; done'"""
 
 
 @dataclass(frozen=True)
