@@ -21,6 +21,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Port,
 from ansible.module_utils.poppyfield.host import firewall
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 
+from tests import neighbour
 from tests.engine.conftest import started
 from tests.engine.private_engine import PrivateEngine
 from tests.engine.worlds import NETWORK, OLD, PREFIX, RealWorld, converge
@@ -137,16 +138,12 @@ def running(*command: str) -> Iterator[int]:
 def there(engine: PrivateEngine, private: RealWorld, tmp_path: Path) -> Iterator[Surroundings]:
     """Return the machine with a neighbour, and both containers on it."""
     with ExitStack() as stack:
-        command = ["unshare", "--net", "sh", "-c", "echo; read -r _"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        stack.callback(process.communicate)
-        assert process.stdout is not None
-        process.stdout.readline()
-        found = Surroundings(engine, private, process.pid, tmp_path)
+        neighbour_network = stack.enter_context(neighbour.network())
+        found = Surroundings(engine, private, neighbour_network, tmp_path)
         # That of the test before is still in force.
         found.firewall.converge({}, check_mode=False)
         there = engine.as_if_there("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "eth0")
-        subprocess.run([*there, "netns", str(process.pid)], check=True)
+        subprocess.run([*there, "netns", str(neighbour_network)], check=True)
         stack.callback(subprocess.run, engine.as_if_there("ip", "link", "delete", "lan0"), check=False)
         own = ["ip", "-batch", "-"]
         for prefix, address, name, more in (

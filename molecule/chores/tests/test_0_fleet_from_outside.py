@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 
+from ansible.module_utils.poppyfield.containers.services import SECRETS_FOLDER
 from testinfra.host import Host
 
 from emulated_pi import INVENTORY, ROOT
-
-SECRETS = "/etc/poppyfield/secrets"
 
 
 def verify(**given: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +26,7 @@ def test_a_good_pi_is_as_its_inventory_says_and_again_after_a_restart() -> None:
 
 
 def test_what_is_broken_is_named(pi: Host) -> None:
-    secret = pi.check_output("find %s -type f | sort | head --lines=1", SECRETS)
+    secret = pi.check_output("find %s -type f | sort | head --lines=1", SECRETS_FOLDER)
     pi.check_output("chmod 0644 %s && docker update --restart no websig-lizmap", secret)
     run = verify()
     pi.check_output("chmod 0600 %s && docker update --restart always websig-lizmap", secret)

@@ -18,6 +18,7 @@ import pytest
 from testinfra.host import Host
 
 from emulated_pi import INVENTORY, PI_NAME, SSH_PORT, STATE, ansible_playbook, inspect, power_cut
+from tests import neighbour
 from workshop.emulator import login
 
 ASKED_FOR = Path(__file__).resolve().parents[1] / "inventory"
@@ -28,6 +29,8 @@ SSH, MAP, FORGOTTEN, OPENED, PUBLISHED = 22, 80, 8000, 8123, 8124
 SECONDS = 300
 UNIT = "poppyfield-firewall"
 DROP_IN = "/etc/ssh/sshd_config.d/00-poppyfield.conf"
+AWAY = f"{DROP_IN}.away"
+"""Which sshd does not read."""
 KEYS = login.AUTHORIZED_KEYS
 ADDRESS = f"{login.USER}@127.0.0.1"
 ASK = (
@@ -158,13 +161,9 @@ WANTED = {"SSH", "SSH by IPv6", "map", "opened"}
 def surroundings(pi: Host) -> Iterator[Surroundings]:
     """Give the Pi a neighbour."""
     with ExitStack() as stack:
-        command = ["unshare", "--net", "sh", "-c", "echo; read -r _"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        stack.callback(process.communicate)
-        assert process.stdout is not None
-        process.stdout.readline()
-        found = Surroundings(pi, process.pid)
-        found.join(process.pid)
+        neighbour_network = stack.enter_context(neighbour.network())
+        found = Surroundings(pi, neighbour_network)
+        found.join(neighbour_network)
         stack.callback(run, *at_pi(), "ip", "link", "delete", "lan0")
         stack.enter_context(served_at(found.at_neighbour))
         found.start_programs()
@@ -249,12 +248,12 @@ def ways_in() -> str:
 @pytest.fixture
 def passwords(pi: Host) -> Iterator[None]:
     """Have log-in by password as before the role."""
-    pi.check_output("mv %s /root/ && systemctl reload ssh", DROP_IN)
+    pi.check_output("mv %s %s && systemctl reload ssh", DROP_IN, AWAY)
     try:
         wait_until(lambda: "password" in ways_in(), "a password would be taken")
         yield
     finally:
-        pi.run("test -e %s || mv /root/00-poppyfield.conf %s; systemctl reload ssh", DROP_IN, DROP_IN)
+        pi.run("test -e %s || mv %s %s; systemctl reload ssh", DROP_IN, AWAY, DROP_IN)
 
 
 def test_a_password_is_not_taken(pi: Host) -> None:
