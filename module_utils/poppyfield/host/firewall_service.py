@@ -35,11 +35,14 @@ put() {
     echo "$text" | "$1-restore" -w --noflush
 }
 
-is_whole() { [ "$("$1" -w -S | grep -c '^-A .*POPPYFIELD-')" = "$(grep -c '^-[AI]' "$2")" ] && leads "$1"; }
+is_whole() {
+    there=$("$1" -w -S)
+    [ "$(echo "$there" | grep -c '^-A .*POPPYFIELD-')" = "$(grep -c '^-[AI]' "$2")" ] && leads
+}
 
 # A Docker that is restarted while containers run puts its own rules on top of all that passes through.
 leads() {
-    passing=$("$1" -w -S FORWARD | grep '^-A' | grep -v -e '-j DOCKER-USER$' || true)
+    passing=$(echo "$there" | grep '^-A FORWARD ' | grep -v -e '-j DOCKER-USER$' || true)
     first=$(echo "$passing" | sed '/-j POPPYFIELD-/!q' | grep -c -e '-j POPPYFIELD-' || true)
     [ "$first" = "$(echo "$passing" | grep -c -e '-j POPPYFIELD-' || true)" ]
 }
