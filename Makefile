@@ -60,12 +60,13 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: molecule-lizmap unit-newest test-chores test-hardening long test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
+test-long: molecule-lizmap unit-newest test-chores test-hardening long test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
 
-long: prepare-test ## The tests with the marker long: what takes too long for each change
-	$(SUDO) $(TEST)/pytest tests/engine --no-skips -m long
-	$(SUDO) $(TEST)/pytest tests/images -m long
-	$(SUDO) $(TEST)/pytest tests/lizmap --ignore=tests/lizmap/test_in_a_browser.py -m long
+# What test-compose and test-maps play, with reports of their own, is left to them.
+long: prepare-test ## The other tests with the marker long: what takes too long for each change
+	$(SUDO) $(TEST)/pytest tests/engine --no-skips -m long --ignore=tests/engine/test_compose.py
+	$(SUDO) $(TEST)/pytest tests/images -m long --ignore=tests/images/test_gallery.py
+	$(SUDO) $(TEST)/pytest tests/lizmap -m long $(addprefix --ignore=tests/lizmap/test_,in_a_browser.py gallery.py people_in_qgis.py)
 
 test-chores: prepare-test ## Each chore on an emulated Pi
 	$(SUDO) $(PART) bash tests/molecule chores
