@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from workshop.bench import abuse
+from workshop.bench import abuse, figures
 from workshop.bench.playbook import BenchError
 
 
@@ -36,10 +36,10 @@ def test_the_goal_is_less_than_three_times_as_long(attacked: float, words: str) 
 
 
 def test_one_map_in_twenty_may_be_later() -> None:
-    assert abuse.p95([*range(1, 101)]) == 96
-    assert abuse.p95([2.0]) == 2.0
+    assert figures.p95([*range(1, 101)]) == 96
+    assert figures.p95([2.0]) == 2.0
     with pytest.raises(BenchError):
-        abuse.p95([])
+        figures.p95([])
 
 
 @pytest.mark.parametrize("told", ["low 0\noom 3\noom_kill 2\n", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"])

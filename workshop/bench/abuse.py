@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import http.client
 import ipaddress
-import json
 import re
 import signal
 import socket
@@ -34,10 +33,12 @@ import docker
 from ansible.module_utils.poppyfield.containers.spec import MOST_PROCESSES
 
 from workshop.bench.contenders import Json
+from workshop.bench.figures import p95
 from workshop.bench.host import facts
 from workshop.bench.hostile_day import Flood, card_bytes_per_hostile_day
 from workshop.bench.memory import MB, request
 from workshop.bench.playbook import ROOT, BenchError
+from workshop.bench.report import write
 from workshop.bench.stack import NETWORK, running
 
 REPORT = ROOT / "build" / "bench" / "abuse.json"
@@ -72,9 +73,7 @@ def main() -> int:
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"{table(report)}\n\nEvery figure: {REPORT.relative_to(ROOT)}")
+    write(REPORT, report, table(report))
     return 0
 
 
@@ -179,13 +178,6 @@ def is_drawn(host: str, address: str, parameters: Json) -> bool:
     finally:
         connection.close()
     return answer.headers.get("Content-Type") == "image/png"
-
-
-def p95(values: Sequence[float]) -> float:
-    """Give the time within which 95 of 100 had their map."""
-    if not values:
-        raise BenchError("No map was drawn.")
-    return round(sorted(values)[int(len(values) * 0.95)], 3)
 
 
 # The attacker ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ while is so for both. Prints a table in Markdown and writes every figure to buil
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import statistics
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from workshop.bench import memory
 from workshop.bench.contenders import Json
 from workshop.bench.playbook import ROOT, BenchError
+from workshop.bench.report import write
 
 REPORT = ROOT / "build" / "bench" / "before.json"
 ALLOWED = 0.05
@@ -56,9 +56,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     figures = compared(reports["before"], reports["now"])
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps({"figures": figures, "runs": reports}, indent=2) + "\n", encoding="utf-8")
-    print(f"{table(figures)}\n\nEvery figure: {REPORT.relative_to(ROOT)}")
+    write(REPORT, {"figures": figures, "runs": reports}, table(figures))
     return 0 if all(row["within"] for row in figures) else 1
 
 

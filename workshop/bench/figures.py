@@ -8,6 +8,7 @@ from dataclasses import asdict
 from itertools import pairwise
 
 from workshop.bench.contenders import CONTENDERS, OURS, Json
+from workshop.bench.playbook import BenchError
 from workshop.bench.scenarios import Scenario, Verdict, same_explanation
 
 Series = Mapping[str, Sequence[float]]
@@ -18,6 +19,13 @@ NOT_APPLICABLE = "not applicable"
 def spread(values: Sequence[float]) -> Json:
     """Give the least, the middle and the greatest."""
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def p95(values: Sequence[float]) -> float:
+    """Give the time within which 95 of 100 had their map."""
+    if not values:
+        raise BenchError("No map was drawn.")
+    return round(sorted(values)[int(len(values) * 0.95)], 3)
 
 
 def ratios(series: Series) -> Json:

@@ -8,7 +8,6 @@ Prints a table in Markdown and writes every figure to build/bench/memory.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -26,8 +25,10 @@ import docker
 import requests
 
 from workshop.bench.contenders import Json
+from workshop.bench.figures import p95
 from workshop.bench.host import facts
 from workshop.bench.playbook import ROOT, BenchError
+from workshop.bench.report import write
 from workshop.bench.stack import running
 
 REPORT = ROOT / "build" / "bench" / "memory.json"
@@ -54,9 +55,7 @@ def main() -> int:
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"{table(report)}\n\nEvery figure: {REPORT.relative_to(ROOT)}")
+    write(REPORT, report, table(report))
     return 0
 
 
@@ -118,7 +117,7 @@ class Load:
             "failures": self._failures,
             "maps_per_second": round(len(ordered) / seconds, 2),
             "median_seconds": round(statistics.median(ordered), 3),
-            "p95_seconds": round(ordered[int(len(ordered) * 0.95)], 3),
+            "p95_seconds": p95(ordered),
         }
 
     def _ask(self, number: int, deadline: float) -> None:

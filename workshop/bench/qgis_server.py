@@ -8,7 +8,6 @@ every figure to build/bench/qgis-server.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from workshop.bench.contenders import Json
 from workshop.bench.host import facts
 from workshop.bench.memory import MB, Load, greatest, look, request
 from workshop.bench.playbook import ROOT, BenchError
+from workshop.bench.report import write
 from workshop.bench.stack import HARDENED, OTHER, SAMPLE, START_SECONDS, running
 
 REPORT = ROOT / "build" / "bench" / "qgis-server.json"
@@ -51,9 +51,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps({"date": now, "machine": facts(docker.from_env()), **found}, indent=2) + "\n", "utf-8")
-    print(f"{table(found)}\n\nEvery figure: {REPORT.relative_to(ROOT)}")
+    write(REPORT, {"date": now, "machine": facts(docker.from_env()), **found}, table(found))
     return 0
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import math
 import random
 import signal
@@ -29,9 +28,11 @@ import requests
 from ansible.module_utils.poppyfield.containers.spec import MOST_PROCESSES
 
 from workshop.bench.contenders import Json
+from workshop.bench.figures import p95
 from workshop.bench.host import facts
 from workshop.bench.memory import MB
 from workshop.bench.playbook import ROOT, BenchError
+from workshop.bench.report import write
 from workshop.bench.stack import running
 
 REPORT = ROOT / "build" / "bench" / "serve.json"
@@ -82,9 +83,7 @@ def main() -> int:
     except BenchError as error:
         print(error, file=sys.stderr)
         return 1
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"{table(report)}\n\nEvery figure: {REPORT.relative_to(ROOT)}")
+    write(REPORT, report, table(report))
     return 0 if is_met(report) else 1
 
 
@@ -203,15 +202,13 @@ class Walk:
 
     def figures(self, cpu: float) -> Json:
         """Give what it comes to."""
-        if not self.seconds:
-            raise BenchError("No map was drawn.")
-        ordered = sorted(self.seconds)
+        slowest = p95(self.seconds)
         return {
-            "views": len(ordered),
-            "p50_s": round(statistics.median(ordered), 3),
-            "p95_s": round(ordered[int(len(ordered) * 0.95)], 3),
+            "views": len(self.seconds),
+            "p50_s": round(statistics.median(self.seconds), 3),
+            "p95_s": slowest,
             "failed": self.failed,
-            "cpu_s_per_view": round(cpu / len(ordered), 4),
+            "cpu_s_per_view": round(cpu / len(self.seconds), 4),
         }
 
 

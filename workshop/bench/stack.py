@@ -44,8 +44,8 @@ def running(
             client.networks.create(NETWORK)
             password = secrets.token_hex(16)
             database = _database(client, postgis_image, Path(folder), ram, password)
-            options = {"mem_limit": int(ram * LIMIT_SHARE), "projects": projects, **map_options}
-            server = _map_server(client, map_image, Path(folder), password, options)
+            options = {"mem_limit": int(ram * LIMIT_SHARE), **map_options}
+            server = _map_server(client, map_image, Path(folder), password, options, projects=projects)
             server.reload()
             port = server.ports["8080/tcp"][0]["HostPort"]
             yield database, server, f"http://127.0.0.1:{port}"
@@ -88,7 +88,9 @@ def _database(client: docker.DockerClient, image: str, folder: Path, ram: int, p
     return container
 
 
-def _map_server(client: docker.DockerClient, image: str, folder: Path, password: str, options: Json) -> Any:
+def _map_server(
+    client: docker.DockerClient, image: str, folder: Path, password: str, options: Json, *, projects: Path
+) -> Any:
     state, secret = folder / "state", folder / "password"
     state.mkdir()
     secret.write_text(password, encoding="utf-8")
@@ -96,7 +98,6 @@ def _map_server(client: docker.DockerClient, image: str, folder: Path, password:
     folder.chmod(0o755)
     for path in (state, secret):
         os.chown(path, 33, 33)
-    projects = options.pop("projects")
     arguments: Json = {
         **HARDENED,
         "name": MAP,

@@ -8,7 +8,6 @@ Markdown and writes every figure to build/bench/text-memory.json.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ import requests
 from workshop.bench.contenders import Json
 from workshop.bench.host import facts
 from workshop.bench.playbook import ROOT, BenchError
+from workshop.bench.report import write
 from workshop.bench.stack import DATABASE, START_SECONDS, running
 
 REPORT = ROOT / "build" / "bench" / "text-memory.json"
@@ -98,9 +98,7 @@ def main() -> int:
         return 1
     now = datetime.now(UTC).isoformat(timespec="seconds")
     report = {"date": now, "machine": facts(docker.from_env()), "image": given.lizmap_image, "files": rows}
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"{table(rows)}\n\nEvery figure: {REPORT.relative_to(ROOT)}")
+    write(REPORT, report, table(rows))
     return 0
 
 
