@@ -12,7 +12,8 @@ from ansible.utils.path import unfrackpath
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.host import atomic_file, host_files, password_file  # noqa: E402
+from ansible.module_utils.poppyfield.backup import controller_password  # noqa: E402
+from ansible.module_utils.poppyfield.host import atomic_file  # noqa: E402
 from ansible.module_utils.poppyfield.host.host_files import HostFileError  # noqa: E402
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError  # noqa: E402
 
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if not path.exists() and (refused := self._make(path, arguments, task_vars)):
             return result | refused
         try:
-            return result | self._module({**arguments, "_password": self._read(path)}, task_vars)
+            return result | self._module({**arguments, "_password": self._password(path)}, task_vars)
         except (HostFileError, PasswordFileError) as error:
             return {**result, "failed": True, "msg": f"Nothing was changed. {error}"}
 
@@ -55,17 +56,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             atomic_file.write(path, secrets.token_urlsafe(24).encode() + b"\n", mode=0o600)
         return {}
 
-    def _read(self, path: Path) -> str:
-        """Read the password, which may be encrypted with ansible-vault."""
-        if not path.exists():  # in check mode
-            return ""
-        plain = Path(self._loader.get_real_file(str(path)))
-        try:
-            found: str = password_file.read(plain).strip()
-        finally:
-            self._loader.cleanup_tmp_file(str(plain))
-        host_files.check_value(str(path), found, host_files.LEAST_LENGTH)
-        return found
+    def _password(self, path: Path) -> str:
+        """Give what is there: nothing in check mode, where none was made."""
+        return controller_password.read(path, self._loader) if path.exists() else ""
 
     def _module(self, arguments: Json, task_vars: Json | None) -> Json:
         """Run the module on the host."""

@@ -1,0 +1,46 @@
+"""The emergency sheet: what to do with the backups of a Pi, for whoever finds the stick. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import segno
+from fpdf import FPDF
+from fpdf.errors import FPDFUnicodeEncodingException
+from jinja2 import Environment, StrictUndefined
+
+LANGUAGES = ("en", "fr")
+POINTS = 10
+"""Of the text on paper."""
+FOOT = 12
+"""Millimetres below the text, so few that a sheet is one page."""
+
+
+class SheetError(Exception):
+    """A sheet that cannot be made, in a sentence that holds nothing of the password."""
+
+
+def as_html(template: str, host: str, targets: Sequence[Mapping[str, str]], password: str) -> str:
+    """Give the sheet as one file of HTML that needs no other; the password is on it as text and as a QR code.
+
+    `targets` are those of the inventory, each with a `name` and a `label` or a `folder`.
+    """
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    # Level M stands a crease or a stain; the picture is made here, so that nothing asks another server for it.
+    code = segno.make(password, error="m", micro=False).png_data_uri(scale=4)
+    places = [{"name": one["name"], "label": one.get("label"), "folder": one.get("folder")} for one in targets]
+    return page.from_string(template).render(host=host, targets=places, password=password, code=code)
+
+
+def as_pdf(html: str) -> bytes:
+    """Give the sheet of `as_html` as PDF, to print. Raises SheetError for letters that its fonts do not have."""
+    document = FPDF()
+    document.set_auto_page_break(True, margin=FOOT)
+    document.add_page()
+    document.set_font("Helvetica", size=POINTS)
+    try:
+        document.write_html(html[html.index("<body>") + len("<body>") : html.index("</body>")])
+    except FPDFUnicodeEncodingException as error:
+        told = f"A PDF has no letter for {error.character}: give the folder in backup_targets a name without it."
+        raise SheetError(told) from error
+    return bytes(document.output())
