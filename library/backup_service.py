@@ -112,6 +112,13 @@ reasons:
   returned: success
   type: list
   elements: str
+offers:
+  description: >-
+    For each target that holds backups of this host from before its card, which was neither saved there nor restored
+    yet: the C(target), and what is C(said) of the newest. None of them is put in place by itself.
+  returned: success
+  type: list
+  elements: dict
 """
 
 from typing import Any
@@ -165,14 +172,14 @@ def main() -> None:
     if params["_ask"]:
         module.exit_json(changed=False, _has_password=service.has_password())
     try:
-        changes = service.converge(
-            settings_of(params), params["schedule"], params["_password"], check_mode=module.check_mode
-        )
+        settings = settings_of(params)
+        changes = service.converge(settings, params["schedule"], params["_password"], check_mode=module.check_mode)
+        offers = [] if module.check_mode else service.offers(settings)
     except (BackupServiceError, HostFileError, PasswordFileError, SystemdError) as error:
         module.fail_json(msg=f"{str(error).rstrip('.')}.")
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}.")
-    module.exit_json(**host_files.result(changes))
+    module.exit_json(**host_files.result(changes), offers=offers)
 
 
 if __name__ == "__main__":

@@ -418,6 +418,28 @@ def test_the_timer_of_a_new_card_saves_no_empty_map_before_a_backup_was_restored
     assert pi.run("run", "--by-timer") == 0 and len(pi.records()) == 2
 
 
+def test_a_new_card_is_offered_what_was_saved_before_it(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    def offered() -> list[Json]:
+        capsys.readouterr()
+        assert pi.run("offers") == 0
+        found: list[Json] = json.loads(capsys.readouterr().out)
+        return found
+
+    assert offered() == [], "nothing was ever saved"
+    pi.run("run")
+    assert offered() == [], "this card saved it"
+    shutil.rmtree(pi.folder / "state")
+    (one,) = offered()
+    assert one["target"] == "stick" and "the backup of pi-orchard of " in one["said"] and "with gis" in one["said"]
+    with program.locked(program.Settings.read(pi.folder / "settings.json"), wait=True):
+        assert offered() == [], "a backup at work is not waited for"
+    pi.say("devices", "")
+    assert offered() == [], "the stick is not there"
+    pi.say("devices", "/dev/sda1")
+    pi.run("restore", "--from", "stick")
+    assert offered() == [], "it is in place"
+
+
 def test_a_target_may_be_called_as_what_is_written_down_of_a_restore(
     pi: Pi, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -39,7 +39,19 @@ class Pi(Systemd):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         (folder / "units").mkdir()
-        self.service = BackupService(folder / "backup", folder / "programs", folder / "units", folder, self.run)
+        self.asked = 0
+        self.offered: list[Json] = []
+        self.state = folder / "state"
+        self.service = BackupService(
+            folder / "backup", folder / "programs", folder / "units", folder, self.state, self.run
+        )
+
+    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Answer for systemd, and for the program."""
+        if command[-1] != "offers":
+            return super().run(command)
+        self.asked += 1
+        return subprocess.CompletedProcess(command, 0, json.dumps(self.offered), "")
 
 
 @pytest.fixture
@@ -65,6 +77,16 @@ def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
     assert pi.done[again:] == [f"systemctl is-active --quiet {UNIT}.timer"]
     assert run_module("backup_service", **given, schedule="daily")["changed"]
     assert "OnCalendar=daily" in (pi.service.units / f"{UNIT}.timer").read_text()
+
+
+def test_backups_from_before_a_new_card_are_offered_until_it_is_saved(run_module: Run, pi: Pi) -> None:
+    pi.offered = [{"target": "stick", "said": "the backup of pi-orchard of 10:02 on stick, with gis"}]
+    given = {**GIVEN, "_password": PASSWORD}
+    assert run_module("backup_service", check_mode=True, **given)["offers"] == [] and pi.asked == 0
+    assert run_module("backup_service", **given)["offers"] == pi.offered
+    pi.state.mkdir()
+    (pi.state / "stick.json").write_text(json.dumps({"saved": "2026-11-30T10:02:00+00:00"}))
+    assert run_module("backup_service", **given)["offers"] == [] and pi.asked == 1
 
 
 def test_the_program_stands_alone_with_settings_that_it_understands(run_module: Run, pi: Pi) -> None:

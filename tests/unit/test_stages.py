@@ -30,16 +30,38 @@ def test_a_stage_named_by_its_tag_plays_what_its_playbook_plays(stage: str) -> N
     assert played == tasks(f"playbooks/{stage}.yml")
 
 
+def reported(variables: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """Play the report of a run that has found this out."""
+    command = [
+        sys.executable,
+        "-m",
+        "ansible",
+        "playbook",
+        "--inventory",
+        "pi1,",
+        "--extra-vars",
+        json.dumps(variables),
+    ]
+    report = "- {hosts: all, gather_facts: false, tasks: [{group_by: {key: pis}}]}\n- import_playbook: " + REPORT
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(
+        [*command, "/dev/stdin"], cwd=ROOT, env=environment, input=report, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_backup_from_before_a_new_card_is_offered_with_the_command_that_takes_it() -> None:
+    offer = {"target": "stick", "said": "the backup of pi1 of 10:02 on stick, with gis"}
+    done = reported({"backup_set_up": {"offers": [offer]}})
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = "pi1: the backup of pi1 of 10:02 on stick, with gis, is from before this card. To put it in place: "
+    assert f"{said}ansible-playbook playbooks/restore.yml --limit pi1 -e restore_from=stick." in done.stdout
+    assert "from before this card" not in reported({}).stdout
+
+
 @pytest.mark.parametrize("told_by", ["project_check", "lizmap_published"])
 @pytest.mark.parametrize("withheld", [[], ["fields/map.qgs"]])
 def test_what_was_withheld_is_told_last_and_the_run_is_no_success(withheld: list[str], told_by: str) -> None:
-    check = {told_by: {"withheld": withheld, "refused": "fields/map.qgs: mend it."}}
-    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi1,", "--extra-vars", json.dumps(check)]
-    report = "- {hosts: all, gather_facts: false, tasks: [{group_by: {key: pis}}]}\n- import_playbook: " + REPORT
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-    done = subprocess.run(
-        [*command, "/dev/stdin"], cwd=ROOT, env=environment, input=report, capture_output=True, text=True, check=False
-    )
+    done = reported({told_by: {"withheld": withheld, "refused": "fields/map.qgs: mend it."}})
     assert (done.returncode != 0) == bool(withheld), done.stdout + done.stderr
     assert ("fields/map.qgs: mend it." in done.stdout) == bool(withheld)
 

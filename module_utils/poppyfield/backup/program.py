@@ -818,6 +818,11 @@ def look_after(repository: BackupRepository, settings: Settings, outcome: Json, 
     return {"checked": now.isoformat(timespec="seconds")}
 
 
+def is_new(settings: Settings, name: str) -> bool:
+    """Tell whether this card was neither saved on a target nor restored."""
+    return not read(Path(settings.state_folder) / f"{name}.json").get("saved") and not settings.restored.exists()
+
+
 def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_timer: bool) -> Json:
     """Make a backup on one target, and write down how it went."""
     path = Path(settings.state_folder) / f"{target['name']}.json"
@@ -825,8 +830,8 @@ def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_
     outcome = {**before, "target": target["name"], "at": now.isoformat(timespec="seconds")}
     last = f" The newest backup is of {told(moment(before['saved']))}." if before.get("saved") else ""
     try:
-        is_new = by_timer and not before.get("saved") and not settings.restored.exists()
-        outcome |= back_up(settings, target, before.get("checked", ""), now, only_if_empty=is_new)
+        only_if_empty = by_timer and is_new(settings, target["name"])
+        outcome |= back_up(settings, target, before.get("checked", ""), now, only_if_empty=only_if_empty)
     except AbsentError as error:
         outcome |= {"state": "absent", "said": f"{error}{last}"}
     except (BackupError, OSError) as error:
@@ -878,11 +883,28 @@ def opened(settings: Settings, name: str) -> Iterator[BackupRepository]:
 
 def find(settings: Settings, name: str, when: str) -> Json:
     """Give the backup that a restore would take, for a person to agree to."""
-    with locked(settings, wait=True), opened(settings, name) as repository:
+    with locked(settings, wait=True):
+        return found_on(settings, name, when)
+
+
+def found_on(settings: Settings, name: str, when: str) -> Json:
+    """Give the name of a backup and what it is; whoever calls this holds the lock."""
+    with opened(settings, name) as repository:
         run = chosen(repository.runs(), when)
         record = json.loads(repository.dump(run.record, RECORD_NAME))
     held = ", ".join(database["name"] for database in record["databases"]) or "no database"
     return {"run": run.name, "said": f"the backup of {settings.host} of {told(run.time)} on {name}, with {held}"}
+
+
+def offers(settings: Settings) -> list[Json]:
+    """Give the newest backup on each target that is from before this card; none while a backup is at work."""
+    found = []
+    with locked(settings, wait=False) as alone:
+        for name in [target["name"] for target in settings.targets if alone and is_new(settings, target["name"])]:
+            # A target that is not there, or holds no backup, has nothing to offer.
+            with suppress(BackupError):
+                found.append({"target": name, "said": found_on(settings, name, "latest")["said"]})
+    return found
 
 
 def restore(settings: Settings, name: str, run: str) -> Json:
@@ -1124,6 +1146,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("status", help="how the newest backups went")
     commands.add_parser("take-back", help="put back what a restore has set aside")
     commands.add_parser("finish", help="keep what was restored")
+    commands.add_parser("offers", help="which backups are from before this card")
     for command, words_of_help in (("find", "which backup a restore would take"), ("restore", "put a backup in place")):
         one = commands.add_parser(command, help=words_of_help)
         one.add_argument("--from", dest="target", required=True)
@@ -1145,6 +1168,8 @@ def act(asked: argparse.Namespace) -> int:
         return run_backups(settings, by_timer=asked.by_timer)
     if asked.command == "status":
         print(status(settings))
+    elif asked.command == "offers":
+        print(json.dumps(offers(settings)))
     elif asked.command == "find":
         print(json.dumps(find(settings, asked.target, asked.time)))
     elif asked.command == "restore":

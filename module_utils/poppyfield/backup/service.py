@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ class BackupService:
     units: Path = Path("/etc/systemd/system")
     booted: Path = Path("/run/systemd/system")
     """Is there where systemd runs."""
+    state: Path = Path("/var/lib/poppyfield/backup")
+    """Where the program writes down what it did."""
     run: systemd.Run = systemd.run
 
     def has_password(self) -> bool:
@@ -103,6 +106,20 @@ class BackupService:
         if self._touches_units(changes) or not systemd.is_active(self.run, TIMER):
             systemd.start(self.run, TIMER)
         return changes
+
+    def offers(self, settings: Mapping[str, Any]) -> list[Json]:
+        """Give the backups on the targets that are from before this card: `target`, and what is `said` of it.
+
+        The program is started for a card that was not saved on some target. Raises BackupServiceError.
+        """
+        known = program.Settings(**settings, state_folder=str(self.state))
+        if not any(program.is_new(known, target["name"]) for target in known.targets):
+            return []
+        done = self.run([sys.executable, "-I", str(self.programs / "backup"), "offers"])
+        if done.returncode:
+            raise BackupServiceError(f"what is on the targets could not be seen: {systemd.what_failed(done)}")
+        found: list[Json] = json.loads(done.stdout)
+        return found
 
     def _refuse_another(self, password: str) -> None:
         """A repository that was made with the old password could no longer be opened."""
