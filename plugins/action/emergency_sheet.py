@@ -58,7 +58,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         password = controller_password.read(password_file, self._loader)
         page = sheet.as_html(template, host, given["targets"], password)
         paths = [Path(unfrackpath(given["folder"])) / f"{host}.{given['language']}.{kind}" for kind in ("html", "pdf")]
-        # A PDF has the time when it was made in it, so it is made anew when its page is.
+        # A PDF has the time when it was made in it, so the page tells whether it is the same.
         changed = not all(path.exists() for path in paths) or paths[0].read_bytes() != page.encode()
         if changed and not self._task.check_mode:
             _write(paths, page)

@@ -43,7 +43,7 @@ class Pi(Systemd):
         self.offered: list[Json] = []
         self.state = folder / "state"
         self.service = BackupService(
-            folder / "backup", folder / "programs", folder / "units", folder, self.state, self.run
+            folder / "backup", folder / "programs", folder / "units", folder, self.run, self.state
         )
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:

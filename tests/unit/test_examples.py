@@ -278,14 +278,23 @@ def around_docker_settings(tmp_path: Path) -> Json:
 @pytest.fixture
 def around_backup_service(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, "[]" if command[-1] == "offers" else "", "")
 
     (tmp_path / "units").mkdir()
-    service = BackupService(tmp_path / "backup", tmp_path / "programs", tmp_path / "units", tmp_path, run)
+    folder, programs, units = (tmp_path / name for name in ("backup", "programs", "units"))
+    service = BackupService(folder, programs, units, tmp_path, run, tmp_path / "state")
     monkeypatch.setattr(library("backup_service"), "BackupService", lambda: service)
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("backup_service").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
     return {"inventory_hostname": "pi-orchard", "inventory_dir": str(tmp_path)}
+
+
+@pytest.fixture
+def around_emergency_sheet(example_folder: Path) -> Json:
+    passwords = example_folder / "inventory" / "fleet" / "backup-passwords"
+    passwords.mkdir(parents=True)
+    (passwords / "pi-orchard").write_text(f"{SECRET}\n")
+    return {"inventory_hostname": "pi-orchard"}
 
 
 @pytest.fixture

@@ -64,9 +64,9 @@ class BackupService:
     units: Path = Path("/etc/systemd/system")
     booted: Path = Path("/run/systemd/system")
     """Is there where systemd runs."""
+    run: systemd.Run = systemd.run
     state: Path = Path("/var/lib/poppyfield/backup")
     """Where the program writes down what it did."""
-    run: systemd.Run = systemd.run
 
     def has_password(self) -> bool:
         """Tell whether the host has a password already."""
