@@ -198,6 +198,7 @@ def test_a_release_with_a_layer_that_could_never_be_edited_stays(pi: Pi) -> None
         write_project(pi.maps, "meadow", layers)
 
 
+@pytest.mark.long
 def test_a_release_that_breaks_the_editing_of_a_layer_is_put_back(pi: Pi) -> None:
     """The other role may read the table alone."""
     layers = [trees(), projects.geojson(pi.maps)]
