@@ -17,7 +17,8 @@ description:
     PostgreSQL plans an INSERT without executing it, and takes a row into a temporary copy of the table's definition, in
     a transaction that may only read all else and is rolled back.
   - What a trigger refuses, what row-level security refuses, and values that are taken already, are not tried.
-  - It fails only with O(required). A layer is no reason to take the rest of a release back.
+  - It fails only with O(required), and for a layer that people could add features to in O(before). Any other layer is
+    no reason to take the rest of a release back.
 options:
   layers:
     description: The layers, as the filter C(edited_layers) gives them.
@@ -57,6 +58,11 @@ options:
     description: Whether to fail when people cannot add features to one of the layers.
     type: bool
     default: false
+  before:
+    description: The C(trials) that it returned before a release.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     support: full
@@ -141,6 +147,7 @@ ARGUMENTS: Json = {
     },
     "container": CONTAINER_OPTION,
     "required": {"type": "bool", "default": False},
+    "before": {"type": "list", "elements": "dict", "default": []},
 }
 
 
@@ -197,8 +204,8 @@ def main() -> None:
         for layer in layers
     ]
     told = [write_trial.sentence(trial) for trial in trials if trial["problem"]]
-    if told and module.params["required"]:
-        module.fail_json(msg=" ".join(told), changed=False, trials=trials)
+    if failed := told if module.params["required"] else write_trial.broken_since(trials, module.params["before"]):
+        module.fail_json(msg=" ".join(failed), changed=False, trials=trials)
     for words in told:
         module.warn(words)
     module.exit_json(changed=False, trials=trials)

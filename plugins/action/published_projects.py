@@ -23,10 +23,11 @@ from ansible.module_utils.poppyfield.projects.findings import withheld_warning  
 from ansible.module_utils.poppyfield.projects.folder_difference import (  # noqa: E402
     File,
     FolderError,
-    batches,
+    Piece,
     beginning,
     digest,
     of_projects,
+    uploads,
     wanted_files,
 )
 from ansible.module_utils.poppyfield.projects.qgis_project import (  # noqa: E402
@@ -130,10 +131,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if looked.get("failed") or not looked.get("changed") or self._task.check_mode:
             return _with_warning(looked, task_vars)
         needed, sent = sizes_of(missing, wanted), 0
-        for number, batch in enumerate(batches(needed), start=1):
-            size = sum(needed[sha256] for sha256 in batch)
-            display.display(f"Sending {len(batch)} files ({size / 1e6:.1f} MB) to {_host(task_vars)}, part {number}")
-            chosen = {sha256: wanted.sources[sha256] for sha256 in batch}
+        parts = uploads(needed)
+        for number, part in enumerate(parts, start=1):
+            size = sum(piece.size for piece in part) / 1e6
+            display.display(f"Sending part {number} of {len(parts)} ({size:.1f} MB) to {_host(task_vars)}")
+            chosen = {piece: wanted.sources[piece.sha256] for piece in part}
             received, packed = self._send(chosen, wanted.arguments, task_vars)
             if received.get("failed"):
                 return received
@@ -165,9 +167,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         return folder
 
     def _send(
-        self, sources: Mapping[str, Path], arguments: dict[str, Any], task_vars: dict[str, Any] | None
+        self, sources: Mapping[Piece, Path], arguments: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> tuple[dict[str, Any], int]:
-        """Pack files, upload them, and have them unpacked; give the answer and how much was sent."""
+        """Pack pieces of files, upload them, and have them unpacked; give the answer and how much was sent."""
         with tempfile.TemporaryDirectory(prefix="poppyfield-") as folder:
             archive = Path(folder) / "projects.tar.gz"
             try:
@@ -268,13 +270,14 @@ def describe_file(path: Path) -> dict[str, dict[str, Any]]:
     return described
 
 
-def pack(archive: Path, sources: Mapping[str, Path]) -> None:
-    """Pack files under their digests. Lightly: a Pi's wireless network is slow, but so is its processor."""
+def pack(archive: Path, sources: Mapping[Piece, Path]) -> None:
+    """Pack pieces of files. Lightly: a Pi's wireless network is slow, but so is its processor."""
     with tarfile.open(archive, "w:gz", compresslevel=3) as upload:
-        for sha256, path in sorted(sources.items()):
-            entry = tarfile.TarInfo(sha256)
+        for piece, path in sources.items():
+            entry = tarfile.TarInfo(piece.entry)
+            entry.size = piece.size
             with path.open("rb") as stream:
-                entry.size = os.fstat(stream.fileno()).st_size
+                stream.seek(piece.start)
                 upload.addfile(entry, stream)
 
 

@@ -208,7 +208,6 @@ TILE = "%7Bz%7D/%7Bx%7D/%7By%7D.png"
 # What the laptop says ------------------------------------------------------------------------------------------------
 
 NAMES = [
-    Case("folder of a repository is what it is", "C1: the project is found by its name", project(MEADOW)),
     Case(
         "project été with Lizmap",
         "C2: its rule takes ASCII only",
@@ -244,13 +243,6 @@ NAMES = [
     ),
     Case("file name NFD, project NFC", "C3: a Mac's name", one(f"./{COMPOSED}", "ogr", DECOMPOSED), (LOOKS_THE_SAME,)),
     Case("file name NFC, project NFD", "C3, the other way", one(f"./{DECOMPOSED}", "ogr", COMPOSED), (LOOKS_THE_SAME,)),
-    Case(
-        ".cfg name NFD, project NFC",
-        "C3",
-        {"pres.qgs": qgs([MEADOW]), "meadow.geojson": "{}", "pres.qgs.cfg": cfg("meadow")},
-        (),
-        True,
-    ),
     Case(
         ".cfg with an accent of its own",
         "C3, and Lizmap shows no such name either",

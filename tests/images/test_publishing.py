@@ -168,8 +168,8 @@ def test_a_flat_area_that_is_not_drawn_is_noticed(pi: tuple[MapServer, Path], pu
 def test_a_large_folder_travels_in_parts(pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path) -> None:
     _, folder = pi
     (tmp_path / "known").mkdir()
-    # What cannot be packed: two of them are more than one part holds.
-    large = {name: os.urandom(40 * 1024 * 1024) for name in ("a.bin", "b.bin")}
+    # What cannot be packed: the first is more than one part holds.
+    large = {name: os.urandom(megabytes * 1024 * 1024) for name, megabytes in (("a.bin", 70), ("b.bin", 10))}
     for name, content in large.items():
         (tmp_path / "known" / name).write_bytes(content)
     done = publish(meadow())

@@ -21,7 +21,7 @@ from docker.errors import APIError
 from tests.images import projects
 from tests.images.map_server import PREFIX, wait_until
 from tests.lizmap.conftest import Query
-from tests.lizmap.releases.broken import BAD_PROJECTS, BROKEN, Broken
+from tests.lizmap.releases.broken import BAD_PROJECTS, BROKEN, READER, Broken
 from tests.lizmap.releases.pi import NAME, TABLE, Pi, trees, write_project
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "reports" / "broken-releases.json"
@@ -195,6 +195,24 @@ def test_a_release_with_a_layer_that_could_never_be_edited_stays(pi: Pi) -> None
         assert pi.container()[1] == pi.image("again") and pi.draws()
     finally:
         pi.query("GRANT INSERT ON trees TO gis")
+        write_project(pi.maps, "meadow", layers)
+
+
+@pytest.mark.long
+def test_a_release_that_breaks_the_editing_of_a_layer_is_put_back(pi: Pi) -> None:
+    """The other role may read the table alone."""
+    layers = [trees(), projects.geojson(pi.maps)]
+    write_project(pi.maps, "meadow", layers, layers[:1])
+    pi.query("GRANT SELECT ON trees TO reader")
+    before = pi.container()
+    try:
+        done = pi.deploy("good", **READER)
+        assert not done.succeeded, done.output
+        assert "fields/meadow, layer 'trees': nobody can add a feature, for PostgreSQL says: permission" in done.message
+        assert "Before this release people could." in done.message
+        assert pi.container() == before and pi.draws()
+    finally:
+        pi.query("REVOKE SELECT ON trees FROM reader")
         write_project(pi.maps, "meadow", layers)
 
 

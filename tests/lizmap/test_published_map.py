@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import yaml
 from ansible.module_utils.poppyfield.containers.health import HOPELESS
 from ansible.module_utils.poppyfield.lizmap.errors_log import PATH, last_errors
 
+from tests.gallery import report
 from tests.images import projects
 from tests.images.map_server import PREFIX, REQUEST_SECONDS, wait_until
 from tests.images.projects import Layer
@@ -29,7 +31,17 @@ TABLE = """
     CREATE TABLE observations (id serial PRIMARY KEY, species text NOT NULL, seen date, geom geometry(Point, 4326));
     INSERT INTO observations (species, geom)
         SELECT 'kestrel', ST_SetSRID(ST_MakePoint(2 + n * 0.15, 46 + n * 0.08), 4326) FROM generate_series(1, 10) n;
-    ALTER TABLE observations OWNER TO gis"""
+    ALTER TABLE observations OWNER TO gis;
+    DROP TABLE IF EXISTS parcels;
+    CREATE TABLE parcels (id serial PRIMARY KEY, whose text, geom geometry(Polygon, 4326));
+    INSERT INTO parcels (whose, geom) VALUES ('admins', ST_MakeEnvelope(1, 45, 2.5, 46.4, 4326));
+    ALTER TABLE parcels OWNER TO gis"""
+PARCELS = Layer(
+    "service='poppyfield' key='id' srid=4326 type=Polygon table=\"public\".\"parcels\" (geom)",
+    provider="postgres",
+    name="parcels",
+    fields=("id", "whose"),
+)
 
 
 def observations(style: str = "", fields: tuple[str, ...] = ("id", "species", "seen")) -> Layer:
@@ -45,13 +57,37 @@ def observations(style: str = "", fields: tuple[str, ...] = ("id", "species", "s
     )
 
 
-def write_project(folder: Path, name: str, layers: list[Layer]) -> None:
+# What Lizmap's plugin for QGIS Desktop writes of who sees which features of a layer: what follows the name of who logs
+# in, or lies in the polygons of a group of theirs.
+FILTERS: dict[str, dict[str, Any]] = {
+    "login": {
+        "loginFilteredLayers": {
+            "observations": {
+                **{"layerId": observations().id, "filterAttribute": "species", "filterPrivate": "True"},
+                **{"edition_only": "False", "order": 0},
+            }
+        }
+    },
+    "polygon": {
+        "filter_by_polygon": {
+            "config": {"polygon_layer_id": PARCELS.id, "group_field": "whose", "filter_by_user": False},
+            "layers": [
+                {
+                    **{"layer": observations().id, "primary_key": "id", "filter_mode": "display_and_editing"},
+                    **{"spatial_relationship": "intersects", "use_centroid": "False"},
+                }
+            ],
+        }
+    },
+}
+
+
+def write_project(folder: Path, name: str, layers: list[Layer], **settings: Any) -> None:
     """Write a project whose observations may be edited."""
-    editable = [layer for layer in layers if layer.provider == "postgres"]
-    edition = {layer.name: edited(layer, number) for number, layer in enumerate(editable)}
+    edition = {layer.name: edited(layer) for layer in layers if layer.name == "observations"}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.qgs").write_text(projects.qgs(layers), "utf-8")
-    (folder / f"{name}.qgs.cfg").write_text(configuration(layers, editionLayers=edition), "utf-8")
+    (folder / f"{name}.qgs").write_text(projects.qgs(layers, projects.layout("page")), "utf-8")
+    (folder / f"{name}.qgs.cfg").write_text(configuration(layers, editionLayers=edition, **settings), "utf-8")
 
 
 @contextmanager
@@ -65,6 +101,8 @@ def running(
     write_project(survey, "unseen", [observations(projects.single_symbol(projects.marker(color="0,0,0,0")))])
     write_project(survey, "empty", [])
     write_project(survey, "computed", [observations(fields=("id", "species", "seen", "twice"))])
+    for name, settings in FILTERS.items():
+        write_project(survey, f"by_{name}", [observations(), PARCELS], **settings)
     write_project(folder / "projects" / "closed", "points", [observations()])
     with lizmap(image, folder, network, **options) as server:
         ready(server)
@@ -139,41 +177,71 @@ def test_a_map_for_everybody_works_for_everybody(server: Lizmap, query: Query) -
 
 
 @pytest.mark.usefixtures("a_release")
-def test_who_may_edit_sees_a_form_and_sends_nothing(server: Lizmap, query: Query) -> None:
+def test_who_may_edit_sees_a_form_and_sends_nothing(server: Lizmap, query: Query, on: str) -> None:
     trial = trial_of(server)
     assert trial == {**trial, "problem": "", "untried": "", "needed": ["species"], "counting": "", "form_fails": ""}
     for _ in range(10):
         result = as_admin(server, editing="required", trials=[trial])
         assert result["verified"], result
-        assert result["checks"][-1]["detail"] == "observations: its form opens; PostgreSQL takes a row"
+        detail, expected = result["checks"][-1]["detail"], "observations: its form opens; PostgreSQL takes a row"
+        report.record("edited table: form that opens", "project", on, expected, detail)
+        assert detail == expected
     assert (rows(query), written(query)) == (10, 10)
 
 
+FORMS = {
+    "form with a generated column": (
+        "survey/computed",
+        "ALTER TABLE observations ADD twice int GENERATED ALWAYS AS (id * 2) STORED",
+        "generated columns (twice)",
+    ),
+    "form without a key": (
+        "survey/points",
+        "ALTER TABLE observations DROP CONSTRAINT observations_pkey",
+        "it has no key that Lizmap can use",
+    ),
+}
+
+
 @pytest.mark.usefixtures("a_release")
-@pytest.mark.parametrize(
-    ("project", "sql", "said"),
-    [
-        (
-            "survey/computed",
-            "ALTER TABLE observations ADD twice int GENERATED ALWAYS AS (id * 2) STORED",
-            "generated columns (twice)",
-        ),
-        (
-            "survey/points",
-            "ALTER TABLE observations DROP CONSTRAINT observations_pkey",
-            "it has no key that Lizmap can use",
-        ),
-    ],
-)
-def test_a_form_that_does_not_open_is_told_with_its_cause(
-    server: Lizmap, query: Query, project: str, sql: str, said: str
-) -> None:
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_that_does_not_open_is_told_with_its_cause(server: Lizmap, query: Query, on: str, name: str) -> None:
+    project, sql, said = FORMS[name]
     query(sql, "gis")
     result = as_admin(server, project, trials=[trial_of(server, project)])
     assert result["verified"], result
-    assert "does not open" in result["checks"][-1]["detail"]
-    assert said in result["checks"][-1]["detail"]
+    detail = result["checks"][-1]["detail"]
+    cause = f"its form does not open: {said}"
+    got = cause if "does not open" in detail and said in detail else detail
+    report.record(f"edited table: {name}", "project", on, cause, got)
+    assert got == cause
     assert rows(query) == 10
+
+
+@pytest.mark.parametrize("by", FILTERS)
+def test_a_layer_that_is_filtered_is_tried_without_a_trace(server: Lizmap, query: Query, on: str, by: str) -> None:
+    """Under a filter nobody finds again what does not pass it, and so nobody could remove it."""
+    before = (rows(query), written(query))
+    for _ in range(2):
+        trial = trial_of(server, f"survey/by_{by}")
+        assert (trial["problem"], trial["untried"]) == ("", ""), trial
+        if on != "stand-in":
+            result = as_admin(server, f"survey/by_{by}", editing="required", trials=[trial])
+            assert result["verified"], result
+            assert result["checks"][-1]["detail"] == "observations: its form opens; PostgreSQL takes a row"
+    traces = "no trace" if (rows(query), written(query)) == before else "a row, or a step of its sequence"
+    report.record(f"edited table: filtered by {by}", "project", on, "no trace", traces)
+    assert traces == "no trace"
+
+
+@pytest.mark.usefixtures("a_release")
+def test_a_layout_is_printed(server: Lizmap, on: str) -> None:
+    result = check(server)
+    assert result["verified"], result
+    (printed,) = [entry["detail"] for entry in result["checks"] if entry["check"] == "print"]
+    got = "a page" if re.fullmatch(r"page: \d+ bytes", printed) else printed
+    report.record("layout, printed", "project", on, "a page", got)
+    assert got == "a page"
 
 
 def errors_log(server: Lizmap) -> list[str]:
@@ -195,11 +263,15 @@ def test_what_is_in_the_log_of_errors_is_read_while_it_is_new(server: Lizmap) ->
 
 
 @pytest.mark.usefixtures("a_release")
-def test_what_lizmap_writes_of_a_form_that_fails_can_be_quoted(server: Lizmap, query: Query) -> None:
+def test_what_lizmap_writes_of_a_form_that_fails_can_be_quoted(server: Lizmap, query: Query, on: str) -> None:
     query("ALTER TABLE observations ADD twice int GENERATED ALWAYS AS (id * 2) STORED", "gis")
     result = as_admin(server, "survey/computed")
     assert result["verified"] and result["is_in_errors_log"], result
-    assert errors_log(server), server.log()
+    said = errors_log(server)
+    cause = "Lizmap's own words, of the generated column"
+    got = cause if any("twice" in line or "generated" in line for line in said) else "; ".join(said)
+    report.record("edited table: form that fails, its log", "project", on, cause, got)
+    assert got == cause, server.log()
 
 
 def test_the_list_of_projects(server: Lizmap) -> None:

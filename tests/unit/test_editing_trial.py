@@ -69,6 +69,24 @@ def test_a_layer_that_nobody_can_add_features_to(
     assert said in (result["msg"] if required else " ".join(capsys.readouterr().err.split()))
 
 
+@pytest.mark.parametrize(
+    ("before", "failed"),
+    [
+        ({"problem": "", "untried": ""}, True),
+        ({"problem": "it has no key.", "untried": ""}, False),
+        # Whether people could is not known.
+        ({"problem": "", "untried": "There was no container."}, False),
+        ({"problem": "", "untried": "", "layer_id": "other"}, False),
+        ({"problem": "", "untried": "", "map": "fields/other"}, False),
+    ],
+)
+def test_what_a_release_has_broken_is_a_failure(lizmap: Lizmap, run_module: Run, before: Json, failed: bool) -> None:
+    lizmap.answers[0] = {"0": {"table": row({**CATALOG, "primary_key": False})}}
+    result = run_module("editing_trial", layers=[LAYER], before=[{**LAYER, **before}])
+    assert bool(result.get("failed")) is failed
+    assert not failed or "Before this release people could." in result["msg"]
+
+
 def test_a_database_that_cannot_be_asked_is_no_failure(lizmap: Lizmap, run_module: Run) -> None:
     lizmap.said = "could not translate host name"
     result = run_module("editing_trial", layers=[LAYER], required=True)

@@ -14,6 +14,7 @@ from tests.gallery import report
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(report, "REPORTS", tmp_path)
     monkeypatch.setattr(report, "ROWS", tmp_path / "gallery")
+    monkeypatch.setattr(report, "LINES", {})
     return tmp_path
 
 
@@ -50,3 +51,12 @@ def test_what_is_not_as_expected_is_told(capsys: pytest.CaptureFixture[str]) -> 
     report.record("a new one", "dump", "postgis image", "Zoé", "Zo")
     assert report.main() == 1
     assert "“a new one” on postgis image: expected 'Zoé', got 'Zo'" in capsys.readouterr().out
+
+
+def test_a_line_of_the_field_trials_without_a_row_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "LINES", {"C1": "a folder"})
+    monkeypatch.setattr(report, "LINES_OF_LIZMAP", {"D7": "a log"})
+    row = {"name": "a folder", "kind": "project", "on": "stand-in", "expected": "", "got": ""}
+    assert report.missing_lines([]) == ["There is no row “a folder” (C1)"]
+    assert report.missing_lines([row]) == []
+    assert report.missing_lines([{**row, "on": "Lizmap 3.9.9"}]) == ["There is no row “a log” (D7)"]

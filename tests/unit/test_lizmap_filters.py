@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
+from tests.gallery import report
 from tests.images.projects import Layer, qgs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,9 @@ def test_the_maps_of_a_folder_are_found_whatever_its_name(tmp_path: Path, name: 
     for file in ("b.qgs", "a [1].qgz", ".hidden.qgs", "old.qgs~", "b.qgs.cfg", "B.QGS"):
         (tmp_path / name / file).touch()
     given = {"repository": "fields", "folder": str(tmp_path / name)}
-    assert maps_of_folders([given]) == ["fields/a [1]", "fields/b"]
+    expected, found = ["fields/a [1]", "fields/b"], maps_of_folders([given])
+    report.record(f"folder {name}, its maps to verify", "project", "map page", *map(", ".join, (expected, found)))
+    assert found == expected
 
 
 def test_a_folder_without_maps_is_not_taken_for_one_that_is_gone(tmp_path: Path) -> None:

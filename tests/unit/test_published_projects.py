@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.projects import published_folder, withdrawal
-from ansible.module_utils.poppyfield.projects.folder_difference import FolderError
+from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, uploads
 from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder, exchange
 
 from tests.images.projects import Layer, qgs, write_zipped
@@ -564,17 +564,25 @@ def cut_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[
     left[0] = 10**6
 
 
-CUTS = 80
+CUTS = 110
+LARGE = "FIELDS" * 4000
+Begin = Callable[[int], list[str]]
+
+
+@pytest.fixture
+def _large_in_two_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_pieces_of(len(LARGE) - 1000, monkeypatch)
 
 
 @pytest.mark.crash_point
+@pytest.mark.usefixtures("_large_in_two_pieces")
 @pytest.mark.parametrize("number", range(CUTS))
 def test_after_a_power_cut_the_old_or_the_new_is_whole_and_the_next_run_finishes(
-    publish: Run, maps: Path, projects: Path, cut_after: Callable[[int], list[str]], number: int
+    publish: Run, maps: Path, projects: Path, cut_after: Begin, number: int
 ) -> None:
     publish()
     old = read(projects / "fields")
-    write(maps, {"map.qgs": SECOND, "data/fields.gpkg": "FIELDS", "media/new.svg": "new"})
+    write(maps, {"map.qgs": SECOND, "data/fields.gpkg": LARGE, "media/new.svg": "new"})
     done = cut_after(number)
     with contextlib.suppress(PowerCut):
         publish()
@@ -587,11 +595,10 @@ def test_after_a_power_cut_the_old_or_the_new_is_whole_and_the_next_run_finishes
     assert not publish()["changed"]
 
 
-def test_the_power_cuts_above_cover_a_whole_run(
-    publish: Run, maps: Path, cut_after: Callable[[int], list[str]]
-) -> None:
+@pytest.mark.usefixtures("_large_in_two_pieces")
+def test_the_power_cuts_above_cover_a_whole_run(publish: Run, maps: Path, cut_after: Begin) -> None:
     publish()
-    write(maps, {"map.qgs": SECOND, "data/fields.gpkg": "FIELDS", "media/new.svg": "new"})
+    write(maps, {"map.qgs": SECOND, "data/fields.gpkg": LARGE, "media/new.svg": "new"})
     done = cut_after(10**6)
     publish()
     assert "exchange" in done and len(done) < CUTS
@@ -646,6 +653,75 @@ def test_a_file_that_changes_while_it_is_sent_is_noticed(
     monkeypatch.setattr(module, "converge", converge)
     assert publish()["msg"] == "A file of the project's folder was changed while it was copied: run again."
     assert not (projects / "fields").exists()
+
+
+def in_pieces_of(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an upload hold so many bytes."""
+    monkeypatch.setattr(uploads, "__defaults__", (size,))
+
+
+def test_an_empty_file_alone_is_sent(publish: Run, maps: Path, projects: Path) -> None:
+    publish()
+    write(maps, {"media/empty.svg": ""})
+    assert publish()["changed"] and read(projects / "fields") == read(maps)
+
+
+def test_a_large_file_travels_in_pieces_each_of_which_is_told(
+    publish: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish()
+    write(maps, {"data/tiles.mbtiles": "0123456789" * 25, "media/empty.svg": ""})
+    in_pieces_of(100, monkeypatch)
+    capsys.readouterr()
+    packed: list[int] = []
+    copy = shutil.copyfile
+
+    def counted(source: str, target: str) -> None:
+        with tarfile.open(source) as upload:
+            packed.append(sum(entry.size for entry in upload))
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", counted)
+    assert publish()["changed"]
+    assert packed == [100, 100, 50]
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Sending")]
+    assert [line.split(" (")[0] for line in told] == [f"Sending part {number} of 3" for number in (1, 2, 3)]
+    assert read(projects / "fields") == read(maps) and beside(projects) == []
+    assert not publish()["changed"]
+
+
+def test_a_piece_that_is_missing_is_noticed(
+    publish: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    old = read(projects / "fields")
+    write(maps, {"data/tiles.mbtiles": "0123456789" * 25})
+    in_pieces_of(100, monkeypatch)
+    receive = PublishedFolder.receive
+
+    def losing(folder: PublishedFolder, archive: Path) -> int:
+        received = receive(folder, archive)
+        for path in folder.incoming.glob(".*.growing"):
+            path.unlink()
+        return received
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PublishedFolder, "receive", losing)
+        assert publish()["msg"] == "A piece of a large file is missing on the Pi: run again."
+    assert read(projects / "fields") == old
+    assert publish()["changed"] and read(projects / "fields") == read(maps)
+
+
+def test_a_file_that_is_no_piece_is_refused(
+    publish: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(_: str, target: str) -> None:
+        with tarfile.open(target, "w:gz") as upload:
+            upload.add(maps / "map.qgs", "../map.qgs")
+
+    monkeypatch.setattr(shutil, "copyfile", other)
+    assert "../map.qgs, which is no piece of a file" in publish()["msg"]
+    assert not (projects / "map.qgs").exists() and not (projects / ".poppyfield" / "fields" / "map.qgs").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"])

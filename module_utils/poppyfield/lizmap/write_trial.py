@@ -382,6 +382,7 @@ GRANTS = (
     (r"for sequence (\S+)", "GRANT USAGE ON SEQUENCE {table} TO {role};"),
     (r"", "GRANT INSERT ON {table} TO {role};"),
 )
+COULD_BEFORE = "Before this release people could."
 NO_KEY = "it has no key that Lizmap can use."
 GIVE_KEY = {
     "v": "Choose the column that tells its rows apart: in QGIS Desktop, add the view again with its Feature id, save, "
@@ -513,3 +514,13 @@ def _words(answer: Json) -> str:
 def sentence(trial: Mapping[str, Any]) -> str:
     """Tell people of a layer that cannot be edited."""
     return printable(f"{trial['map']}, layer '{trial['layer']}': nobody can add a feature, for {trial['problem']}")
+
+
+def broken_since(trials: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tell of each layer that nobody can add features to, and people could in trials before."""
+    could = {(trial["map"], trial["layer_id"]) for trial in before if not trial["problem"] and not trial["untried"]}
+    return [
+        f"{sentence(trial)} {COULD_BEFORE}"
+        for trial in trials
+        if trial["problem"] and (trial["map"], trial["layer_id"]) in could
+    ]

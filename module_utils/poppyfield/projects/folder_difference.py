@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ UNFINISHED = ("-wal", "-journal", "-shm")
 """Ends of names that SQLite gives to files beside a database, which hold work that is not in it yet."""
 NAMES_OF_DESKTOPS = {"thumbs.db", "desktop.ini", "__macosx"}
 BATCH_BYTES = 64 * 1024 * 1024
+"""How much an upload holds: it is packed in the laptop's /tmp, which may be in memory."""
 ROOM_TO_SPARE = 50 * 1024 * 1024
 
 
@@ -112,16 +114,41 @@ def of_projects(names: Iterable[str]) -> set[str]:
     return {file for name in names for file in (name, f"{name}.cfg")}
 
 
-def batches(missing: Mapping[str, int], limit: int = BATCH_BYTES) -> list[list[str]]:
-    """Divide what is missing, digests with sizes, into uploads: small files together, a large one alone."""
-    result: list[list[str]] = []
+class Piece(NamedTuple):
+    """What of a file travels in one upload."""
+
+    sha256: str
+    start: int
+    size: int
+    whole: int
+    """How many bytes the file has."""
+
+    @property
+    def entry(self) -> str:
+        """Name it in an archive, which knows its size."""
+        return f"{self.sha256}.{self.start}.{self.whole}"
+
+
+def piece_of(entry: str, size: int) -> Piece:
+    """Read the name of a piece; raise FolderError."""
+    match = re.fullmatch(r"([0-9a-f]{64})\.(\d+)\.(\d+)", entry)
+    if match is None:
+        raise FolderError(f"The upload holds {shown(entry)}, which is no piece of a file.")
+    return Piece(match[1], int(match[2]), size, int(match[3]))
+
+
+def uploads(missing: Mapping[str, int], limit: int = BATCH_BYTES) -> list[list[Piece]]:
+    """Divide what is missing, digests with sizes, into uploads: small files together, and a large one in pieces."""
+    result: list[list[Piece]] = []
     filled = limit
     for sha256, size in sorted(missing.items()):
-        if filled + size > limit:
-            result.append([])
-            filled = 0
-        result[-1].append(sha256)
-        filled += size
+        for start in range(0, size or 1, limit):
+            piece = Piece(sha256, start, min(limit, size - start), size)
+            if not result or filled + piece.size > limit:
+                result.append([])
+                filled = 0
+            result[-1].append(piece)
+            filled += piece.size
     return result
 
 
@@ -184,8 +211,8 @@ def missing(wanted: Mapping[str, File], difference: FolderDifference, arrived: S
 
 def too_little_room(needed: Mapping[str, int], free: int) -> str:
     """Say so when what is to be sent does not fit on the disk; empty when it does."""
-    # What arrives is there twice for a while: packed, a batch at a time, and unpacked.
-    packed = max([min(sum(needed.values()), BATCH_BYTES), *needed.values()], default=0)
+    # What arrives is there twice for a while: packed, an upload at a time, and unpacked.
+    packed = min(sum(needed.values()), BATCH_BYTES)
     wanted = sum(needed.values()) + packed + ROOM_TO_SPARE
     if not needed or wanted <= free:
         return ""

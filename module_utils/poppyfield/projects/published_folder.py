@@ -2,7 +2,7 @@
 
 Below the projects' folder, which the container sees, `.poppyfield/<repository>` holds what visitors do not see:
 
-    incoming/   files that arrived, by the SHA-256 of their content
+    incoming/   files that arrived, by the SHA-256 of their content; what of one is there so far has a dot before it
     staged/     the new folder until it is published; then, for a moment, the old one
     known       the digests of the published files, so that a Pi need not read all of them each time
     lock        held while one run publishes
@@ -16,7 +16,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
 import stat
@@ -38,6 +37,7 @@ from ansible.module_utils.poppyfield.projects.folder_difference import (
     format_known,
     is_right,
     parse_known,
+    piece_of,
     stamp_of,
 )
 
@@ -124,9 +124,8 @@ class PublishedFolder:
             yield
 
     def receive(self, archive: Path) -> int:
-        """Unpack an upload; give how many bytes its files have. A file is there whole, on the disk, or not at all."""
+        """Unpack an upload; give how many bytes it has. A file is there whole, on the disk, or not at all."""
         self._make_folder(self.incoming)
-        atomic_file.sweep(self.incoming, lambda _: True)
         total = 0
         try:
             with tarfile.open(archive) as upload:
@@ -138,19 +137,29 @@ class PublishedFolder:
         return total
 
     def _receive(self, upload: tarfile.TarFile, entry: tarfile.TarInfo) -> int:
+        """Add a piece to its file, which gets its name when it is whole."""
         content = upload.extractfile(entry)
-        sha256 = Path(entry.name).name
         if content is None:
             raise FolderError(f"The upload holds {entry.name}, which is no file.")
-        whose = {"mode": FILE_MODE, "owner": self.owner, "group": self.group}
-        reckoned = hashlib.sha256()
-        with atomic_file.replacing(self.incoming / sha256, **whose, one_of_many=True) as stream:
-            while chunk := content.read(CHUNK):
-                reckoned.update(chunk)
-                stream.write(chunk)
-            if reckoned.hexdigest() != sha256:
-                raise FolderError("A file of the project's folder was changed while it was copied: run again.")
-        return entry.size
+        piece = piece_of(entry.name, entry.size)
+        growing = self.incoming / f".{piece.sha256}.growing"
+        with growing.open("ab" if piece.start else "wb") as stream:
+            if stream.tell() != piece.start:
+                raise FolderError("A piece of a large file is missing on the Pi: run again.")
+            shutil.copyfileobj(content, stream, CHUNK)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if piece.start + piece.size >= piece.whole:
+            self._complete(growing, piece.sha256)
+        return piece.size
+
+    def _complete(self, growing: Path, sha256: str) -> None:
+        if digest(growing) != sha256:
+            growing.unlink()
+            raise FolderError("A file of the project's folder was changed while it was copied: run again.")
+        os.chown(growing, self.owner, self.group)
+        growing.chmod(FILE_MODE)
+        growing.rename(self.incoming / sha256)
 
     def publish(
         self,
