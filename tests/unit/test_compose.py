@@ -231,11 +231,14 @@ def test_one_that_stays_as_it_is_keeps_what_is_told_of_it(host: FakeDocker, proj
 def test_what_was_changed_in_the_file_by_hand_does_not_last(host: FakeDocker, project: ComposeProject) -> None:
     converge(host, project)
     right = project.file.path.read_text()
-    for wrong in (right.replace("always", "no"), right + "broken: [", right[: len(right) // 2]):
+    earlier = json.dumps({**json.loads(right), "services": services(project)})
+    outside = right.replace('"external": true', '"external": false')
+    for wrong in (right.replace("always", "no"), right + "broken: [", right[: len(right) // 2], earlier, outside):
         project.file.path.write_text(wrong)
         done = converge(host, project)
         assert not done.plan.changed and done.compose_file
-        assert written(project)["services"] == json.loads(right)["services"]
+        # What was there is remembered as of before, and all else is as it was.
+        assert all(written(project)[part] == json.loads(right)[part] for part in ("services", "networks"))
     assert not converge(host, project).result()["changed"]
 
 
