@@ -1,4 +1,4 @@
-"""A Debian package and what it needs, unpacked in a root of its own and nothing more: made once, kept outside the checkout."""
+"""A Debian package and what it needs, unpacked in a root of its own: made once, and kept outside the checkout."""
 
 from __future__ import annotations
 
