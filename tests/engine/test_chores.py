@@ -233,6 +233,9 @@ def tags(fleet: Fleet) -> set[str]:
 
 def test_images_that_nothing_uses_go_once_somebody_says_yes(fleet: Fleet, play: Play) -> None:
     assert versions(fleet) == {"1", "2", "3", "5", "elses"}
+    listed = play("images")
+    assert [line.partition(":")[0] for line in summary(listed)] == ["pi-1", "pi-2", "pi-3", "pi-4"]
+    assert listed.stdout.count(f"{IMAGE}  ") == 3 and "elses" not in listed.stdout
     refused = play("images", "-e", "remove_unused=true", limit="pi-1")
     assert f"{IMAGE}  " in refused.stdout and "used by pi-1-lizmap, pi-1-postgis" in refused.stdout
     assert refused.returncode != 0 and "Nothing was done, because the answer was not yes" in refused.stdout

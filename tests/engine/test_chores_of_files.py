@@ -89,7 +89,8 @@ class Fleet:
         self.api = api
         self.folder = folder
         self.orchard, self.marsh = (LocalPi(name, folder / name) for name in ("pi-orchard", "pi-marsh"))
-        hosts = {pi.name: pi.variables() for pi in (self.orchard, self.marsh)}
+        self.ours: tuple[LocalPi, ...] = (self.orchard, self.marsh)
+        hosts = {pi.name: pi.variables() for pi in self.ours}
         (folder / "hosts.json").write_text(json.dumps({"pis": {"hosts": hosts}}))
         for name in ("etc", "var/lib", "run", "layer"):
             (folder / name).mkdir(parents=True)
@@ -338,6 +339,51 @@ def test_a_rollback_deploys_the_image_that_was_there_before(without_stages: Flee
     assert f"pi-orchard deploys {worlds.OLD}" in said and "pi-marsh deploys" not in said
     assert f"pi-orchard: went back from {worlds.NEW} to {worlds.OLD}." in said
     assert f"pi-marsh: {worlds.OLD} stays: no version from before it is on this Pi." in said
+
+
+@pytest.fixture
+def four(without_stages: Fleet) -> Fleet:
+    """Return a fleet of four, of which one does not answer, and one has somebody else's container by our name."""
+    fleet = without_stages
+    heath = LocalPi("pi-heath", fleet.folder / "pi-heath")
+    hosts = {pi.name: pi.variables() for pi in (fleet.orchard, fleet.marsh, heath)}
+    hosts["pi-gone"] = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
+    (fleet.folder / "hosts.json").write_text(json.dumps({"pis": {"hosts": hosts}}))
+    fleet.ours = (fleet.orchard, heath)
+    return fleet
+
+
+@pytest.mark.long
+def test_on_four_what_is_not_ours_outlives_what_takes_away_and_makes_again(four: Fleet) -> None:
+    fleet = four
+    for pi in fleet.ours:
+        fleet.deploy(pi, "postgis", worlds.NEW)
+        fleet.deploy(pi, "lizmap")
+        fleet.remember_data(pi)
+    ours = {pi.container(service) for pi in fleet.ours for service in ("postgis", "lizmap")}
+    fleet.deploy(fleet.marsh, "lizmap")
+    foreign = fleet.put_foreign(fleet.marsh.container("postgis"))
+    everybody = ("pi-gone", "pi-heath", "pi-marsh", "pi-orchard")
+    before = {pi.name: state_of(pi.data) for pi in (*fleet.ours, fleet.marsh)}
+
+    said = fleet.run("rollback", fails=True, service="postgis", confirmed=True)
+    assert all(f"{pi.name}: went back from {worlds.NEW} to {worlds.OLD}." in said for pi in fleet.ours), said
+    assert f"container named {fleet.marsh.container('postgis')} exists that Poppyfield did not make" in said
+    assert told(said) == everybody and fleet.runs(foreign) and all(map(fleet.runs, ours))
+
+    said = fleet.run("rebuild", fails=True)
+    assert "pi-orchard deploys what was built" in said and "pi-gone deploys" not in said
+    assert fleet.runs(foreign) and not any(map(fleet.engine.container, ours))
+    assert told(said) == everybody and before == {pi.name: state_of(pi.data) for pi in (*fleet.ours, fleet.marsh)}
+
+    said = fleet.run_typing("pi-heath", "delete_data", "--extra-vars", "service=postgis")
+    assert told(said) == everybody and fleet.runs(foreign)
+    assert [pi.name for pi in (*fleet.ours, fleet.marsh) if pi.data.exists()] == ["pi-orchard", "pi-marsh"]
+
+
+def told(said: str) -> tuple[str, ...]:
+    """Give the Pis that the summary tells of."""
+    return tuple(sorted(set(re.findall(r"(pi-[a-z]+): ", said.rpartition("TASK [Summary]")[2]))))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -20,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from ansible.module_utils.poppyfield.containers.engine import DockerCommand, EngineError
 from ansible.module_utils.testing import patch_module_args
 
+from tests.images.map_server import wait_until
 from workshop.emulator.binfmt import is_static
+from workshop.laptop import debian_roots
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -157,6 +161,69 @@ def test_a_base_that_is_nowhere_is_said(build: Build, context: Path) -> None:
     message = build()["msg"]
     assert message.startswith(f"The build needs the image {nowhere} for ")
     assert message.endswith("let the builder reach its registry.")
+
+
+def answers(registry: str) -> bool:
+    try:
+        return requests.get(f"http://{registry}/v2/", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """Run Debian's own registry, and give its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": address},
+    }
+    (tmp_path / "registry.yml").write_text(json.dumps(settings))
+    program = debian_roots.make("docker-registry", "trixie", "registry") / "usr/bin/docker-registry"
+    with (tmp_path / "registry.log").open("wb") as log:
+        running = subprocess.Popen([program, "serve", tmp_path / "registry.yml"], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: answers(address), "the registry answers")
+        yield address
+    finally:
+        running.terminate()
+        running.wait()
+
+
+@pytest.mark.long
+def test_an_image_of_a_registry_is_taken_as_it_is_and_a_newer_one_when_that_is_asked(
+    build: Build, docker: Callable[..., str], context: Path, registry: str
+) -> None:
+    theirs = f"{registry}/{NAME}:1"
+    ours = {"context": str(ROOT / "roles/arm_images/files/from_registry"), "base_image": theirs}
+
+    def push(words: str) -> None:
+        (context / "words").write_text(words)
+        docker("tag", build()["image"], theirs)
+        docker("push", theirs)
+        docker("image", "rm", theirs)
+
+    def said(image: str) -> str:
+        return docker("run", "--rm", image, "/bin/sh", "-c", "read a < /words; echo $a")
+
+    try:
+        push("one\n")
+        assert "is not on the builder" in build(**ours)["msg"]
+        first = build(**ours, pull=True)
+        assert first["changed"] and said(first["image"]) == "one"
+        assert not build(**ours, pull=True)["changed"]
+        # Without being asked to, nobody asks the registry.
+        theirs_before = docker("image", "inspect", "--format", "{{.Id}}", theirs)
+        push("two\n")
+        docker("tag", theirs_before, theirs)
+        assert not build(**ours)["changed"]
+        second = build(**ours, pull=True)
+        assert second["changed"] and said(second["image"]) == "two"
+    finally:
+        docker("image", "rm", theirs)
 
 
 def test_a_base_of_another_platform_is_refused(build: Build, command: DockerCommand, context: Path) -> None:

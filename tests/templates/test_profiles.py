@@ -225,7 +225,7 @@ def test_every_pi_is_told_the_images_of_its_architecture_and_each_is_built_once(
         assert len(re.findall(rf"-> localhost[^\]]*\] => \(item={service.image}\)", said["output"])) == 2
 
 
-def test_an_image_is_built_from_a_folder_or_a_git_repository(
+def test_an_image_comes_from_a_folder_a_git_repository_or_a_registry(
     fleet: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     own = tmp_path / "own"
@@ -238,6 +238,7 @@ def test_an_image_is_built_from_a_folder_or_a_git_repository(
         "checkout": {},
         "folder": {"arm_images_contexts": {"postgis": str(own)}},
         "git": {"arm_images_contexts": {"postgis": f"file://{tmp_path}/images.git#main"}},
+        "registry": {"arm_images_contexts": {"postgis": "docker-image://127.0.0.1:1/postgis:17"}},
     }
     with (own / "Dockerfile").open("a") as file:
         file.write("# of my own\n")
@@ -247,7 +248,18 @@ def test_an_image_is_built_from_a_folder_or_a_git_repository(
         tags[name] = {service: built["image"] for service, built in said["new"].items()}
     assert tags["git"] == tags["checkout"]
     assert tags["folder"]["postgis"] != tags["checkout"]["postgis"]
-    assert tags["folder"]["lizmap"] == tags["checkout"]["lizmap"]
+    assert tags["registry"]["postgis"] not in (tags["folder"]["postgis"], tags["checkout"]["postgis"])
+    assert tags["folder"]["lizmap"] == tags["registry"]["lizmap"] == tags["checkout"]["lizmap"]
+
+
+def test_where_all_images_come_from_a_registry_nothing_is_made_to_build_with(
+    fleet: Callable[..., dict[str, Any]],
+) -> None:
+    all_of_them = {service.name: f"docker-image://127.0.0.1:1/{service.name}:1" for service in SERVICES}
+    said = fleet(BUILD_ALL, {"new": {**TWO_PIS["new"], "arm_images_contexts": all_of_them}})
+    assert set(said["new"]) == set(all_of_them)
+    done = re.findall(r"TASK \[arm_images : (Build the .*)\] \*+\n(\w+)", said["output"])
+    assert {name for name, what in done if what not in ("skipping", "included")} == {"Build the image of each service"}
 
 
 def test_a_limit_builds_only_what_the_pis_in_it_need(fleet: Callable[..., dict[str, Any]]) -> None:

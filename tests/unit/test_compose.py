@@ -84,6 +84,13 @@ def written(project: ComposeProject) -> Json:
     return found
 
 
+def services(project: ComposeProject) -> Json:
+    """Give those that have a container, beside the one that is there to be named."""
+    found: Json = written(project)["services"]
+    assert found.pop(compose.WORDS)["scale"] == 0
+    return found
+
+
 # What is told -------------------------------------------------------------------------------------------------------
 
 
@@ -150,7 +157,9 @@ def test_networks_outlive_the_project_and_the_file_is_yaml() -> None:
     told = compose.service(SPEC, IMAGE, PLACE)
     found = yaml.safe_load(compose.text(compose.Composed({"postgis": told})))
     assert found["networks"] == {"poppyfield": {"external": True, "name": "poppyfield"}}
-    assert found["services"] == {"postgis": told}
+    said = {"image": SPEC.image, "pull_policy": "never", "network_mode": "none", "scale": 0}
+    assert found["services"] == {"postgis": told, compose.WORDS: said}
+    assert compose.read(json.dumps(found), "") == compose.Composed({"postgis": told})
     assert "docs/compose.md" in found["x-poppyfield"]["note"]
 
 
@@ -222,11 +231,14 @@ def test_one_that_stays_as_it_is_keeps_what_is_told_of_it(host: FakeDocker, proj
 def test_what_was_changed_in_the_file_by_hand_does_not_last(host: FakeDocker, project: ComposeProject) -> None:
     converge(host, project)
     right = project.file.path.read_text()
-    for wrong in (right.replace("always", "no"), right + "broken: [", right[: len(right) // 2]):
+    earlier = json.dumps({**json.loads(right), "services": services(project)})
+    outside = right.replace('"external": true', '"external": false')
+    for wrong in (right.replace("always", "no"), right + "broken: [", right[: len(right) // 2], earlier, outside):
         project.file.path.write_text(wrong)
         done = converge(host, project)
         assert not done.plan.changed and done.compose_file
-        assert written(project)["services"] == json.loads(right)["services"]
+        # What was there is remembered as of before, and all else is as it was.
+        assert all(written(project)[part] == json.loads(right)[part] for part in ("services", "networks"))
     assert not converge(host, project).result()["changed"]
 
 
@@ -301,9 +313,9 @@ def test_an_absent_container_is_forgotten_and_the_other_one_stays(host: FakeDock
     other = changed(name="websig-lizmap", resource="lizmap", mounts=(), exclusive_folders=(), ports=())
     converge(host, project)
     converge(host, project, other)
-    assert set(written(project)["services"]) == {"postgis", "lizmap"}
+    assert set(services(project)) == {"postgis", "lizmap"}
     converge(host, project, state=State.ABSENT)
-    assert set(written(project)["services"]) == {"lizmap"}
+    assert set(services(project)) == {"lizmap"}
     converge(host, project, other, state=State.ABSENT)
     assert not project.file.path.exists()
     assert list(project.file.folder.iterdir()) == []
@@ -318,12 +330,12 @@ def test_a_container_that_is_put_back_has_its_file_back(
     monkeypatch.setattr(Engine, "connect", lambda: Engine(host, errors, host.execute))  # type: ignore[arg-type]
     old, new = (dataclasses.replace(wanted, resource="lizmap") for wanted in (BESIDE, BESIDE_NEW))
     converge(host, project, old)
-    told = written(project)["services"]
+    told = services(project)
     converge(host, project, new, keep_previous=True)
-    assert written(project)["services"] != told
+    assert services(project) != told
     assert written(project)[compose.OURS]["waits"] == {"lizmap": f"{NAME}-previous"}
     run_module("previous_container", name=NAME, state="restored", compose_folder=project.place.folder)
-    assert written(project)["services"] == told and written(project)[compose.OURS]["waits"] == {}
+    assert services(project) == told and written(project)[compose.OURS]["waits"] == {}
     assert host.named(NAME)["Config"]["Labels"][HASH] == hash_of(told["lizmap"])
     assert not converge(host, project, old).result()["changed"]
 

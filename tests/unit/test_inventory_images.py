@@ -79,6 +79,10 @@ def test_the_credentials_of_an_address_are_not_shown() -> None:
         ({"postgis": "/none"}, "there is no Dockerfile in that folder of this laptop"),
         ({"postgis": "https://example.org/b.tar.gz"}, "it cannot be read: "),
         ({"postgis": "https://me:hunter2@example.org/b.git"}, "there is a password in it"),
+        ({"postgis": "docker-image://registry.example.org:5000/a/postgis:17-3.5"}, ""),
+        ({"postgis": f"docker-image://postgis@sha256:{'0a' * 32}"}, ""),
+        ({"postgis": "docker-image://"}, "after docker-image:// is no name of an image"),
+        ({"postgis": "docker-image://me:hunter2@example.org/b"}, "after docker-image:// is no name of an image"),
     ],
 )
 def test_where_an_image_is_built_from_is_judged(contexts: dict[str, str], wrong: str) -> None:

@@ -27,8 +27,9 @@ Json = dict[str, Any]
 class Vaulted:
     """A text that the inventory holds encrypted."""
 
-    def __init__(self, text: str) -> None:
-        self.ciphertext = VaultLib([("default", VaultSecret(VAULT_PASSWORD))]).encrypt(text).decode()
+    def __init__(self, text: str, vault_id: str = "default", password: bytes = VAULT_PASSWORD) -> None:
+        ours = VaultLib([(vault_id, VaultSecret(password))])
+        self.ciphertext = ours.encrypt(text, vault_id=None if vault_id == "default" else vault_id).decode()
 
 
 class InventoryDumper(yaml.SafeDumper):
@@ -208,6 +209,23 @@ def test_encrypted_values_are_the_texts_that_they_are_and_stay_secret(play: Play
     done = play({"pi": right})
     assert done.code != 0
     assert all("it can't be resolved" in line and "give the vault's password" in line for line in done.lines)
+
+
+def test_who_runs_one_group_needs_its_vault_id_and_no_other(play: Play, tmp_path: Path) -> None:
+    groups = {"north": b"of-the-north", "south": b"of-the-south"}
+    for name, password in groups.items():
+        (tmp_path / name).write_bytes(password)
+    pis = {
+        f"pi-{name}": {**PAGE, "postgis_passwords": {"gis": Vaulted("geheim-geheim-geheim", name, password)}}
+        for name, password in groups.items()
+    }
+    north, south = (("--vault-id", f"{name}@{tmp_path / name}") for name in groups)
+    assert play(pis, *north, "--limit", "pi-north").code == 0
+    assert play(pis, *north, *south).code == 0
+    done = play(pis, *north)
+    assert done.code != 0 and not done.changed
+    assert [line.partition(":")[0] for line in done.lines] == ["pi-south"], done.output
+    assert "give the vault's password" in done.lines[0] and "geheim" not in done.output
 
 
 def test_a_host_that_is_called_true_is_named(play: Play) -> None:

@@ -92,6 +92,17 @@ def pages(found: PiHealth, name: str = "pi-orchard", shown: Any = (FRANCE,)) -> 
     return {language: render.status(name, found, list(shown), language, WHEN) for language in words.LANGUAGES}
 
 
+def test_the_commands_that_rebuild_it_are_named_where_it_has_them() -> None:
+    for language, sentence in (
+        ("en", "Without a laptop and without internet"),
+        ("fr", "Sans portable et sans internet"),
+    ):
+        page = render.status("pi-orchard", health(), [], language, WHEN, compose="docker-compose")
+        commands = re.findall(r"<code>(.*?)</code>", page)
+        assert commands == ["cd /srv/poppyfield", "sudo docker-compose down", "sudo docker-compose up -d"]
+        assert sentence in page and sentence not in render.status("pi-orchard", health(), [], language, WHEN)
+
+
 STOPPED = {"Status": "exited", "Running": False, "ExitCode": 137, "Health": {"Status": "unhealthy"}}
 FAULTS = {
     "voltage": (

@@ -250,6 +250,17 @@ def test_the_cards_own_files_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert program.look_at_card(tmp_path) == ["io_errors", "worn"]
 
 
+def test_the_pis_own_compose_is_named_once_there_is_a_file_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program.compose_command(tmp_path) == ""
+    (tmp_path / "docker-compose.yml").touch()
+    assert program.compose_command(tmp_path) == "docker compose"
+    (tmp_path / "docker-compose").touch(mode=0o755)
+    assert program.compose_command(tmp_path) == "docker-compose"
+
+
 def command(folder: Path, script: str) -> None:
     (folder / "told").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "told").chmod(0o755)

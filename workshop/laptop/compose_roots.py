@@ -6,38 +6,20 @@ second generation is one program; the first one runs with the Python of its root
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 
-from workshop.laptop.prepare import cache_folder
+from workshop.laptop import debian_roots
 
 SUITES = ("bookworm", "trixie")
 """The first generation, and the second one."""
 PACKAGE = "docker-compose"
-OPTIONS = ("--variant=extract", "--dpkgopt=path-exclude=/usr/share/*", '--aptopt=Acquire::Languages "none"')
 PYTHON = "python3.11"
 COMMAND = '#!/bin/sh\n{environment}exec {words} "$@"\n'
 
 
 def make(suite: str) -> Path:
     """Return the root of a release, made if it isn't cached."""
-    folder = cache_folder() / "compose" / hashlib.sha256(" ".join((PACKAGE, *OPTIONS)).encode()).hexdigest()[:16]
-    root = folder / suite
-    if root.exists():
-        return root
-    print(f"{PACKAGE} of Debian {suite} ...", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{suite}.", suffix=".partial", dir=folder))
-    try:
-        command = ["mmdebstrap", "--quiet", f"--include={PACKAGE}", *OPTIONS, suite, str(partial / "root")]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-        (partial / "root").rename(root)
-    finally:
-        shutil.rmtree(partial)
-    return root
+    return debian_roots.make(PACKAGE, suite, "compose")
 
 
 def write_command(suite: str, folder: Path) -> Path:

@@ -33,6 +33,8 @@ OURS = "x-poppyfield"
 WHERE_IMAGES_COME_FROM = (
     "Images come from the laptop, which builds and brings them. Run there: ansible-playbook site.yml"
 )
+WORDS = "images-come-from-the-laptop.run-there-ansible-playbook-site.yml"
+"""The same as the name of a service, which is all that `pull` lets a file say: it never has a container."""
 NOTE = (
     "Poppyfield writes this file with each deployment, so that changes made here do not last. "
     "The inventory on the laptop says what is in it: see docs/compose.md. "
@@ -182,9 +184,16 @@ def document(composed: Composed) -> Json:
     stop = f"${{DEPLOYMENT_IS_OVER?{WAITS.format(previous=waiting)}}}" if waiting else ""
     return {
         OURS: {"note": NOTE, "before": dict(composed.before), "waits": dict(composed.waits)},
-        "services": dict(composed.services),
+        "services": {**composed.services, **_saying(composed.services)},
         "networks": {name: {"external": True, "name": f"{name}{stop}"} for name in names},
     }
+
+
+def _saying(services: Mapping[str, Json]) -> Json:
+    """Give the service that is there to be named. Its image is one that is there, or `up` would look for it."""
+    images = sorted(told["image"] for told in services.values() if "image" in told)
+    told = {"image": images[0], "pull_policy": "never", "network_mode": "none", "scale": 0} if images else {}
+    return {WORDS: told} if told else {}
 
 
 def read(found: str, path: str) -> Composed:
@@ -199,7 +208,7 @@ def read(found: str, path: str) -> Composed:
     try:
         there = json.loads(found)
         waits = {str(name): str(previous) for name, previous in there[OURS].get("waits", {}).items()}
-        return Composed(_services(there["services"]), _services(there[OURS]["before"]), waits)
+        return Composed(_other(_services(there["services"]), WORDS), _services(there[OURS]["before"]), waits)
     except (ValueError, TypeError, KeyError, AttributeError):
         return Composed()
 

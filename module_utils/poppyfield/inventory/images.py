@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,10 @@ OF_LIZMAP = (
     "lizmap_server_extra_plugins",
 )
 """What is built into the image of the map server, if it has Lizmap."""
+
+IN_REGISTRY = "docker-image://"
+"""What BuildKit writes before an image in place of a build context."""
+IMAGE = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9._-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?")
 
 
 def findings(host: Host, laptop: Laptop) -> Iterator[Finding]:
@@ -48,6 +53,11 @@ def _of_context(service: str, context: str, laptop: Laptop) -> Iterator[Finding]
     names = [one.name for one in SERVICES]
     if service not in names:
         yield Finding(name, "there is no such service", f"Write {' or '.join(names)}", value)
+        return
+    if context.startswith(IN_REGISTRY):
+        if not IMAGE.fullmatch(context.removeprefix(IN_REGISTRY)):
+            remedy = f"Write {IN_REGISTRY}REGISTRY/NAME:TAG, and leave a password to docker login"
+            yield Finding(name, "after docker-image:// is no name of an image", remedy, value)
         return
     try:
         git = git_context.parse(context)

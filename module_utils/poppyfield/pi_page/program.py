@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.poppyfield.containers import compose
+from ansible.module_utils.poppyfield.containers.services import COMPOSE_FOLDER
 from ansible.module_utils.poppyfield.host import atomic_file, stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
@@ -45,6 +47,7 @@ COMMAND_SECONDS = 120
 UPDATES_AGAIN = 6 * 3600
 CLOCK_TOLERANCE = 300
 PROJECTS = "/srv/projects"
+STANDALONE = "docker-compose"
 WEB_CLIENT = "fr.poppyfield.web-client"
 HTTP_PORT, HTTPS_PORT = 8080, 8443
 
@@ -246,6 +249,13 @@ def look_at_card(root: Path = Path("/")) -> list[str]:
     )
 
 
+def compose_command(folder: Path = Path(COMPOSE_FOLDER)) -> str:
+    """Give the command of compose by which this Pi is rebuilt; empty where a deployment wrote no file for one."""
+    if not (folder / compose.FILE).exists():
+        return ""
+    return STANDALONE if shutil.which(STANDALONE) else "docker compose"
+
+
 def more_wrong(updates: Json, now: float, installed: float, on_card: Sequence[str]) -> list[str]:
     """Give the codes of what is wrong besides what stack_info tells."""
     clock = ["clock_before"] if now < installed - CLOCK_TOLERANCE else []
@@ -274,7 +284,9 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     health = judge.judge(settings["name"], look, shown, more, when)
     for language in LANGUAGES:
         has_operator = settings["operator"]
-        page = render.status(settings["name"], health, shown, language, when, has_operator=has_operator)
+        page = render.status(
+            settings["name"], health, shown, language, when, has_operator=has_operator, compose=compose_command()
+        )
         pages.write(f"status.{language}.html", page.encode())
         front = pages.folder / f"front.{language}.html"
         if settings["front"]:

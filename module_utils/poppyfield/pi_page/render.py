@@ -11,6 +11,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from ansible.module_utils.poppyfield.containers.services import COMPOSE_FOLDER
 from ansible.module_utils.poppyfield.pi_page import orders
 from ansible.module_utils.poppyfield.pi_page.judge import OF_A_PLACE, PiHealth, sentence
 from ansible.module_utils.poppyfield.pi_page.words import FINE, LABELS, ORDERED, SUBJECTS
@@ -51,9 +52,19 @@ input[type=password], button { font: inherit; padding: .3em; }
 
 
 def status(
-    name: str, health: PiHealth, maps: Sequence[Json], language: str, when: str, *, has_operator: bool = False
+    name: str,
+    health: PiHealth,
+    maps: Sequence[Json],
+    language: str,
+    when: str,
+    *,
+    has_operator: bool = False,
+    compose: str = "",
 ) -> str:
-    """Give the page that tells how the Pi fares; whether its operator has a page there, too, is said with it."""
+    """Give the page that tells how the Pi fares.
+
+    Whether its operator has a page there, too, is said with it, and how it is rebuilt by its command of compose.
+    """
     labels = LABELS[language]
     subjects = "\n".join(_subject(subject, health, language, has_operator) for subject in SUBJECTS[language])
     told = f'<p class="word {health.level}">{labels[health.level]}</p>\n<dl>\n{subjects}\n</dl>\n'
@@ -61,7 +72,13 @@ def status(
     operator_link = f' · <a href="{OPERATOR}">{labels["operator"]}</a>' if has_operator else ""
     links = f'<p><a href="/">{labels["to_the_maps"]}</a>{operator_link}</p>\n'
     as_of = f'<p class="small">{labels["as_of"].format(when=_minute(when))}</p>\n'
-    return _page(name, f"/status/{OTHER[language]}", told + pictures + links + as_of, language, when)
+    rebuild = f'<p class="small">{labels["rebuild"].format(commands=_rebuild(compose))}</p>\n' if compose else ""
+    return _page(name, f"/status/{OTHER[language]}", told + pictures + links + rebuild + as_of, language, when)
+
+
+def _rebuild(compose: str) -> str:
+    commands = (f"cd {COMPOSE_FOLDER}", f"sudo {compose} down", f"sudo {compose} up -d")
+    return ", ".join(f"<code>{command}</code>" for command in commands)
 
 
 def front(name: str, health: PiHealth, maps: Sequence[Json], language: str, when: str) -> str:

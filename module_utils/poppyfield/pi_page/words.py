@@ -149,6 +149,8 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "support": "Save what support needs: logs and state, without secrets",
         "shut-down": "Shut the Pi down",
         "to_the_state": "State of this Pi",
+        "rebuild": "Without a laptop and without internet, whoever may log in to this Pi rebuilds both containers "
+        "there, and the data stay: {commands}.",
     },
     "fr": {
         "fine": "Tout est en ordre.",
@@ -179,6 +181,8 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "support": "Enregistrer ce dont le support a besoin : journaux et état, sans secrets",
         "shut-down": "Éteindre le Pi",
         "to_the_state": "État de ce Pi",
+        "rebuild": "Sans portable et sans internet, qui peut se connecter à ce Pi y reconstruit les deux conteneurs, "
+        "et les données restent : {commands}.",
     },
 }
 

@@ -158,6 +158,8 @@ def test_two_commands_on_the_pi_itself_make_everything_again(pi: Host) -> None:
     assert sql(pi, ROWS) == rows and serves()
     refused, said = compose(pi, "up -d --scale postgis=2")
     assert refused, said
+    _, said = compose(pi, "pull")
+    assert "images-come-from-the-laptop" in said
     failed, said = compose(pi, "build")
     assert failed and "Images come from the laptop" in said
     assert ids(pi) == after
