@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from ansible.module_utils.poppyfield.pi_page import orders
-from ansible.module_utils.poppyfield.pi_page.judge import OF_A_PLACE, PiHealth, sentence
+from ansible.module_utils.poppyfield.pi_page.judge import OF_A_PLACE, ONLY_WHERE_THERE, PiHealth, sentence
 from ansible.module_utils.poppyfield.pi_page.words import FINE, LABELS, ORDERED, SUBJECTS
 
 Json = dict[str, Any]
@@ -55,7 +55,8 @@ def status(
 ) -> str:
     """Give the page that tells how the Pi fares; whether its operator has a page there, too, is said with it."""
     labels = LABELS[language]
-    subjects = "\n".join(_subject(subject, health, language, has_operator) for subject in SUBJECTS[language])
+    spoken_of = [one for one in SUBJECTS[language] if one in health.known or one not in ONLY_WHERE_THERE]
+    subjects = "\n".join(_subject(subject, health, language, has_operator) for subject in spoken_of)
     told = f'<p class="word {health.level}">{labels[health.level]}</p>\n<dl>\n{subjects}\n</dl>\n'
     pictures = f"<h2>{labels['maps']}</h2>\n{_maps(maps, language)}\n" if maps else ""
     operator_link = f' · <a href="{OPERATOR}">{labels["operator"]}</a>' if has_operator else ""
