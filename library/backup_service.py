@@ -55,6 +55,20 @@ options:
     type: list
     elements: path
     default: []
+  prove:
+    description:
+      - Whether the timer restores a backup for trial, the first one and then one a week, in a container that is thrown
+        away, and compares it with what was saved. It takes room on the target meanwhile.
+    type: bool
+    default: true
+  max_age_days:
+    description: The newest backup counts as too old after so many days.
+    type: int
+    default: 3
+  max_unproven_days:
+    description: Backups count as unproven after so many days without a trial that went well.
+    type: int
+    default: 14
   data_folder:
     description: The folder that holds the database.
     type: path
@@ -130,7 +144,10 @@ from ansible.module_utils.poppyfield.host.host_files import HostFileError
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.host.systemd import SystemdError
 
-OF_THE_PROGRAM = ("host", "targets", "keep", "folders", "also", "data_folder", "postgis", "lizmap", "healthy_timeout")
+OF_THE_PROGRAM = (
+    *("host", "targets", "keep", "folders", "also", "data_folder", "postgis", "lizmap", "healthy_timeout"),
+    *("prove", "max_age_days", "max_unproven_days"),
+)
 ARGUMENTS: dict[str, Any] = {
     "host": {"type": "str", "required": True},
     "targets": {
@@ -147,6 +164,9 @@ ARGUMENTS: dict[str, Any] = {
     "schedule": {"type": "str", "choices": list(SCHEDULES), "default": "hourly"},
     "folders": {"type": "dict", "required": True},
     "also": {"type": "list", "elements": "path", "default": []},
+    "prove": {"type": "bool", "default": True},
+    "max_age_days": {"type": "int", "default": 3},
+    "max_unproven_days": {"type": "int", "default": 14},
     "data_folder": {"type": "path", "required": True},
     "postgis": {"type": "str", "default": "websig-postgis"},
     "lizmap": {"type": "str", "default": "websig-lizmap"},

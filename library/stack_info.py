@@ -352,6 +352,48 @@ disks:
     nearly_full:
       description: Whether less than a tenth of it is free, or less than 1 GB on a large one, or of its files a tenth.
       type: bool
+backups:
+  description: How the backups on each target fare; nothing where the host makes none.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    target:
+      description: What the target is called.
+      type: str
+      sample: stick
+    saved:
+      description: When the newest backup was made, null where there is none.
+      type: str
+      sample: "2026-01-01T08:00:00+00:00"
+    said:
+      description: What the program said of it last.
+      type: str
+    failed:
+      description: Whether the last one failed.
+      type: bool
+    proven:
+      description: When one that was restored for trial was last found to be equal, null where none was.
+      type: str
+      sample: "2026-01-01T08:00:00+00:00"
+    proof:
+      description: What came of the last trial, V(equal), V(different), V(failed) or V(not tried); null where none was.
+      type: str
+    proof_said:
+      description: The same in a sentence.
+      type: str
+    too_old:
+      description: Whether the newest is older than C(backup_max_age_days).
+      type: bool
+    unproven:
+      description: Whether none was proven for C(backup_max_unproven_days).
+      type: bool
+    different:
+      description: Whether the last one that was restored for trial was not what was saved.
+      type: bool
+    too_small:
+      description: Whether the newest has less than half of what there was when one was last proven.
+      type: bool
 last_deployment:
   description: The newest entry of the host's trail, as M(deployment_trail) gives it; nothing where there is none.
   returned: always
@@ -374,6 +416,7 @@ from importlib import metadata
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.backup import state as backup_state
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.host import stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
@@ -441,7 +484,8 @@ def main() -> None:
     folders = host.folders(stack_status.folders_in_use(docker))
     seen = host.look(updates=module.params["updates"])
     clock = module.params["laptop_clock"]
-    found = stack_status.describe(seen, docker, folders, sdk_version(), now, laptop_clock=clock)
+    backups = backup_state.look(now)
+    found = stack_status.describe(seen, docker, folders, sdk_version(), now, laptop_clock=clock, backups=backups)
     last = next(iter(trail.newest(1)), {})
     module.exit_json(changed=False, last_deployment=last, **found)
 

@@ -95,10 +95,13 @@ class Pi:
         with self.repository() as repository:
             return [run.name for run in repository.runs()]
 
+    def state(self) -> Json:
+        found: Json = json.loads((self.folder / "state" / "stick.json").read_text())
+        return found
+
     def restore(self, *, fails: bool = False) -> str:
         """Restore what the fixture has saved, or what was saved since."""
-        run = json.loads((self.folder / "state" / "stick.json").read_text())["snapshot"]
-        return self.run("restore", "--from", "stick", "--run", run, fails=fails)
+        return self.run("restore", "--from", "stick", "--run", self.state()["snapshot"], fails=fails)
 
     def files(self) -> dict[str, tuple[str, int, int]]:
         """Give digest, owner and mode of each file that is to come back."""
@@ -213,6 +216,75 @@ def test_one_database_is_restored_beside_the_other(pi: Pi) -> None:
     assert rows(pi, "gis_yesterday") == rows(pi)
     assert pi.server.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'gis_yesterday'") == "gis"
     pi.server.sql("DROP DATABASE gis_yesterday")
+
+
+def inspected(pi: Pi) -> list[Json]:
+    """Give the container of a proof, if there is one."""
+    command = ["docker", "inspect", f"{pi.server.container.name}-proof"]
+    found: list[Json] = json.loads(subprocess.run(command, capture_output=True, check=False).stdout or "[]")
+    return found
+
+
+def test_a_backup_that_is_restored_for_trial_is_equal_and_leaves_nothing(pi: Pi) -> None:
+    pi.run("run")
+    seen: list[Json] = []
+    with subprocess.Popen(pi.command("prove"), stdout=subprocess.PIPE, text=True) as proving:
+        while not seen and proving.poll() is None:
+            seen = inspected(pi)
+            time.sleep(0.1)
+        said = proving.communicate()[0]
+    assert proving.returncode == 0 and "and is equal: 1 databases" in said, said
+    host = seen[0]["HostConfig"]
+    assert (host["NetworkMode"], host["ReadonlyRootfs"], host["CapDrop"]) == ("none", True, ["ALL"])
+    assert host["Memory"] == 384 << 20 and host["LogConfig"]["Type"] == "none"
+    assert [mount["Destination"] for mount in seen[0]["Mounts"]] == ["/var/lib/postgresql/data"]
+    assert "password" not in json.dumps(seen).lower()
+    proof = pi.state()["proof"]
+    assert proof["objects"] | {"rights": 0} == {
+        **{"databases": 1, "sequences": 1, "tables": 3, "rows": 2000, "files": 4, "rights": 0},
+    }
+    assert proof["objects"]["rights"] > 10
+    assert pi.state()["proven"] == proof["at"] and f"-{proof['run'][-4:]}" in pi.runs()[-1]
+    assert not inspected(pi)
+    with pi.repository() as repository:
+        kept = [one for one in repository.snapshots() if "proof=equal" in one["tags"]]
+        assert json.loads(repository.dump(kept[-1]["id"], "/proof.json"))["said"] in said
+        there = Path(repository.environment["TMPDIR"]).parent.iterdir()
+        assert {path.name for path in there} == {"pi-orchard", "pi-orchard.tmp"}
+
+
+def record_of_newest(repository: program.BackupRepository) -> Json:
+    found: Json = json.loads(repository.dump(repository.runs()[-1].record, program.RECORD_NAME))
+    return found
+
+
+def test_one_row_one_sequence_one_right_and_one_file_that_differ_are_each_said(pi: Pi) -> None:
+    photo = pi.lizmap / "projects" / "fields" / "media" / "photo.jpg"
+    whole = photo.read_bytes()
+    pi.run("run")
+    with pi.repository() as repository:
+        content = record_of_newest(repository)["content"]
+    pi.server.sql("UPDATE observations SET what = 'seen 8' WHERE id = 7", "gis")
+    pi.server.sql("SELECT setval('observations_id_seq', 1999)", "gis")
+    pi.server.sql("REVOKE CONNECT ON DATABASE gis FROM reader")
+    photo.write_bytes(whole[:-1])
+    pi.run("run")
+    with pi.repository() as repository:
+        # As if what was saved were less than what there was.
+        record = {**record_of_newest(repository), "content": content, "run": "forged"}
+        repository.save_bytes(json.dumps(record).encode(), program.RECORD_NAME, "forged", program.RECORD)
+    said = pi.run("prove", fails=True)
+    pi.server.sql("UPDATE observations SET what = 'seen 7' WHERE id = 7", "gis")
+    pi.server.sql("SELECT setval('observations_id_seq', 2000)", "gis")
+    pi.server.sql("GRANT CONNECT ON DATABASE gis TO reader")
+    photo.write_bytes(whole)
+    assert said.splitlines()[1:] == [
+        "gis: public.observations has other values in its 2000 rows than it had.",
+        "gis: the sequence public.observations_id_seq would give 2000 next, and not 2001.",
+        "gis: missing: database gis: reader has CONNECT.",
+        f"{photo} has 99999 bytes, and had 100000.",
+    ]
+    assert "and is not equal (4): gis: public.observations" in said and pi.state()["proof"]["result"] == "different"
 
 
 @pytest.fixture

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +229,7 @@ def test_only_one_is_at_work(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None
     settings = program.Settings.read(pi.folder / "settings.json")
     with program.locked(settings, wait=True):
         assert pi.run("run", "--by-timer") == 0
-    assert "Another backup, or a restore, is at work." in capsys.readouterr().out
+    assert "Another backup, a restore or a proof is at work." in capsys.readouterr().out
     assert not (pi.fake / "log").exists()
 
 
@@ -468,6 +471,167 @@ def test_settings_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == f"No such file or directory: {tmp_path}/no\n"
 
 
+# Proof --------------------------------------------------------------------------------------------------------------
+
+
+def prove(pi: Pi, capsys: pytest.CaptureFixture[str], status: int = 1) -> str:
+    """Make a backup and restore it for trial; give what is said of that."""
+    pi.run("run")
+    capsys.readouterr()
+    assert pi.run("prove") == status
+    return capsys.readouterr().out
+
+
+def age(pi: Pi, **days: int) -> None:
+    """Make moments that were written down earlier."""
+    state = pi.state()
+    moved = {name: (datetime.now(UTC) - timedelta(days=number)).isoformat() for name, number in days.items()}
+    (pi.folder / "state" / "stick.json").write_text(json.dumps({**state, "proof": {**state["proof"], **moved}}))
+
+
+def test_what_is_restored_is_compared_in_a_container_that_is_thrown_away(
+    pi: Pi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pi.say("trials", "0123456789ab")
+    said = prove(pi, capsys, 0)
+    assert said.count("\n") == 1 and "is equal: 1 databases, 2 tables, 2 rows, 1 sequences, 2 rights, 3 files." in said
+    assert pi.state()["proven"] == pi.state()["proof"]["at"]
+    (run,) = pi.called("docker run")
+    assert "--name websig-postgis-proof" in run and "--network none" in run and "--read-only" in run
+    assert run.count("source=") == 1 and f"source={pi.folder}/run/stick/poppyfield/pi-orchard.proof/data," in run
+    assert pi.called("docker rm") == ["docker rm --force --volumes 0123456789ab"] * 3
+    assert (pi.fake / "restored").read_text() == "what pg_dump says\n"
+    # What was found lies on the stick as well, and nothing else.
+    assert pi.snapshots()[-1]["tags"][2] == "proof=equal"
+    assert [path.name for path in (pi.folder / "run/stick/poppyfield").iterdir()] == ["pi-orchard"]
+
+
+@pytest.mark.parametrize(
+    ("name", "restored", "told"),
+    [
+        ("rows", '[2, "124", true]', "gis: public.fields has other values in its 2 rows than it had."),
+        ("next", '"2"', "gis: the sequence public.fields_id_seq would give 2 next, and not 3."),
+        ("rights", "[]", "gis: missing: database gis is owned by gis."),
+        ("roles", "[]", "missing: role gis: logs in."),
+    ],
+)
+def test_what_differs_is_said_and_fails(
+    pi: Pi, capsys: pytest.CaptureFixture[str], name: str, restored: str, told: str
+) -> None:
+    pi.say(f"restored-{name}", restored)
+    said = prove(pi, capsys)
+    assert said.splitlines()[1:] == [told] and f"and is not equal (1): {told}" in said
+    assert pi.state()["proof"]["result"] == "different" and "proven" not in pi.state()
+
+
+def test_the_timer_proves_the_first_backup_and_then_one_a_week(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pi.run("run") == 0
+    assert "It was not restored for trial yet." in capsys.readouterr().out and not pi.called("docker run")
+    assert pi.run("run", "--by-timer") == 0 and pi.run("run", "--by-timer") == 0
+    assert capsys.readouterr().out.count("is equal") == 2 and len(pi.called("docker run")) == 1
+    age(pi, at=8)
+    pi.say("restored-rows", '[1, "123", true]')
+    assert pi.run("run", "--by-timer") == 1 and pi.run("run", "--by-timer") == 1
+    assert "public.fields has 1 rows, and had 2." in capsys.readouterr().out
+    assert len(pi.called("docker run")) == 2
+    # It is tried again a day later.
+    age(pi, at=1)
+    pi.say("restored-rows", '[2, "123", true]')
+    assert pi.run("run", "--by-timer") == 0 and len(pi.called("docker run")) == 3
+
+
+def test_without_proofs_the_timer_makes_none(pi: Pi) -> None:
+    pi.write_settings(prove=False)
+    assert pi.run("run", "--by-timer") == 0 and not pi.called("docker run")
+
+
+def test_a_restore_for_trial_that_fails_says_why_and_leaves_nothing(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.say("fail", "pg_restore")
+    assert "that failed: /gis.dump could not be restored: Fatal: it failed." in prove(pi, capsys)
+    assert pi.state()["proof"]["result"] == "failed"
+    assert [path.name for path in (pi.folder / "run/stick/poppyfield").iterdir()] == ["pi-orchard"]
+
+
+def test_a_container_that_ends_is_told(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    pi.say("state", "exited")
+    pi.say("fail", "websig-postgis-proof psql")
+    assert pi.run("prove") == 1
+    assert "the container for it is exited: PostgreSQL refused" in capsys.readouterr().out
+
+
+def test_what_cannot_be_tried_tells_nothing_of_the_backup(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "SPARE_BYTES", 1 << 60)
+        assert "could not be restored for trial: " in prove(pi, capsys) and pi.state()["proof"]["result"] == "not tried"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "chown", lambda *_: None)
+        pi.write_settings(data_folder="/usr")
+        assert "keeps no owners and rights: make it ext4" in prove(pi, capsys)
+    pi.say("devices", "")
+    assert pi.run("prove", "--from", "stick") == 1
+    assert "no stick with the label POPPYFIELD is in this Pi." in capsys.readouterr().out
+    assert not pi.called("docker run") and pi.state()["state"] == "saved"
+
+
+def test_a_backup_of_an_earlier_release_is_passed_over(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    (record,) = (pi.folder / f"run/stick/poppyfield/pi-orchard/snapshots/{pi.records()[0]}").glob("data")
+    document = json.loads(record.read_text())
+    del document["content"]
+    record.write_text(json.dumps(document))
+    assert pi.run("prove") == 1
+    assert "did not record what it holds. Make one now." in capsys.readouterr().out
+
+
+def test_what_an_ended_run_left_is_taken_away_unless_another_is_at_work(pi: Pi) -> None:
+    pi.say("trials", "0123456789ab")
+    settings = program.Settings.read(pi.folder / "settings.json")
+    with program.locked(settings, wait=True):
+        assert pi.run("clear-up") == 0
+    assert not (pi.fake / "log").exists()
+    assert pi.run("clear-up") == 0 and pi.called("docker rm --force --volumes 0123456789ab")
+
+
+def test_a_session_that_ends_is_told(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.say("rights", "")
+    assert pi.run("run") == 1
+    assert "what a database holds could not be listed" in capsys.readouterr().out
+    with pytest.raises(BackupError, match="PostgreSQL ended a session"):
+        program.DatabaseSession(replace(program.Settings.read(pi.folder / "settings.json"), postgis="ends"), "gis")
+
+
+def test_a_file_that_changed_while_it_was_saved_is_not_compared(pi: Pi) -> None:
+    settings = program.Settings.read(pi.folder / "settings.json")
+    project, secret = pi.lizmap / "projects" / "map.qgs", pi.folder / "secrets" / "postgis_gis"
+    seen = program.look_at_files([str(pi.lizmap / "projects"), str(secret), str(pi.folder / "nothing")])
+    assert set(seen) == {str(project), str(secret)}
+    found = program.content_of_files(settings, seen, [])
+    assert found[str(project)]["digest"] == hashlib.sha256(b"the map").hexdigest() and len(found) == 2
+    assert set(program.content_of_files(settings, seen, [str(secret)])) == {str(project)}
+    project.write_text("another map")
+    assert set(program.content_of_files(settings, seen, [])) == {str(secret)}
+
+
+def test_a_file_that_is_as_it_was_is_not_read_again(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = program.Settings.read(pi.folder / "settings.json")
+    seen = program.look_at_files([str(pi.folder / "secrets")])
+    first = program.content_of_files(settings, seen, [])
+    monkeypatch.setattr(program, "digest_of_file", lambda _: "read again")
+    assert program.content_of_files(settings, seen, []) == first
+
+
+def test_a_database_of_sqlite_that_is_damaged_is_told() -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE t AS SELECT 1 AS n")
+        whole = database.serialize()
+    program.check_sqlite(whole, "/jauth.db")
+    with pytest.raises(BackupError, match=r"/jauth.db is damaged: "):
+        program.check_sqlite(whole[:4096] + b"rot" * 1365 + b"\0", "/jauth.db")
+
+
 # Decisions ----------------------------------------------------------------------------------------------------------
 
 
@@ -553,3 +717,84 @@ def test_a_database_of_sqlite_is_copied_as_it_is_at_one_moment(tmp_path: Path) -
     (tmp_path / "copy.db").write_bytes(out.getvalue())
     with closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
         assert copied.execute("SELECT n FROM t").fetchall() == [(1,)]
+
+
+CONTENT: Json = {
+    "roles": ["role gis: logs in"],
+    "databases": {
+        "gis": {
+            "tables": {"public.fields": [2, "123"], "public.made_anew": None},
+            "sequences": {"public.ids": [3, 5], "public.gone": None},
+            "rights": ["table public.fields: reader has SELECT"],
+        }
+    },
+    "files": {"/srv/map.qgs": {"digest": "abc", "bytes": 7, "owner": [33, 33, 0o644]}},
+}
+
+
+def changed(part: str, name: str, value: Any) -> Json:
+    """The content with another value in one place; None takes it away."""
+    found: Json = json.loads(json.dumps(CONTENT))
+    place = found["files"] if part == "files" else found["databases"]["gis"][part]
+    place.pop(name) if value is None else place.update({name: value})
+    return found
+
+
+def test_equal_content_differs_in_nothing() -> None:
+    assert program.differences(CONTENT, CONTENT) == []
+    # What changed or went on while it was saved.
+    assert program.differences(CONTENT, changed("tables", "public.made_anew", [7, "8"])) == []
+    for value in (3, 4, 5):
+        assert program.differences(CONTENT, changed("sequences", "public.ids", [value, value])) == []
+    assert program.differences(CONTENT, changed("files", "/srv/new.qgs", {"digest": "d", "bytes": 1})) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            changed("tables", "public.fields", [2, "124"]),
+            "gis: public.fields has other values in its 2 rows than it had.",
+        ),
+        (changed("tables", "public.fields", [1, "123"]), "gis: public.fields has 1 rows, and had 2."),
+        (changed("tables", "public.fields", None), "gis: public.fields is missing."),
+        (changed("tables", "public.other", [0, "0"]), "gis: public.other was not saved, and is there."),
+        (
+            {
+                **CONTENT,
+                "databases": {
+                    "gis": {**CONTENT["databases"]["gis"], "tables": {"public.fields": None, "public.made_anew": None}}
+                },
+            },
+            "gis: public.fields can't be read.",
+        ),
+        (changed("sequences", "public.ids", [2, 2]), "gis: the sequence public.ids would give 2 next, and not 3."),
+        (changed("sequences", "public.ids", [6, 6]), "gis: the sequence public.ids would give 6 next, and not 3."),
+        (changed("sequences", "public.ids", None), "gis: the sequence public.ids is missing."),
+        (changed("sequences", "public.other", [1, 1]), "gis: the sequence public.other was not saved, and is there."),
+        ({**CONTENT, "roles": []}, "missing: role gis: logs in."),
+        ({**CONTENT, "roles": [*CONTENT["roles"], "role eve: superuser"]}, "was not so: role eve: superuser."),
+        ({**CONTENT, "databases": {}}, "The database gis is missing."),
+        (changed("files", "/srv/map.qgs", None), "/srv/map.qgs is missing."),
+        (
+            changed("files", "/srv/map.qgs", {"digest": "abd", "bytes": 7, "owner": [33, 33, 0o644]}),
+            "/srv/map.qgs has another content than it had.",
+        ),
+        (
+            changed("files", "/srv/map.qgs", {"digest": "ab", "bytes": 6, "owner": [33, 33, 0o644]}),
+            "/srv/map.qgs has 6 bytes, and had 7.",
+        ),
+        (
+            changed("files", "/srv/map.qgs", {"digest": "abc", "bytes": 7, "owner": [33, 33, 0o666]}),
+            "/srv/map.qgs has another owner or other rights than it had.",
+        ),
+    ],
+)
+def test_each_difference_is_said(found: Json, said: str) -> None:
+    assert program.differences(CONTENT, found) == [said]
+
+
+def test_a_sequence_that_cannot_be_read_is_told() -> None:
+    found = json.loads(json.dumps(CONTENT))
+    found["databases"]["gis"]["sequences"]["public.ids"] = None
+    assert program.differences(CONTENT, found) == ["gis: the sequence public.ids would give nothing next, and not 3."]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -21,7 +22,9 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -54,6 +57,16 @@ PENDING = (
     "and take-back in place of finish puts back what was there before."
 )
 LONGEST_NAME = 63
+PROOF = "proof"
+PROVE_EVERY = timedelta(days=7)
+PROVE_AGAIN = timedelta(days=1)
+"""After one that was not equal: what is wrong may be gone, and a restore is much to read and write."""
+PROOF_SECONDS = 3 * 3600
+READY_SECONDS = 900
+PROOF_LABEL = "fr.poppyfield.proof"
+PROOF_MEMORY = "384m"
+MOST_DIFFERENCES = 20
+"""Of a proof, that are written down."""
 MAGIC_OF_SQLITE = b"SQLite format 3\0"
 MEANINGS = (
     (
@@ -77,6 +90,122 @@ DATABASES = """
 SELECT coalesce(json_agg(json_build_object('name', datname, 'bytes', pg_database_size(oid)) ORDER BY datname), '[]')
 FROM pg_database WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres' AND datname !~ '__loading$';
 """
+SESSION = """
+SET client_encoding = 'UTF8'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET TimeZone = 'UTC';
+SET bytea_output = 'hex'; SET extra_float_digits = 1; SET lc_monetary = 'C'; SET quote_all_identifiers = off;
+SET jit = off;
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN
+('idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout', 'lock_timeout');
+BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+"""
+"""What an owner may have set changes neither how a row is written as text, nor how long the session lasts."""
+EXPORT = "SELECT pg_export_snapshot();"
+OF_PEOPLE = "{schema}::regnamespace::text !~ '^(pg_|information_schema$)'"
+OF_EXTENSION = """
+LEFT JOIN pg_depend d ON d.classid = '{catalogue}'::regclass AND d.objid = {oid} AND d.objsubid = 0 AND d.deptype = 'e'
+"""
+RELATIONS = f"""
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+{OF_EXTENSION.format(catalogue="pg_class", oid="c.oid")}
+LEFT JOIN pg_extension e ON e.oid = d.refobjid
+WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND c.relpersistence <> 't'
+AND (e.oid IS NULL OR c.oid = ANY (e.extconfig))
+"""
+"""As pg_dump chooses them: of an extension's own tables those that people fill, and of these what is not its own."""
+TABLES = f"""
+SELECT coalesce(json_agg(json_build_object('name', format('%I.%I', n.nspname, c.relname), 'sql', format(
+    'SELECT json_build_array(count(*), coalesce(sum(hashtextextended(ROW(%s)::text, 0)), 0)::text,'
+    ' coalesce(pg_relation_filenode(%s) = %s, false)) FROM ONLY %I.%I t %s;',
+    (SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attname) FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    c.oid, c.relfilenode, n.nspname, c.relname,
+    e.extcondition[array_position(e.extconfig, c.oid)]))), '[]')
+{RELATIONS} AND c.relkind = 'r';
+"""  # noqa: S608
+SEQUENCES = f"""
+SELECT coalesce(json_agg(json_build_object('name', format('%I.%I', n.nspname, c.relname), 'sql', format(
+    'SELECT to_json((last_value::numeric + CASE WHEN is_called THEN %s ELSE 0 END)::text) FROM %I.%I;',
+    (SELECT seqincrement FROM pg_sequence WHERE seqrelid = c.oid), n.nspname, c.relname))), '[]')
+{RELATIONS} AND c.relkind = 'S';
+"""  # noqa: S608
+LARGE_OBJECTS = """
+SELECT json_build_array(
+    count(*), coalesce(sum(hashtextextended(oid || encode(sha256(lo_get(oid)), 'hex'), 0)), 0)::text, true)
+FROM pg_largeobject_metadata;
+"""
+RIGHTS = f"""
+WITH objects (kind, name, owner, acl, of_extension) AS (
+    SELECT 'database', quote_ident(datname), datdba, coalesce(datacl, acldefault('d', datdba)), false
+    FROM pg_database WHERE datname = current_database()
+    UNION ALL
+    SELECT 'schema', n.oid::regnamespace::text, n.nspowner,
+        CASE WHEN d.objid IS NULL THEN coalesce(n.nspacl, acldefault('n', n.nspowner)) ELSE n.nspacl END,
+        d.objid IS NOT NULL
+    FROM pg_namespace n {OF_EXTENSION.format(catalogue="pg_namespace", oid="n.oid")}
+    WHERE {OF_PEOPLE.format(schema="n.oid")}
+    UNION ALL
+    SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, c.oid::regclass::text, c.relowner,
+        CASE WHEN d.objid IS NULL
+        THEN coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))
+        ELSE c.relacl END, d.objid IS NOT NULL
+    FROM pg_class c {OF_EXTENSION.format(catalogue="pg_class", oid="c.oid")}
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND {OF_PEOPLE.format(schema="c.relnamespace")}
+    UNION ALL
+    SELECT 'column', format('%s.%I', c.oid::regclass, a.attname), c.relowner, a.attacl, true
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND {OF_PEOPLE.format(schema="c.relnamespace")}
+    UNION ALL
+    SELECT 'function', p.oid::regprocedure::text, p.proowner,
+        CASE WHEN d.objid IS NULL THEN coalesce(p.proacl, acldefault('f', p.proowner)) ELSE p.proacl END,
+        d.objid IS NOT NULL
+    FROM pg_proc p {OF_EXTENSION.format(catalogue="pg_proc", oid="p.oid")}
+    WHERE {OF_PEOPLE.format(schema="p.pronamespace")}
+    UNION ALL
+    SELECT 'type', t.oid::regtype::text, t.typowner, coalesce(t.typacl, acldefault('T', t.typowner)), false
+    FROM pg_type t {OF_EXTENSION.format(catalogue="pg_type", oid="t.oid")}
+    WHERE t.typtype IN ('d', 'e', 'r') AND d.objid IS NULL AND {OF_PEOPLE.format(schema="t.typnamespace")}
+    UNION ALL
+    SELECT 'rights given beforehand', concat_ws(' ', defaclobjtype, nullif(defaclnamespace, 0)::regnamespace),
+        defaclrole, defaclacl, false
+    FROM pg_default_acl
+    UNION ALL
+    SELECT 'large object', oid::text, lomowner, coalesce(lomacl, acldefault('L', lomowner)), false
+    FROM pg_largeobject_metadata
+)
+SELECT coalesce(json_agg(line), '[]') FROM (
+    SELECT format('%s %s is owned by %s', kind, name, pg_get_userbyid(owner)) FROM objects WHERE NOT of_extension
+    UNION
+    SELECT format('%s %s: %s has %s%s%s', kind, name,
+        CASE grantee WHEN 0 THEN 'everybody' ELSE pg_get_userbyid(grantee) END, privilege_type,
+        CASE WHEN is_grantable THEN ' and may give it on' ELSE '' END,
+        CASE WHEN of_extension OR grantor = owner THEN '' ELSE ', given by ' || pg_get_userbyid(grantor) END)
+    FROM objects, aclexplode(acl) WHERE NOT of_extension OR grantee <> owner
+    UNION
+    SELECT format('setting of the database%s: %s',
+        CASE setrole WHEN 0 THEN '' ELSE ' for ' || pg_get_userbyid(setrole) END, setting)
+    FROM pg_db_role_setting, unnest(setconfig) setting
+    WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+) lines (line);
+"""  # noqa: S608
+"""In words, so that what differs can be said. Of an extension only what others got: its owner is whoever made it."""
+ROLES = """
+SELECT coalesce(json_agg(line), '[]') FROM (
+    SELECT format('role %I: %s', rolname, concat_ws(', ', 'limit ' || rolconnlimit, 'until ' || rolvaliduntil,
+        CASE WHEN rolsuper THEN 'superuser' END, CASE WHEN rolinherit THEN 'inherits' END,
+        CASE WHEN rolcreaterole THEN 'makes roles' END, CASE WHEN rolcreatedb THEN 'makes databases' END,
+        CASE WHEN rolcanlogin THEN 'logs in' END, CASE WHEN rolreplication THEN 'replicates' END,
+        CASE WHEN rolbypassrls THEN 'passes row security' END,
+        'password ' || left(encode(sha256(convert_to(rolpassword, 'UTF8')), 'hex'), 8)))
+    FROM pg_authid WHERE rolname !~ '^pg_'
+    UNION ALL
+    SELECT DISTINCT format('role %I is in %I%s', pg_get_userbyid(member), pg_get_userbyid(roleid),
+        CASE WHEN admin_option THEN ', and may take others in' ELSE '' END)
+    FROM pg_auth_members WHERE pg_get_userbyid(member) !~ '^pg_'
+    UNION ALL
+    SELECT format('setting of role %I: %s', pg_get_userbyid(setrole), setting)
+    FROM pg_db_role_setting, unnest(setconfig) setting WHERE setdatabase = 0 AND setrole <> 0
+) lines (line);
+"""
 
 
 class BackupError(Exception):
@@ -85,6 +214,10 @@ class BackupError(Exception):
 
 class AbsentError(BackupError):
     """The target is not there."""
+
+
+class NotTriedError(BackupError):
+    """A backup could not be restored for trial, which tells nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +235,11 @@ class Settings:
     postgis: str
     lizmap: str
     healthy_timeout: int = 900
+    prove: bool = True
+    """Whether the timer restores backups for trial."""
+    max_age_days: int = 3
+    max_unproven_days: int = 14
+    """These two are for whoever judges what is written down, see `state`."""
     password_file: str = "/etc/poppyfield/backup/password"  # noqa: S105 - a path
     run_folder: str = "/run/poppyfield-backup"
     state_folder: str = "/var/lib/poppyfield/backup"
@@ -128,6 +266,20 @@ class Settings:
     def restored(self) -> Path:
         """What this card was restored from."""
         return Path(self.state_folder) / "restored.from"
+
+    @property
+    def digests(self) -> Path:
+        """Where it is remembered, in memory, which files have which digest."""
+        return Path(self.run_folder) / "digests.json"
+
+    @property
+    def trial(self) -> Settings:
+        """The same with the container in which a backup is restored for trial."""
+        return replace(self, postgis=f"{self.postgis}-proof")
+
+    def state_of(self, target: Mapping[str, Any]) -> Path:
+        """Where it is written down how the backups on a target went."""
+        return Path(self.state_folder) / f"{target['name']}.json"
 
 
 # Decisions ----------------------------------------------------------------------------------------------------------
@@ -319,8 +471,102 @@ def taking_back(names: Mapping[str, bool], stamp: str) -> str:
 
 
 def outcome_line(outcome: Mapping[str, Any]) -> str:
-    """Say in a line how a backup went."""
-    return f"{outcome['target']}: {outcome['said']}"
+    """Say in a line how a backup went, and the newest proof."""
+    proof = outcome.get(PROOF) or {"said": "It was not restored for trial yet."}
+    return f"{outcome['target']}: {outcome['said']}{' ' + proof['said'] if outcome.get('saved') else ''}"
+
+
+def is_due(state: Mapping[str, Any], now: datetime) -> bool:
+    """Tell whether a backup is to be restored for trial: the first, then once a week, or a day after a failure."""
+    proof = state.get(PROOF)
+    if not proof:
+        return True
+    return now - datetime.fromisoformat(proof["at"]) >= (PROVE_EVERY if proof["result"] == "equal" else PROVE_AGAIN)
+
+
+def is_disproven(state: Mapping[str, Any]) -> bool:
+    """Tell whether the newest backup that was restored for trial is not what was saved."""
+    return (state.get(PROOF) or {}).get("result") in ("different", "failed")
+
+
+# Whether what was restored is what was saved. Each is given what was recorded and what was found, and gives sentences.
+
+
+def differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Say all that differs between what a backup held, as it was recorded then, and what was restored from it."""
+    said = _of_rights("", recorded["roles"], found["roles"])
+    for name, content in recorded["databases"].items():
+        if name not in found["databases"]:
+            said.append(f"The database {name} is missing.")
+            continue
+        restored = found["databases"][name]
+        said += _of_tables(f"{name}: ", content["tables"], restored["tables"])
+        said += _of_sequences(f"{name}: ", content["sequences"], restored["sequences"])
+        said += _of_rights(f"{name}: ", content["rights"], restored["rights"])
+    return said + _of_files(recorded["files"], found["files"])
+
+
+def _of_tables(where: str, recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    said = [f"{where}{name} was not saved, and is there." for name in found if name not in recorded]
+    for name, content in recorded.items():
+        if name not in found:
+            said.append(f"{where}{name} is missing.")
+        # One that was made anew while it was saved looks empty to whoever began before.
+        elif content is None or content == found[name]:
+            continue
+        elif found[name] is None:
+            said.append(f"{where}{name} can't be read.")
+        elif content[0] != found[name][0]:
+            said.append(f"{where}{name} has {found[name][0]} rows, and had {content[0]}.")
+        else:
+            said.append(f"{where}{name} has other values in its {content[0]} rows than it had.")
+    return said
+
+
+def _of_sequences(where: str, recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Compare the next value: a sequence goes on while it is saved, so that there is a first and a last one."""
+    said = [f"{where}the sequence {name} was not saved, and is there." for name in found if name not in recorded]
+    for name, between in recorded.items():
+        if name not in found:
+            said.append(f"{where}the sequence {name} is missing.")
+        elif between is not None and (found[name] is None or not between[0] <= found[name][0] <= between[1]):
+            value = "nothing" if found[name] is None else found[name][0]
+            said.append(f"{where}the sequence {name} would give {value} next, and not {between[0]}.")
+    return said
+
+
+def _of_rights(where: str, recorded: Sequence[str], found: Sequence[str]) -> list[str]:
+    missing = [f"{where}missing: {line}." for line in sorted({*recorded} - {*found})]
+    return missing + [f"{where}was not so: {line}." for line in sorted({*found} - {*recorded})]
+
+
+def _of_files(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    said = []
+    for path, saved in recorded.items():
+        restored = found.get(path)
+        if restored is None:
+            said.append(f"{path} is missing.")
+        elif restored["bytes"] != saved["bytes"]:
+            said.append(f"{path} has {restored['bytes']} bytes, and had {saved['bytes']}.")
+        elif restored["digest"] != saved["digest"]:
+            said.append(f"{path} has another content than it had.")
+        elif restored["owner"] != saved["owner"]:
+            said.append(f"{path} has another owner or other rights than it had.")
+    return said
+
+
+def objects_of(content: Mapping[str, Any]) -> dict[str, int]:
+    """Count what a proof compares."""
+    databases_in = content["databases"].values()
+    tables = [table for one in databases_in for table in one["tables"].values() if table is not None]
+    return {
+        "databases": len(content["databases"]),
+        "tables": len(tables),
+        "rows": sum(rows for rows, _ in tables),
+        "sequences": sum(len(one["sequences"]) for one in databases_in),
+        "rights": len(content["roles"]) + sum(len(one["rights"]) for one in databases_in),
+        "files": len(content["files"]),
+    }
 
 
 # What is on this Pi -------------------------------------------------------------------------------------------------
@@ -447,6 +693,7 @@ class BackupRepository:
         self._folder = place / "poppyfield" / settings.host
         # restic writes each pack into a temporary file first: not on the card.
         self._temporary = place / "poppyfield" / f"{settings.host}.tmp"
+        self._scratch = scratch_folder(settings, place)
         others = {name: value for name, value in os.environ.items() if not name.startswith("RESTIC_")}
         self.environment = {
             **others,
@@ -468,6 +715,8 @@ class BackupRepository:
                     f"{self._folder.name} in poppyfield/ is no backup. Remove it, or take another target."
                 )
             self._make()
+        # Of a proof that was cut off.
+        shutil.rmtree(self._scratch, ignore_errors=True)
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(mode=0o700)
         # Those of programs that have ended.
@@ -602,6 +851,21 @@ class BackupRepository:
             if done.returncode:
                 raise BackupError(f"{name} could not be restored: {_last(complaints)}.")
 
+    def files_in(self, snapshot: str) -> dict[str, Json]:
+        """Give what the files of a snapshot hold, as restic restores them, without a place to put them."""
+        with tempfile.TemporaryFile() as said:
+            command = self._command("dump", "--archive", "tar", snapshot, "/")
+            environment, quiet = self.environment, subprocess.DEVNULL
+            with subprocess.Popen(command, env=environment, stdin=quiet, stdout=subprocess.PIPE, stderr=said) as restic:
+                try:
+                    found = files_of_archive(restic.stdout)
+                except (tarfile.TarError, OSError) as error:
+                    restic.kill()
+                    raise BackupError(f"the files could not be read: {error}: {meaning(_text(said))}.") from error
+            if restic.returncode:
+                raise BackupError(f"the files could not be read: {meaning(_text(said))}.")
+        return found
+
     def unpack(self, snapshot: str, path: str, folder: Path) -> None:
         """Restore a folder with owners and rights below another folder."""
         self.do("restore", snapshot, "--include", path, "--target", str(folder))
@@ -616,6 +880,29 @@ class BackupRepository:
         """Give up the room of what was forgotten, within bounds, and read a part of all that is stored."""
         self.do("prune", "--max-repack-size", MOST_REPACKED)
         self.do("check", f"--read-data-subset={week % CHECK_PARTS + 1}/{CHECK_PARTS}")
+
+
+def files_of_archive(stream: IO[bytes] | None) -> dict[str, Json]:
+    """Give what the files in a tar archive hold."""
+    found = {}
+    with tarfile.open(fileobj=stream, mode="r|") as archive:
+        for member in archive:
+            path, content = f"/{member.name.strip('/')}", archive.extractfile(member) if member.isreg() else None
+            if content is not None:
+                owner = [member.uid, member.gid, member.mode]
+                found[path] = {"digest": digest_of(content), "bytes": member.size, "owner": owner}
+    # What a tar archive is filled up with, so that restic sees its reader go on to the end.
+    while stream is not None and stream.read(CHUNK):
+        pass
+    return found
+
+
+def digest_of(stream: IO[bytes]) -> str:
+    """Give the digest of what is left of a stream."""
+    digest = hashlib.sha256()
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def interrupt(restic: subprocess.Popen[bytes]) -> None:
@@ -715,6 +1002,126 @@ def stop(settings: Settings) -> None:
         do(["docker", "stop", settings.lizmap])
 
 
+# Content ------------------------------------------------------------------------------------------------------------
+
+
+class DatabaseSession:
+    """A session that sees a database as it is at one moment, for as long as it is open."""
+
+    def __init__(self, settings: Settings, database: str) -> None:
+        self._end = secrets.token_hex(8)
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the session
+        self._psql = subprocess.Popen(
+            in_postgis(settings, *PSQL, "--set=VERBOSITY=terse", connection(database)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            text=True,
+            encoding="utf-8",
+        )
+        self.ask(SESSION)
+        self.snapshot = self.ask(EXPORT)
+        # What was dropped since can't be read any more: that is no end of all. Before, no moment could be exported.
+        self.ask("\\set ON_ERROR_ROLLBACK on")
+
+    def ask(self, sql: str) -> str:
+        """Run SQL; give what it printed."""
+        assert self._psql.stdin and self._psql.stdout  # noqa: S101 - both are pipes
+        with suppress(BrokenPipeError):
+            self._psql.stdin.write(f"{sql}\n\\echo {self._end}\n")
+            self._psql.stdin.flush()
+        lines = []
+        for line in self._psql.stdout:
+            if line.strip() == self._end:
+                return "".join(lines).strip()
+            lines.append(line)
+        raise BackupError(f"PostgreSQL ended a session: {_last(self._complaints)}.")
+
+    def listed(self, sql: str) -> Any:
+        """Give what a query answers in JSON. Raises BackupError where it fails."""
+        if not (said := self.ask(sql)):
+            raise BackupError(f"what a database holds could not be listed: {_last(self._complaints)}.")
+        return json.loads(said)
+
+    def each(self, sql: str) -> dict[str, Any]:
+        """Give by name what each of the things says that a query lists; None for what can't be read."""
+        return {one["name"]: json.loads(self.ask(one["sql"]) or "null") for one in self.listed(sql)}
+
+    def next_values(self) -> dict[str, int | None]:
+        """Give what each sequence would give next."""
+        return {name: None if value is None else int(value) for name, value in self.each(SEQUENCES).items()}
+
+    def close(self) -> None:
+        """End it."""
+        assert self._psql.stdin and self._psql.stdout  # noqa: S101 - both are pipes
+        with suppress(BrokenPipeError):
+            self._psql.stdin.close()
+        self._psql.wait()
+        self._psql.stdout.close()
+        self._complaints.close()
+
+
+def content_of_database(session: DatabaseSession, before: Mapping[str, int | None]) -> Json:
+    """Give what a database holds; `before` is what its sequences would have given at first."""
+    tables = {**session.each(TABLES), "large objects": json.loads(session.ask(LARGE_OBJECTS) or "null")}
+    after = session.next_values()
+    return {
+        "tables": {name: one[:2] if one and one[2] else None for name, one in tables.items()},
+        "sequences": {name: _between(value, after.get(name)) for name, value in before.items()},
+        "rights": session.listed(RIGHTS),
+    }
+
+
+def _between(before: int | None, after: int | None) -> list[int] | None:
+    return None if before is None or after is None else sorted((before, after))
+
+
+def roles_of(settings: Settings) -> list[str]:
+    """Give the roles, in words."""
+    found: list[str] = json.loads(psql(settings, ROLES))
+    return found
+
+
+def look_at_files(paths: Iterable[str]) -> dict[str, list[int]]:
+    """Give of each file in folders what changes with its content: size, times and number."""
+    found = {}
+    for top in paths:
+        names = [path for parent, _, files in os.walk(top) for path in (os.path.join(parent, name) for name in files)]  # noqa: PTH118
+        for path in names or [top]:
+            with suppress(OSError):
+                seen = os.lstat(path)
+                if stat.S_ISREG(seen.st_mode):
+                    found[path] = [seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
+    return found
+
+
+def content_of_files(settings: Settings, before: Mapping[str, list[int]], left_out: Iterable[str]) -> dict[str, Json]:
+    """Give what the files hold that were the same before and after they were saved.
+
+    As restic does, it reads only those that have changed since it last did, and remembers the others in memory.
+    """
+    known, found, skipped = read(settings.digests), {}, {*left_out}
+    after = look_at_files(before)
+    for path, seen in before.items():
+        if after.get(path) != seen or path in skipped:
+            continue
+        with suppress(OSError):
+            old = known.get(path, {})
+            digest = old["digest"] if old.get("seen") == seen else digest_of_file(path)
+            kept = os.lstat(path)
+            if look_at_files([path]).get(path) == seen:
+                owner = [kept.st_uid, kept.st_gid, stat.S_IMODE(kept.st_mode)]
+                found[path] = {"digest": digest, "bytes": seen[0], "owner": owner, "seen": seen}
+    write(settings.digests, {path: {name: one[name] for name in ("digest", "seen")} for path, one in found.items()})
+    return {path: {name: one[name] for name in ("digest", "bytes", "owner")} for path, one in found.items()}
+
+
+def digest_of_file(path: str) -> str:
+    """Give the digest of a file, and of nothing that a link leads to."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+        return digest_of(stream)
+
+
 # SQLite -------------------------------------------------------------------------------------------------------------
 
 
@@ -761,6 +1168,7 @@ def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: da
                 "saved": now.isoformat(timespec="seconds"),
                 "snapshot": run,
                 "bytes_added": sum(part.bytes_added for part in saved),
+                "bytes": sum(part.bytes_read for part in saved),
                 "seconds": round(time.monotonic() - started, 1),
                 "checked": checked,
             }
@@ -786,13 +1194,13 @@ def save_all(settings: Settings, repository: BackupRepository, now: datetime) ->
     }
     saved = [repository.save_output(globals_dump(settings), GLOBALS_NAME, run, "globals")]
     record["globals"] = saved[-1].snapshot
+    content: Json = {"roles": roles_of(settings), "databases": {}}
     record["databases"] = []
     for database in databases(settings):
         name = f"/{quote(database['name'], safe='')}.dump"
-        # Uncompressed, so that restic finds again what is unchanged; it compresses itself.
-        words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres", connection(database["name"]))
-        saved.append(repository.save_output(in_postgis(settings, *words), name, run, "database"))
-        record["databases"].append({**database, "file": name, "snapshot": saved[-1].snapshot})
+        dump, content["databases"][database["name"]] = save_database(settings, repository, database["name"], name, run)
+        saved.append(dump)
+        record["databases"].append({**database, "file": name, "snapshot": dump.snapshot})
     record["sqlite"] = []
     for path in sqlite_files(Path(settings.folders["config"])):
         copier = [sys.executable, "-I", str(Path(__file__).resolve()), "copy-sqlite", str(path)]
@@ -800,10 +1208,29 @@ def save_all(settings: Settings, repository: BackupRepository, now: datetime) ->
         saved.append(repository.save_output(copier, name, run, "sqlite", path.lstat()))
         record["sqlite"].append({"path": str(path), "file": name, "snapshot": saved[-1].snapshot})
     paths = [path for path in (*settings.folders.values(), *settings.also) if Path(path).exists()]
+    seen = look_at_files(paths)
     saved.append(repository.save_paths(paths, run, "files"))
     record["files"] = {"snapshot": saved[-1].snapshot, "bytes": saved[-1].bytes_read}
+    content["files"] = content_of_files(settings, seen, saved[-1].unread)
+    record["content"] = content
     saved.append(repository.save_bytes(json.dumps(record, indent=1).encode(), RECORD_NAME, run, RECORD))
     return run, saved
+
+
+def save_database(
+    settings: Settings, repository: BackupRepository, database: str, name: str, run: str
+) -> tuple[Saved, Json]:
+    """Save a database; give that, and what it held at the same moment."""
+    session = DatabaseSession(settings, database)
+    try:
+        before = session.next_values()
+        # Uncompressed, so that restic finds again what is unchanged; it compresses itself.
+        words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres", f"--snapshot={session.snapshot}")
+        dump = in_postgis(settings, *words, connection(database))
+        saved = repository.save_output(dump, name, run, "database")
+        return saved, content_of_database(session, before)
+    finally:
+        session.close()
 
 
 def look_after(repository: BackupRepository, settings: Settings, outcome: Json, now: datetime) -> Json:
@@ -820,18 +1247,20 @@ def look_after(repository: BackupRepository, settings: Settings, outcome: Json, 
 
 def is_new(settings: Settings, name: str) -> bool:
     """Tell whether this card was neither saved on a target nor restored."""
-    return not read(Path(settings.state_folder) / f"{name}.json").get("saved") and not settings.restored.exists()
+    return not read(settings.state_of(settings.target(name))).get("saved") and not settings.restored.exists()
 
 
 def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_timer: bool) -> Json:
     """Make a backup on one target, and write down how it went."""
-    path = Path(settings.state_folder) / f"{target['name']}.json"
+    path = settings.state_of(target)
     before = read(path)
     outcome = {**before, "target": target["name"], "at": now.isoformat(timespec="seconds")}
     last = f" The newest backup is of {told(moment(before['saved']))}." if before.get("saved") else ""
     try:
         only_if_empty = by_timer and is_new(settings, target["name"])
         outcome |= back_up(settings, target, before.get("checked", ""), now, only_if_empty=only_if_empty)
+        # When the first was made, and how much there was when one was last proven.
+        outcome = {"since": outcome["saved"], "usual": outcome["bytes"], **outcome}
     except AbsentError as error:
         outcome |= {"state": "absent", "said": f"{error}{last}"}
     except (BackupError, OSError) as error:
@@ -846,24 +1275,225 @@ def run_backups(settings: Settings, *, by_timer: bool) -> int:
     """Make a backup on every target; give the exit status."""
     with locked(settings, wait=not by_timer) as alone:
         if not alone:
-            print("Another backup, or a restore, is at work.")
+            print("Another backup, a restore or a proof is at work.")
             return 0
         if read(settings.journal).get("state") == "begun":
             print(f"A restore was cut off half-way. {take_back(settings)}")
+        remove_trial(settings)
         outcomes = [attempt(settings, target, datetime.now(UTC), by_timer=by_timer) for target in settings.targets]
+        if by_timer and settings.prove:
+            outcomes = [proven_if_due(settings, outcome, datetime.now(UTC)) for outcome in outcomes]
     print("\n".join(outcome_line(outcome) for outcome in outcomes))
     # That a stick is not there is no error of the timer, which would be one every hour.
     bad = {"failed"} if by_timer else {"failed", "absent"}
-    return int(any(outcome["state"] in bad for outcome in outcomes))
+    return int(any(outcome["state"] in bad or (by_timer and is_disproven(outcome)) for outcome in outcomes))
 
 
 def status(settings: Settings) -> str:
     """Say how the newest backup on each target went."""
-    found = {
-        target["name"]: read(Path(settings.state_folder) / f"{target['name']}.json") for target in settings.targets
-    }
+    found = {target["name"]: read(settings.state_of(target)) for target in settings.targets}
     lines = [outcome_line({"target": name, "said": "no backup yet.", **was}) for name, was in found.items()]
     return "\n".join([*lines, *([PENDING] if read(settings.journal) else [])])
+
+
+# Proof --------------------------------------------------------------------------------------------------------------
+
+
+def proven_if_due(settings: Settings, outcome: Json, now: datetime) -> Json:
+    """Restore for trial the backup that was just made, where that is due; give how it all went."""
+    if outcome["state"] != "saved" or not is_due(outcome, now):
+        return outcome
+    return attempt_proof(settings, settings.target(outcome["target"]), now)
+
+
+def prove_backups(settings: Settings, name: str) -> int:
+    """Restore for trial the newest backup on one target or all; give the exit status."""
+    targets = [settings.target(name)] if name else settings.targets
+    with locked(settings, wait=True):
+        remove_trial(settings)
+        outcomes = [attempt_proof(settings, target, datetime.now(UTC)) for target in targets]
+    for outcome in outcomes:
+        print("\n".join([f"{outcome['target']}: {outcome[PROOF]['said']}", *outcome[PROOF].get("differences", [])]))
+    return int(any(outcome[PROOF]["result"] != "equal" for outcome in outcomes))
+
+
+def attempt_proof(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
+    """Restore for trial the newest backup on a target, and write down what came of it."""
+    before = read(settings.state_of(target))
+    proof: Json = {"at": now.isoformat(timespec="seconds")}
+    try:
+        proof |= prove(settings, target, now)
+    except (AbsentError, NotTriedError) as error:
+        proof |= {"result": "not tried", "said": f"It could not be restored for trial: {error}"}
+    except (BackupError, OSError) as error:
+        proof |= {"result": "failed", "said": f"Restored for trial on {told(now)}, and that failed: {error}"}
+    after = {"target": target["name"], "said": "no backup of this card yet.", **before, PROOF: proof}
+    if proof["result"] == "equal":
+        after |= {"proven": proof["at"], "usual": before.get("bytes", 0)}
+    write(settings.state_of(target), after)
+    return after
+
+
+def prove(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
+    """Restore the newest backup on a target for trial, and compare its content with what was recorded with it."""
+    started = time.monotonic()
+    with mounted(settings, target) as place:
+        repository = BackupRepository(settings, place)
+        repository.open()
+        try:
+            run = chosen(repository.runs(), "latest")
+            record = json.loads(repository.dump(run.record, RECORD_NAME))
+            if "content" not in record:
+                raise NotTriedError(
+                    f"an earlier release made the backup of {told(run.time)}, and did not record what it holds. "
+                    f"Make one now."
+                )
+            said = differences(record["content"], restored_content(settings, repository, record, place))
+            proof = {
+                "run": run.name,
+                "result": "different" if said else "equal",
+                "objects": objects_of(record["content"]),
+                "differences": said[:MOST_DIFFERENCES],
+                "seconds": round(time.monotonic() - started, 1),
+            }
+            proof["said"] = verdict(proof, len(said), told(run.time), told(now))
+            # On the target as well, and gone with the backup.
+            repository.save_bytes(json.dumps(proof).encode(), f"/{PROOF}.json", run.name, f"{PROOF}={proof['result']}")
+        finally:
+            repository.close()
+    return proof
+
+
+def verdict(proof: Mapping[str, Any], wrong: int, made: str, now: str) -> str:
+    """Say what came of a proof."""
+    if wrong:
+        first = proof["differences"][0]
+        return f"The backup of {made} was restored for trial on {now}, and is not equal ({wrong}): {first}"
+    counted = ", ".join(f"{count} {name}" for name, count in proof["objects"].items())
+    return f"The backup of {made} was restored for trial on {now}, and is equal: {counted}."
+
+
+def restored_content(settings: Settings, repository: BackupRepository, record: Json, place: Path) -> Json:
+    """Restore a backup into a container that is thrown away; give what it holds then."""
+    files = repository.files_in(record["files"]["snapshot"])
+    with trial(settings, record, place) as there:
+        psql(there, repository.dump(record["globals"], GLOBALS_NAME).decode(), tolerant=True)
+        found: Json = {"roles": roles_of(there), "databases": {}, "files": files}
+        for database in record["databases"]:
+            consumer = in_postgis(
+                there, "pg_restore", "--create", "--exit-on-error", "--username=postgres", connection("postgres")
+            )
+            repository.pour(database["snapshot"], database["file"], consumer)
+            session = DatabaseSession(there, database["name"])
+            try:
+                found["databases"][database["name"]] = content_of_database(session, session.next_values())
+            finally:
+                session.close()
+        for entry in record["sqlite"]:
+            check_sqlite(repository.dump(entry["snapshot"], entry["file"]), entry["path"])
+    return found
+
+
+def check_sqlite(content: bytes, path: str) -> None:
+    """Raise BackupError where a database of SQLite is damaged."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        try:
+            database.deserialize(content)
+            (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            said = str(error)
+    if said != "ok":
+        raise BackupError(f"{path} is damaged: {said}.")
+
+
+@contextmanager
+def trial(settings: Settings, record: Mapping[str, Any], place: Path) -> Iterator[Settings]:
+    """Give a container of the deployed image with a cluster of its own on the target, which is thrown away.
+
+    Restoring runs what is in a database as its superuser: here without a network, and with no folder but its own.
+    """
+    there = settings.trial
+    scratch = scratch_folder(settings, place)
+    needed = SPARE_BYTES + sum(database["bytes"] for database in record["databases"]) * 3 // 2
+    if (missing := needed - shutil.disk_usage(place).free) > 0:
+        raise NotTriedError(f"{missing // 1_000_000 + 1} MB of room are missing on the target.")
+    late = threading.Timer(PROOF_SECONDS, remove_trial, [settings])
+    try:
+        data = folder_like(Path(settings.data_folder), scratch)
+        image = do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
+        do(trial_command(there.postgis, image, data))
+        late.start()
+        wait_for(there)
+        yield there
+    finally:
+        late.cancel()
+        remove_trial(settings)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def folder_like(model: Path, scratch: Path) -> Path:
+    """Make a folder with the owner of another one, that nobody else can look into."""
+    owned, data = model.stat(), scratch / "data"
+    scratch.mkdir(mode=0o700)
+    data.mkdir(mode=0o700)
+    with suppress(PermissionError):
+        os.chown(data, owned.st_uid, owned.st_gid)
+    found = data.stat()
+    if (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) != (owned.st_uid, owned.st_gid, 0o700):
+        raise NotTriedError("the target's file system keeps no owners and rights: make it ext4, see docs/backup.md.")
+    return data
+
+
+def scratch_folder(settings: Settings, place: Path) -> Path:
+    """Give where a backup is restored for trial."""
+    return place / "poppyfield" / f"{settings.host}.proof"
+
+
+def trial_command(name: str, image: str, data: Path) -> list[str]:
+    """Give what starts the container: the map comes first, and nothing in it outlives it."""
+    return [
+        *("docker", "run", "--detach", "--name", name, "--label", f"{PROOF_LABEL}=true", "--log-driver", "none"),
+        *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--memory", PROOF_MEMORY, "--memory-swap", PROOF_MEMORY, "--cpu-shares", "256", "--oom-score-adj", "1000"),
+        *("--pids-limit", "64", "--tmpfs", "/tmp:mode=1777,size=16m", "--shm-size", "64m"),  # noqa: S108
+        *("--tmpfs", f"/run/postgresql:uid={data.stat().st_uid},mode=0755,size=1m"),
+        # Fails where the folder is not there for Docker, too.
+        *("--mount", f"type=bind,source={data},target=/var/lib/postgresql/data", image, "postgres"),
+        *("-c", "shared_buffers=32MB", "-c", "maintenance_work_mem=32MB", "-c", "work_mem=4MB", "-c", "autovacuum=off"),
+        *("-c", "max_connections=8", "-c", "max_wal_size=128MB", "-c", "min_wal_size=32MB", "-c", "listen_addresses="),
+        *("-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "log_min_error_statement=panic"),
+    ]
+
+
+def wait_for(there: Settings) -> None:
+    """Wait until the container's database answers. Raises BackupError when it never does."""
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            psql(there, "SELECT 1;")
+            return
+        except BackupError as error:
+            state = do(["docker", "inspect", "--format", "{{.State.Status}}", there.postgis]).strip()
+            if state != "running" or time.monotonic() > deadline:
+                raise BackupError(f"the container for it is {state}: {error}") from error
+            time.sleep(1)
+
+
+def remove_trial(settings: Settings) -> None:
+    """Remove the container of a proof, and nobody else's of that name. Without Docker there is none."""
+    ours = ("--filter", f"label={PROOF_LABEL}=true", "--filter", f"name=^/?{re.escape(settings.trial.postgis)}$")
+    with suppress(BackupError):
+        for container in do(["docker", "ps", "--all", "--quiet", *ours]).split():
+            do(["docker", "rm", "--force", "--volumes", container])
+
+
+def clear_up(settings: Settings) -> None:
+    """Take away what a run that was ended has left, unless another one is at work."""
+    with locked(settings, wait=False) as alone:
+        if alone:
+            remove_trial(settings)
+            for target in settings.targets:
+                unmount(Path(settings.run_folder) / target["name"])
 
 
 # Restore ------------------------------------------------------------------------------------------------------------
@@ -1143,6 +1773,9 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="make a backup now").add_argument("--by-timer", action="store_true")
     commands.add_parser("copy-sqlite").add_argument("path")
+    commands.add_parser("clear-up", help="take away what a run that was ended has left")
+    one = commands.add_parser("prove", help="restore the newest backup for trial, and compare it with what was saved")
+    one.add_argument("--from", dest="target", default="")
     commands.add_parser("status", help="how the newest backups went")
     commands.add_parser("take-back", help="put back what a restore has set aside")
     commands.add_parser("finish", help="keep what was restored")
@@ -1166,7 +1799,11 @@ def act(asked: argparse.Namespace) -> int:
     settings = Settings.read(asked.settings)
     if asked.command == "run":
         return run_backups(settings, by_timer=asked.by_timer)
-    if asked.command == "status":
+    if asked.command == "prove":
+        return prove_backups(settings, asked.target)
+    if asked.command == "clear-up":
+        clear_up(settings)
+    elif asked.command == "status":
         print(status(settings))
     elif asked.command == "offers":
         print(json.dumps(offers(settings)))

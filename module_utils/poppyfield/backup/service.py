@@ -31,8 +31,8 @@ ExecStart=/usr/bin/python3 -I {program} run --by-timer
 # The map comes first.
 Nice=19
 IOSchedulingClass=idle
-# What it mounts is mounted for it alone, and is gone when it ends, however it ends.
-PrivateMounts=yes
+# What it mounts Docker has to see, too, for a proof: so it is taken away when it ends, however it ends.
+ExecStopPost=/usr/bin/python3 -I {program} clear-up
 TimeoutStartSec=12h
 """
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ansible.module_utils.poppyfield.backup import state as backup_state
 from ansible.module_utils.poppyfield.containers import health
 from ansible.module_utils.poppyfield.containers.services import SERVICES
 from ansible.module_utils.poppyfield.containers.spec import IMAGE_DIGEST, RESOURCE, Json, is_ours, name_of
@@ -113,8 +114,12 @@ def describe(
     now: datetime,
     *,
     laptop_clock: int = 0,
+    backups: Sequence[Json] = (),
 ) -> Json:
-    """Give the whole answer; `sdk` is the version of Docker's Python SDK, a `laptop_clock` of 0 is not known."""
+    """Give the whole answer; `sdk` is the version of Docker's Python SDK, a `laptop_clock` of 0 is not known.
+
+    `backups` are as `backup.state` judges them.
+    """
     in_use = {listed["ImageID"] for listed in docker.containers}
     own = sorted(docker.own_containers, key=lambda container: str(container["Name"]))
     found: Json = {
@@ -127,6 +132,7 @@ def describe(
             "images": sum(not is_own_image(i) for i in docker.images) if docker.info else None,
         },
         "disks": describe_disks(folders),
+        "backups": list(backups),
     }
     return {**found, "summary": summary(found)}
 
@@ -392,6 +398,7 @@ def summary(found: Json) -> list[str]:
         *_containers_words(found["containers"], found["docker"]),
         *(_disk_words(disk) for disk in found["disks"]),
         *_health_of_host_words(found["host"]),
+        *backup_state.summary(found["backups"]),
     ]
 
 

@@ -12,6 +12,10 @@ from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, sh
 TARGETS = "backup_targets"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,15}")
+UNPROVEN = "backup_max_unproven_days"
+HOW_OFTEN = {"hourly": 0, "daily": 1, "weekly": 7}
+"""How many days there are between two backups."""
+PROVEN_EVERY = 7
 DATA = ("postgis_data_folder", "lizmap_folder")
 
 
@@ -25,9 +29,24 @@ def findings(host: Host) -> Iterator[Finding]:
         yield Finding(TARGETS, f"two targets are called {name}", "Give each a name of its own", shown(name))
     if not any(count > 0 for count in host.values["backup_keep"].values()):
         yield Finding("backup_keep", "it keeps no backup", "Give hourly, daily or weekly a number")
+    yield from _of_ages(host)
     for period, count in host.values["backup_keep"].items():
         if count < 0:
             yield Finding("backup_keep", f"{period} is less than 0", "Give 0 or more", shown(count))
+
+
+def _of_ages(host: Host) -> Iterator[Finding]:
+    """Judge what is never reached, or always passed."""
+    for variable, apart in (
+        ("backup_max_age_days", HOW_OFTEN[host.values["backup_schedule"]]),
+        (UNPROVEN, PROVEN_EVERY),
+    ):
+        days = host.values[variable]
+        if host.values[TARGETS] and days <= apart:
+            remedy = f"Give at least {apart + 1}"
+            yield Finding(
+                variable, f"there may be {apart} days between two, so that it is always passed", remedy, shown(days)
+            )
 
 
 def _of_target(target: dict[str, Any], host: Host) -> Iterator[Finding]:

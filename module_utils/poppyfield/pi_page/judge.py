@@ -20,6 +20,7 @@ SUBJECT_OF = {
     **dict.fromkeys(("voltage", "voltage_earlier"), "power"),
     **dict.fromkeys(("io_errors", "read_only", "worn"), "card"),
     "disk": "disk",
+    **dict.fromkeys((f"backup_{code}" for code in rows.OF_BACKUPS), "backup"),
     "clock_before": "clock",
     "memory": "memory",
     **dict.fromkeys(("hot", "load"), "processor"),
@@ -30,6 +31,8 @@ SUBJECT_OF = {
 """By what is wrong, but for what is wrong with a container, which has its own subject."""
 OF_A_PLACE = {"lizmap": "map_server", "postgis": "database"}
 """By service the subject of its container."""
+ONLY_WHERE_THERE = ("backup",)
+"""What is not spoken of where a Pi does not have it."""
 ONLY_TOLD = ("updates",)
 """What makes no Pi wrong: one without internet always has some."""
 
@@ -94,6 +97,7 @@ def _known(row: Json) -> list[str]:
     knows: Mapping[str, bool] = {
         "power": row["under_voltage"] is not None,
         "maps": bool(row["maps"]),
+        "backup": bool(row["backups"]),
         # Of these a Pi without Docker tells nothing.
         "database": row["docker"] is not None,
         "map_server": row["docker"] is not None,

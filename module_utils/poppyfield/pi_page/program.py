@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.poppyfield.backup import state as backup_state
 from ansible.module_utils.poppyfield.containers import compose
 from ansible.module_utils.poppyfield.containers.services import COMPOSE_FOLDER
 from ansible.module_utils.poppyfield.host import atomic_file, stack_status
@@ -269,7 +270,7 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     host, state = HostOfStack(said_by), pages.state()
     docker = look_at_docker() if docker_runs() else DockerAnswers(why="it does not run")
     folders = host.folders(stack_status.folders_in_use(docker))
-    look = stack_status.describe(host.look(), docker, folders, None, moment)
+    look = stack_status.describe(host.look(), docker, folders, None, moment, backups=backup_state.look(moment))
     found = [
         c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"
     ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.containers.services import COMPOSE_FOLDER
 from ansible.module_utils.poppyfield.pi_page import orders
-from ansible.module_utils.poppyfield.pi_page.judge import OF_A_PLACE, PiHealth, sentence
+from ansible.module_utils.poppyfield.pi_page.judge import OF_A_PLACE, ONLY_WHERE_THERE, PiHealth, sentence
 from ansible.module_utils.poppyfield.pi_page.words import FINE, LABELS, ORDERED, SUBJECTS
 
 Json = dict[str, Any]
@@ -66,7 +66,8 @@ def status(
     Whether its operator has a page there, too, is said with it, and how it is rebuilt by its command of compose.
     """
     labels = LABELS[language]
-    subjects = "\n".join(_subject(subject, health, language, has_operator) for subject in SUBJECTS[language])
+    spoken_of = [one for one in SUBJECTS[language] if one in health.known or one not in ONLY_WHERE_THERE]
+    subjects = "\n".join(_subject(subject, health, language, has_operator) for subject in spoken_of)
     told = f'<p class="word {health.level}">{labels[health.level]}</p>\n<dl>\n{subjects}\n</dl>\n'
     pictures = f"<h2>{labels['maps']}</h2>\n{_maps(maps, language)}\n" if maps else ""
     operator_link = f' · <a href="{OPERATOR}">{labels["operator"]}</a>' if has_operator else ""

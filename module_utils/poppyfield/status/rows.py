@@ -70,6 +70,7 @@ BLANK: Json = {
     "drift": None,
     "containers": [],
     "disks": [],
+    "backups": [],
     "maps": [],
 }
 """A Pi of which nothing is known."""
@@ -178,6 +179,7 @@ def _facts(look: Mapping[str, Any]) -> Json:
         "last_deployment": trail.cleaned(_mapping(look.get("last_deployment"))),
         "containers": containers,
         "disks": [_disk(entry) for entry in _mappings(look.get("disks"))],
+        "backups": [_backup(entry) for entry in _mappings(look.get("backups"))],
     }
 
 
@@ -221,6 +223,20 @@ def _disk(entry: Mapping[str, Any]) -> Json:
     }
 
 
+def _backup(entry: Mapping[str, Any]) -> Json:
+    return {
+        "target": _text(entry.get("target"), 40) or "?",
+        "saved": _moment(entry.get("saved")),
+        "proven": _moment(entry.get("proven")),
+        "proof_said": _text(entry.get("proof_said")),
+        **{code: _flag(entry.get(code)) for code in OF_BACKUPS},
+    }
+
+
+OF_BACKUPS = ("too_old", "unproven", "different", "too_small")
+"""What can be wrong with the backups on a target."""
+
+
 def maps_of(asked: Mapping[str, Any]) -> list[Json]:
     """Give what came of asking for each map as anybody would: whether it draws, None for one that is not for anybody.
 
@@ -259,7 +275,8 @@ def _not_asked_for(maps: Mapping[str, Any]) -> list[Json]:
 
 def wrong_with(row: Json, look: Mapping[str, Any]) -> list[Json]:
     """Give all that is wrong with a Pi that answered."""
-    return [*_of_containers(row, look), *_of_maps(row), *_of_deployment(row), *_of_disks(row), *_of_host(row)]
+    of_services = [*_of_containers(row, look), *_of_maps(row), *_of_deployment(row)]
+    return [*of_services, *_of_disks(row), *_of_backups(row), *_of_host(row)]
 
 
 def _of_deployment(row: Json) -> list[Json]:
@@ -309,6 +326,15 @@ def _of_maps(row: Json) -> list[Json]:
 def _of_disks(row: Json) -> list[Json]:
     full = [disk for disk in row["disks"] if disk["nearly_full"]]
     return [_wrong("attention", "disk", folder=disk["folder"], free_mb=disk["free_mb"]) for disk in full]
+
+
+def _of_backups(row: Json) -> list[Json]:
+    return [
+        _wrong("attention", f"backup_{code}", target=one["target"], why=one["proof_said"] or "?", when=one["saved"])
+        for one in row["backups"]
+        for code in OF_BACKUPS
+        if one[code]
+    ]
 
 
 def _of_host(row: Json) -> list[Json]:

@@ -33,6 +33,14 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "not_reached": "This laptop does not reach {url}. On the Pi the map server says that it is well.",
         "maps_not_asked": "The maps could not be asked for: {why}",
         "disk": "The disk with {folder} is nearly full ({free_mb} MB free): remove what is not needed.",
+        "backup_too_old": "The newest backup on {target} is of {moment}: put the target in, then ansible-playbook "
+        "playbooks/backup.yml makes one.",
+        "backup_unproven": "No backup on {target} was restored for trial with success for too long: on the Pi, sudo "
+        "/usr/local/lib/poppyfield/backup prove does it, and says why not. ({why})",
+        "backup_different": "A backup on {target} is not what was saved: take another target, and keep the data of "
+        "this Pi. {why}",
+        "backup_too_small": "The newest backup on {target} has less than half of what was proven last: look whether "
+        "data are missing. If that is right, sudo /usr/local/lib/poppyfield/backup prove on the Pi takes it as such.",
         "voltage": "The voltage is too low: use the power supply made for this Pi, with a short cable.",
         "voltage_earlier": "The voltage was too low since the start: use the power supply made for this Pi.",
         "hot": "The processor has {celsius} °C: give it air or a heat sink.",
@@ -64,6 +72,15 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "not_reached": "Cet ordinateur n'atteint pas {url}. Sur le Pi, le serveur de cartes dit qu'il va bien.",
         "maps_not_asked": "Les cartes n'ont pas pu être demandées : {why}",
         "disk": "Le disque qui contient {folder} est presque plein ({free_mb} Mo libres) : supprimez l'inutile.",
+        "backup_too_old": "La sauvegarde la plus récente sur {target} est de {moment} : branchez la destination, puis "
+        "ansible-playbook playbooks/backup.yml en fait une.",
+        "backup_unproven": "Depuis trop longtemps, aucune sauvegarde sur {target} n'a été restaurée à l'essai avec "
+        "succès : sur le Pi, sudo /usr/local/lib/poppyfield/backup prove le fait, et dit ce qui l'empêche. ({why})",
+        "backup_different": "Une sauvegarde sur {target} n'est pas ce qui a été sauvegardé : prenez une autre "
+        "destination, et gardez les données de ce Pi. {why}",
+        "backup_too_small": "La sauvegarde la plus récente sur {target} contient moins de la moitié de la dernière "
+        "éprouvée : voyez s'il manque des données. Si c'est voulu, sudo /usr/local/lib/poppyfield/backup prove sur le "
+        "Pi l'accepte.",
         "voltage": "La tension est trop basse : prenez l'alimentation faite pour ce Pi, avec un câble court.",
         "voltage_earlier": "La tension a été trop basse depuis le démarrage : prenez l'alimentation faite pour ce Pi.",
         "hot": "Le processeur est à {celsius} °C : donnez-lui de l'air ou un radiateur.",
@@ -101,6 +118,8 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "load": "Load",
         "memory": "Memory",
         "disk": "Disk",
+        "backup": "Backup",
+        "backup_of": "{target}: {saved} (last proven: {proven})",
         "temperature": "Temperature",
         "clock": "Clock",
         "clock_good": "as this laptop's",
@@ -148,6 +167,8 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "load": "Charge",
         "memory": "Mémoire",
         "disk": "Disque",
+        "backup": "Sauvegarde",
+        "backup_of": "{target} : {saved} (dernière preuve : {proven})",
         "temperature": "Température",
         "clock": "Horloge",
         "clock_good": "comme celle de cet ordinateur",
@@ -202,7 +223,7 @@ class Speech:
         if "seconds" in values:
             values["duration"] = self.duration(float(values["seconds"]))
         if "when" in values:
-            values["moment"] = self.moment(values["when"])
+            values["moment"] = self.moment(wrong["values"]["when"])
         return SENTENCES[self.language][wrong["code"]].format(**values)
 
     def number(self, value: float) -> str:
@@ -253,6 +274,7 @@ class Speech:
             ("load", " / ".join(self.number(one) for one in load) if load else None),
             ("memory", self.free(row["memory_available_mb"], row["memory_total_mb"])),
             *(("disk", self._disk(disk)) for disk in row["disks"]),
+            *(("backup", self._backup(one)) for one in row["backups"]),
             ("temperature", self._celsius(row["temperature_celsius"])),
             ("clock", None if clock is None else self._clock(clock)),
             ("security_updates", self._updates(row)),
@@ -284,6 +306,11 @@ class Speech:
     def _disk(self, disk: Json) -> str | None:
         free = self.free(disk["free_mb"], disk["total_mb"])
         return f"{disk['folder']}: {free}" if free else None
+
+    def _backup(self, one: Json) -> str:
+        return self.label(
+            "backup_of", target=one["target"], saved=self.moment(one["saved"]), proven=self.moment(one["proven"])
+        )
 
     def _deployed(self, row: Json) -> str | None:
         """Say when the containers were made, and who was the last to change them."""
