@@ -1245,9 +1245,9 @@ def look_after(repository: BackupRepository, settings: Settings, outcome: Json, 
     return {"checked": now.isoformat(timespec="seconds")}
 
 
-def is_new(settings: Settings, name: str) -> bool:
+def is_new(settings: Settings, target: Mapping[str, Any]) -> bool:
     """Tell whether this card was neither saved on a target nor restored."""
-    return not read(settings.state_of(settings.target(name))).get("saved") and not settings.restored.exists()
+    return not read(settings.state_of(target)).get("saved") and not settings.restored.exists()
 
 
 def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_timer: bool) -> Json:
@@ -1257,7 +1257,7 @@ def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_
     outcome = {**before, "target": target["name"], "at": now.isoformat(timespec="seconds")}
     last = f" The newest backup is of {told(moment(before['saved']))}." if before.get("saved") else ""
     try:
-        only_if_empty = by_timer and is_new(settings, target["name"])
+        only_if_empty = by_timer and is_new(settings, target)
         outcome |= back_up(settings, target, before.get("checked", ""), now, only_if_empty=only_if_empty)
         # When the first was made, and how much there was when one was last proven.
         outcome = {"since": outcome["saved"], "usual": outcome["bytes"], **outcome}
@@ -1530,7 +1530,7 @@ def offers(settings: Settings) -> list[Json]:
     """Give the newest backup on each target that is from before this card; none while a backup is at work."""
     found = []
     with locked(settings, wait=False) as alone:
-        for name in [target["name"] for target in settings.targets if alone and is_new(settings, target["name"])]:
+        for name in [target["name"] for target in settings.targets if alone and is_new(settings, target)]:
             # A target that is not there, or holds no backup, has nothing to offer.
             with suppress(BackupError):
                 found.append({"target": name, "said": found_on(settings, name, "latest")["said"]})

@@ -113,7 +113,7 @@ class BackupService:
         The program is started for a card that was not saved on some target. Raises BackupServiceError.
         """
         known = program.Settings(**settings, state_folder=str(self.state))
-        if not any(program.is_new(known, target["name"]) for target in known.targets):
+        if not any(program.is_new(known, target) for target in known.targets):
             return []
         done = self.run([sys.executable, "-I", str(self.programs / "backup"), "offers"])
         if done.returncode:
