@@ -64,6 +64,7 @@ test-long: molecule-lizmap unit-newest test-chores test-hardening long test-comp
 
 # What test-compose and test-maps play, with reports of their own, is left to them.
 long: prepare-test ## The other tests with the marker long: what takes too long for each change
+	$(TEST)/pytest tests/unit tests/templates -m long
 	$(SUDO) $(TEST)/pytest tests/engine --no-skips -m long --ignore=tests/engine/test_compose.py
 	$(SUDO) $(TEST)/pytest tests/images -m long --ignore=tests/images/test_gallery.py
 	$(SUDO) $(TEST)/pytest tests/lizmap -m long $(addprefix --ignore=tests/lizmap/test_,in_a_browser.py gallery.py people_in_qgis.py)
@@ -102,7 +103,7 @@ lint: ## Ansible, YAML, Python and shell style
 	$(PART) bash tests/lint
 
 unit: ## Tests that need no Pi, and how much of the modules they cover
-	$(PART) $(TEST)/coverage run -m pytest tests/unit tests/templates
+	$(PART) $(TEST)/coverage run -m pytest tests/unit tests/templates -m 'not long'
 	$(TEST)/python -m tests.branch_coverage
 
 unit-newest: ## The same on the newest Python and ansible-core that are maintained, in a root of Debian's newer release

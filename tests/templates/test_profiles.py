@@ -225,6 +225,7 @@ def test_every_pi_is_told_the_images_of_its_architecture_and_each_is_built_once(
         assert len(re.findall(rf"-> localhost[^\]]*\] => \(item={service.image}\)", said["output"])) == 2
 
 
+@pytest.mark.long
 def test_an_image_comes_from_a_folder_a_git_repository_or_a_registry(
     fleet: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -262,6 +263,7 @@ def test_where_all_images_come_from_a_registry_nothing_is_made_to_build_with(
     assert {name for name, what in done if what not in ("skipping", "included")} == {"Build the image of each service"}
 
 
+@pytest.mark.long
 def test_a_limit_builds_only_what_the_pis_in_it_need(fleet: Callable[..., dict[str, Any]]) -> None:
     said = fleet(BUILD_ALL, TWO_PIS, "--limit", "new")
     assert set(said) == {"output", "new"}

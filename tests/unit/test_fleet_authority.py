@@ -599,6 +599,7 @@ def play(tmp_path: Path) -> Play:
     return run
 
 
+@pytest.mark.long
 def test_the_chore_makes_the_authority_and_renews_it_for_a_pi_that_is_added(play: Play, tmp_path: Path) -> None:
     chore, key, crt = (
         "playbooks/authority.yml",

@@ -262,12 +262,17 @@ def handed_over(playbook: str) -> Any:
     ("playbook", "options", "needs_room", "needs_docker"),
     [
         ("site.yml", [], True, True),
-        ("site.yml", ["--tags", "verify"], False, False),
         ("site.yml", ["--tags", "deploy,verify"], True, False),
         ("verify.yml", [], False, False),
-        ("build.yml", [], False, False),
-        *((f"{stage}.yml", [], True, True) for stage in ("preflight", "provision")),
-        *((f"{stage}.yml", [], True, False) for stage in ("deliver", "deploy")),
+        *(
+            pytest.param(*others, marks=pytest.mark.long)
+            for others in (
+                ("site.yml", ["--tags", "verify"], False, False),
+                ("build.yml", [], False, False),
+                *((f"{stage}.yml", [], True, True) for stage in ("preflight", "provision")),
+                *((f"{stage}.yml", [], True, False) for stage in ("deliver", "deploy")),
+            )
+        ),
     ],
 )
 def test_a_run_asks_a_pi_for_what_its_stages_need(
@@ -317,13 +322,14 @@ OPENS_THE_AUTHORITY = "poppies-in-the-barley"
 @pytest.mark.parametrize(
     ("hosts", "passphrase", "said"),
     [
-        (["pi-marsh"], OPENS_THE_AUTHORITY, ""),
+        pytest.param(["pi-marsh"], OPENS_THE_AUTHORITY, "", marks=pytest.mark.long),
         (["pi-marsh"], "poppies-in-the-beans", "lizmap_authority_passphrase: the passphrase does not open "),
-        (["pi-marsh"], "", "lizmap_authority_passphrase: there is no passphrase"),
-        (
+        pytest.param(["pi-marsh"], "", "lizmap_authority_passphrase: there is no passphrase", marks=pytest.mark.long),
+        pytest.param(
             ["pi-marsh", "pi-orchard"],
             OPENS_THE_AUTHORITY,
             "lizmap_tls: the fleet's authority is not for pi-orchard, pi-",
+            marks=pytest.mark.long,
         ),
     ],
 )

@@ -117,7 +117,7 @@ def test_an_inventory_that_is_encrypted_is_read_with_the_passphrase_that_the_set
     ("asked", "answered"),
     [
         ("pi@192.168.1.23's password: ", True),
-        ("(pi@192.168.1.23) Password: ", True),
+        pytest.param("(pi@192.168.1.23) Password: ", True, marks=pytest.mark.long),
         ("ann@gate's password: ", False),
         ("Are you sure you want to continue connecting (yes/no/[fingerprint])? ", False),
     ],

@@ -76,7 +76,7 @@ def test_a_private_map_is_checked_with_the_password_of_the_pi_which_nobody_sees(
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["localhost-sample-france.png"]
 
 
-@pytest.mark.parametrize(("user", "logged_in"), [("", False), ("admin", True)])
+@pytest.mark.parametrize(("user", "logged_in"), [("", False), pytest.param("admin", True, marks=pytest.mark.long)])
 def test_who_logs_in_is_said_by_variables(server: LizmapServer, verify: Verify, user: str, logged_in: bool) -> None:
     done = verify(lizmap_verify_user=user, lizmap_verify_login="always", lizmap_verify_editing="never")
     assert done.returncode == 0, done.stdout
@@ -84,7 +84,7 @@ def test_who_logs_in_is_said_by_variables(server: LizmapServer, verify: Verify, 
     assert not [question for question in server.asked if "/edition/" in question]
 
 
-@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("required", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_layer_that_cannot_be_edited_is_warned_of_unless_more_is_asked_for(
     server: LizmapServer, verify: Verify, tmp_path: Path, required: bool
 ) -> None:
@@ -114,7 +114,9 @@ def errors_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "errors.log"
 
 
-@pytest.mark.parametrize("editing", ["auto", "required", "never"])
+@pytest.mark.parametrize(
+    "editing", ["auto", *(pytest.param(other, marks=pytest.mark.long) for other in ("required", "never"))]
+)
 def test_what_lizmap_wrote_of_its_failure_is_quoted(
     server: LizmapServer, verify: Verify, errors_log: Path, editing: str
 ) -> None:
@@ -142,7 +144,7 @@ def test_what_failed_is_told_whatever_it_was(verify: Verify, tmp_path: Path) -> 
     assert "The map server was not replaced by this run" in done.stdout
 
 
-@pytest.mark.parametrize("was_so_before", [True, False])
+@pytest.mark.parametrize("was_so_before", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_what_the_container_before_could_not_show_either_is_no_fault_of_a_release(
     server: LizmapServer, verify: Verify, tmp_path: Path, was_so_before: bool
 ) -> None:
@@ -190,7 +192,7 @@ def test_a_pi_that_is_off_is_told_at_once_and_at_the_end_and_the_other_is_served
 
 
 @pytest.mark.field("A8", "the laptop cannot reach the map's address")
-@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("answers", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_what_the_laptop_does_not_reach_is_asked_on_the_pi(
     server: LizmapServer, verify: Verify, tmp_path: Path, answers: bool
 ) -> None:
