@@ -1477,7 +1477,7 @@ def wait_for(there: Settings) -> None:
 def remove_trial(settings: Settings) -> None:
     """Remove the container of a proof, and nobody else's of that name. Without Docker there is none."""
     ours = ("--filter", f"label={PROOF_LABEL}=true", "--filter", f"name=^/?{re.escape(settings.trial.postgis)}$")
-    with suppress(BackupError):
+    with suppress(BackupError, OSError):
         for container in do(["docker", "ps", "--all", "--quiet", *ours]).split():
             do(["docker", "rm", "--force", "--volumes", container])
 
