@@ -382,6 +382,10 @@ backups:
     proof_said:
       description: The same in a sentence.
       type: str
+    wrong:
+      description: What is wrong with them, in words.
+      type: list
+      elements: str
     too_old:
       description: Whether the newest is older than C(backup_max_age_days).
       type: bool

@@ -225,6 +225,7 @@ def inspected(pi: Pi) -> list[Json]:
     return found
 
 
+@pytest.mark.long
 def test_a_backup_that_is_restored_for_trial_is_equal_and_leaves_nothing(pi: Pi) -> None:
     pi.run("run")
     seen: list[Json] = []

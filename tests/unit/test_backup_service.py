@@ -102,7 +102,7 @@ def test_the_program_stands_alone_with_settings_that_it_understands(run_module: 
 def test_the_units_give_the_map_precedence_and_leave_no_mount(run_module: Run, pi: Pi) -> None:
     run_module("backup_service", **GIVEN, _password=PASSWORD)
     service = (pi.service.units / f"{UNIT}.service").read_text()
-    for wanted in ("Type=oneshot", "Nice=19", "IOSchedulingClass=idle", "run --by-timer", "PrivateMounts=yes"):
+    for wanted in ("Type=oneshot", "Nice=19", "IOSchedulingClass=idle", "run --by-timer", "clear-up"):
         assert wanted in service
     timer = (pi.service.units / f"{UNIT}.timer").read_text()
     for wanted in ("OnCalendar=hourly", "RandomizedDelaySec=10min", "Persistent=true", "WantedBy=timers.target"):

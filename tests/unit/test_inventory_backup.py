@@ -43,6 +43,22 @@ def test_two_targets_have_two_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "schedule", "days", "least"),
+    [
+        ("backup_max_age_days", "weekly", 3, 8),
+        ("backup_max_age_days", "daily", 1, 2),
+        ("backup_max_age_days", "hourly", 0, 1),
+        ("backup_max_unproven_days", "hourly", 7, 8),
+    ],
+)
+def test_a_limit_that_is_always_passed_is_told(variable: str, schedule: str, days: int, least: int) -> None:
+    given: dict[str, Any] = {"backup_max_age_days": 30, "backup_schedule": schedule, variable: days}
+    (problem,) = told(backup_targets=[STICK], **given)
+    assert problem.startswith(f"{variable}: there may be {least - 1} days between two")
+    assert told(backup_targets=[STICK], **{**given, variable: least}) == [] == told(**given)
+
+
+@pytest.mark.parametrize(
     ("keep", "said"),
     [({}, "it keeps no backup"), ({"hourly": 0}, "it keeps no backup"), ({"daily": 3, "weekly": -1}, "less than 0")],
 )

@@ -73,8 +73,22 @@ def host(**answers: Any) -> HostAnswers:
     return HostAnswers(**{**fine, **answers})
 
 
+def backup(**wrong: bool) -> Json:
+    """What stack_info tells of the backups on a target."""
+    when = "2026-11-29T12:00:00+00:00"
+    return {"target": "private-project", "saved": when, "proven": when, "proof_said": SECRET, **wrong}
+
+
+WELL = backup()
+
+
 def health(
-    *containers: Json, seen: HostAnswers | None = None, free: int = 20 * GB, maps: Any = (FRANCE,), more: Any = ()
+    *containers: Json,
+    seen: HostAnswers | None = None,
+    free: int = 20 * GB,
+    maps: Any = (FRANCE,),
+    more: Any = (),
+    backups: Any = (WELL,),
 ) -> PiHealth:
     """Give how a Pi fares, from what Docker and the host answer; without containers given, with two that are fine."""
     own = containers or (container("postgis"), container("lizmap"))
@@ -83,7 +97,7 @@ def health(
         info={"ServerVersion": "26.1.5", "DockerRootDir": "/"}, containers=listed, own_containers=own
     )
     disk = FolderOnDisk("/var/lib/docker", 1, 30 * GB, free, 1000, 900)
-    look = stack_status.describe(seen or host(), docker, [disk], None, NOW)
+    look = {**stack_status.describe(seen or host(), docker, [disk], None, NOW), "backups": list(backups)}
     return judge.judge("pi-orchard", look, list(maps), list(more), WHEN)
 
 
@@ -105,6 +119,14 @@ def test_the_commands_that_rebuild_it_are_named_where_it_has_them() -> None:
 
 STOPPED = {"Status": "exited", "Running": False, "ExitCode": 137, "Health": {"Status": "unhealthy"}}
 FAULTS = {
+    "backup_too_old": (health(backups=[backup(too_old=True)]), "put the stick in", "branchez la clé"),
+    "backup_unproven": (health(backups=[backup(unproven=True)]), "leave the stick in", "laissez la clé"),
+    "backup_different": (health(backups=[backup(different=True)]), "take another stick", "prenez une autre clé"),
+    "backup_too_small": (
+        health(backups=[backup(too_small=True)]),
+        "whether data are missing",
+        "s'il manque des données",
+    ),
     "voltage": (
         health(seen=host(throttled="throttled=0x50005")),
         "power supply made for this Pi",
@@ -184,6 +206,10 @@ def test_a_pi_that_is_fine_says_so_of_each_subject() -> None:
     assert (found.level, found.wrong) == ("fine", [])
     said = Reader.text_of(pages(found)["fr"])
     assert all(words.FINE["fr"][subject] in said for subject in words.SUBJECTS["fr"])
+
+
+def test_a_pi_that_makes_no_backups_is_not_asked_for_them() -> None:
+    assert words.SUBJECTS["en"]["backup"] not in Reader.text_of(pages(health(backups=[]))["en"])
 
 
 def test_what_a_pi_does_not_tell_is_not_called_good() -> None:

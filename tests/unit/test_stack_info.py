@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.backup import state as backup_state
 from ansible.module_utils.poppyfield.containers import spec
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount
@@ -685,7 +686,7 @@ def keys(documented: Json) -> Json:
 def shape(value: Any) -> Json:
     """The names in a result, those of the first entry standing for all of a list."""
     if isinstance(value, list):
-        return shape(value[0])
+        return shape(value[0]) if value else {}
     return {name: shape(entry) for name, entry in value.items()} if isinstance(value, dict) else {}
 
 
@@ -693,7 +694,11 @@ def test_what_is_documented_is_returned(pi: FakeDocker, library: Library) -> Non
     module = library("stack_info")
     answers = module.look_at_docker(Engine(pi, errors), measure=True)
     seen = HostAnswers("", "", "", "", "", "throttled=0x0", "")
-    found = stack_status.describe(seen, answers, [FolderOnDisk("/", 1, 1, 1, 1, 1)], None, NOW + timedelta(days=1))
+    settings = {"prove": True, "max_age_days": 3, "max_unproven_days": 14}
+    backups = [backup_state.judged("stick", {}, settings, NOW, NOW)]
+    disks, later = [FolderOnDisk("/", 1, 1, 1, 1, 1)], NOW + timedelta(days=1)
+    found = stack_status.describe(seen, answers, disks, None, later, backups=backups)
+    assert "Backups on stick: there is none yet; none was proven yet." in found["summary"]
     assert shape({**copy.deepcopy(found), "last_deployment": {}}) == keys(yaml.safe_load(module.RETURN))
 
 

@@ -511,7 +511,7 @@ def _of_tables(where: str, recorded: Mapping[str, Any], found: Mapping[str, Any]
     for name, content in recorded.items():
         if name not in found:
             said.append(f"{where}{name} is missing.")
-        # One that was made anew while it was saved looks empty to whoever began before.
+        # One that was emptied or rewritten while it was saved looks empty to whoever began before.
         elif content is None or content == found[name]:
             continue
         elif found[name] is None:
@@ -1030,7 +1030,7 @@ class DatabaseSession:
         with suppress(BrokenPipeError):
             self._psql.stdin.write(f"{sql}\n\\echo {self._end}\n")
             self._psql.stdin.flush()
-        lines = []
+        lines: list[str] = []
         for line in self._psql.stdout:
             if line.strip() == self._end:
                 return "".join(lines).strip()
@@ -1482,7 +1482,7 @@ def wait_for(there: Settings) -> None:
 def remove_trial(settings: Settings) -> None:
     """Remove the container of a proof, and nobody else's of that name. Without Docker there is none."""
     ours = ("--filter", f"label={PROOF_LABEL}=true", "--filter", f"name=^/?{re.escape(settings.trial.postgis)}$")
-    with suppress(BackupError):
+    with suppress(BackupError, OSError):
         for container in do(["docker", "ps", "--all", "--quiet", *ours]).split():
             do(["docker", "rm", "--force", "--volumes", container])
 

@@ -43,7 +43,7 @@ def judged(
     since = _moment(state.get("since")) or installed
     oldest = timedelta(days=settings["max_age_days"])
     unproven = timedelta(days=settings["max_unproven_days"])
-    return {
+    found = {
         "target": name,
         "saved": state.get("saved"),
         "proven": state.get("proven"),
@@ -56,6 +56,7 @@ def judged(
         "different": proof.get("result") in ("different", "failed"),
         "too_small": state.get("bytes", 0) < LEAST_SHARE * state.get("usual", 0),
     }
+    return {**found, "wrong": failures(found)}
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -100,7 +101,7 @@ def _rows(pi: str, backups: Sequence[Mapping[str, Any]] | None) -> list[tuple[st
     if not backups:
         return [(pi, "none", "-", "-", "it makes no backups: backup_targets")]
     return [
-        (pi, _minute(one["saved"]), one["target"], _minute(one["proven"]), "; ".join(failures(one)) or "nothing")
+        (pi, _minute(one["saved"]), one["target"], _minute(one["proven"]), "; ".join(one["wrong"]) or "nothing")
         for one in backups
     ]
 

@@ -134,7 +134,7 @@ def describe(
         "disks": describe_disks(folders),
         "backups": list(backups),
     }
-    return {**found, "summary": summary(found)}
+    return {**found, "summary": [*summary(found), *backup_state.summary(found["backups"])]}
 
 
 # The host -----------------------------------------------------------------------------------------------------------
@@ -398,7 +398,6 @@ def summary(found: Json) -> list[str]:
         *_containers_words(found["containers"], found["docker"]),
         *(_disk_words(disk) for disk in found["disks"]),
         *_health_of_host_words(found["host"]),
-        *backup_state.summary(found["backups"]),
     ]
 
 

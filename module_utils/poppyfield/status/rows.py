@@ -179,7 +179,7 @@ def _facts(look: Mapping[str, Any]) -> Json:
         "last_deployment": trail.cleaned(_mapping(look.get("last_deployment"))),
         "containers": containers,
         "disks": [_disk(entry) for entry in _mappings(look.get("disks"))],
-        "backups": [_backup(entry) for entry in _mappings(look.get("backups"))],
+        "backups": backups_of(look) or [],
     }
 
 
@@ -223,11 +223,19 @@ def _disk(entry: Mapping[str, Any]) -> Json:
     }
 
 
+def backups_of(look: Mapping[str, Any]) -> list[Json] | None:
+    """Give how the backups of a Pi fare, from what came of stack_info; None for one that could not be looked at."""
+    return [_backup(one) for one in _mappings(look.get("backups"))] if isinstance(look.get("host"), Mapping) else None
+
+
 def _backup(entry: Mapping[str, Any]) -> Json:
     return {
         "target": _text(entry.get("target"), 40) or "?",
         "saved": _moment(entry.get("saved")),
         "proven": _moment(entry.get("proven")),
+        "wrong": [_text(one) or "?" for one in entry["wrong"][:MOST_ITEMS]]
+        if isinstance(entry.get("wrong"), list)
+        else [],
         "proof_said": _text(entry.get("proof_said")),
         **{code: _flag(entry.get(code)) for code in OF_BACKUPS},
     }
