@@ -29,7 +29,9 @@ RIVERS = Layer(
 
 
 @pytest.fixture(scope="module")
-def server(lizmap_image: str, network: str, query: Query, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lizmap]:
+def server(
+    lizmap_image: str, network: str, query: Query, on: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lizmap]:
     """Run Lizmap with a repository that has all projects."""
     folder = tmp_path_factory.mktemp("gallery")
     folder.chmod(0o755)
@@ -39,7 +41,7 @@ def server(lizmap_image: str, network: str, query: Query, tmp_path_factory: pyte
         (repository / f"g{number}.qgs").write_text(drawn.write(repository), "utf-8")
         (repository / f"g{number}.qgs.cfg").write_text(configuration([Layer("", "postgres")]), "utf-8")
     meadow = projects.geojson(repository)
-    for name in PROJECTS:
+    for name in PROJECTS if on != "stand-in" else ():
         (repository / f"{name}.qgs").write_text(projects.qgs([meadow]), "utf-8")
         (repository / f"{name}.qgs.cfg").write_text(configuration([meadow]), "utf-8")
     (repository / "later.qgs").write_text(projects.qgs([meadow, RIVERS]), "utf-8")
