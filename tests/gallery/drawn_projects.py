@@ -63,7 +63,6 @@ FOREIGN = """
     GRANT SELECT ON far TO gis;
 """
 """What only a superuser can make: a table of another server, here the same one."""
-FOREIGN_TABLE = "foreign table"
 
 Write = Callable[[Path], str]
 
@@ -79,12 +78,20 @@ class Drawn:
     expected: str = FIELD
     layers: str = "meadow"
 
+    @property
+    def table(self) -> bool:
+        """Tell whether it is one layer, a table of PostGIS."""
+        return self.write.__name__ == "of_table"
+
 
 def table(name: str, key: str = "id", column: str = "geom", srid: int = 4326) -> Write:
     """Give a project with a table of PostGIS."""
     source = f"service='poppyfield' key='{key}' srid={srid} type=Polygon table=\"public\".\"{name}\" ({column})"
 
-    return lambda _: qgs([Layer(source, "postgres", crs=srid)])
+    def of_table(_: Path) -> str:
+        return qgs([Layer(source, "postgres", crs=srid)])
+
+    return of_table
 
 
 def of_layer(write: Callable[[Path], Layer]) -> Write:
@@ -171,7 +178,7 @@ DRAWN = [
     Drawn("view", "it has a key that QGIS is told", table("meadow_view")),
     Drawn("materialized view", "kept rows", table("meadow_kept")),
     Drawn("partitioned table", "rows are in a part", table("parts")),
-    Drawn(FOREIGN_TABLE, "rows are elsewhere", table("far")),
+    Drawn("foreign table", "rows are elsewhere", table("far")),
     Drawn("domain, enum, array and JSON", "columns of all kinds", table("typed")),
     Drawn("heights and measures", "drawn flat", table("deep")),
     Drawn("GeoJSON with heights", "drawn flat", points_of_text),

@@ -39,12 +39,12 @@ class Lizmap(MapServer):
         chosen = {"repository": repository, "project": name, **parameters}
         return self.get(f"/index.php/lizmap/service{path}", params=chosen)
 
-    def map(self, project: str = "fields/meadow", layers: str = "meadow") -> requests.Response:
+    def map(self, project: str = "fields/meadow") -> requests.Response:
         """Ask for a map of the ground, 200 by 100 pixels."""
         box = f"{projects.SOUTH},{projects.WEST},{projects.NORTH},{projects.EAST}"
         return self.service(
             project,
-            **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": layers, "STYLES": ""},
+            **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": "meadow", "STYLES": ""},
             **{"CRS": "EPSG:4326", "BBOX": box, "WIDTH": "200", "HEIGHT": "100", "FORMAT": "image/png"},
         )
 
