@@ -309,8 +309,8 @@ def connected(server: Lizmap) -> socket.socket:
 
 
 def held(server: Lizmap) -> int:
-    """Give how many bytes lie in /tmp, where nginx holds bodies in files without a name."""
-    _, told = server.run("df", "--block-size=1", "--output=used", "/tmp")
+    """Give how many bytes lie in /tmp/uploads, where nginx holds bodies in files without a name."""
+    _, told = server.run("df", "--block-size=1", "--output=used", "/tmp/uploads")
     return int(told.split()[-1])
 
 
