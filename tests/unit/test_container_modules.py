@@ -341,6 +341,7 @@ def test_only_the_map_server_keeps_capabilities_and_its_folders_are_for_its_user
         "/tmp/log": "uid=33,gid=33,mode=0700",
         "/tmp/pictures": "uid=33,gid=33,mode=0700",
         "/tmp/sessions": "uid=33,gid=33,mode=0700",
+        "/tmp/uploads": "uid=33,gid=33,mode=0700",
         "/run": "gid=33",
         "/var/lib/qgis-server": "uid=8081,gid=8081,mode=0700",
     }

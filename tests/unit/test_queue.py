@@ -22,16 +22,34 @@ def configuration(folder: Path, workers: int) -> str:
     return (folder / "haproxy.conf").read_text("utf-8")
 
 
+def numbers(text: str, pattern: str) -> list[int]:
+    """Give the numbers at the ends of lines that begin so."""
+    return [int(number) for number in re.findall(rf"^{pattern}(\d+)(?: name \w+)?$", text, re.MULTILINE)]
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_no_number_of_addresses_takes_the_connections_of_the_line(tmp_path: Path, workers: int) -> None:
     """Otherwise nobody's request goes on, and all wait for ever."""
     text = configuration(tmp_path, workers)
-    lanes = [int(most) for most in re.findall(r"^    bind .* maxconn (\d+) name ", text, re.MULTILINE)]
-    goes_on = [int(most) for most in re.findall(rf"^    server .*@{tmp_path}/.* maxconn (\d+)$", text, re.MULTILINE)]
-    (most,) = (int(most) for most in re.findall(r"^    maxconn (\d+)$", text, re.MULTILINE))
-    assert len(lanes) == len(goes_on) == text.count(" name ") > 2 * 256
-    assert sum(lanes) + sum(goes_on) < most
-    # Each has two files, and a container may have 65536, see docker_settings.
-    assert 2 * most < 60000
+    (most,) = numbers(text, "    maxconn (?=\\d+\\n    tune)")
+    doors = numbers(text, "frontend .*-visitors\n    maxconn ")
+    assert len(doors) == 2
+    # What comes in by a door goes on into a lane, and from there into the line.
+    assert 3 * sum(doors) < most
+    # Each has two files, and each socket that is listened on one; some engines leave a container 20,000.
+    assert 2 * most + text.count("    bind ") < 19000
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_each_address_takes_turns_and_is_let_in(tmp_path: Path, workers: int) -> None:
+    text = configuration(tmp_path, workers)
+    waiting = numbers(text, rf"    bind unix@{tmp_path}/\w+-lane-.* maxconn ")
+    goes_on = numbers(text, rf"    server \w+ unix@{tmp_path}/\w+\.sock maxconn ")
+    assert len(waiting) == len(goes_on) == 2 * (256 + 16)
     # One more, so that the next goes on at once.
-    assert all(taken > going for taken, going in zip(lanes, goes_on, strict=True))
+    assert [most - 1 for most in waiting] == goes_on
+    assert {*goes_on} == {workers, 2 * workers}
+    doors = numbers(text, rf"    bind unix@{tmp_path}/\w+-(?!lane)x?\w+\.sock .* maxconn ")
+    assert len(doors) == len(waiting)
+    # Its turn comes, though it reads nothing of what it was given.
+    assert all(door > 20 + most for door, most in zip(doors, waiting, strict=True))

@@ -31,6 +31,8 @@ UNIT = "poppyfield-firewall"
 DROP_IN = "/etc/ssh/sshd_config.d/00-poppyfield.conf"
 AWAY = f"{DROP_IN}.away"
 """Which sshd does not read."""
+ALLOWED = "/etc/ssh/sshd_config.d/01-passwords.conf"
+"""After the role's, which has the last word; before that of the emulated Pi, which takes no password by itself."""
 KEYS = login.AUTHORIZED_KEYS
 ADDRESS = f"{login.USER}@127.0.0.1"
 ASK = (
@@ -248,12 +250,13 @@ def ways_in() -> str:
 @pytest.fixture
 def passwords(pi: Host) -> Iterator[None]:
     """Have log-in by password as before the role."""
-    pi.check_output("mv %s %s && systemctl reload ssh", DROP_IN, AWAY)
+    allow = "mv %s %s && echo 'PasswordAuthentication yes' > %s && systemctl reload ssh"
+    pi.check_output(allow, DROP_IN, AWAY, ALLOWED)
     try:
         wait_until(lambda: "password" in ways_in(), "a password would be taken")
         yield
     finally:
-        pi.run("test -e %s || mv %s %s; systemctl reload ssh", DROP_IN, AWAY, DROP_IN)
+        pi.run("rm -f %s; test -e %s || mv %s %s; systemctl reload ssh", ALLOWED, DROP_IN, AWAY, DROP_IN)
 
 
 def test_a_password_is_not_taken(pi: Host) -> None:
