@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible.module_utils.poppyfield.containers import container_module, startable
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
@@ -54,6 +56,18 @@ def docker() -> FakeDocker:
     host = fresh()
     converge(host, SPEC)
     return host
+
+
+def test_a_network_that_somebody_else_removed_meanwhile_is_gone(docker: FakeDocker) -> None:
+    create = docker.create_network
+
+    def create_and_lose(name: str, **given: Any) -> None:
+        create(name, **given)
+        docker.remove_network(name)
+
+    docker.create_network = create_and_lose  # type: ignore[method-assign, assignment]
+    assert startable.ensure(Engine(docker, errors, docker.execute)) == ""  # type: ignore[arg-type]
+    assert startable.PROBE not in docker.networks_by_name
 
 
 def test_a_network_of_a_moment_shows_it_before_the_first_step(docker: FakeDocker) -> None:

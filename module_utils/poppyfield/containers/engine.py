@@ -196,7 +196,8 @@ class Engine:
 
     def remove_network(self, name: str) -> None:
         """Remove a network."""
-        with self._explained(f"remove the network {name}"):
+        # Gone already is what was wanted.
+        with self._explained(f"remove the network {name}"), suppress(self._errors.NotFound):
             self._api.remove_network(name)
 
     def create_container(self, name: str, body: Json) -> str:
