@@ -37,7 +37,7 @@ CONNECT = ("busybox", "nc", "-w", "5")
 ATTACK = pytest.mark.attack(kind="reach from a container", on="Pi", proof=None)
 
 
-@pytest.fixture(scope="module", params=["nft", "legacy"])
+@pytest.fixture(scope="module", params=["nft", pytest.param("legacy", marks=pytest.mark.long)])
 def engine(
     request: pytest.FixtureRequest, api: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateEngine]:
