@@ -5,10 +5,11 @@ Each attack is also played where one setting that stops it is taken back, and su
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,33 +47,41 @@ def posting(visitor: str, path: str, size: int) -> bytes:
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
 
+def begun_by(server: Lizmap, visitor: str, path: str, size: int, begun: int) -> socket.socket:
+    """Begin to send a body; who is refused is hung up on."""
+    sender = connected(server)
+    with suppress(OSError):
+        sender.sendall(posting(visitor, path, size) + bytes(begun))
+    return sender
+
+
 @contextmanager
 def dripping(server: Lizmap, path: str, size: int, visitors: tuple[str, ...], begun: int = 0) -> Iterator[None]:
-    """Send bodies of this size as these visitors, of which so much comes at once, and a byte in a second after that."""
-    with ExitStack() as opened:
-        senders = [opened.enter_context(connected(server)) for _ in visitors]
-        for sender, visitor in zip(senders, visitors, strict=True):
-            # Who is refused is hung up on.
-            with suppress(OSError):
-                sender.sendall(posting(visitor, path, size) + bytes(begun))
-        enough = threading.Event()
+    """Send bodies of this size as these visitors, of which so much comes at once, and a byte in a second after that.
 
-        def drip() -> None:
-            while not enough.wait(1):
-                for sender in senders:
-                    try:
-                        sender.send(b"x")
-                    except OSError:
-                        # It was ended.
-                        continue
+    Who was refused tries again: an honest visitor may have had the place for a moment.
+    """
+    senders = [begun_by(server, visitor, path, size, begun) for visitor in visitors]
+    enough = threading.Event()
 
-        thread = threading.Thread(target=drip)
-        thread.start()
-        try:
-            yield
-        finally:
-            enough.set()
-            thread.join()
+    def drip() -> None:
+        while not enough.wait(1):
+            for number, visitor in enumerate(visitors):
+                try:
+                    senders[number].send(b"x")
+                except OSError:
+                    senders[number].close()
+                    senders[number] = begun_by(server, visitor, path, size, begun)
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+        for sender in senders:
+            sender.close()
 
 
 def sent(server: Lizmap, path: str, size: int, pace: int = 0) -> int:
