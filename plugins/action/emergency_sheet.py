@@ -15,6 +15,7 @@ from ansible.module_utils.poppyfield.backup import controller_password, sheet  #
 from ansible.module_utils.poppyfield.host import atomic_file  # noqa: E402
 from ansible.module_utils.poppyfield.host.host_files import HostFileError  # noqa: E402
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError  # noqa: E402
+from ansible.module_utils.poppyfield.status.words import LANGUAGES  # noqa: E402
 
 Json = dict[str, Any]
 TEMPLATES = Path(__file__).resolve().parents[2] / "playbooks" / "templates"
@@ -23,7 +24,7 @@ ARGUMENTS: Json = {
     "targets": {"type": "list", "elements": "dict", "required": True},
     "password_folder": {"type": "path", "required": True, "no_log": False},
     "folder": {"type": "path", "required": True},
-    "language": {"type": "str", "choices": list(sheet.LANGUAGES), "default": "en"},
+    "language": {"type": "str", "choices": list(LANGUAGES), "default": "en"},
 }
 
 

@@ -124,7 +124,14 @@ def run_plugin(run_module: Run, tmp_path_factory: pytest.TempPathFactory) -> Run
     """Run a module through its action plugin, on a host that is this machine; files are copied instead of sent."""
 
     def run(
-        name: str, /, *, check_mode: bool = False, connection: Any = None, on: str = "pi-marsh", **arguments: Any
+        name: str,
+        /,
+        *,
+        check_mode: bool = False,
+        connection: Any = None,
+        loader: DataLoader | None = None,
+        on: str = "pi-marsh",
+        **arguments: Any,
     ) -> dict[str, Any]:
         plugin = load_plugin(name)
         action = plugin.ActionModule.__new__(plugin.ActionModule)
@@ -132,7 +139,7 @@ def run_plugin(run_module: Run, tmp_path_factory: pytest.TempPathFactory) -> Run
         action._task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
         action._connection = connection or SimpleNamespace(fetch_file=shutil.copyfile)
         action._connection._shell = SimpleNamespace(tmpdir=temporary, join_path=os.path.join)
-        action._loader = DataLoader()
+        action._loader = loader or DataLoader()
         action._transfer_file = shutil.copyfile
         action._execute_module = lambda module_name, module_args, task_vars: run_module(
             module_name, check_mode=check_mode, **module_args

@@ -8,8 +8,8 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +20,9 @@ from PIL import Image
 from pypdf import PdfReader
 
 from tests.documented import ROOT
-from tests.unit.conftest import load_plugin
 
 Json = dict[str, Any]
+Run = Callable[..., Json]
 PASSWORD = "aB3-_<b>&'x\"xyzabcdefghijklmnopq"
 TARGETS = [{"name": "stick", "label": "POPPYFIELD"}, {"name": "office", "folder": "/mnt/office"}]
 
@@ -34,19 +34,15 @@ def passwords(tmp_path: Path) -> Path:
     return tmp_path / "passwords"
 
 
-def write(passwords: Path, *, check_mode: bool = False, vault: VaultSecret | None = None, **other: Any) -> Json:
+@pytest.fixture
+def write(run_plugin: Run, passwords: Path) -> Run:
     """Have the sheet of a Pi written beside the passwords."""
-    module = load_plugin("emergency_sheet")
-    action = module.ActionModule.__new__(module.ActionModule)
-    given = {"host": "pi-orchard", "targets": TARGETS, "password_folder": str(passwords)}
-    arguments = {**given, "folder": str(passwords.parent / "sheets"), **other}
-    action._task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0)
-    action._connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir="/tmp"))
-    action._loader = DataLoader()
-    if vault:
-        action._loader.set_vault_secrets([("default", vault)])
-    found: Json = action.run(task_vars={})
-    return found
+
+    def run(**other: Any) -> Json:
+        given = {"host": "pi-orchard", "targets": TARGETS, "password_folder": str(passwords)}
+        return run_plugin("emergency_sheet", **{**given, "folder": str(passwords.parent / "sheets"), **other})
+
+    return run
 
 
 def files(passwords: Path) -> dict[str, Path]:
@@ -59,8 +55,8 @@ def scanned(picture: Image.Image) -> str:
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_the_password_is_read_from_page_and_paper(passwords: Path, language: str) -> None:
-    result = write(passwords, language=language)
+def test_the_password_is_read_from_page_and_paper(write: Run, passwords: Path, language: str) -> None:
+    result = write(language=language)
     assert result["changed"] and PASSWORD not in str(result)
     found = files(passwords)
     assert {stat.S_IMODE(path.stat().st_mode) for path in found.values()} == {0o600}
@@ -76,8 +72,8 @@ def test_the_password_is_read_from_page_and_paper(passwords: Path, language: str
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
-def test_its_commands_are_those_of_the_documentation(passwords: Path, language: str) -> None:
-    write(passwords, language=language)
+def test_its_commands_are_those_of_the_documentation(write: Run, passwords: Path, language: str) -> None:
+    write(language=language)
     paper = " ".join(PdfReader(files(passwords)[".pdf"]).pages[0].extract_text().split())
     documentation = (ROOT / "docs" / "backup.md").read_text("utf-8")
     for command in (
@@ -92,19 +88,21 @@ def test_its_commands_are_those_of_the_documentation(passwords: Path, language: 
     assert "sudo restic --repo /mnt/office/poppyfield/pi-orchard snapshots" in paper
 
 
-def test_a_sheet_is_written_when_it_says_something_else(passwords: Path) -> None:
-    assert write(passwords, check_mode=True)["changed"] and not (passwords.parent / "sheets").exists()
-    write(passwords)
+def test_a_sheet_is_written_when_it_says_something_else(write: Run, passwords: Path) -> None:
+    assert write(check_mode=True)["changed"] and not (passwords.parent / "sheets").exists()
+    write()
     before = files(passwords)[".pdf"].read_bytes()
-    assert not write(passwords)["changed"] and files(passwords)[".pdf"].read_bytes() == before
-    assert write(passwords, targets=TARGETS[:1])["changed"]
+    assert not write()["changed"] and files(passwords)[".pdf"].read_bytes() == before
+    assert write(targets=TARGETS[:1])["changed"]
     assert "/mnt/office" not in PdfReader(files(passwords)[".pdf"]).pages[0].extract_text()
 
 
-def test_an_encrypted_password_is_on_it_as_it_is(passwords: Path) -> None:
+def test_an_encrypted_password_is_on_it_as_it_is(write: Run, passwords: Path) -> None:
     secret = VaultSecret(b"of the vault")
     (passwords / "pi-orchard").write_bytes(VaultLib([("default", secret)]).encrypt(PASSWORD))
-    write(passwords, vault=secret)
+    loader = DataLoader()
+    loader.set_vault_secrets([("default", secret)])
+    write(loader=loader)
     assert PASSWORD in PdfReader(files(passwords)[".pdf"]).pages[0].extract_text()
 
 
@@ -117,8 +115,8 @@ def test_an_encrypted_password_is_on_it_as_it_is(passwords: Path) -> None:
         ({"folder": "/proc/sheets"}, "Give sheet_folder a folder that you may write to"),
     ],
 )
-def test_what_is_missing_is_told(passwords: Path, given: Json, said: str) -> None:
-    result = write(passwords, **given)
+def test_what_is_missing_is_told(write: Run, passwords: Path, given: Json, said: str) -> None:
+    result = write(**given)
     assert result["failed"] and said in result["msg"], result
     assert not (passwords.parent / "sheets").exists() or not files(passwords)
 

@@ -9,7 +9,6 @@ from fpdf import FPDF
 from fpdf.errors import FPDFUnicodeEncodingException
 from jinja2 import Environment, StrictUndefined
 
-LANGUAGES = ("en", "fr")
 POINTS = 10
 """Of the text on paper."""
 FOOT = 12

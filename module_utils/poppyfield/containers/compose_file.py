@@ -41,9 +41,9 @@ class ComposeFile:
         except ComposeError as error:
             raise PlanError(str(error)) from error
 
-    def is_as_written(self) -> bool:
-        """Tell whether it is, to the letter, what would be written of it: an earlier release wrote other words."""
-        return self.path.exists() and self.path.read_text("utf-8", "replace") == compose.text(self.read())
+    def is_as_written(self, composed: Composed) -> bool:
+        """Tell whether it is, to the letter, what would be written of this: an earlier release wrote other words."""
+        return self.path.exists() and self.path.read_text("utf-8", "replace") == compose.text(composed)
 
     def names(self, names: Iterable[str]) -> bool:
         """Tell whether one of these services is in it."""
@@ -135,7 +135,7 @@ class ComposeProject:
         """Tell whether the file is not as it would be written."""
         there = self.file.read()
         same = there.services.get(spec.resource) == compose.service(spec, image, self.place)
-        return not same or there.waits.get(spec.resource, "") != previous or not self.file.is_as_written()
+        return not same or there.waits.get(spec.resource, "") != previous or not self.file.is_as_written(there)
 
     def write(self, spec: ContainerSpec, image: Json, previous: str = "") -> None:
         """Write the service into the file."""
