@@ -27,6 +27,16 @@ def test_each_part_is_noted_with_its_tests_and_its_result(tmp_path: Path) -> Non
     assert found == {"good": (2, 0), "bad": (2, 1), "lint": (None, 1)}
 
 
+def test_each_test_that_failed_is_named_with_what_it_said(tmp_path: Path) -> None:
+    run("unit", TWO_TESTS.format("[] == ['lost']"), tmp_path)
+    run("engine", TWO_TESTS.format(True), tmp_path)
+    engine, unit = parts.noted(tmp_path / "reports")
+    assert engine.failures == []
+    (failure,) = unit.failures
+    assert "test_it::test_two: " in failure and "assert [] == ['lost']" in failure
+    assert "\n" not in failure and len(failure) < 400
+
+
 def test_a_report_of_an_earlier_run_is_not_counted(tmp_path: Path) -> None:
     run("unit", TWO_TESTS.format(True), tmp_path)
     parts.run("unit", ["true"], tmp_path / "reports")
