@@ -140,7 +140,13 @@ LITTLE: dict[str, tuple[list[Layer], str, dict[str, int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LITTLE)
+# The others, which make test-maps plays, are these put together.
+FOR_EACH_CHANGE = ("a survey that starts empty", "tables only", "tiles of the internet only", "one flat area")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FOR_EACH_CHANGE else [pytest.mark.long]) for name in LITTLE]
+)
 def test_a_map_with_little_on_it_is_published_and_verified(
     pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path, name: str
 ) -> None:
@@ -280,7 +286,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+# One of each kind: a table, a right, an expression, a file.
+BAD_FOR_EACH_CHANGE = ("missing table", "no right to read", "filter on a missing column", "missing file")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case in BAD_FOR_EACH_CHANGE else [pytest.mark.long]) for case in BAD]
+)
 def test_a_bad_layer_is_named_and_the_old_project_still_drawn(
     pi: tuple[MapServer, Path], publish: Publish, case: str
 ) -> None:
