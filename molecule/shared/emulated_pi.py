@@ -110,7 +110,7 @@ def ansible_playbook(
     )
 
 
-def count_of_a_run(folder: Path, **given: Any) -> dict[str, Any]:
+def count_of_a_run(folder: Path, *arguments: str, **given: Any) -> dict[str, Any]:
     """Run site.yml; give what changed, the modules that it executed on the Pi by name, and its number of tasks."""
     count = folder / "count.jsonl"
     count.touch()
@@ -119,7 +119,7 @@ def count_of_a_run(folder: Path, **given: Any) -> dict[str, Any]:
         "ANSIBLE_CALLBACKS_ENABLED": "module_count",
         "POPPYFIELD_MODULE_COUNT": str(count),
     }
-    run = ansible_playbook(environment=ours, **given)
+    run = ansible_playbook(*arguments, environment=ours, **given)
     assert run.returncode == 0, run.stdout + run.stderr
     lines = [json.loads(line) for line in count.read_text("utf-8").splitlines()]
     return {

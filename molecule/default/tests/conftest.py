@@ -2,4 +2,14 @@
 
 from __future__ import annotations
 
-from emulated_pi import pi  # noqa: F401 - a fixture
+from typing import Any
+
+import pytest
+
+from emulated_pi import count_of_a_run, pi  # noqa: F401 - a fixture
+
+
+@pytest.fixture(scope="session")
+def run_again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what a run that has nothing to change did and said, as verbose as it gets."""
+    return count_of_a_run(tmp_path_factory.mktemp("run"), "-vvv", "--diff")
