@@ -43,7 +43,7 @@ test: prepare-test ## Everything that CI runs, and a table of its parts
 
 test-parts: lint attacks-begin
 	@echo 'Two at a time from here; what each prints comes when it ends, after up to half an hour.'
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-images test-machines
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-images test-machines unit
 	$(MAKE) --no-print-directory attacks-report
 
 # One at a time: both images and lizmap build images on this machine's engine, and remove those of the other.
@@ -55,7 +55,6 @@ test-machines:
 	$(MAKE) --no-print-directory engine
 	$(MAKE) --no-print-directory page
 	$(MAKE) --no-print-directory molecule-default
-	$(MAKE) --no-print-directory unit
 
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
