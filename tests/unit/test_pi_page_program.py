@@ -144,6 +144,8 @@ SETTINGS = f"{STATE}/config/lizmapConfig.ini.php"
         (WRITTEN, "<p>Welcome to the orchard</p>", True),
         (WRITTEN, '<p><img src="media/logo.png"></p>', True),
         (f"{STATE}/lizmap-theme-config/landing_page_content_bottom.html", "Write to us", True),
+        (f"{STATE}/lizmap-theme-config/authed_landing_page_top_content.html", "<p>Hello</p>", True),
+        (SETTINGS, "[services]\nonlyMaps=0\n", False),
         (WRITTEN, "", False),
         (WRITTEN, "<p>&nbsp;</p>\n", False),
         (SETTINGS, ";<?php die(''); ?>\n[services]\nonlyMaps=on\ndefaultProject=meadow\n", True),

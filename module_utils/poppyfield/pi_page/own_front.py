@@ -8,8 +8,11 @@ from html import unescape
 from ansible.module_utils.poppyfield.host import beneath
 from ansible.module_utils.poppyfield.host.beneath import BeneathError
 
-CONTENT = ("landing_page_content.html", "landing_page_content_bottom.html")
-"""What an administrator writes on Lizmap's page of that name."""
+CONTENT = (
+    *("landing_page_content.html", "landing_page_content_bottom.html"),
+    *("authed_landing_page_top_content.html", "authed_landing_page_bottom_content.html"),
+)
+"""What an administrator writes in Lizmap for its landing page; the latter is for those who have signed in."""
 MOST_BYTES = 1024**2
 ONLY_MAPS = re.compile(r"""^\s*onlyMaps\s*=\s*["']?(?:on|true|yes|1)["']?\s*$""", re.IGNORECASE | re.MULTILINE)
 """Lizmap leads from its first page to the project that is named beside it."""
