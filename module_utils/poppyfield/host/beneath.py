@@ -12,7 +12,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import BinaryIO
+from io import BufferedReader
 
 UNFINISHED = ".poppyfield-put-"
 """How the names of files begin that are still written."""
@@ -87,7 +87,7 @@ def beginning(folder: int, name: str, most: int) -> bytes:
         return stream.read(most)
 
 
-def _read(folder: int, name: str) -> BinaryIO | None:
+def _read(folder: int, name: str) -> BufferedReader | None:
     try:
         handle = os.open(name, _FILE, dir_fd=folder)
     except FileNotFoundError:
