@@ -25,24 +25,37 @@ from ansible.module_utils.poppyfield.projects.words import plain
 
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
 OK = 200
+# Without another program: started for each of dozens of processes, it would take a busy Pi seconds.
+IS_CALLED = r"""
+is_called() {
+    local name
+    { read -r name < "$1/comm"; } 2> /dev/null && [[ $name == $2 ]]
+}
+"""
 # Workers that leave out bad layers answer for a project that has some; then only a strict one may be asked.
-ASK = r"""
+ASK = (
+    IS_CALLED
+    + r"""
 for folder in /proc/[0-9]*; do
-    [[ $(cat "$folder/comm" 2> /dev/null) == qgis_mapserv* ]] || continue
+    is_called "$folder" 'qgis_mapserv*' || continue
     ! grep -qz '^QGIS_SERVER_IGNORE_BAD_LAYERS=1' "$folder/environ" 2> /dev/null || exit 1
 done
 exec {server}<> /dev/tcp/127.0.0.1/8081
 printf 'GET /?%s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$1" >&"$server"
 cat <&"$server"
 """
+)
 # Gives WORKER, the folder in /proc of one of the running servers, whose environment holds the service's settings.
-FIND_WORKER = r"""
+FIND_WORKER = (
+    IS_CALLED
+    + r"""
 for WORKER in /proc/[0-9]*; do
-    [[ $(cat "$WORKER/comm" 2> /dev/null) == qgis_mapserv* ]] && break
+    is_called "$WORKER" 'qgis_mapserv*' && break
     WORKER=
 done
 [[ -n $WORKER ]] || { echo 'No QGIS Server runs in the container.' >&2; exit 1; }
 """
+)
 SINGLE_QUESTION = (
     FIND_WORKER
     + r"""
@@ -56,12 +69,15 @@ exec /usr/lib/cgi-bin/qgis_mapserv.fcgi
 """
 )
 # Gives WORKERS, the processes that answer.
-FIND_WORKERS = r"""
+FIND_WORKERS = (
+    IS_CALLED
+    + r"""
 WORKERS=()
 for folder in /proc/[0-9]*; do
-    [[ $(cat "$folder/comm" 2> /dev/null) == qgis_mapserv* ]] && WORKERS+=("${folder#/proc/}")
+    is_called "$folder" 'qgis_mapserv*' && WORKERS+=("${folder#/proc/}")
 done
 """
+)
 # multiwatch takes a worker that ends within ten seconds for one that failed, and gives up after ten of these in a row.
 WAIT_UNTIL_OLD = (
     FIND_WORKERS
@@ -94,7 +110,7 @@ folders=$(tr '\0' '\n' < "$WORKER/environ" | sed -n 's/^QGIS_SERVER_LANDING_PAGE
 if [[ "||$folders||" != *"||/srv/projects/$1||"* ]]; then
     # It, and so the script that names the folders, is started again. Only root may tell the supervisor so.
     for folder in /proc/[0-9]*; do
-        [[ $(cat "$folder/comm" 2> /dev/null) == multiwatch ]] && kill "${folder#/proc/}"
+        is_called "$folder" multiwatch && kill "${folder#/proc/}"
     done
     exit
 fi
