@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from testinfra.host import Host
 
 from emulated_pi import INVENTORY, ROOT, ansible_playbook, do, inspect, serves, sql
@@ -17,6 +18,8 @@ from tests.terminal import at_a_terminal
 ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
 HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
 CONTAINERS = ("websig-postgis", "websig-lizmap")
+# Some make both containers anew, twice, on a Pi that is emulated by a machine with something else to do.
+pytestmark = pytest.mark.timeout(45 * 60)
 
 
 def in_this_terminal(*words: str) -> tuple[list[str], dict[str, str]]:
