@@ -59,7 +59,7 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: molecule-lizmap unit-newest test-chores test-hardening long test-compose test-status test-maps test-page-faults test-docs docs-site test-attacks mutation
+test-long: molecule-lizmap unit-newest test-chores test-hardening long test-compose test-status test-maps test-docs docs-site test-attacks mutation
 
 # What test-compose and test-maps play, with reports of their own, is left to them.
 long: prepare-test ## The other tests with the marker long: what takes too long for each change
@@ -68,7 +68,7 @@ long: prepare-test ## The other tests with the marker long: what takes too long 
 	$(SUDO) $(TEST)/pytest tests/images -m long --ignore=tests/images/test_gallery.py
 	$(SUDO) $(TEST)/pytest tests/lizmap -m long $(addprefix --ignore=tests/lizmap/test_,in_a_browser.py gallery.py people_in_qgis.py)
 
-test-chores: prepare-test ## Each chore on an emulated Pi
+test-chores: prepare-test ## Each chore on an emulated Pi, and its page: faults that it names, and its operator's orders
 	$(SUDO) $(PART) bash tests/molecule chores
 
 test-hardening: prepare-test ## What protects the Pi itself, on an emulated Pi with a neighbour
@@ -158,7 +158,7 @@ docs: ## Regenerate docs/modules.md and docs/variables.md from what modules and 
 	$(TEST)/python docs/modules.py
 	$(TEST)/python -m docs.variables
 
-test-status: ## The page of a fleet of four Pis in a browser, on a laptop and on a phone: pictures in build/e2e/
+test-status: ## The page of a fleet of four Pis in a browser, on a laptop and on a phone: build/status/index.html, pictures in build/e2e/
 	$(SUDO) python3 workshop/laptop/prepare.py lizmap
 	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap/test_status_in_a_browser.py
 
@@ -177,8 +177,8 @@ molecule-default:
 molecule-lizmap:
 	$(SUDO) $(PART) bash tests/molecule lizmap
 
-test-page-faults: ## Faults seeded on an emulated Pi, each of which its own page names with the remedy
-	$(SUDO) env POPPYFIELD_PAGE_FAULTS=1 bash tests/molecule default
+test-page-faults: prepare-test ## Of test-chores what concerns the page of a Pi: faults that it names with the remedy, and its operator's orders
+	$(SUDO) env PYTEST_ADDOPTS='-k page' bash tests/molecule chores
 
 bench-build: ## How long the images take to build: plain emulation, native tools, native (PROFILES="trixie bookworm")
 	$(SUDO) python3 workshop/laptop/prepare.py bench

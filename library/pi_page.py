@@ -24,7 +24,9 @@ options:
     type: str
     required: true
   front:
-    description: Whether there is a front page, which the map server shows at C(/) before Lizmap Web Client.
+    description:
+      - Whether there is a front page, which the map server shows at C(/) before Lizmap Web Client, unless the operator
+        made one there.
     type: bool
     default: false
   operator_password:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 120
-"""Seconds."""
+PATIENCE = 600
+"""Seconds; of a machine with much to do, on which several playbooks are run."""
 KEY_SECONDS = 0.3
 LENGTH_OF_QUESTION = 160
 

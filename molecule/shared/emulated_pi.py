@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from testinfra.backend.base import CommandResult
 from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
@@ -108,6 +109,21 @@ def ansible_playbook(
         check=False,
         text=True,
     )
+
+
+def do(chore: str, *arguments: str) -> str:
+    """Do a chore, which must succeed; return what it said."""
+    run = ansible_playbook(*arguments, playbook=f"playbooks/{chore}.yml")
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def serves() -> bool:
+    """Tell whether the map's address answers."""
+    try:
+        return requests.get(f"{MAP_URL}/", timeout=REQUEST_SECONDS).ok
+    except requests.ConnectionError:
+        return False
 
 
 def count_of_a_run(folder: Path, *arguments: str, **given: Any) -> dict[str, Any]:

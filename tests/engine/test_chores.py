@@ -26,6 +26,8 @@ from docker import errors
 from tests.engine import tiny_image, worlds
 from tests.engine.private_engine import PrivateEngine
 from tests.images.map_server import wait_until
+from tests.pages.checkout import copied
+from tests.pages.steps import Step, block_of
 from tests.terminal import at_a_terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +35,9 @@ IMAGE = f"{worlds.PREFIX}shell:scratch-000000000005"
 VERSION = "5"
 FOREIGN = "pi-2-lizmap"
 OURS = ("pi-1-postgis", "pi-1-lizmap", "pi-2-postgis", "pi-4-postgis", "pi-4-lizmap")
+DATA = {"postgis": "/var/lib/postgresql/data", "lizmap": "/srv/lizmap"}
+AUTO_CONF = "cluster/postgresql.auto.conf"
+Json = dict[str, Any]
 Play = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -53,13 +58,16 @@ class Fleet:
         for part in ("data", f"state/{VERSION}"):
             (self.folder / name / part).mkdir(parents=True)
         (self.folder / name / "state" / VERSION / "log").write_text(f"{name} \x1b[2Jwrites\n")
+        service = name.rpartition("-")[2]
         mounts = (
             Mount(f"{self.folder}/{name}/data", "/data", read_only=False),
             Mount(f"{self.folder}/{name}/state", "/state", read_only=True),
+            # Where the real one has it, too.
+            Mount(f"{self.folder}/{name}/data", DATA[service], read_only=False),
         )
         wanted = ContainerSpec(
             name=name,
-            resource=name.rpartition("-")[2],
+            resource=service,
             image=IMAGE,
             network=worlds.NETWORK,
             mounts=mounts,
@@ -69,16 +77,25 @@ class Fleet:
 
     def inventory(self) -> Path:
         """Write the inventory."""
-        here = {
+        here = self._here("{{ inventory_hostname }}")
+        away = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
+        return self._written("hosts.json", {"pi-1": here, "pi-2": here, "pi-3": away, "pi-4": here})
+
+    def inventory_of_the_pages(self) -> Path:
+        """Write one in which two of them are called as on the pages."""
+        return self._written("pages.json", {"pi-orchard": self._here("pi-1"), "pi-marsh": self._here("pi-4")})
+
+    def _here(self, name: str) -> Json:
+        return {
             "ansible_connection": "local",
             "ansible_become": False,
             "ansible_python_interpreter": sys.executable,
-            "postgis_container_name": "{{ inventory_hostname }}-postgis",
-            "lizmap_container_name": "{{ inventory_hostname }}-lizmap",
+            "postgis_container_name": f"{name}-postgis",
+            "lizmap_container_name": f"{name}-lizmap",
         }
-        away = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
-        hosts = {"pi-1": here, "pi-2": here, "pi-3": away, "pi-4": here}
-        path = self.folder / "hosts.json"
+
+    def _written(self, file: str, hosts: Json) -> Path:
+        path = self.folder / file
         path.write_text(json.dumps({"pis": {"hosts": hosts}}))
         return path
 
@@ -268,6 +285,56 @@ def test_files_go_in_and_come_out_on_one_and_on_four(fleet: Fleet, play: Play, t
 def test_the_trail_of_one_and_of_four_is_read(play: Play) -> None:
     assert [line.partition(":")[0] for line in summary(play("history", limit="pi-4"))] == ["pi-4"]
     assert [line.partition(":")[0] for line in summary(play("history"))] == ["pi-1", "pi-2", "pi-3", "pi-4"]
+
+
+@pytest.fixture
+def shown(fleet: Fleet, tmp_path: Path) -> Callable[[str], str]:
+    """Run a block of the French page of chores as it stands there, in a copy of this checkout, and answer yes."""
+    checkout = copied(tmp_path / "poppyfield")
+    (checkout / "logo.png").write_bytes(b"a picture")
+
+    def run(begins: str) -> str:
+        ours = {
+            "ANSIBLE_CONFIG": str(checkout / "ansible.cfg"),
+            "ANSIBLE_INVENTORY": str(fleet.inventory_of_the_pages()),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        typed = ["bash", "-euo", "pipefail", "-c", block_of(Step("chores.md", begins)).text]
+        status, said = at_a_terminal(typed, {**environment(fleet), **ours}, checkout, {"Type yes to go on": "yes"})
+        assert status == 0, said
+        return said
+
+    return run
+
+
+@pytest.mark.long
+def test_what_the_page_of_chores_shows_can_be_typed(fleet: Fleet, shown: Callable[[str], str], tmp_path: Path) -> None:
+    before = len(fleet.life("pi-4-postgis"))
+    shown("ansible-playbook playbooks/service.yml")
+    assert all(fleet.runs()[name] for name in OURS)
+    assert fleet.life("pi-4-postgis")[before:] == [f"{VERSION} {what}" for what in ("stopping", "stopped", "started")]
+
+    logs = tmp_path / "poppyfield" / "build" / "logs"
+    shown("ansible-playbook playbooks/logs.yml")
+    assert "pi-1-postgis writes" in (logs / "pi-orchard.postgis.log").read_text()
+
+    versions(fleet)
+    shown("ansible-playbook playbooks/images.yml")
+    assert "1" not in tags(fleet) and VERSION in tags(fleet)
+
+    for name in ("pi-1-postgis", "pi-4-postgis"):
+        (fleet.folder / name / "data" / "cluster").mkdir()
+        (fleet.folder / name / "data" / AUTO_CONF).write_text(name)
+    shown("ansible-playbook playbooks/fetch.yml")
+    fetched = tmp_path / "poppyfield" / "fetched"
+    found = {path.parent.name: path.read_text() for path in fetched.glob("*/postgresql.auto.conf")}
+    assert found == {"pi-orchard": "pi-1-postgis", "pi-marsh": "pi-4-postgis"}
+
+    shown("ansible-playbook playbooks/put.yml")
+    for name in ("pi-1-lizmap", "pi-4-lizmap"):
+        assert (fleet.folder / name / "data" / "logo.png").read_bytes() == b"a picture"
+
+    assert "pi-orchard: " in shown("ansible-playbook playbooks/history.yml")
 
 
 # Last: nothing of ours is left.

@@ -43,3 +43,11 @@ def test_the_front_page_is_at_the_root_alone(start: Start, tmp_path: Path) -> No
         assert server.get("/?repository=fields").status_code == before.status_code
         assert TITLE not in requests.post(server.url, timeout=60).text
         assert server.get("/index.php/view/").ok and server.get("/admin.php/auth/login").ok
+        # One that the operator made in Lizmap is not hidden: the program finds it where this Lizmap keeps it.
+        server.container.reload()
+        assert not program.has_own_front(server.container.attrs)
+        folder = server.run("realpath", "/usr/share/lizmap/lizmap/var")[1].strip()
+        assert server.run("mkdir", "-p", f"{folder}/lizmap-theme-config")[0] == 0
+        written = f"echo '<p>Our orchard</p>' > {folder}/lizmap-theme-config/landing_page_content.html"
+        assert server.run("sh", "-c", written)[0] == 0
+        assert program.has_own_front(server.container.attrs)

@@ -1,6 +1,7 @@
 """The page of the fleet in a browser, on a laptop and on a phone: all that is wrong is in the first screen.
 
-The page and its pictures are left in build/e2e/. It needs a browser, no Lizmap: `make test-status`.
+The page is left where playbooks/status.yml writes that of a real fleet, build/status/index.html, and its pictures in
+build/e2e/. It needs a browser, no Lizmap: `make test-status`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests.doubles import fleet  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "build" / "e2e"
+PAGE = ROOT / "build" / "status" / "index.html"
 SCREENS: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
     "phone": {
@@ -43,10 +45,10 @@ def page_file() -> Path:
         known = history.grown(known, seen, fleet.FLEET)
     found = rows.worst_first(rows.with_drift(rows.with_old_releases(seen), fleet.DRIFT))
     pictures = {(name, fleet.MAP): (page.picture(fleet.png()), now) for name in fleet.FLEET}
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    path = PICTURES / "status.html"
-    path.write_text(page.render(template, style, found, points=known.points, pictures=pictures, language="en", now=now))
-    return path
+    for folder in (PICTURES, PAGE.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page.render(template, style, found, points=known.points, pictures=pictures, language="en", now=now))
+    return PAGE
 
 
 @pytest.mark.parametrize("screen", SCREENS)

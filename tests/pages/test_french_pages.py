@@ -24,10 +24,10 @@ from PIL import Image
 from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, log_in, sql
 from tests.documented import ROOT
 from tests.pages import steps
+from tests.pages.checkout import copied
 from tests.pages.steps import Step, block_of
 from workshop.emulator import login
 
-LEFT_OUT = shutil.ignore_patterns("build", "fleet", ".git", "node_modules", "__pycache__", ".*_cache", ".ansible")
 SAMPLE = ROOT / "workshop/demo/sample/projects/sample/france.qgs"
 STEP_SECONDS = 1800
 MAP = {
@@ -110,9 +110,8 @@ def towns() -> str:
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Operator:
     folder = tmp_path_factory.mktemp("operator")
-    shutil.copytree(ROOT, folder / "poppyfield", ignore=LEFT_OUT, symlinks=True)
     (folder / "home").mkdir()
-    return Operator(folder / "poppyfield", folder / "home")
+    return Operator(copied(folder / "poppyfield"), folder / "home")
 
 
 def test_the_demo_is_provisioned(operator: Operator) -> None:

@@ -28,17 +28,29 @@ def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
-        ("service", [], "Add -e state=started|stopped|restarted."),
-        ("logs", ["-e", "service=lizmpa"], "service can be postgis or lizmap, not lizmpa."),
-        ("exec", ["-e", "service=postgis"], "Add -e command='…'."),
-        ("load", [], "Add -e database=gis -e files=FILE."),
-        ("load", ["-e", "database=gis", "-e", "mode=merge"], "mode can be replace, add or undo, not merge."),
-        ("images", ["-e", "remove_unused=maybe"], "remove_unused can be true or false, not maybe."),
-    ],
-)
+LACKING: list[tuple[str, list[str], str]] = [
+    ("service", [], "Add -e state=started|stopped|restarted."),
+    ("logs", ["-e", "service=lizmpa"], "service can be postgis or lizmap, not lizmpa."),
+    ("exec", ["-e", "service=postgis"], "Add -e command='…'."),
+    ("fetch", [], "Add -e service=postgis|lizmap -e path=/srv/lizmap -e to=FOLDER."),
+    ("put", ["-e", "service=lizmap"], "Add -e file=FILE -e path=/srv/lizmap/."),
+    ("rollback", [], "Add -e service=postgis|lizmap."),
+    ("load", [], "Add -e database=gis -e files=FILE."),
+    ("load", ["-e", "database=gis", "-e", "mode=merge"], "mode can be replace, add or undo, not merge."),
+    ("images", ["-e", "remove_unused=maybe"], "remove_unused can be true or false, not maybe."),
+]
+
+
+def test_each_chore_that_needs_something_is_among_these() -> None:
+    needing = {
+        path.stem
+        for path in (ROOT / "playbooks").glob("*.yml")
+        if "{required: true" in path.read_text(encoding="utf-8")
+    }
+    assert needing <= {name for name, _, _ in LACKING}
+
+
+@pytest.mark.parametrize(("name", "options", "said"), LACKING)
 def test_what_it_lacks_is_said_before_a_pi_is_asked(name: str, options: list[str], said: str) -> None:
     done = run(name, *options)
     assert done.returncode != 0

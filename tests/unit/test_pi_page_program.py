@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
-from ansible.module_utils.poppyfield.pi_page import program
+from ansible.module_utils.poppyfield.pi_page import own_front, program
 from ansible.module_utils.poppyfield.pi_page.program import PiPages
 
 from tests.unit.test_pi_page import CAPABILITIES, DRAWN, WHEN, container
@@ -130,6 +131,69 @@ def test_a_whole_look_writes_the_pages(
     Path(lizmap["Mounts"][0]["Source"], "fields", "meadow.qgs").unlink()
     program.run({"name": "pi-orchard", "front": True, "operator": True}, pages, 0.0, all_now=True)
     assert not picture.exists() and "Fields" not in (pages.folder / "status.en.html").read_text("utf-8")
+
+
+STATE = "lizmap/var"
+WRITTEN = f"{STATE}/lizmap-theme-config/landing_page_content.html"
+SETTINGS = f"{STATE}/config/lizmapConfig.ini.php"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "own"),
+    [
+        (WRITTEN, "<p>Welcome to the orchard</p>", True),
+        (WRITTEN, '<p><img src="media/logo.png"></p>', True),
+        (f"{STATE}/lizmap-theme-config/landing_page_content_bottom.html", "Write to us", True),
+        (f"{STATE}/lizmap-theme-config/authed_landing_page_top_content.html", "<p>Hello</p>", True),
+        (SETTINGS, "[services]\nonlyMaps=0\n", False),
+        (WRITTEN, "", False),
+        (WRITTEN, "<p>&nbsp;</p>\n", False),
+        (SETTINGS, ";<?php die(''); ?>\n[services]\nonlyMaps=on\ndefaultProject=meadow\n", True),
+        (SETTINGS, '[services]\nonlyMaps = "1"\n', True),
+        (SETTINGS, "[services]\nonlyMaps=off\n;onlyMaps=on\n", False),
+        (f"{STATE}/config/localconfig.ini.php", "onlyMaps=on\n", False),
+    ],
+)
+def test_lizmaps_own_front_page_is_the_operators(tmp_path: Path, file: str, content: str, own: bool) -> None:
+    path = tmp_path / "3.9.9" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(content, encoding="utf-8")
+    assert own_front.is_there(str(tmp_path), "3.9.9") is own
+    # That of the version before is no longer shown.
+    assert not own_front.is_there(str(tmp_path), "3.9.11")
+
+
+def test_what_lizmap_puts_in_the_way_of_its_front_page_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "3.9.9" / WRITTEN
+    path.parent.mkdir(parents=True)
+    (tmp_path / "elsewhere").write_text("of nobody's business", encoding="utf-8")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert not own_front.is_there(str(tmp_path), "3.9.9")
+    path.unlink()
+    # Whoever opens it to read would wait for ever.
+    os.mkfifo(path)
+    assert not own_front.is_there(str(tmp_path), "3.9.9")
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.symlink_to(tmp_path)
+    assert not own_front.is_there(str(tmp_path), "3.9.9")
+
+
+def test_the_pis_front_page_gives_way_to_the_operators(
+    engine: Json, pages: PiPages, lizmap: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = tmp_path / "config"
+    (states / "3.9.9" / WRITTEN).parent.mkdir(parents=True)
+    lizmap["Config"]["Labels"] |= {"fr.poppyfield.version.lizmap-web-client": "3.9.9"}
+    lizmap["Mounts"] = [{"Type": "bind", "Source": str(states), "Destination": "/srv/lizmap"}]
+    engine |= listed(container("postgis"), lizmap)
+    monkeypatch.setattr(program, "said_by", lambda *words: "active\n" if "docker.service" in words else "")
+    settings = {"name": "pi-orchard", "front": True, "operator": False}
+    program.run(settings, pages, 0.0, all_now=False)
+    assert (pages.folder / "front.en.html").exists()
+    (states / "3.9.9" / WRITTEN).write_text("<h1>Our orchard</h1>", encoding="utf-8")
+    program.run(settings, pages, 0.0, all_now=False)
+    assert not list(pages.folder.glob("front.*")) and (pages.folder / "status.en.html").exists()
 
 
 @pytest.mark.parametrize(

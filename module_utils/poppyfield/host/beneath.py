@@ -12,6 +12,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 
 UNFINISHED = ".poppyfield-put-"
 """How the names of files begin that are still written."""
@@ -70,18 +71,33 @@ def _in_the_way(name: str, wanted: str, error: OSError) -> Exception:
 
 def holds(folder: int, name: str, size: int, sha256: str) -> bool | None:
     """Tell whether a file has this content; None where there is no file of this name."""
+    stream = _read(folder, name)
+    if stream is None:
+        return None
+    with stream:
+        return os.fstat(stream.fileno()).st_size == size and hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+
+
+def beginning(folder: int, name: str, most: int) -> bytes:
+    """Give the beginning of a file; nothing where there is no file of this name."""
+    stream = _read(folder, name)
+    if stream is None:
+        return b""
+    with stream:
+        return stream.read(most)
+
+
+def _read(folder: int, name: str) -> BufferedReader | None:
     try:
         handle = os.open(name, _FILE, dir_fd=folder)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _in_the_way(name, "a file", error) from error
-    state = os.fstat(handle)
-    if not stat.S_ISREG(state.st_mode):
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise BeneathError(f"{name!a} is there already and not a file, so it is left alone.")
-    with os.fdopen(handle, "rb") as stream:
-        return state.st_size == size and hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    return os.fdopen(handle, "rb")
 
 
 def write(folder: int, name: str, pieces: Iterable[bytes], mode: int) -> None:

@@ -28,7 +28,8 @@ from ansible.module_utils.poppyfield.containers.services import COMPOSE_FOLDER
 from ansible.module_utils.poppyfield.host import atomic_file, stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
-from ansible.module_utils.poppyfield.pi_page import card, judge, maps, render
+from ansible.module_utils.poppyfield.images.image_names import versions
+from ansible.module_utils.poppyfield.pi_page import card, judge, maps, own_front, render
 from ansible.module_utils.poppyfield.pi_page.maps import Ask, SeenAnswer
 from ansible.module_utils.poppyfield.pi_page.words import LANGUAGES
 from ansible.module_utils.poppyfield.status import rows
@@ -48,6 +49,7 @@ COMMAND_SECONDS = 120
 UPDATES_AGAIN = 6 * 3600
 CLOCK_TOLERANCE = 300
 PROJECTS = "/srv/projects"
+LIZMAP_STATES = "/srv/lizmap"
 STANDALONE = "docker-compose"
 WEB_CLIENT = "fr.poppyfield.web-client"
 HTTP_PORT, HTTPS_PORT = 8080, 8443
@@ -177,13 +179,13 @@ def look_at_maps(
     health = (state.get("Health") or {}).get("Status", "healthy")
     if container is None or not stack_status.is_up(container) or state.get("Paused") or health != "healthy":
         return known
-    mounted = [m["Source"] for m in container.get("Mounts") or [] if m["Destination"] == PROJECTS]
+    mounted = _mounted(container, PROJECTS)
     is_lizmap = (container["Config"].get("Labels") or {}).get(WEB_CLIENT) != "none"
     # Each time, and before any is drawn: neither the name nor the picture of one that was made private may stay.
     known = _without_taken_back(known, asker(container), now) if is_lizmap else known
     found: Json = {}
     end = time.monotonic() + ALL_MAPS_SECONDS
-    for project in maps.names(Path(mounted[0])) if mounted else []:
+    for project in maps.names(Path(mounted)) if mounted else []:
         before = known.get(project)
         shown = None if before and before.get("hidden") else before
         due = time.monotonic() < end and (all_now or maps.is_due(before, now))
@@ -195,6 +197,18 @@ def look_at_maps(
         if seen and picture:
             pages.write(f"status/maps/{seen['picture']}.png", picture)
     return found
+
+
+def _mounted(container: Json, target: str) -> str:
+    """Give the folder of the host that a container has there; empty where it has none."""
+    return next((str(m["Source"]) for m in container.get("Mounts") or [] if m["Destination"] == target), "")
+
+
+def has_own_front(container: Json | None) -> bool:
+    """Tell whether the Lizmap of this container has a front page that its operator made."""
+    labels = (container or {}).get("Config", {}).get("Labels") or {}
+    states = _mounted(container or {}, LIZMAP_STATES)
+    return bool(states) and own_front.is_there(states, versions(labels).get("lizmap-web-client") or "none")
 
 
 def _hidden(now: float) -> Json:
@@ -283,6 +297,7 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     shown = [one for _, one in sorted(state["maps"].items()) if not one.get("hidden")]
     more = more_wrong(state["updates"], now, installed, look_at_card())
     health = judge.judge(settings["name"], look, shown, more, when)
+    has_front = settings["front"] and not has_own_front(serving)
     for language in LANGUAGES:
         has_operator = settings["operator"]
         page = render.status(
@@ -290,7 +305,7 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
         )
         pages.write(f"status.{language}.html", page.encode())
         front = pages.folder / f"front.{language}.html"
-        if settings["front"]:
+        if has_front:
             pages.write(front.name, render.front(settings["name"], health, shown, language, when).encode())
         else:
             front.unlink(missing_ok=True)

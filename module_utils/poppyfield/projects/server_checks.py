@@ -25,20 +25,19 @@ from ansible.module_utils.poppyfield.projects.words import plain
 
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
 OK = 200
-# Tells of a folder in /proc whether it is a running QGIS Server; it may have ended meanwhile. A program for each of all
-# processes would take a Pi seconds.
-IS_WORKER = r"""
-is_worker() {
+# Without another program: started for each of dozens of processes, it would take a busy Pi seconds.
+IS_CALLED = r"""
+is_called() {
     local name
-    { read -r name < "$1/comm"; } 2> /dev/null && [[ $name == qgis_mapserv* ]]
+    { read -r name < "$1/comm"; } 2> /dev/null && [[ $name == $2 ]]
 }
 """
 # Workers that leave out bad layers answer for a project that has some; then only a strict one may be asked.
 ASK = (
-    IS_WORKER
+    IS_CALLED
     + r"""
 for folder in /proc/[0-9]*; do
-    is_worker "$folder" || continue
+    is_called "$folder" 'qgis_mapserv*' || continue
     ! grep -qz '^QGIS_SERVER_IGNORE_BAD_LAYERS=1' "$folder/environ" 2> /dev/null || exit 1
 done
 exec {server}<> /dev/tcp/127.0.0.1/8081
@@ -48,10 +47,10 @@ cat <&"$server"
 )
 # Gives WORKER, the folder in /proc of one of the running servers, whose environment holds the service's settings.
 FIND_WORKER = (
-    IS_WORKER
+    IS_CALLED
     + r"""
 for WORKER in /proc/[0-9]*; do
-    is_worker "$WORKER" && break
+    is_called "$WORKER" 'qgis_mapserv*' && break
     WORKER=
 done
 [[ -n $WORKER ]] || { echo 'No QGIS Server runs in the container.' >&2; exit 1; }
@@ -71,11 +70,11 @@ exec /usr/lib/cgi-bin/qgis_mapserv.fcgi
 )
 # Gives WORKERS, the processes that answer.
 FIND_WORKERS = (
-    IS_WORKER
+    IS_CALLED
     + r"""
 WORKERS=()
 for folder in /proc/[0-9]*; do
-    is_worker "$folder" && WORKERS+=("${folder#/proc/}")
+    is_called "$folder" 'qgis_mapserv*' && WORKERS+=("${folder#/proc/}")
 done
 """
 )
@@ -111,7 +110,7 @@ folders=$(tr '\0' '\n' < "$WORKER/environ" | sed -n 's/^QGIS_SERVER_LANDING_PAGE
 if [[ "||$folders||" != *"||/srv/projects/$1||"* ]]; then
     # It, and so the script that names the folders, is started again. Only root may tell the supervisor so.
     for folder in /proc/[0-9]*; do
-        { read -r name < "$folder/comm"; } 2> /dev/null && [[ $name == multiwatch ]] && kill "${folder#/proc/}"
+        is_called "$folder" multiwatch && kill "${folder#/proc/}"
     done
     exit
 fi

@@ -1,41 +1,16 @@
-"""The Pi's page: it comes, and with `make test-page-faults` ten seeded faults are each named with their remedy."""
+"""The Pi's page: it comes, and wears no card. What it says of faults is tested with the chores."""
 
 from __future__ import annotations
 
-import html
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 
-import pytest
 import requests
 from testinfra.host import Host
 
 from emulated_pi import MAP_URL, REQUEST_SECONDS
+from page_of_the_pi import PROGRAM, look, page
 
-PROGRAM = "/usr/local/lib/poppyfield/page"
-WORK = "/run/poppyfield-page-work"
-PROJECT = "/srv/poppyfield/lizmap/projects/sample/france.qgs"
-SETTINGS = f"{PROGRAM}/settings.json"
 TIMER = "poppyfield-page.timer"
-
-
-def page(language: str = "en") -> str:
-    """Return what the page says, as text."""
-    answer = requests.get(f"{MAP_URL}/status/{language}", timeout=REQUEST_SECONDS)
-    assert answer.status_code == 200, answer.text
-    return html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", answer.text, flags=re.DOTALL))
-
-
-def look(pi: Host) -> None:
-    """Have the Pi looked at now, as its timer does, and all of it."""
-    unit = "systemd-run --quiet --wait --collect --property=ProtectSystem=strict --property=ReadWritePaths=%s"
-    pi.check_output(
-        f"{unit} --property=ReadWritePaths=/run/poppyfield-page python3 -I -X pycache_prefix={WORK}/python %s --now",
-        WORK,
-        PROGRAM,
-    )
 
 
 def test_the_page_tells_how_the_pi_fares(pi: Host) -> None:
@@ -54,114 +29,3 @@ def test_it_writes_nothing_on_the_card_and_nothing_into_the_journal(pi: Host) ->
     assert pi.check_output("stat --file-system --format=%T /run/poppyfield-page") == "tmpfs"
     assert not pi.file(f"{PROGRAM}/ansible/module_utils/poppyfield/pi_page/__pycache__").exists
     assert pi.check_output("journalctl --unit poppyfield-page.service --quiet --output cat") == ""
-
-
-# Ten faults ---------------------------------------------------------------------------------------------------------
-
-Fault = AbstractContextManager[None]
-
-
-@contextmanager
-def seeded(pi: Host, before: str, after: str) -> Iterator[None]:
-    """Seed a fault, and take it away."""
-    pi.check_output("sh -c %s", before)
-    try:
-        yield
-    finally:
-        pi.check_output("sh -c %s", after)
-
-
-def says(pi: Host, command: str, words: str) -> Fault:
-    """Have a command of the Pi say what its hardware, its kernel or Debian's archive would."""
-    path = f"/usr/local/bin/{command}"
-    return seeded(pi, f"printf '#!/bin/sh\\necho \"{words}\"\\n' > {path} && chmod +x {path}", f"rm {path}")
-
-
-def tells(pi: Host, file: str, change: str) -> Fault:
-    """Have the kernel tell something else in a file."""
-    return seeded(
-        pi, f"sed -E '{change}' {file} > /run/told && mount --bind /run/told {file}", f"umount {file} && rm /run/told"
-    )
-
-
-BROKEN_MAP = f'cp -a {PROJECT} /var/tmp/kept && sed -i \'s/"sample"."towns"/"sample"."gone"/\' {PROJECT}'
-SMALL_DISK = "mount -t tmpfs -o size=10m full {0} && head -c 10m /dev/zero > {0}/full || true"
-CONFIG = "/srv/poppyfield/lizmap/config"
-UPDATE = "Inst openssl [3.5.1-1] (3.5.1-1+deb13u1 Debian-Security:13/stable-security [arm64])"
-LISTS = "/var/lib/apt/lists/seeded-security_InRelease"
-FAULTS: dict[str, tuple[Callable[[Host], Fault], str, str]] = {
-    "database stopped": (
-        lambda pi: seeded(pi, "docker stop websig-postgis", "docker start websig-postgis"),
-        "Database: stopped. ansible-playbook playbooks/service.yml starts it",
-        "Base de données : à l'arrêt. ansible-playbook playbooks/service.yml démarre",
-    ),
-    "database paused": (
-        lambda pi: seeded(pi, "docker pause websig-postgis", "docker unpause websig-postgis"),
-        "Database: paused. ansible-playbook site.yml lets it go on",
-        "Base de données : en pause. ansible-playbook site.yml remet en marche",
-    ),
-    "database missing": (
-        lambda pi: seeded(
-            pi, "docker rename websig-postgis kept-previous", "docker rename kept-previous websig-postgis"
-        ),
-        "Database: missing. ansible-playbook site.yml brings what is missing",
-        "Base de données : absent. ansible-playbook site.yml apporte ce qui manque",
-    ),
-    "table gone": (
-        lambda pi: seeded(pi, BROKEN_MAP, f"mv /var/tmp/kept {PROJECT} && touch {PROJECT}"),
-        "does not draw: ansible-playbook playbooks/verify.yml tells why",
-        "ne se dessine pas : ansible-playbook playbooks/verify.yml dit pourquoi",
-    ),
-    "voltage too low": (
-        lambda pi: says(pi, "vcgencmd", "throttled=0x50005"),
-        "The voltage is too low: use the power supply made for this Pi",
-        "La tension est trop basse : prenez l'alimentation faite pour ce Pi",
-    ),
-    "disk full": (
-        lambda pi: seeded(pi, SMALL_DISK.format(CONFIG), f"umount {CONFIG}"),
-        "The disk is nearly full: remove what is not needed",
-        "Le disque est presque plein : supprimez l'inutile",
-    ),
-    "card failing": (
-        lambda pi: says(pi, "dmesg", "I/O error, dev mmcblk0, sector 8 op 0x0:(READ)"),
-        "fails to read or write: make a backup now, and replace the card",
-        "sauvegardez tout de suite et remplacez la carte",
-    ),
-    "memory": (
-        lambda pi: tells(pi, "/proc/meminfo", "s/^(MemAvailable:).*/\\1 1000 kB/"),
-        "Little memory is left: fewer people at once",
-        "Il reste peu de mémoire : moins de personnes à la fois",
-    ),
-    "load": (
-        lambda pi: tells(pi, "/proc/loadavg", "s/.*/90 90 90 1\\/1 1/"),
-        "It has more to do than it can: fewer people at once",
-        "Il a plus à faire qu'il ne peut : moins de personnes à la fois",
-    ),
-    "clock": (
-        lambda pi: seeded(pi, f"touch --date='+2 days' {SETTINGS}", f"touch {SETTINGS}"),
-        "The clock is wrong: connect the Pi to a network with a time server",
-        "L'horloge est fausse : reliez le Pi à un serveur de temps",
-    ),
-    "security updates": (
-        lambda pi: seeded(
-            pi,
-            f"touch {LISTS} && printf '#!/bin/sh\\necho \"{UPDATE}\"\\n' > /usr/local/bin/apt-get"
-            " && chmod +x /usr/local/bin/apt-get",
-            f"rm {LISTS} /usr/local/bin/apt-get",
-        ),
-        "Security updates wait: connect the Pi to the internet",
-        "Des mises à jour de sécurité attendent : reliez le Pi à internet",
-    ),
-}
-
-
-@pytest.mark.skipif("POPPYFIELD_PAGE_FAULTS" not in os.environ, reason="takes minutes: make test-page-faults")
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_page_alone_names_a_fault_and_its_remedy(pi: Host, fault: str) -> None:
-    seed, english, french = FAULTS[fault]
-    with seed(pi):
-        look(pi)
-        said = page(), page("fr")
-    assert english in said[0] and french in said[1]
-    look(pi)
-    assert english not in page()

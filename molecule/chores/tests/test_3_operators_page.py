@@ -1,10 +1,9 @@
-"""The operator's page of a Pi: with `make test-page-faults` each of its orders is given, and its effect is seen."""
+"""The operator's page of a Pi: each of its orders is given, and its effect is seen."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,6 @@ import requests
 from testinfra.host import Host
 
 from emulated_pi import MAP_URL, PI_NAME, REQUEST_SECONDS, ansible_playbook, emulator, inspect, log_in
-
-pytestmark = pytest.mark.skipif(
-    "POPPYFIELD_PAGE_FAULTS" not in os.environ, reason="takes minutes: make test-page-faults"
-)
 
 PASSWORD = "correct horse battery"
 ASKED_FOR = {"pi_page_operator_password": PASSWORD, "pi_page_operator_over_http": True}
