@@ -113,6 +113,18 @@ def test_the_page_has_every_message_of_the_pi_and_no_other() -> None:
     assert said == set(PI)
 
 
+def test_no_message_says_that_its_cause_is_not_known() -> None:
+    """D8: where a program is silent, a message says what can be known without it."""
+    paths = [path for folder in ("library", "module_utils", "plugins") for path in (ROOT / folder).rglob("*.py")]
+    silent = re.compile(
+        r"(?:does|did) not (?:say|tell) why|no reason (?:is )?given|unknown (?:error|reason)", re.IGNORECASE
+    )
+    told = {text for path in paths for text in texts(ast.parse(path.read_text("utf-8")))}
+    told |= {path.read_text("utf-8") for path in (ROOT / "roles").rglob("*.yml")}
+    assert [text for text in told if silent.search(text)] == []
+    assert not silent.search(PAGE)
+
+
 SHORT = 4
 """No sentence has so few words."""
 OF_A_MAP = (
