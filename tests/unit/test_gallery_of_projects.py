@@ -33,6 +33,7 @@ def rows(section: str) -> dict[str, re.Pattern[str]]:
 LAPTOP = rows("## What the messages mean")
 PI = rows("These come from the Pi")
 VERIFY = rows("These come from the last stage")
+LIZMAP = rows("These come from the same stage, of Lizmap")
 
 
 def as_written(message: str, table: dict[str, re.Pattern[str]] = LAPTOP) -> str:
@@ -148,3 +149,17 @@ def test_the_page_has_what_the_last_stage_says_of_a_map_and_no_other() -> None:
     assert not [row for row in VERIFY if not any(text.startswith(row) for text in said)]
     sentences = {text for text in said if text[:1].isupper() and len(text.split()) > SHORT}
     assert not [text for text in sentences if not any(text.startswith(row) for row in VERIFY)]
+
+
+NOT_JSON = "The project's configuration is not JSON with layers: ..."
+
+
+def test_the_page_has_what_the_last_stage_says_of_lizmap_and_no_other() -> None:
+    answers = ROOT / "module_utils" / "poppyfield" / "lizmap" / "answers.py"
+    checks = ast.parse((ROOT / "library" / "published_map.py").read_text("utf-8"))
+    (lizmap,) = (node for node in checks.body if isinstance(node, ast.ClassDef) and node.name == "LizmapCheck")
+    calls = [node for node in ast.walk(lizmap) if isinstance(node, ast.Call) and ast.unparse(node.func) == "MapError"]
+    said = {text for call in (*calls, *called(answers, "MapError")) for text in texts(call.args[0])}
+    # Two parts whose words are elsewhere.
+    said = said - {"...: ..."} | {NOT_JSON}
+    assert {as_written(text, LIZMAP) for text in said} == set(LIZMAP)
