@@ -139,11 +139,11 @@ lizmap: ## Lizmap's image and the modules for it, with a stand-in for the releas
 
 test-maps: ## The gallery of projects and dumps, on the map page and on Lizmap: make test-maps [LIZMAP_ARCHIVE=FILE LIZMAP_SERVER_PLUGIN=FILE]
 	$(SUDO) rm -rf build/reports/gallery build/reports/gallery.json
+	$(SUDO) $(TEST)/pytest $(addprefix tests/lizmap/test_,$(addsuffix .py,gallery editing_trial people_in_qgis published_map)) \
+		-k "not published_map or form or filtered or printed"
 	$(TEST)/pytest $(addprefix tests/unit/test_,$(addsuffix .py,gallery_of_projects gallery_report inventory_dumps lizmap_filters))
 	$(SUDO) $(TEST)/pytest tests/images/test_gallery.py tests/images/test_first_start_dumps.py
 	$(SUDO) $(TEST)/pytest tests/images/test_publishing.py -k little_on_it
-	$(SUDO) $(TEST)/pytest $(addprefix tests/lizmap/test_,$(addsuffix .py,gallery editing_trial people_in_qgis published_map)) \
-		-k "not published_map or form or filtered or printed"
 	$(SUDO) $(TEST)/python -m tests.gallery.report
 
 verify: ## Look at the Pis of an inventory from outside, and change nothing: make verify [INVENTORY=inventory/fleet] [PIS=pi-orchard] [RESTART=true]

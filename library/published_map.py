@@ -781,7 +781,8 @@ class LizmapCheck(MapCheck):
             target = map_checks.join(url, answer.location)
             raise answers.explain_page(target, read_page(self.server.follow(target)).messages)
         if answer.status != OK:
-            raise MapError(f"{url}: the server refused with HTTP {answer.status}.")
+            told = map_checks.excerpt(answer.body)
+            raise MapError(f"{url}: the server refused with HTTP {answer.status}, and answered {told}.")
         return f"{url} opens to {self.who}"
 
     def _answer_of_page(self, url: str) -> MapServerAnswer:
@@ -793,7 +794,8 @@ class LizmapCheck(MapCheck):
     def _get_page(self, url: str) -> bytes:
         answer = self._answer_of_page(url)
         if answer.status != OK:
-            raise MapError(f"{url}: the server answered HTTP {answer.status} instead of a page.")
+            told = map_checks.excerpt(answer.body)
+            raise MapError(f"{url}: the server answered HTTP {answer.status} instead of a page: {told}.")
         return answer.body
 
     def _configuration(self) -> str:
@@ -819,7 +821,8 @@ class LizmapCheck(MapCheck):
 
     def is_in_errors_log(self) -> bool:
         """Tell whether Lizmap itself failed, of which it writes more than it shows."""
-        return any(error.status == FAILED or error.remedy == errors_log.LOOK for error in self.failures)
+        inside = (FAILED, answers.SENT_AWAY)
+        return any(error.status in inside or error.remedy == errors_log.LOOK for error in self.failures)
 
     def _editing(self) -> str:
         project = self.params["project"]

@@ -135,11 +135,13 @@ def tiles(folder: Path) -> Layer:
 
 
 def local_crs(folder: Path) -> str:
-    """Give a project whose layer has a reference system of its own, which EPSG does not know."""
+    """Give a project whose layer has a reference system of its own, which EPSG does not know: as QGIS writes it."""
     text = qgs([projects.geojson(folder)])
     start, end = text.index("<projectCrs>"), text.index("</projectCrs>")
-    own = "<spatialrefsys><proj4>+proj=lcc +lat_0=46.5 +lon_0=3 +lat_1=46 +lat_2=47 +x_0=1000 +y_0=2000 +ellps=GRS80"
-    return f"{text[:start]}<projectCrs>{own} +units=m +no_defs</proj4><srid>0</srid></spatialrefsys>{text[end:]}"
+    own = "+proj=lcc +lat_0=46.5 +lon_0=3 +lat_1=46 +lat_2=47 +x_0=1000 +y_0=2000 +ellps=GRS80 +units=m +no_defs"
+    ids = "<srsid>100000</srsid><srid>0</srid><authid>USER:100000</authid><description>Ours</description>"
+    written = f"<spatialrefsys><proj4>{own}</proj4>{ids}</spatialrefsys>"
+    return f"{text[:start]}<projectCrs>{written}{text[end:]}"
 
 
 def filtered(folder: Path) -> str:

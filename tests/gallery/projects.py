@@ -70,7 +70,7 @@ NO_PARENT = "the project that it is embedded from ... is not in the project's fo
 NO_PARENT_OF_GROUP = "the project that its group is embedded from ... is not in the project's folder."
 IN_POSTGRESQL = "the project that it is embedded from is stored in ..., where a Pi does not read projects."
 PARENT_REFUSED = "it is embedded from ..., which is refused itself."
-MESH = "Lizmap shows no project that has a layer with a mesh, as this one is."
+NOT_READ = "Lizmap shows no project that has ..., as this one is."
 SCRATCH = "it is a temporary scratch layer, whose features are gone when QGIS Desktop closes."
 OTHER_DATABASE = "its data are in a database of another kind (...), which a Pi does not have."
 OTHER_SERVICE = "it connects by the service '...', but a Pi knows only 'poppyfield'."
@@ -188,6 +188,11 @@ def for_lizmap(name: str, text: str, *layers: str, **sections: object) -> Files:
     return {f"{name}.qgs": text, f"{name}.qgs.cfg": cfg(*(layers or ("meadow",)), **sections), "meadow.geojson": "{}"}
 
 
+def in_lizmap(text: str, **ids: str) -> Files:
+    """Give a project whose .cfg lists layers by their names, with these ids."""
+    return for_lizmap("map", text, layers={name: {"id": key, "type": "layer"} for name, key in ids.items()})
+
+
 def embedding(parent: str) -> str:
     """Give a project with a layer that is embedded from another one. Retyped after what QGIS 3.40 writes."""
     text = qgs([MEADOW]).replace(
@@ -274,9 +279,17 @@ LAYERS = [
     Case("mesh, Ugrid whose file is missing", "C4", one('Ugrid:"./m.nc":mesh2d', "mdal"), (NOT_THERE,)),
     Case(
         "mesh with Lizmap",
-        "C4: Lizmap 3.9 shows no project with a mesh",
-        {**for_lizmap("map", qgs([Layer('2DM:"./dam.2dm"', "mdal", "Dam"), MEADOW]), "Dam", "meadow"), "dam.2dm": "x"},
-        (MESH,),
+        "C4: Lizmap 3.9 wants a map-layer-style-manager of each layer, and QGIS writes none of a mesh",
+        {**in_lizmap(written("mesh_2dm"), dam="dam_1"), "dam.2dm": "x"},
+        (NOT_READ,),
+        True,
+    ),
+    Case("annotations by QGIS", "QGIS Server draws them", by_qgis("annotation", "meadow.geojson")),
+    Case(
+        "annotations with Lizmap",
+        "QGIS writes neither a provider nor a map-layer-style-manager of them",
+        in_lizmap(written("annotation"), meadow="meadow_1", notes="notes_1"),
+        (NOT_READ,),
         True,
     ),
     Case(
@@ -418,9 +431,21 @@ EMBEDDED = [
     ),
     Case(
         "group shown as a layer by QGIS",
-        "C11: not gone",
-        {**by_qgis("group_layer", "meadow.geojson"), "map.qgs.cfg": cfg()},
-        (warned(OLD_CFG),),
+        "C11: not gone, but QGIS writes neither a provider nor a map-layer-style-manager of it, which Lizmap wants",
+        in_lizmap(written("group_layer"), meadow="meadow_1", Base="Base_1"),
+        (NOT_READ,),
+        True,
+    ),
+    Case("group shown as a layer, without Lizmap", "QGIS Server draws it", by_qgis("group_layer", "meadow.geojson")),
+    Case(
+        "group that Lizmap's plugin shows as a layer",
+        "C11: not gone, and nothing of it is in the project but its name",
+        in_lizmap(
+            qgs([MEADOW]).replace("</layer-tree-group>", '<layer-tree-group name="Base"/></layer-tree-group>'),
+            meadow="layer_id_meadow",
+            Base="Base",
+        ),
+        (),
         True,
     ),
     Case(
@@ -601,5 +626,23 @@ DRAWN = [
     ),
 ]
 
+BY_ONE_QGIS = [
+    Case(
+        "vector tiles with Lizmap",
+        "QGIS 3.40 writes all that Lizmap wants of a layer",
+        {**in_lizmap(written("vector_tiles"), tiles="tiles_1"), "tiles.mbtiles": "x"},
+        (),
+        True,
+    ),
+    Case(
+        "vector tiles with Lizmap, 3.22",
+        "QGIS 3.22 writes no provider of them",
+        {**in_lizmap(written("vector_tiles", OLDER_QGIS), tiles="tiles_1"), "tiles.mbtiles": "x"},
+        (NOT_READ,),
+        True,
+    ),
+]
+"""Of which the same is not right for another one's."""
+
 CASES = [*NAMES, *LAYERS, *EMBEDDED, *PASSWORDS, *LIZMAP, *FILES, *DRAWN]
-CASES += [*of_other_qgis(CASES, OLDER_QGIS), *of_other_qgis(CASES, NEWEST_QGIS, NEWER)]
+CASES += [*of_other_qgis(CASES, OLDER_QGIS), *of_other_qgis(CASES, NEWEST_QGIS, NEWER), *BY_ONE_QGIS]

@@ -2,7 +2,7 @@
 
 What it packs there is beside it, by the version of QGIS: written_by_qgis_3.40.zip, from the Lizmap image, which has it,
 and written_by_qgis_3.22.zip, from a root that `mmdebstrap --variant=apt --include=python3-qgis bookworm ROOT` makes;
-that of 3.44 is from Debian's unstable release in the same way.
+that of 3.44 is from Debian's unstable release in the same way, and lacks group_layer and annotation, which are newer.
 
 Data that a project shows need not be there: QGIS writes a layer that it cannot open as well.
 What differs from run to run, such as ids and dates, is taken out, and so are the user's name and the folder.
@@ -23,6 +23,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from qgis.core import (
     Qgis,
     QgsAction,
+    QgsAnnotationLayer,
     QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsFillSymbol,
@@ -141,7 +142,15 @@ def group_layer(project: QgsProject, folder: Path) -> None:
     group = project.layerTreeRoot().addGroup("Base")
     layer = meadow(project, folder)
     group.addLayer(layer)
-    group.convertToGroupLayer(QgsGroupLayer.LayerOptions(project.transformContext()))
+    shown = group.convertToGroupLayer(QgsGroupLayer.LayerOptions(project.transformContext()))
+    # As QGIS Desktop does, or it would not be in the file.
+    project.addMapLayer(shown, False)
+
+
+def annotation(project: QgsProject, folder: Path) -> None:
+    """Add a layer of annotations."""
+    meadow(project, folder)
+    project.addMapLayer(QgsAnnotationLayer("notes", QgsAnnotationLayer.LayerOptions(project.transformContext())))
 
 
 def base(project: QgsProject, folder: Path) -> None:
@@ -216,7 +225,7 @@ PROJECTS: dict[str, Callable[[QgsProject, Path], Any]] = {
     "scratch": vector("Point?crs=EPSG:4326&field=name:string", "memory"),
     "base": base,
     "embedded": embedded,
-    **({"group_layer": group_layer} if QgsGroupLayer else {}),
+    **({"group_layer": group_layer, "annotation": annotation} if QgsGroupLayer else {}),
     "action": action,
     "labels": labels,
     "layout": layout,

@@ -53,17 +53,22 @@ class Layer:
 
     def xml(self) -> str:
         """Give it as QGIS saves it."""
+        mesh = self.provider in ("mdal", "mesh_memory")
         kind = f'type="vector" geometry="{self.geometry}"' if self.geometry else 'type="raster"'
-        style = self.style or (single_symbol(fill(POPPY)) if self.geometry else "")
+        # QGIS writes nothing of the styles of a mesh.
+        styles = (
+            '<map-layer-style-manager current="default"><map-layer-style name="default"/></map-layer-style-manager>'
+        )
+        style = self.style or (single_symbol(fill(POPPY)) if self.geometry else pipe(self.provider, self.source))
         return f"""
-    <maplayer {kind} styleCategories="AllStyleCategories" hasScaleBasedVisibilityFlag="0">
+    <maplayer {'type="mesh"' if mesh else kind} styleCategories="AllStyleCategories" hasScaleBasedVisibilityFlag="0">
       <id>{self.id}</id>
       <datasource>{escape(self.source)}</datasource>
       <shortname>{self.name}</shortname>
       <layername>{self.name}</layername>
       <srs>{crs(self.crs)}</srs>
       <provider encoding="{self.encoding}">{self.provider}</provider>
-      <map-layer-style-manager current="default"><map-layer-style name="default"/></map-layer-style-manager>
+      {"" if mesh else styles}
       {form(self.fields) if self.fields else ""}
       {style}
     </maplayer>"""
@@ -176,6 +181,17 @@ def marker(layer_class: str = "SimpleMarker", **properties: str) -> str:
 def single_symbol(drawn: str) -> str:
     """Give a renderer that draws everything with one symbol."""
     return f'<renderer-v2 type="singleSymbol"><symbols>{drawn}</symbols></renderer-v2>'
+
+
+def pipe(provider: str, source: str) -> str:
+    """Give how QGIS draws a raster of colours; without it Lizmap does not read the project."""
+    bands = 'band="1"' if provider == "wms" else 'redBand="1" greenBand="2" blueBand="3"'
+    kind = "singlebandcolordata" if provider == "wms" else "multibandcolor"
+    alpha = 4 if source.endswith(".mbtiles") else -1
+    return (
+        f'<pipe><rasterrenderer type="{kind}" {bands} alphaBand="{alpha}" opacity="1" nodataColor="">'
+        "<rasterTransparency/></rasterrenderer></pipe>"
+    )
 
 
 def categorized(field: str, value: str, drawn: str) -> str:

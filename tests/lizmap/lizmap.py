@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import requests
 from PIL import Image
@@ -39,12 +40,12 @@ class Lizmap(MapServer):
         chosen = {"repository": repository, "project": name, **parameters}
         return self.get(f"/index.php/lizmap/service{path}", params=chosen)
 
-    def map(self, project: str = "fields/meadow") -> requests.Response:
+    def map(self, project: str = "fields/meadow", layers: str = "meadow") -> requests.Response:
         """Ask for a map of the ground, 200 by 100 pixels."""
         box = f"{projects.SOUTH},{projects.WEST},{projects.NORTH},{projects.EAST}"
         return self.service(
             project,
-            **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": "meadow", "STYLES": ""},
+            **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": layers, "STYLES": ""},
             **{"CRS": "EPSG:4326", "BBOX": box, "WIDTH": "200", "HEIGHT": "100", "FORMAT": "image/png"},
         )
 
@@ -142,7 +143,9 @@ def configuration(
                 "lizmap_web_client_target_status": "Stable",
             },
             "options": options,
-            "layers": {layer.name: of_layer(layer, box, crs) for layer in layers},
+            "layers": {
+                layer.name: of_layer(layer.id, layer.name, layer.geometry, box, f"EPSG:{crs}") for layer in layers
+            },
             "atlas": {"layers": []},
             "layouts": {"config": {"default_popup_print": False}, "list": []},
             "filter_by_polygon": {
@@ -156,16 +159,32 @@ def configuration(
     )
 
 
-def of_layer(layer: projects.Layer, box: tuple[float, float, float, float], crs: int) -> dict[str, Any]:
-    """Give how a layer is shown."""
+def configuration_of(project: str) -> str:
+    """Give what the plugin writes beside a project of any origin: it asks QGIS, which reads what is in the XML."""
+    root = ElementTree.fromstring(project)
+    own = root.find("projectCrs/spatialrefsys")
+    assert own is not None, project
+    written = json.loads(configuration([]))
+    written["options"]["projection"] = {"proj4": own.findtext("proj4"), "ref": own.findtext("authid")}
+    for layer in root.iterfind("projectlayers/maplayer"):
+        name = layer.findtext("layername", "")
+        geometry = layer.get("geometry", "") if layer.get("type") == "vector" else ""
+        crs = layer.findtext("srs/spatialrefsys/authid", "")
+        written["layers"][name] = of_layer(layer.findtext("id", ""), name, geometry, GROUND, crs)
+    return json.dumps(written, indent=1)
+
+
+def of_layer(key: str, name: str, geometry: str, box: tuple[float, float, float, float], crs: str) -> dict[str, Any]:
+    """Give how a layer is shown. Only a vector layer has a kind of geometry."""
+    kind = {"geometryType": "none" if geometry == "No geometry" else geometry.lower()} if geometry else {}
     return {
-        "id": layer.id,
-        "name": layer.name,
+        "id": key,
+        "name": name,
         "type": "layer",
-        "geometryType": layer.geometry.lower(),
+        **kind,
         "extent": box,
-        "crs": f"EPSG:{crs}",
-        "title": layer.name,
+        "crs": crs,
+        "title": name,
         "abstract": "",
         "link": "",
         "minScale": 1,

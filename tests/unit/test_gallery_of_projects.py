@@ -33,6 +33,7 @@ def rows(section: str) -> dict[str, re.Pattern[str]]:
 LAPTOP = rows("## What the messages mean")
 PI = rows("These come from the Pi")
 VERIFY = rows("These come from the last stage")
+LIZMAP = rows("These come from the same stage, of Lizmap")
 
 
 def as_written(message: str, table: dict[str, re.Pattern[str]] = LAPTOP) -> str:
@@ -113,6 +114,18 @@ def test_the_page_has_every_message_of_the_pi_and_no_other() -> None:
     assert said == set(PI)
 
 
+def test_no_message_says_that_its_cause_is_not_known() -> None:
+    """D8: where a program is silent, a message says what can be known without it."""
+    paths = [path for folder in ("library", "module_utils", "plugins") for path in (ROOT / folder).rglob("*.py")]
+    silent = re.compile(
+        r"(?:does|did) not (?:say|tell) why|no reason (?:is )?given|unknown (?:error|reason)", re.IGNORECASE
+    )
+    told = {text for path in paths for text in texts(ast.parse(path.read_text("utf-8")))}
+    told |= {path.read_text("utf-8") for path in (ROOT / "roles").rglob("*.yml")}
+    assert [text for text in told if silent.search(text)] == []
+    assert not silent.search(PAGE)
+
+
 SHORT = 4
 """No sentence has so few words."""
 OF_A_MAP = (
@@ -136,3 +149,17 @@ def test_the_page_has_what_the_last_stage_says_of_a_map_and_no_other() -> None:
     assert not [row for row in VERIFY if not any(text.startswith(row) for text in said)]
     sentences = {text for text in said if text[:1].isupper() and len(text.split()) > SHORT}
     assert not [text for text in sentences if not any(text.startswith(row) for row in VERIFY)]
+
+
+NOT_JSON = "The project's configuration is not JSON with layers: ..."
+
+
+def test_the_page_has_what_the_last_stage_says_of_lizmap_and_no_other() -> None:
+    answers = ROOT / "module_utils" / "poppyfield" / "lizmap" / "answers.py"
+    checks = ast.parse((ROOT / "library" / "published_map.py").read_text("utf-8"))
+    (lizmap,) = (node for node in checks.body if isinstance(node, ast.ClassDef) and node.name == "LizmapCheck")
+    calls = [node for node in ast.walk(lizmap) if isinstance(node, ast.Call) and ast.unparse(node.func) == "MapError"]
+    said = {text for call in (*calls, *called(answers, "MapError")) for text in texts(call.args[0])}
+    # Two parts whose words are elsewhere.
+    said = said - {"...: ..."} | {NOT_JSON}
+    assert {as_written(text, LIZMAP) for text in said} == set(LIZMAP)

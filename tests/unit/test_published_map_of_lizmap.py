@@ -165,13 +165,14 @@ def test_a_map_that_anonymous_may_not_see(server: LizmapServer, check: Run) -> N
     server.anonymous_may_view = False
     result = check()
     assert "Check of the page" in result["msg"] and "to the page to log in" in result["msg"]
-    assert "lizmap.repositories.view" in result["msg"]
+    assert "lizmap.repositories.view" in result["msg"] and "is_in_errors_log" not in result
 
 
 def test_a_project_that_is_not_there(check: Run) -> None:
     result = check(project="sample/none")
     assert "The lizmap project NONE does not exist" in result["msg"]
-    assert ".qgs.cfg" in result["msg"]
+    # Lizmap says so of one that it fails to read, too.
+    assert ".qgs.cfg" in result["msg"] and result["is_in_errors_log"]
     assert "must be given as repository/project" in check(project="france")["msg"]
 
 

@@ -723,6 +723,11 @@ def test_a_group_that_is_shown_as_a_layer_is_not_gone(check: Run, shown: dict[st
     group_layer = '<maplayer type="group"><id>Base_1</id><layername>Base</layername></maplayer>'
     files = {"map.qgs": with_group("", group_layer), "meadow.geojson": "{}"}
     files["map.qgs.cfg"] = cfg(layers={**IN_CFG, "Base": shown})
+    (found,) = check(files, web_client="archive")["findings"]
+    assert found["layer"] == "Base" and "Render layers as a group" in found["remedy"]
+    assert found["problem"] == "Lizmap shows no project that has a group that is drawn as one layer, as this one is."
+    # The plugin's own way leaves nothing in the project, and Lizmap knows it.
+    files["map.qgs"] = with_group("", "")
     assert check(files, web_client="archive")["findings"] == []
 
 

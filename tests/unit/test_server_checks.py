@@ -152,6 +152,8 @@ def test_a_worker_that_fails_once_is_not_the_projects_fault() -> None:
     assert check(REFUSED, alone("", 200), QgisServerAnswer(502, "text/html", ""), DRAWN) == (["map.qgs"], [])
 
 
+NEW_WORDS = f"{STAMP} Raster[206]: relief.tif: band 9\nis of moss.\n"
+NOTHING_SAID = ", and writes nothing of it: it is damaged, or of a kind that this QGIS Server does not know."
 REASONS = [
     (NO_TABLE, "rivers_1", "Rivers", "public.rivers is not in the Pi's database."),
     (NO_TABLE.replace("relation", "schema"), "rivers_1", "Rivers", "public.rivers is not in the Pi's database."),
@@ -162,11 +164,12 @@ REASONS = [
     (NO_HOST, "rivers_1", "Rivers", "the Pi's database does not answer the map server."),
     (NO_FILE, "woods_2", "Woods", "QGIS Server cannot read woods.gpkg: it is damaged, or of another kind."),
     (NO_PART, "woods_2", "Woods", "its file has no layer 'trees'."),
-    ("", "relief_3", "Relief", "QGIS Server cannot open the file ./relief.tif."),
+    ("", "relief_3", "Relief", f"QGIS Server cannot open the file ./relief.tif{NOTHING_SAID}"),
+    (NEW_WORDS, "relief_3", "Relief", "QGIS Server cannot open the file ./relief.tif: relief.tif: band 9 is of moss."),
     ("", "roads_5", "Roads", "it is embedded from ./base.qgs, and QGIS Server does not open it there."),
     # A connection that fails is no reason for a file, and an unknown layer still has its id.
-    (NO_SERVICE, "relief_3", "Relief", "QGIS Server cannot open the file ./relief.tif."),
-    ("", "other_4", "other_4", "QGIS Server cannot open its source."),
+    (NO_SERVICE, "relief_3", "Relief", f"QGIS Server cannot open the file ./relief.tif{NOTHING_SAID}"),
+    ("", "other_4", "other_4", f"QGIS Server cannot open its source{NOTHING_SAID}"),
 ]
 
 

@@ -18,6 +18,7 @@ from ansible.module_utils.poppyfield.projects.words import plain
 
 LOGS = f"`docker logs {LIZMAP.container}` on the Pi tells more."
 TO_LOG_IN = "to the page to log in"
+SENT_AWAY = 303
 # Which remedy goes with what Lizmap says to a person, in English, when it sends them from the map to another page.
 PAGE_REMEDIES = (
     (
@@ -135,6 +136,8 @@ def explain_page(location: str, messages: Sequence[str]) -> MapError:
     return MapError(
         f"Lizmap does not show the map, but sends the browser {where}{f', saying: {said}' if said else '.'}",
         remedy=remedy or f"QGIS Server, the plugin lizmap_server or the right to see the repository is missing. {LOGS}",
+        # It says “does not exist” of a project that it fails to read, too, and then its log has why.
+        status=0 if where == TO_LOG_IN else SENT_AWAY,
     )
 
 

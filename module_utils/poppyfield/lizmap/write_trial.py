@@ -26,7 +26,7 @@ Json = dict[str, Any]
 SCRIPT = r"""
 $connection = @pg_connect('service=poppyfield');
 if (!$connection) {
-    fwrite(STDERR, error_get_last()['message'] ?? 'no reason given');
+    fwrite(STDERR, error_get_last()['message'] ?? 'pg_connect() of the service poppyfield failed');
     exit(1);
 }
 pg_set_client_encoding($connection, 'UTF8');

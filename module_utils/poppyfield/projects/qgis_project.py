@@ -32,7 +32,7 @@ from ansible.module_utils.poppyfield.projects.names import (
     without_accents,
 )
 from ansible.module_utils.poppyfield.projects.passwords import WrittenIn
-from ansible.module_utils.poppyfield.projects.qgis_source import MESH, MESHES, Kind, Source, is_absolute, read_source
+from ansible.module_utils.poppyfield.projects.qgis_source import MESH, Kind, Source, is_absolute, read_source
 
 SERVICE = "poppyfield"
 ENDINGS = (".qgs", ".qgz")
@@ -84,9 +84,29 @@ REMOVE_FROM_TEXT = (
     "It is in a text: an action, a map tip, a form's code, a macro, a label of a layout or an address in the metadata. "
     "Take it out there in QGIS Desktop, save the project, and run again."
 )
+# QGIS leaves out of some kinds of layers what Lizmap 3.9 wants of each, and then it reads nothing of the project.
+WANTED_BY_LIZMAP = ("provider", "map-layer-style-manager")
 WITHOUT_MESH = (
     "Make a raster or lines of it (Processing > Mesh > Rasterize mesh dataset, or Export contours) in the project's "
     "folder, use that in its place, remove the mesh from the project, save, apply the Lizmap plugin, and run again."
+)
+NOT_READ_BY_LIZMAP = {
+    "mesh": ("a layer with a mesh", WITHOUT_MESH),
+    "group": (
+        "a group that is drawn as one layer",
+        "In QGIS Desktop choose the group, untick Layer Styling > Render layers as a group, save, apply the Lizmap "
+        "plugin, and run again. The plugin itself can show a group as one layer.",
+    ),
+    "annotation": (
+        "a layer of annotations",
+        "Draw them in a GeoPackage in the project's folder, remove the layer of annotations, save, apply the Lizmap "
+        "plugin, and run again.",
+    ),
+}
+"""Kinds of layers, in words, and what helps."""
+OLD_KIND = (
+    "a layer as only an old QGIS saves it",
+    "Open the project in QGIS Desktop 3.40, save it there, apply the Lizmap plugin, and run again.",
 )
 READABLE = "there is a password in it, which everybody who gets the file can read."
 AUTHENTICATION = re.compile(r"\bauthcfg='?[A-Za-z0-9]{7}\b")
@@ -118,6 +138,8 @@ class ProjectLayer:
     """By which maps ask for it, unless they ask by its id; empty when nobody does."""
     datasets: tuple[str, ...] = ()
     """Files that a mesh has beside its own: results at its points."""
+    not_read_by_lizmap: tuple[str, str] | None = None
+    """What it is for which Lizmap does not read its project, and what helps."""
 
 
 @dataclass(frozen=True)
@@ -303,7 +325,15 @@ def _layer(element: Any, names: Mapping[str, str]) -> ProjectLayer:
         name_in_wms="" if element.get("geometry") == "No geometry" else element.findtext("shortname") or name,
         datasets=tuple(uri.text or "" for uri in element.findall("./extra-datasets/uri")),
         pictures=tuple(_pictures(parts)),
+        not_read_by_lizmap=_not_read_by_lizmap(element),
     )
+
+
+def _not_read_by_lizmap(element: Any) -> tuple[str, str] | None:
+    # Of an embedded one Lizmap reads the other project, and goes on without it.
+    if element.get("embedded") == "1" or all(element.find(part) is not None for part in WANTED_BY_LIZMAP):
+        return None
+    return NOT_READ_BY_LIZMAP.get(element.get("type", ""), OLD_KIND)
 
 
 def _pictures(elements: Iterable[Any]) -> Iterator[str]:
@@ -462,9 +492,9 @@ def check_project(
     found += [finding(*blank, refuses=False) for blank in _check_opening(project, toggled, expected)]
     if expected.lizmap:
         found += [
-            finding("Lizmap shows no project that has a layer with a mesh, as this one is.", WITHOUT_MESH, layer.name)
+            finding(f"Lizmap shows no project that has {kind}, as this one is.", remedy, layer.name)
             for layer in project.layers
-            if layer.provider in MESHES
+            for kind, remedy in filter(None, [layer.not_read_by_lizmap])
         ]
         found += [
             finding(problem, remedy, refuses=refuses)

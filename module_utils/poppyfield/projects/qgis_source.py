@@ -62,8 +62,6 @@ WITHOUT_FILES = {
     **dict.fromkeys(("memory", "mesh_memory"), Source(Kind.MEMORY)),
 }
 MESH = "mdal"
-MESHES = {MESH, "mesh_memory"}
-"""Providers of meshes, which Lizmap does not know."""
 TILE_KINDS = ("xyz", "mbtiles", "tms", "vtpk")
 FILES_OF_TILES = {"mbtilesvectortiles", "vtpkvectortiles"}
 ADDRESS = re.compile(r"(?:https?|ftp)://", re.IGNORECASE)

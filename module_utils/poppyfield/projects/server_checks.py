@@ -350,6 +350,7 @@ def map_request(ground: Ground) -> dict[str, str]:
 
 EXCEPTION = re.compile(r"<(?:Server|Service)Exception\b[^>]*>([^<]*)<")
 QUERY_FAILED = "Erroneous query"
+LONGEST_WORDS = 300
 RECORD = re.compile(r"^\d\d:\d\d:\d\d (?:INFO|WARNING|CRITICAL) .*?\[\d+\]: ", re.MULTILINE)
 LOAD = "Load it into the database, or point the layer in QGIS Desktop to a table that is there, save, and run again."
 SAME_COLUMNS = "Give the table on the Pi the same columns as the one that the project was made with."
@@ -428,7 +429,17 @@ def _explain_layer(repository: str, name: str, layer: Mapping[str, Any], told: S
                     repository, name, problem.format(found[1]), remedy.format(found[1]), layer["name"]
                 )
     about = layer.get("about", "its source")
-    return ProjectFinding(repository, name, f"QGIS Server cannot open {about}.", REPAIR_FILE, layer["name"])
+    if own:
+        said = plain(own[-1]).rstrip(".")[:LONGEST_WORDS]
+        return ProjectFinding(repository, name, f"QGIS Server cannot open {about}: {said}.", REPAIR_FILE, layer["name"])
+    return ProjectFinding(
+        repository,
+        name,
+        f"QGIS Server cannot open {about}, and writes nothing of it: it is damaged, or of a kind that this QGIS Server "
+        "does not know.",
+        REPAIR_FILE,
+        layer["name"],
+    )
 
 
 def _said(answer: QgisServerAnswer) -> str:
