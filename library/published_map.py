@@ -98,6 +98,12 @@ options:
   picture:
     description: File to save the picture in, as PNG.
     type: path
+  seconds:
+    description:
+      - Whether to tell how long each layer alone takes to draw, at four scales, see RV(seconds). It keeps a Pi busy for
+        a while.
+    type: bool
+    default: false
   timeout:
     description:
       - Seconds to wait for an answer, waiting for the server to start included.
@@ -207,6 +213,26 @@ drawn:
       Layers without features, or that WFS does not publish, are not in it.
   returned: when O(project) is given
   type: dict
+seconds:
+  description:
+    - How long each layer alone takes to draw in the size of a tablet's window, all of it and its middle from nearer and
+      nearer, the slowest first.
+  returned: with O(seconds)
+  type: list
+  elements: dict
+  contains:
+    layer:
+      description: Name of the layer.
+      type: str
+    scale:
+      description: About the scale, V(25000) for 1:25,000.
+      type: int
+    seconds:
+      description: The time from the question to the whole picture.
+      type: float
+    problem:
+      description: Why there is no picture, if there is none.
+      type: str
 is_in_errors_log:
   description: That Lizmap itself failed, and that its C(errors.log) has more of it than it shows.
   returned: when it is so
@@ -219,9 +245,10 @@ checks:
   contains:
     check:
       description:
-        - One of V(catalogue), V(capabilities), V(picture), V(features), V(layers) and V(ogc_api) of the map page.
-        - One of V(login), V(page), V(configuration), V(capabilities), V(picture), V(features), V(layers), V(print) and
-          V(editing) of Lizmap Web Client.
+        - One of V(catalogue), V(capabilities), V(picture), V(features), V(layers), V(ogc_api) and V(seconds) of the map
+          page.
+        - One of V(login), V(page), V(configuration), V(capabilities), V(picture), V(features), V(layers), V(seconds),
+          V(print) and V(editing) of Lizmap Web Client.
       type: str
     ok:
       description: Whether it passed.
@@ -326,6 +353,7 @@ ARGUMENTS: dict[str, Any] = {
     "min_features": {"type": "int", "default": 0},
     "width": {"type": "int", "default": 800},
     "picture": {"type": "path"},
+    "seconds": {"type": "bool", "default": False},
     "timeout": {"type": "int", "default": 180},
 }
 
@@ -518,6 +546,7 @@ class MapCheck:
             ("picture", self._picture),
             ("features", self._features),
             ("layers", self._layers),
+            *([("seconds", self._seconds)] if self.params["seconds"] else []),
         ]
 
     def run(self) -> bool:
@@ -668,6 +697,27 @@ class MapCheck:
             return "not drawn at this scale"
         url = map_checks.view_url(self.address, layer.name, looks[0])
         raise MapError(f"The layer {layer.name} has features, but nothing is drawn where they are. {url}")
+
+    def _seconds(self) -> str:
+        """Time each layer alone. That one is slow, or is not drawn at some scale, is no fault of the map."""
+        timed = [
+            self._time(layer.name, view)
+            for layer in self.pictured()
+            if layer.boxes
+            for view in map_checks.timed_views(self.address, layer)
+        ]
+        timed.sort(key=lambda view: view["seconds"], reverse=True)
+        self.found["seconds"] = timed
+        return f"{len(timed)} views of single layers" + (f", {timed[0]['seconds']} s at most" if timed else "")
+
+    def _time(self, layer: str, view: map_checks.TimedView) -> dict[str, Any]:
+        began, problem = self.server.clock(), ""
+        try:
+            self.server.get(view.url)
+        except MapError as error:
+            problem = str(error)
+        took = round(self.server.clock() - began, 2)
+        return {"layer": layer, "scale": view.scale, "seconds": took, "problem": problem}
 
     def _ogc_api(self) -> str:
         """Ask for one feature as a program that only knows the address of the map: by the links."""

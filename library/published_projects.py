@@ -92,6 +92,16 @@ options:
         Client shows no others.
     type: bool
     default: false
+  database:
+    description:
+      - The database that the projects show, which is asked for what makes their layers slow. That is warned of.
+      - Not asked when empty.
+    type: str
+    default: ""
+  database_container:
+    description: Name of the database's container.
+    type: str
+    default: websig-postgis
   check_timeout:
     description: Seconds that QGIS Server may take to open and draw one project.
     type: int
@@ -204,6 +214,13 @@ findings:
   returned: with O(repository)
   type: list
   elements: dict
+slow:
+  description:
+    - Layers whose table has no spatial index, or a million rows that are drawn at all scales, with the keys of the
+      findings of M(qgis_projects).
+  returned: with O(repository)
+  type: list
+  elements: dict
 withheld:
   description: Projects that QGIS Server refused, so that the others alone were published.
   returned: when there are any, and with O(repositories)
@@ -225,7 +242,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
-from ansible.module_utils.poppyfield.containers.services import LIZMAP
+from ansible.module_utils.poppyfield.containers.services import LIZMAP, POSTGIS
+from ansible.module_utils.poppyfield.postgis import postgres, spatial_tables
+from ansible.module_utils.poppyfield.projects import slow_layers
 from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message
 from ansible.module_utils.poppyfield.projects.folder_difference import (
     File,
@@ -264,6 +283,8 @@ ARGUMENTS: Json = {
     "withheld": {"type": "list", "elements": "str", "default": []},
     "container": {"type": "str", "default": LIZMAP.container},
     "unpack": {"type": "bool", "default": False},
+    "database": {"type": "str", "default": ""},
+    "database_container": {"type": "str", "default": POSTGIS.container},
     "check_timeout": {"type": "int", "default": 300},
     "owner": {"type": "int", "default": 0},
     "group": {"type": "int", "default": 0},
@@ -311,7 +332,8 @@ def converge(params: Json, *, check_mode: bool) -> Json:
     before, after = before_and_after(wanted, found, difference)
     result = _result(difference, before, after)
     if params["_step"] == "publish":
-        return result | {"checked": _publish(folder, wanted, {**params, "prune": prune}, is_new=not found)}
+        checked = _publish(folder, wanted, {**params, "prune": prune}, is_new=not found)
+        return result | {"checked": checked} | _slow(params)
     needed = missing(wanted, difference, folder.arrived())
     if problem := too_little_room(needed, folder.free_bytes()):
         raise FolderError(problem)
@@ -321,6 +343,7 @@ def converge(params: Json, *, check_mode: bool) -> Json:
         # They are as they were, but what they show may have gone from the database.
         server = ProjectServer(Engine.connect(), params["container"], params["check_timeout"])
         result["checked"] = _check(server, folder, folder.path, params)
+        result |= _slow(params)
     return result | {"_missing": needed}
 
 
@@ -350,6 +373,24 @@ def _check(server: ProjectServer, folder: PublishedFolder, place: Path, params: 
     return list(names)
 
 
+def _slow(params: Json) -> Json:
+    """Look for what makes the projects slow, of which the action plugin warns."""
+    layers = [layer for layers in params["_projects"].values() for layer in layers.values()]
+    if not params["database"] or not any("place" in layer for layer in layers):
+        return {}
+    script = spatial_tables.script(params["database"])
+    try:
+        asked = Engine.connect().execute(
+            params["database_container"], postgres.SUPERUSER, postgres.SUPERUSER_PSQL, [script.encode()]
+        )
+    except EngineError:
+        return {}
+    # A database that does not answer is told by others: here it is only not known what is slow.
+    tables = spatial_tables.read(asked.output) if not asked.code else {}
+    found = slow_layers.of_tables(params["repository"], params["_projects"], tables)
+    return {"slow": [one.as_dict() for one in found]}
+
+
 def _withdraw(folder: PublishedFolder, params: Json, *, check_mode: bool) -> Json:
     found = folder.found()
     there = folder.path.is_dir()
@@ -375,6 +416,7 @@ def _result(difference: FolderDifference, before: dict[str, str], after: dict[st
         "uploaded_bytes": 0,
         "checked": [],
         "findings": [],
+        "slow": [],
         "reasons": difference.reasons(),
         "diff": {"before": before, "after": after},
     }

@@ -19,13 +19,16 @@ description:
     the same address.
   - Warned of are background tiles from the internet and a map that opens with these alone, pictures of symbols that
     the Pi will not have, and for Lizmap projects without a C(.cfg) or with one that does not fit.
+  - Warned of is also what makes a map slow, a file without a spatial index or overviews, one with a million features
+    that are drawn at all scales, and expressions that ask for other features or compute new shapes for each one.
   - A project that is refused withholds only itself, and the module succeeds where others can be published. It fails
     when none can, or when something is wrong with a whole folder.
-  - Data files are not read, so that it is quick whatever their size. Whether tables exist and layers really open is
-    asked of QGIS Server itself, see M(published_projects).
+  - Of data files only the heads are read, so that it is quick whatever their size. Whether tables exist and layers
+    really open is asked of QGIS Server itself, see M(published_projects).
   - Runs where the folders are, usually on the controller with C(delegate_to).
 requirements:
   - defusedxml
+  - Pillow, without which nothing is said of overviews
 options:
   repositories:
     description: The folders.
@@ -129,6 +132,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.poppyfield.projects import data_files
 from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message, withheld_warning
 from ansible.module_utils.poppyfield.projects.folder_difference import FolderError, beginning, walk
 from ansible.module_utils.poppyfield.projects.qgis_project import (
@@ -169,7 +173,8 @@ def read_folder(repository: str, path: Path) -> tuple[RepositoryFolder, dict[str
     """Give the names of what a folder holds, and the content of the projects at its top and of their .cfg files."""
     files = dict(walk(path))
     unfinished = {name: file.stat().st_size for name, file in walk(path, unfinished=True)}
-    folder = RepositoryFolder(repository, {name: file.stat().st_size for name, file in files.items()}, unfinished)
+    sizes = {name: file.stat().st_size for name, file in files.items()}
+    folder = RepositoryFolder(repository, sizes, unfinished, data_files.read(files))
     wanted = (*ENDINGS, ".cfg")
     return folder, {
         name: beginning(file, LARGEST_PROJECT)

@@ -19,7 +19,7 @@ from ansible.utils.path import unfrackpath
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.projects.findings import withheld_warning  # noqa: E402
+from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as_message, withheld_warning  # noqa: E402
 from ansible.module_utils.poppyfield.projects.folder_difference import (  # noqa: E402
     File,
     FolderError,
@@ -282,7 +282,9 @@ def pack(archive: Path, sources: Mapping[Piece, Path]) -> None:
 
 
 def _with_warning(result: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-    """Add a warning of files that are on the host only."""
+    """Add warnings of what makes maps slow, and of files that are on the host only."""
+    if slow := [ProjectFinding(**one) for one in result.get("slow", [])]:
+        result.setdefault("warnings", []).extend(as_message(slow).splitlines())
     left = result.get("left", [])
     if left:
         names = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")  # noqa: PLR2004

@@ -436,6 +436,26 @@ def test_a_shapefile_without_its_coordinate_system_or_encoding_is_told_and_mende
     assert look_at(pi, "parcelles") == RIGHT
 
 
+def test_only_an_index_that_finds_places_counts_as_one(pi: Pi, tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "more.sql",
+        "".join(
+            f"CREATE TABLE {name} (id int PRIMARY KEY, geom geometry(Point, 4326)); {index};\n"
+            for name, index in (
+                ("a_gist", "CREATE INDEX ON a_gist USING gist (geom)"),
+                ("b_brin", "CREATE INDEX ON b_brin USING brin (geom)"),
+                ("c_none", "SELECT 1"),
+                ("d_btree", "CREATE INDEX ON d_btree (geom)"),
+                ("e_part", "CREATE INDEX ON e_part USING gist (geom) WHERE id > 5"),
+            )
+        ),
+    )
+    tables, _ = pi.load(path, adds=True)
+    indexed = {table.name: has_index for table in tables for _, _, has_index in table.places}
+    assert indexed == {"a_gist": True, "b_brin": True, "c_none": False, "d_btree": False, "e_part": False}
+
+
 def test_csv_with_coordinates_is_added(pi: Pi, tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     with path.open("w", encoding="cp1252", newline="") as stream:

@@ -335,18 +335,70 @@ def test_a_table_that_was_dropped_is_noticed_though_it_was_good_before(
     assert publish(meadow())["changed"]
 
 
+MANY = """
+    CREATE TABLE trees (id int PRIMARY KEY, geom geometry(Point, 4326));
+    INSERT INTO trees SELECT n, ST_Point(2 + n % 1000 / 500.0, 46 + n / 1000 / 1100.0, 4326)
+    FROM generate_series(1, 1100000) n;
+    ALTER TABLE trees OWNER TO gis;
+    ANALYZE trees;
+"""
+NEAR = (
+    '<renderer-v2 type="RuleRenderer" symbollevels="0"><rules key="all"><rule key="near" symbol="0" '
+    f'scalemaxdenom="50000"/></rules><symbols>{projects.marker()}</symbols></renderer-v2>'
+)
+
+
+@pytest.mark.long
+def test_what_makes_a_map_slow_is_told_until_it_is_mended(pi: tuple[MapServer, Path], publish: Publish) -> None:
+    server, _ = pi
+    ask_database(server, MANY)
+    asked = {"database": "gis", "database_container": database_of(server).name}
+    trees = Layer(TABLE.format("trees"), "postgres", "trees", "Point", style=projects.single_symbol(projects.marker()))
+    try:
+        for published in (publish(meadow(), trees, **asked), publish(meadow(), trees, **asked)):
+            told = [(finding["layer"], finding["problem"]) for finding in published["slow"]]
+            assert told == [
+                (
+                    "trees",
+                    "its table public.trees has about 1,100,000 rows and no spatial index on geom: for each picture "
+                    "all are read.",
+                ),
+                ("trees", "its table public.trees has about 1,100,000 rows, and all are drawn when people zoom out."),
+            ], published
+        ask_database(server, published["slow"][0]["remedy"].partition("run once: ")[2])
+        near = publish(meadow(), replace(trees, style=NEAR), **asked)
+        assert (near["failed"], near["slow"]) == (False, []), near
+    finally:
+        publish(meadow(), **asked)
+        ask_database(server, "DROP TABLE trees")
+
+
+def test_the_seconds_of_each_layer_are_told_at_each_scale(
+    pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path
+) -> None:
+    server, _ = pi
+    publish(meadow(), Layer(TABLE.format("lakes"), "postgres", "lakes"))
+    where = {"url": server.url, "project": "known/map", "folder": str(tmp_path / "known")}
+    timed = ansible("published_map", seconds=True, **where)["seconds"]
+    assert sorted((view["layer"], view["problem"]) for view in timed) == [("lakes", "")] * 4 + [("meadow", "")] * 4
+    assert len({view["scale"] for view in timed}) == 4
+
+
 def ask_database(server: MapServer, sql: str) -> None:
     """Change a table, as the database's owner in the map server's container cannot: from the database's own."""
+    code, output = database_of(server).exec_run(["psql", "-U", "postgres", "-d", "gis", "-c", sql])
+    assert code == 0, output
+
+
+def database_of(server: MapServer) -> Any:
+    """Give the container of a map server's database."""
     network = next(iter(server.container.attrs["NetworkSettings"]["Networks"]))
     (name,) = [
         container.name
         for container in server.container.client.networks.get(network).containers
         if container.name.endswith("postgis")
     ]
-    code, output = server.container.client.containers.get(name).exec_run(
-        ["psql", "-U", "postgres", "-d", "gis", "-c", sql]
-    )
-    assert code == 0, output
+    return server.container.client.containers.get(name)
 
 
 def with_other_workers(server: MapServer) -> None:

@@ -50,6 +50,7 @@ def test_tables_without_key_or_index_are_told() -> None:
     assert loading.warnings([loaded(places=(("geom", "geometry(Point,2154)", True),))]) == []
     (key, index) = loading.warnings([loaded(has_key=False, places=(("geom", "geometry", False),))])
     assert "no primary key" in key and "no spatial index on geom" in index
+    assert 'CREATE INDEX ON "public"."plots" USING gist ("geom");' in index
 
 
 def test_what_can_not_be_added_is_told() -> None:

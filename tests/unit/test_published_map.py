@@ -566,3 +566,56 @@ def test_a_package_that_is_missing_is_named(
 def test_a_map_without_layers_is_said(server: MapServer, check: Run, capabilities: bytes, said: str) -> None:
     server.answers["WMS GetCapabilities"] = capabilities
     assert said in check()["msg"]
+
+
+def test_how_long_each_layer_takes_is_told_when_asked_for(server: MapServer, check: Run) -> None:
+    assert "seconds" not in check()
+    server.asked.clear()
+    result = check(seconds=True)
+    assert result["verified"]
+    told = [(view["layer"], view["scale"]) for view in result["seconds"]]
+    # One without an extent of its own is looked at in that of the map.
+    assert sorted({layer for layer, _ in told}) == ["big towns", "countries", "observations"] and len(told) == 12
+    times = [view["seconds"] for view in result["seconds"]]
+    assert times == sorted(times, reverse=True) and all(view["problem"] == "" for view in result["seconds"])
+    asked = [query for query in server.asked if query.get("LAYERS") == "big towns" and query["WIDTH"] == "1024"]
+    assert [query["BBOX"] for query in asked] == [
+        "10.0,10.0,210.0,110.0",
+        "85.0,47.5,135.0,72.5",
+        "103.75,56.875,116.25,63.125",
+        "108.4375,59.21875,111.5625,60.78125",
+    ]
+    assert result["checks"][-2]["check"] == "seconds" and "views of single layers" in result["checks"][-2]["detail"]
+
+
+def test_that_a_layer_has_no_picture_at_some_scale_is_told_with_its_seconds(
+    server: MapServer, check: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = [map_checks.TimedView(f"{server.url}/nowhere", 25000)]
+    monkeypatch.setattr(map_checks, "timed_views", lambda _, layer: views if layer.name == "big towns" else [])
+    result = check(seconds=True)
+    assert result["verified"]
+    (told,) = result["seconds"]
+    assert (told["layer"], told["scale"]) == ("big towns", 25000) and "HTTP 404: no such map" in told["problem"]
+    monkeypatch.setattr(map_checks, "timed_views", lambda *_: [])
+    assert check(seconds=True)["checks"][-2]["detail"] == "0 views of single layers"
+
+
+@pytest.mark.parametrize(
+    ("crs", "numbers", "scale"),
+    [
+        ("EPSG:3857", (0.0, 0.0, 286.72, 100.0), 1000),
+        ("EPSG:3857", (0.0, 0.0, 123456.0, 1.0), 430000),
+        # The latitude comes first there.
+        ("EPSG:4326", (0.0, 0.0, 1.0, 10.0), 3900000),
+        ("CRS:84", (0.0, 0.0, 10.0, 1.0), 3900000),
+        ("EPSG:2154", (0.0, 0.0, 0.001, 0.001), 1),
+    ],
+)
+def test_the_scale_of_a_view_is_told_in_two_figures(
+    crs: str, numbers: tuple[float, float, float, float], scale: int
+) -> None:
+    layer = MapLayer("a", "a", (BoundingBox(crs, *numbers),))
+    first, *others = map_checks.timed_views("http://pi/", layer)
+    assert first.scale == scale
+    assert [view.scale for view in others] == sorted((view.scale for view in others), reverse=True)

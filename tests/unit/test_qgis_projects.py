@@ -888,7 +888,7 @@ def test_layers_are_described_for_the_pi() -> None:
     assert told == {
         "layer_id_table": {
             **{"name": "table", "about": "the table public.meadow", "database": True},
-            "written": ['"public"."meadow"'],
+            **{"written": ['"public"."meadow"'], "place": ["public", "meadow", "geom"], "always": True},
         },
         "layer_id_plain": {"name": "plain", "about": "its table", "database": True},
         "layer_id_part": {"name": "part", "about": "the file ./data/a.gpkg", "written": ["a.gpkg", "b"]},

@@ -17,6 +17,8 @@ from typing import Any
 from ansible.module_utils.poppyfield.postgis import postgres
 from ansible.module_utils.poppyfield.postgis.contents import FileTable
 from ansible.module_utils.poppyfield.postgis.postgres import LOADING_SUFFIX, connection, identifier, literal
+from ansible.module_utils.poppyfield.postgis.spatial_tables import PLACES
+from ansible.module_utils.poppyfield.projects import slow_layers
 
 BEFORE = "__before_"
 STAMP = "%Y%m%d%H%M%S"
@@ -60,7 +62,7 @@ class LoadedTable:
     owner: str
     has_key: bool
     places: tuple[tuple[str, str, bool], ...] = ()
-    """Of each column with geometries its name, its type with the coordinate system, and whether it has an index."""
+    """Of each column with geometries its name, its type with the coordinate system, whether it has a spatial index."""
 
 
 # Looking ------------------------------------------------------------------------------------------------------------
@@ -273,13 +275,6 @@ def _granted(right: Mapping[str, str]) -> str:
 
 def tables_script(database: str) -> str:
     """Give the script that tells the tables of a database, each as a line of JSON."""
-    columns = (
-        "(SELECT coalesce(json_agg(json_build_array(attname, format_type(atttypid, atttypmod),"
-        " EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND attnum = ANY (i.indkey))) ORDER BY attnum), '[]')"
-        " FROM pg_attribute a"
-        " JOIN pg_type t ON t.oid = atttypid WHERE attrelid = c.oid AND NOT attisdropped"
-        " AND typname IN ('geometry', 'geography'))"
-    )
     rows = (
         "(xpath('/table/row/count/text()', query_to_xml(format('SELECT count(*) FROM ONLY %I.%I', nspname, relname),"
         " true, false, '')))[1]::text::bigint"
@@ -289,7 +284,7 @@ def tables_script(database: str) -> str:
             f"\\connect {connection(database)}",
             "SELECT json_build_object('schema', nspname, 'name', relname, 'owner', pg_get_userbyid(relowner),"
             f" 'rows', {rows}, 'has_key', EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND indisprimary),"
-            f" 'places', {columns}) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+            f" 'places', {PLACES}) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
             " WHERE relkind IN ('r', 'p') AND nspname !~ '^pg_' AND nspname <> 'information_schema'"
             f" AND {_OWN.format('c')} ORDER BY nspname, relname;",
             "",
@@ -327,11 +322,9 @@ def warnings(found: Iterable[LoadedTable]) -> list[str]:
         name = f"{table.schema}.{table.name}"
         if not table.has_key:
             told.append(f"{name} has no primary key: nobody can edit it in Lizmap.")
-        told += [
-            f"{name} has no spatial index on {column}: maps of it are slow."
-            for column, _, has_index in table.places
-            if not has_index
-        ]
+        indexed = {column: has_index for column, _, has_index in table.places}
+        slow = slow_layers.of_loaded(table.schema, table.name, table.rows, indexed)
+        told += [f"{problem} {remedy}" for problem, remedy in slow]
     return told
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote, urlencode, urljoin
 
@@ -38,6 +38,11 @@ LEAST_VIEW = 0.001
 PIXEL = 0.00028
 METERS = 111320.0
 PREFERRED_CRS = ("EPSG:3857", "EPSG:4326", "CRS:84")
+IN_DEGREES = ("EPSG:4326", "CRS:84")
+ZOOMS = (1, 4, 16, 64)
+"""How many times nearer than all of a layer its drawing is timed."""
+TABLET_WIDTH = 1024
+"""Pixels."""
 TELL_THE_ADDRESS = (
     "Let the proxy in front pass the Host header on and say X-Forwarded-Proto, and name it in lizmap_trusted_proxies."
 )
@@ -255,6 +260,43 @@ def map_url(address: str, layers: Sequence[MapLayer], width: int) -> str:
         "FORMAT": "image/png",
     }
     return ask(address, query)
+
+
+@dataclass(frozen=True)
+class TimedView:
+    """A view of one layer whose drawing is timed: where it is asked for, and its scale as 1:scale."""
+
+    url: str
+    scale: int
+
+
+def timed_views(address: str, layer: MapLayer) -> list[TimedView]:
+    """Give views of all of a layer, and of its middle from nearer and nearer, in the size of a tablet's window."""
+    extent = extent_of([layer])
+    views = []
+    for times in ZOOMS:
+        box = _nearer(extent, times)
+        near = replace(layer, boxes=(box,))
+        views.append(TimedView(map_url(address, [near], TABLET_WIDTH), _scale_of(box)))
+    return views
+
+
+def _nearer(box: BoundingBox, times: int) -> BoundingBox:
+    first, second = ((low + high) / 2 for low, high in _spans(box))
+    half, other = ((high - low) / 2 / times for low, high in _spans(box))
+    return BoundingBox(box.crs, first - half, second - other, first + half, second + other)
+
+
+def _spans(box: BoundingBox) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (box.min_first, box.max_first), (box.min_second, box.max_second)
+
+
+def _scale_of(box: BoundingBox) -> int:
+    """Give about the scale of a view, in two figures."""
+    first, second = (high - low for low, high in _spans(box))
+    meters = (second if box.crs == "EPSG:4326" else first) * (METERS if box.crs in IN_DEGREES else 1)
+    scale = meters / TABLET_WIDTH / PIXEL
+    return int(round(scale, 1 - math.floor(math.log10(scale)))) if scale >= 1 else 1
 
 
 def print_url(address: str, layers: Sequence[MapLayer], layout: str, frame: str) -> str:

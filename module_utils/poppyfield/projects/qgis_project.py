@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from ansible.module_utils.poppyfield.host import foreign_xml
-from ansible.module_utils.poppyfield.projects import passwords
+from ansible.module_utils.poppyfield.projects import passwords, slow_layers
 from ansible.module_utils.poppyfield.projects.drawn_texts import fonts_of, lacking_fonts
 from ansible.module_utils.poppyfield.projects.findings import GIVE_SHORT_NAME, WITH_COMMA, ProjectFinding
 from ansible.module_utils.poppyfield.projects.folder_difference import is_published
@@ -33,6 +33,7 @@ from ansible.module_utils.poppyfield.projects.names import (
 )
 from ansible.module_utils.poppyfield.projects.passwords import WrittenIn
 from ansible.module_utils.poppyfield.projects.qgis_source import MESH, Kind, Source, is_absolute, read_source
+from ansible.module_utils.poppyfield.projects.slow_layers import Drawing, FileFacts
 
 SERVICE = "poppyfield"
 ENDINGS = (".qgs", ".qgz")
@@ -140,6 +141,8 @@ class ProjectLayer:
     """Files that a mesh has beside its own: results at its points."""
     not_read_by_lizmap: tuple[str, str] | None = None
     """What it is for which Lizmap does not read its project, and what helps."""
+    drawing: Drawing = field(default_factory=Drawing)
+    """How it is drawn, as far as that makes it slow."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,8 @@ class RepositoryFolder:
     files: Mapping[str, int]
     open_files: Mapping[str, int] = field(default_factory=dict)
     """SQLite's files of unfinished work (-wal, -journal), which are not published."""
+    facts: Mapping[tuple[str, str], FileFacts] = field(default_factory=dict)
+    """What the heads of some files tell, see data_files."""
 
     def has(self, path: str) -> bool:
         """Tell whether there is such a file, or a folder with files."""
@@ -326,6 +331,7 @@ def _layer(element: Any, names: Mapping[str, str]) -> ProjectLayer:
         datasets=tuple(uri.text or "" for uri in element.findall("./extra-datasets/uri")),
         pictures=tuple(_pictures(parts)),
         not_read_by_lizmap=_not_read_by_lizmap(element),
+        drawing=slow_layers.read_drawing(element, source),
     )
 
 
@@ -380,7 +386,8 @@ def describe(project: Project) -> dict[str, dict[str, Any]]:
     """Give for each layer, by its id, what a message on the Pi needs.
 
     Its name; about, the table or file of its data in words; written, how QGIS Server's log names that; database, set
-    when the data are in one, and server when they come from one.
+    when the data are in one, and server when they come from one. Of a table also place, its schema, name and column,
+    and always, whether all of it is drawn at all scales.
     """
     return {layer.id: {"name": layer.name, **_about(layer)} for layer in project.layers}
 
@@ -398,7 +405,11 @@ def _about(layer: ProjectLayer) -> dict[str, Any]:
     if table is None:
         return {"about": "its table", "database": True}
     names = [part for part in table.groups() if part]
-    return {"about": f"the table {'.'.join(names)}", "written": [table[0][len("table=") :]], "database": True}
+    place = slow_layers.read_place(layer.source)
+    return {
+        **{"about": f"the table {'.'.join(names)}", "written": [table[0][len("table=") :]], "database": True},
+        **({"place": list(place), "always": layer.drawing.always} if place else {}),
+    }
 
 
 # Judging -------------------------------------------------------------------------------------------------------------
@@ -633,6 +644,17 @@ def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer, ex
             yield problem, remedy, False
     for problem, remedy in _check_pictures(folder, layer.pictures):
         yield problem, remedy, False
+    for problem, remedy in _check_speed(folder, source, layer):
+        yield problem, remedy, False
+
+
+def _check_speed(folder: RepositoryFolder, source: Source, layer: ProjectLayer) -> Iterator[slow_layers.Slow]:
+    path = posixpath.normpath(source.path.replace("\\", "/"))
+    part = re.search(r"\|layername=([^|]+)", layer.source)
+    facts = folder.facts.get((path, part[1] if part else "")) if source.kind is Kind.FILE else None
+    yield from slow_layers.of_drawing(layer.drawing, facts.features if facts else None)
+    if facts:
+        yield from slow_layers.of_file(source.path, facts, layer.drawing)
 
 
 def _check_logins(source: Source, layer: ProjectLayer) -> Iterator[Judged]:
