@@ -6,6 +6,9 @@ import base64
 import errno
 import json
 import os
+import re
+import subprocess
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
-from ansible.module_utils.poppyfield.pi_page import data_check, program
+from ansible.module_utils.poppyfield.pi_page import data_check, program, service
 from ansible.module_utils.poppyfield.postgis import data_pages
 from ansible.module_utils.poppyfield.status import rows, words
 
@@ -236,6 +239,26 @@ def test_it_is_written_down_and_found_again(
     for spoilt in ("", "[]", "{}"):
         state.write_text(spoilt)
         assert data_pages.look(tmp_path) is None
+
+
+def test_the_program_runs_where_there_is_no_ansible(tmp_path: Path) -> None:
+    """On the files that a Pi gets, with nothing that this environment has; Docker does not answer."""
+    for path, text in service.program_files().items():
+        (tmp_path / "page" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "page" / path).write_text(text, "utf-8")
+    (tmp_path / "page/__main__.py").write_text(service.MAIN_TEXT, "utf-8")
+    for file, name, place in (
+        ("postgis/data_pages.py", "STATE", f"{tmp_path}/{data_pages.STATE}"),
+        ("pi_page/program.py", "DOCKER", f"{tmp_path}/no.sock"),
+    ):
+        path = tmp_path / "page/ansible/module_utils/poppyfield" / file
+        text, found = re.subn(rf'^{name} = ".*"$', f'{name} = "{place}"', path.read_text("utf-8"), flags=re.MULTILINE)
+        assert found == 1
+        path.write_text(text, "utf-8")
+    python = Path(sys.executable).resolve()
+    subprocess.run([python, "-I", "-S", "-B", tmp_path / "page", "data_check"], check=True, timeout=120)
+    found = data_pages.look(tmp_path)
+    assert found is not None and (found["result"], found["said"]) == (data_pages.UNKNOWN, "there is no database.")
 
 
 # What is told of it -------------------------------------------------------------------------------------------------
