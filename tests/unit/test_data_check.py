@@ -251,10 +251,11 @@ def test_the_program_runs_where_there_is_no_ansible(tmp_path: Path) -> None:
         ("postgis/data_pages.py", "STATE", f"{tmp_path}/{data_pages.STATE}"),
         ("pi_page/program.py", "DOCKER", f"{tmp_path}/no.sock"),
     ):
-        path = tmp_path / "page/ansible/module_utils/poppyfield" / file
-        text, found = re.subn(rf'^{name} = ".*"$', f'{name} = "{place}"', path.read_text("utf-8"), flags=re.MULTILINE)
-        assert found == 1
-        path.write_text(text, "utf-8")
+        module = tmp_path / "page/ansible/module_utils/poppyfield" / file
+        written = module.read_text("utf-8")
+        moved, times = re.subn(rf'^{name} = ".*"$', f'{name} = "{place}"', written, flags=re.MULTILINE)
+        assert times == 1
+        module.write_text(moved, "utf-8")
     python = Path(sys.executable).resolve()
     subprocess.run([python, "-I", "-S", "-B", tmp_path / "page", "data_check"], check=True, timeout=120)
     found = data_pages.look(tmp_path)
