@@ -11,9 +11,11 @@ module: pi_page
 short_description: The page on which a map server tells how it fares
 version_added: "0.1.0"
 description:
-  - Installs a program that looks at the host each minute, at low priority, and the timer of systemd that runs it. It
-    writes the page C(/status), in English and French, and where asked a front page, into C(/run/poppyfield-page), which
-    is in memory. With the option C(page_folder) of M(lizmap_container) the map server hands them out.
+  - Installs a program that looks at the host every 40 seconds, at low priority, and the timer of systemd that runs it.
+    It writes the page C(/status), in English and French, and where asked a front page, into C(/run/poppyfield-page),
+    which is in memory. With the option C(page_folder) of M(lizmap_container) the map server hands them out.
+  - Another timer has each page of the databases read once a week, to see whether it is what PostgreSQL wrote there.
+    What it found stands in C(/var/lib/poppyfield/data-check/state.json), for M(stack_info).
   - The pages tell anybody about health and nothing more. They need neither the database nor PHP nor QGIS Server.
   - With C(operator_password) there is a page C(/operator), too, which takes four orders together with that password.
     They restart the map server or the database, shut the host down, or hand over what support needs. A program of a

@@ -398,6 +398,45 @@ backups:
     too_small:
       description: Whether the newest has less than half of what there was when one was last proven.
       type: bool
+data_check:
+  description: What the weekly look at each page of the databases found last, null where there was none.
+  returned: always
+  type: dict
+  contains:
+    at:
+      description: When that was.
+      type: str
+      sample: "2026-01-01T02:00:00+00:00"
+    result:
+      description: V(whole), V(damaged) or V(not checked).
+      type: str
+    said:
+      description: Why it was not checked.
+      type: str
+    pages:
+      description: How many pages of 8192 bytes were read.
+      type: int
+    damaged:
+      description: What is damaged on the disk.
+      type: list
+      elements: dict
+      contains:
+        database:
+          description: The database, null for what all of them share.
+          type: str
+        table:
+          description: The table, null where PostgreSQL did not answer.
+          type: str
+        index:
+          description: The index of that table, null where it is the table itself.
+          type: str
+        file:
+          description: The file in the folder of the cluster.
+          type: str
+          sample: base/16384/16397
+        pages:
+          description: How many of its pages are damaged.
+          type: int
 last_deployment:
   description: The newest entry of the host's trail, as M(deployment_trail) gives it; nothing where there is none.
   returned: always
@@ -425,6 +464,7 @@ from ansible.module_utils.poppyfield.containers.engine import Engine, EngineErro
 from ansible.module_utils.poppyfield.host import stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
+from ansible.module_utils.poppyfield.postgis import data_pages
 from ansible.module_utils.poppyfield.runs import trail
 
 ARGUMENTS: dict[str, Any] = {
@@ -489,7 +529,9 @@ def main() -> None:
     seen = host.look(updates=module.params["updates"])
     clock = module.params["laptop_clock"]
     backups = backup_state.look(now)
-    found = stack_status.describe(seen, docker, folders, sdk_version(), now, laptop_clock=clock, backups=backups)
+    found = stack_status.describe(
+        seen, docker, folders, sdk_version(), now, laptop_clock=clock, backups=backups, data_check=data_pages.look()
+    )
     last = next(iter(trail.newest(1)), {})
     module.exit_json(changed=False, last_deployment=last, **found)
 

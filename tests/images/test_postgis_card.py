@@ -1,4 +1,4 @@
-"""A disk that is full: PostgreSQL starts again, and is read, because it kept some room."""
+"""A disk that is full: PostgreSQL starts again, and is read, because it kept some room. And one that is read-only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.pi_page import program
 
-from tests.images.postgis_server import UID, Server
+from tests.images.postgis_server import UID, Server, owned_folder
 
 MEGABYTES = 400
 
@@ -64,3 +65,15 @@ def test_a_full_disk_is_read_until_there_is_room(server: Server, disk: Path) -> 
     server.ready()
     server.sql("CREATE TABLE more (n int)")
     assert (disk / "reserve").stat().st_size == 64 << 20
+
+
+def test_a_disk_of_the_data_that_turns_read_only_is_seen_at_the_next_look(disk: Path, tmp_path: Path) -> None:
+    mounts = tmp_path / "root" / "proc" / "1" / "mounts"
+    mounts.parent.mkdir(parents=True)
+    mounts.symlink_to("/proc/self/mounts")
+    folder = str(owned_folder(disk / "cluster"))
+    assert program.look_at_card([folder], tmp_path / "root") == []
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    with pytest.raises(OSError, match="Read-only file system"):
+        (disk / "more").touch()
+    assert program.look_at_card([folder], tmp_path / "root") == ["read_only"]

@@ -80,6 +80,7 @@ def backup(**wrong: bool) -> Json:
 
 
 WELL = backup()
+DAMAGED: Json = {"database": "private-project", "table": SECRET, "index": None, "file": SECRET, "pages": 1}
 
 
 def health(
@@ -89,6 +90,7 @@ def health(
     maps: Any = (FRANCE,),
     more: Any = (),
     backups: Any = (WELL,),
+    damaged: Any = (),
 ) -> PiHealth:
     """Give how a Pi fares, from what Docker and the host answer; without containers given, with two that are fine."""
     own = containers or (container("postgis"), container("lizmap"))
@@ -97,7 +99,9 @@ def health(
         info={"ServerVersion": "26.1.5", "DockerRootDir": "/"}, containers=listed, own_containers=own
     )
     disk = FolderOnDisk("/var/lib/docker", 1, 30 * GB, free, 1000, 900)
-    look = {**stack_status.describe(seen or host(), docker, [disk], None, NOW), "backups": list(backups)}
+    check = {"at": WHEN, "result": "damaged", "said": "", "pages": 9, "damaged": list(damaged)}
+    found = stack_status.describe(seen or host(), docker, [disk], None, NOW, data_check=check if damaged else None)
+    look = {**found, "backups": list(backups)}
     return judge.judge("pi-orchard", look, list(maps), list(more), WHEN)
 
 
@@ -127,6 +131,9 @@ FAULTS = {
         "whether data are missing",
         "s'il manque des données",
     ),
+    "data_damaged": (health(damaged=[DAMAGED]), "restore the backup", "restaurez la sauvegarde"),
+    "data_unsaved": (health(damaged=[DAMAGED], backups=[]), "how the rest is saved", "comment sauver le reste"),
+    "data_index": (health(damaged=[{**DAMAGED, "index": SECRET}]), "renew it", "comment le refaire"),
     "voltage": (
         health(seen=host(throttled="throttled=0x50005")),
         "power supply made for this Pi",
@@ -330,6 +337,27 @@ MOUNTS = "proc /proc proc rw 0 0\n/dev/mmcblk0p2 / ext4 rw,noatime 0 0\n/dev/sda
 )
 def test_what_the_kernel_tells_of_the_card(told: tuple[str, str, str, str, str], codes: list[str]) -> None:
     assert card.problems(*told) == codes
+
+
+ON_A_DISK = f"{MOUNTS}/dev/sdb1 /srv/my\\040data ext4 rw 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "folders", "told"),
+    [
+        (ON_A_DISK, ("/srv/my data/postgis",), False),
+        (ON_A_DISK.replace("ext4 rw 0", "ext4 ro 0"), ("/srv/my data/postgis",), True),
+        # Newer kernels leave the first option, and add this one.
+        (ON_A_DISK.replace("ext4 rw 0", "ext4 rw,emergency_ro 0"), ("/srv/my data/postgis",), True),
+        # Another one's name only begins so.
+        (ON_A_DISK.replace("ext4 rw 0", "ext4 ro 0"), ("/srv/my database", "/"), False),
+        # What was mounted later covers what was there.
+        (f"{ON_A_DISK}tmpfs /srv/my\\040data tmpfs ro 0 0\n", ("/srv/my data",), True),
+        ("", ("/srv",), False),
+    ],
+)
+def test_the_disk_of_the_data_that_takes_nothing_is_told(mounts: str, folders: tuple[str, ...], told: bool) -> None:
+    assert (card.problems("", mounts, "", "", "", folders=folders) == ["read_only"]) is told
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import os
 import socketserver
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -311,7 +311,33 @@ def test_the_cards_own_files_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    assert program.look_at_card(tmp_path) == ["io_errors", "worn"]
+    assert program.look_at_card(root=tmp_path) == ["io_errors", "worn"]
+
+
+@pytest.mark.usefixtures("map_server")
+@pytest.mark.parametrize("turned", [1, 2], ids=["before the maps", "while maps are drawn"])
+def test_a_disk_that_turns_read_only_is_told_by_the_look_in_which_it_does(
+    turned: int, engine: Json, pages: PiPages, lizmap: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither maps nor apt are waited for where that is known: they may take minutes, and it is to be told in one."""
+    mounts = [{"Type": "bind", "Source": f"/srv/{rw}", "Destination": "/data", "RW": rw} for rw in (True, False)]
+    engine |= listed({**container("postgis"), "Mounts": mounts}, lizmap)
+    looks: list[Sequence[str]] = []
+
+    def look_at_card(folders: Sequence[str]) -> list[str]:
+        looks.append(folders)
+        return ["read_only"] if len(looks) >= turned else []
+
+    monkeypatch.setattr(program, "look_at_card", look_at_card)
+    monkeypatch.setattr(program, "said_by", lambda *words: "active\n" if "docker.service" in words else "")
+    if turned == 1:
+        monkeypatch.setattr(program, "look_at_maps", lambda *_, **__: pytest.fail("maps were waited for"))
+        monkeypatch.setattr(program, "updates_wait", lambda *_: pytest.fail("apt was waited for"))
+    program.run({"name": "pi", "front": False, "operator": False}, pages, 0.0, all_now=False)
+    health = json.loads((pages.folder / "status.json").read_text("utf-8"))
+    assert "read_only" in [one["code"] for one in health["wrong"]] and len(looks) == turned
+    # The disk of the data counts, too, and not what is only read.
+    assert looks[0] == ["/", "/srv/True"]
 
 
 def test_the_pis_own_compose_is_named_once_there_is_a_file_for_it(

@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.pi_page import operator_login, program
-from ansible.module_utils.poppyfield.pi_page.service import UNIT, PiPageService
+from ansible.module_utils.poppyfield.pi_page import operator_login, program, service
+from ansible.module_utils.poppyfield.pi_page.service import DATA_TIMER, TIMER, PiPageService
 
 from tests.doubles.systemd import Systemd
 
@@ -54,12 +54,13 @@ def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
     assert run_module("pi_page", check_mode=True, name="pi-orchard")["changed"]
     assert not pi.service.program.exists() and not pi.done
     assert run_module("pi_page", name="pi-orchard")["changed"]
-    assert pi.done[0].startswith("systemd-tmpfiles --create") and pi.done[-1] == f"systemctl restart {UNIT}.timer"
+    assert pi.done[0].startswith("systemd-tmpfiles --create")
+    assert [one for one in pi.done if "restart" in one] == [f"systemctl restart {one}" for one in (TIMER, DATA_TIMER)]
     # Without a password there is nothing of the operator's page.
     assert not pi.service.password.parent.exists() and not any("operator" in one for one in pi.done)
     again = len(pi.done)
     assert not run_module("pi_page", name="pi-orchard")["changed"]
-    assert pi.done[again:] == [f"systemctl is-active --quiet {UNIT}.timer"]
+    assert pi.done[again:] == [f"systemctl is-active --quiet {timer}" for timer in (TIMER, DATA_TIMER)]
     assert run_module("pi_page", name="pi-orchard", front=True)["changed"]
 
 
@@ -67,7 +68,7 @@ def test_a_timer_that_does_not_run_is_started_again(run_module: Run, pi: Pi) -> 
     run_module("pi_page", name="pi")
     pi.active = False
     run_module("pi_page", name="pi")
-    assert pi.done[-1] == f"systemctl restart {UNIT}.timer"
+    assert pi.done[-1] == f"systemctl restart {DATA_TIMER}"
 
 
 def test_a_unit_that_does_not_start_fails_in_a_sentence(run_module: Run, pi: Pi) -> None:
@@ -100,6 +101,12 @@ def test_the_program_runs_where_there_is_no_ansible(run_module: Run, pi: Pi, tmp
     health = json.loads((folder / "status.json").read_text("utf-8"))
     assert health["level"] == "broken" and "no_docker" in [one["code"] for one in health["wrong"]]
     assert sorted(path.name for path in work.iterdir()) == ["state.json"]
+
+
+def test_the_time_between_two_looks_is_less_than_a_minute() -> None:
+    settings = dict(line.split("=") for line in service.TIMER_TEXT.splitlines() if "=" in line)
+    later = [int(settings[name].removesuffix("s")) for name in ("OnUnitInactiveSec", "AccuracySec")]
+    assert sum(later) < 60
 
 
 OPERATOR = "correct horse battery"

@@ -696,8 +696,10 @@ def test_what_is_documented_is_returned(pi: FakeDocker, library: Library) -> Non
     seen = HostAnswers("", "", "", "", "", "throttled=0x0", "")
     settings = {"prove": True, "max_age_days": 3, "max_unproven_days": 14}
     backups = [backup_state.judged("stick", {}, settings, NOW, NOW)]
+    damaged = {"database": "gis", "table": "t", "index": None, "file": "base/5/1", "pages": 1}
+    check = {"at": "2026-01-01T02:00:00+00:00", "result": "damaged", "said": "", "pages": 9, "damaged": [damaged]}
     disks, later = [FolderOnDisk("/", 1, 1, 1, 1, 1)], NOW + timedelta(days=1)
-    found = stack_status.describe(seen, answers, disks, None, later, backups=backups)
+    found = stack_status.describe(seen, answers, disks, None, later, backups=backups, data_check=check)
     assert "Backups on stick: there is none yet; none was proven yet." in found["summary"]
     assert shape({**copy.deepcopy(found), "last_deployment": {}}) == keys(yaml.safe_load(module.RETURN))
 

@@ -18,6 +18,7 @@ from ansible.module_utils.poppyfield.containers.spec import IMAGE_DIGEST, RESOUR
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.requirements import parse_os_release
 from ansible.module_utils.poppyfield.images import image_names as images
+from ansible.module_utils.poppyfield.postgis import data_pages
 from ansible.module_utils.poppyfield.postgis.postgres import VERSION_LABEL
 
 MB = 1024 * 1024
@@ -115,10 +116,11 @@ def describe(
     *,
     laptop_clock: int = 0,
     backups: Sequence[Json] = (),
+    data_check: Json | None = None,
 ) -> Json:
     """Give the whole answer; `sdk` is the version of Docker's Python SDK, a `laptop_clock` of 0 is not known.
 
-    `backups` are as `backup.state` judges them.
+    `backups` are as `backup.state` judges them, `data_check` is what `data_pages` finds written down.
     """
     in_use = {listed["ImageID"] for listed in docker.containers}
     own = sorted(docker.own_containers, key=lambda container: str(container["Name"]))
@@ -133,8 +135,10 @@ def describe(
         },
         "disks": describe_disks(folders),
         "backups": list(backups),
+        "data_check": data_check,
     }
-    return {**found, "summary": [*summary(found), *backup_state.summary(found["backups"])]}
+    told = [*summary(found), *backup_state.summary(found["backups"]), *data_pages.summary(data_check)]
+    return {**found, "summary": told}
 
 
 # The host -----------------------------------------------------------------------------------------------------------

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 LEVEL_OF_WEAR = 0x0A
 """From nine tenths of its life on, as JEDEC counts it in tenths."""
 LITTLE_RESERVE = 0x02
 """From here on the card has used up four fifths of its spare blocks."""
+NOT_WRITABLE = {"ro", "emergency_ro"}
+"""The second is what newer kernels say of ext4 when they stop to write after an error."""
 
 
 def root_disk(mounts: str) -> str:
@@ -19,10 +22,18 @@ def root_disk(mounts: str) -> str:
     return re.sub(r"(?<=\d)p\d+$|(?<=[a-z])\d+$", "", found[1])
 
 
-def is_read_only(mounts: str) -> bool:
-    """Tell whether nothing can be written to the system any more."""
-    options = [line.split()[3].split(",") for line in mounts.splitlines() if line.split()[1:2] == ["/"]]
-    return bool(options) and "ro" in options[-1]
+def is_read_only(mounts: str, folders: Iterable[str] = ("/",)) -> bool:
+    """Tell whether nothing can be written any more to what holds one of these folders."""
+    mounted = [line.split() for line in mounts.splitlines()]
+    found = (_options(mounted, folder.replace(" ", r"\040")) for folder in folders)
+    return any(NOT_WRITABLE & options for options in found)
+
+
+def _options(mounted: Sequence[Sequence[str]], folder: str) -> set[str]:
+    """Give the options of the mount that a folder is in: the last one on the longest path."""
+    around = [one for one in mounted if f"{folder.rstrip('/')}/".startswith(f"{one[1].rstrip('/')}/")]
+    # Of equals the last, which covers the others.
+    return set(max(reversed(around), key=lambda one: len(one[1]))[3].split(",")) if around else set()
 
 
 def has_errors(kernel_log: str, disk: str, counted: str) -> bool:
@@ -38,10 +49,12 @@ def is_worn(life_time: str, reserve: str) -> bool:
     return max(spent, default=0) >= LEVEL_OF_WEAR or (left is not None and int(left[0], 16) >= LITTLE_RESERVE)
 
 
-def problems(kernel_log: str, mounts: str, counted: str, life_time: str, reserve: str) -> list[str]:
-    """Give the codes of what is wrong."""
+def problems(
+    kernel_log: str, mounts: str, counted: str, life_time: str, reserve: str, *, folders: Iterable[str] = ()
+) -> list[str]:
+    """Give the codes of what is wrong; `folders` are those with data, which may be on a disk of their own."""
     found = {
-        "read_only": is_read_only(mounts),
+        "read_only": is_read_only(mounts, ("/", *folders)),
         "io_errors": has_errors(kernel_log, root_disk(mounts), counted),
         "worn": is_worn(life_time, reserve),
     }

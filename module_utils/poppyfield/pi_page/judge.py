@@ -21,6 +21,7 @@ SUBJECT_OF = {
     **dict.fromkeys(("io_errors", "read_only", "worn"), "card"),
     "disk": "disk",
     **dict.fromkeys((f"backup_{code}" for code in rows.OF_BACKUPS), "backup"),
+    **dict.fromkeys(("data_damaged", "data_unsaved", "data_index"), "database"),
     "clock_before": "clock",
     "memory": "memory",
     **dict.fromkeys(("hot", "load"), "processor"),

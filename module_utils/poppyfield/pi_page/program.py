@@ -32,6 +32,7 @@ from ansible.module_utils.poppyfield.images.image_names import versions
 from ansible.module_utils.poppyfield.pi_page import card, judge, maps, own_front, render
 from ansible.module_utils.poppyfield.pi_page.maps import Ask, SeenAnswer
 from ansible.module_utils.poppyfield.pi_page.words import LANGUAGES
+from ansible.module_utils.poppyfield.postgis import data_pages
 from ansible.module_utils.poppyfield.status import rows
 
 Json = dict[str, Any]
@@ -243,8 +244,14 @@ def updates_wait(host: HostOfStack, known: Json, now: float) -> Json:
     return {"asked": now, "wait": bool(said)}
 
 
-def look_at_card(root: Path = Path("/")) -> list[str]:
-    """Give what is wrong with the card."""
+def folders_written_to(docker: DockerAnswers) -> list[str]:
+    """Give Docker's own folder, and what our containers write to."""
+    mounted = {m["Source"] for c in docker.own_containers for m in c.get("Mounts") or [] if m.get("RW")}
+    return [docker.info.get("DockerRootDir", "/"), *sorted(mounted)]
+
+
+def look_at_card(folders: Sequence[str] = (), root: Path = Path("/")) -> list[str]:
+    """Give what is wrong with the card, or with the disk of the folders with data."""
 
     def text(path: str) -> str:
         with suppress(OSError):
@@ -261,6 +268,7 @@ def look_at_card(root: Path = Path("/")) -> list[str]:
         next((one for one in counted if one.strip() != "0"), ""),
         text(f"sys/block/{disk}/device/life_time"),
         text(f"sys/block/{disk}/device/pre_eol_info"),
+        folders=folders,
     )
 
 
@@ -274,7 +282,7 @@ def compose_command(folder: Path = Path(COMPOSE_FOLDER)) -> str:
 def more_wrong(updates: Json, now: float, installed: float, on_card: Sequence[str]) -> list[str]:
     """Give the codes of what is wrong besides what stack_info tells."""
     clock = ["clock_before"] if now < installed - CLOCK_TOLERANCE else []
-    return [*on_card, *clock, *(["updates"] if updates["wait"] else [])]
+    return [*on_card, *clock, *(["updates"] if updates.get("wait") else [])]
 
 
 def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_now: bool) -> None:
@@ -284,18 +292,31 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
     host, state = HostOfStack(said_by), pages.state()
     docker = look_at_docker() if docker_runs() else DockerAnswers(why="it does not run")
     folders = host.folders(stack_status.folders_in_use(docker))
-    look = stack_status.describe(host.look(), docker, folders, None, moment, backups=backup_state.look(moment))
+    look = stack_status.describe(
+        host.look(),
+        docker,
+        folders,
+        None,
+        moment,
+        backups=backup_state.look(moment),
+        data_check=data_pages.look(),
+    )
     found = [
         c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"
     ]
     serving = next((c for c in found if stack_status.is_up(c) and not c["Name"].endswith(rows.SET_ASIDE)), None)
-    state["maps"] = look_at_maps(pages, state["maps"], serving, now, when, all_now=all_now)
-    pages.remember(state)
-    # A slow map takes its time, and what is said is of now.
+    written = folders_written_to(docker)
+    on_card = look_at_card(written)
+    # That nothing can be written any more is told at once: neither maps nor apt are waited for.
+    if "read_only" not in on_card:
+        state["maps"] = look_at_maps(pages, state["maps"], serving, now, when, all_now=all_now)
+        pages.remember(state)
+        state["updates"] = updates_wait(host, {} if all_now else state["updates"], now)
+        # They take their time, and what is said is of now.
+        on_card = look_at_card(written)
     when = datetime.now(tz=UTC).isoformat(timespec="seconds")
-    state["updates"] = updates_wait(host, {} if all_now else state["updates"], now)
     shown = [one for _, one in sorted(state["maps"].items()) if not one.get("hidden")]
-    more = more_wrong(state["updates"], now, installed, look_at_card())
+    more = more_wrong(state["updates"], now, installed, on_card)
     health = judge.judge(settings["name"], look, shown, more, when)
     has_front = settings["front"] and not has_own_front(serving)
     for language in LANGUAGES:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from ansible.module_utils.poppyfield.host import host_files, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 from ansible.module_utils.poppyfield.pi_page import operator_login, operator_units
+from ansible.module_utils.poppyfield.pi_page.data_check import STATE
 from ansible.module_utils.poppyfield.pi_page.program import FOLDER, WORK_FOLDER
 from ansible.module_utils.poppyfield.runs import lock
 
@@ -23,8 +24,10 @@ Json = dict[str, Any]
 
 UNIT = "poppyfield-page"
 TIMER = f"{UNIT}.timer"
+DATA_CHECK = "poppyfield-data-check"
+DATA_TIMER = f"{DATA_CHECK}.timer"
 OURS = "ansible.module_utils.poppyfield"
-PROGRAMS = ("program", "operator_page", "order_helper")
+PROGRAMS = ("program", "operator_page", "order_helper", "data_check")
 """The first is run where none is named."""
 BEFORE_OURS = ("ansible", "ansible.module_utils")
 """Packages that a Pi does not have: they hold nothing there but ours."""
@@ -62,7 +65,7 @@ ProtectHome=read-only
 PrivateTmp=yes
 NoNewPrivileges=yes
 ReadWritePaths={FOLDER} {WORK_FOLDER}
-# It runs each minute: the journal would fill with nothing else.
+# It runs all the time: the journal would fill with nothing else.
 LogLevelMax=notice
 # What the program writes is an error.
 SyslogLevel=err
@@ -75,8 +78,47 @@ Description=When Poppyfield looks at this Pi
 
 [Timer]
 OnActiveSec=1s
-OnUnitInactiveSec=1min
+# A card that turns read-only is to be told within a minute.
+OnUnitInactiveSec=40s
 AccuracySec=5s
+
+[Install]
+WantedBy=timers.target
+"""
+
+DATA_SERVICE_TEXT = f"""# Managed by Poppyfield.
+[Unit]
+Description=Poppyfield's look for damage at each page of the database
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 -I -X pycache_prefix={WORK_FOLDER}/python {{program}} data_check
+# The map comes first.
+Nice=19
+IOSchedulingClass=idle
+CPUWeight=10
+# It reads the data, and can't write to them.
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+NoNewPrivileges=yes
+ReadWritePaths={WORK_FOLDER}
+StateDirectory={STATE.parent.relative_to("/var/lib")}
+# What the program writes is an error.
+SyslogLevel=err
+TimeoutStartSec=12h
+"""
+
+DATA_TIMER_TEXT = """# Managed by Poppyfield.
+[Unit]
+Description=When Poppyfield looks at each page of the database
+
+[Timer]
+OnCalendar=Sun 02:00
+RandomizedDelaySec=2h
+# A Pi that is off at night looks when it is on again.
+Persistent=true
 
 [Install]
 WantedBy=timers.target
@@ -142,6 +184,8 @@ class PiPageService:
             self.folders / f"{UNIT}.conf": FOLDERS_TEXT,
             self.units / f"{UNIT}.service": SERVICE_TEXT.format(program=self.program),
             self.units / TIMER: TIMER_TEXT,
+            self.units / f"{DATA_CHECK}.service": DATA_SERVICE_TEXT.format(program=self.program),
+            self.units / DATA_TIMER: DATA_TIMER_TEXT,
         }
         inner = {folder for path in texts for folder in path.parents if self.program in (folder, *folder.parents)}
         if kept_password:
@@ -186,9 +230,11 @@ class PiPageService:
         return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, "file") for path in unwanted)]
 
     def _have_run(self, renewed: Set[Path]) -> None:
-        if self.booted.is_dir() and (renewed or not systemd.is_active(self.run, TIMER)):
+        timers = (TIMER, DATA_TIMER)
+        if self.booted.is_dir() and (renewed or not all(systemd.is_active(self.run, timer) for timer in timers)):
             systemd.do(self.run, "systemd-tmpfiles", "--create", str(self.folders / f"{UNIT}.conf"))
-            systemd.start(self.run, TIMER)
+            for timer in timers:
+                systemd.start(self.run, timer)
 
     def _have_operators_page(self, renewed: Set[Path]) -> None:
         sockets = operator_units.SOCKETS

@@ -23,6 +23,11 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "backup_different": "A backup that was restored for trial is not what was saved: take another stick. "
         "ansible-playbook playbooks/backup_report.yml tells more.",
         "backup_too_small": "The newest backup has less than half of what it had: look whether data are missing.",
+        "data_damaged": "Something in it is damaged on the disk: replace the card, and restore the backup. "
+        "ansible-playbook playbooks/status.yml tells what, and how.",
+        "data_unsaved": "Something in it is damaged on the disk, and there is no backup: ansible-playbook "
+        "playbooks/status.yml tells what, and how the rest is saved.",
+        "data_index": "An index is damaged on the disk: ansible-playbook playbooks/status.yml tells how to renew it.",
         "clock_before": "The clock is wrong: connect the Pi to a network with a time server, or set its clock.",
         "memory": "Little memory is left: fewer people at once, or a Pi with more memory.",
         "load": "It has more to do than it can: fewer people at once, or simpler maps.",
@@ -52,6 +57,11 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "backup_different": "Une sauvegarde restaurée à l'essai n'est pas ce qui a été sauvegardé : prenez une autre "
         "clé. ansible-playbook playbooks/backup_report.yml en dit plus.",
         "backup_too_small": "La dernière sauvegarde a moins de la moitié d'avant : voyez s'il manque des données.",
+        "data_damaged": "Quelque chose y est abîmé sur le disque : remplacez la carte, et restaurez la sauvegarde. "
+        "ansible-playbook playbooks/status.yml dit quoi, et comment.",
+        "data_unsaved": "Quelque chose y est abîmé sur le disque, sans sauvegarde : ansible-playbook "
+        "playbooks/status.yml dit quoi, et comment sauver le reste.",
+        "data_index": "Un index est abîmé sur le disque : playbooks/status.yml dit comment le refaire.",
         "clock_before": "L'horloge est fausse : reliez le Pi à un serveur de temps, ou mettez-la à l'heure.",
         "memory": "Il reste peu de mémoire : moins de personnes à la fois, ou un Pi qui a plus de mémoire.",
         "load": "Il a plus à faire qu'il ne peut : moins de personnes à la fois, ou des cartes plus simples.",

@@ -6,15 +6,17 @@ A Pi in other hands says anything: each value is taken as what it must be, bound
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ansible.module_utils.poppyfield.containers.services import SERVICES
+from ansible.module_utils.poppyfield.containers.services import POSTGIS, SERVICES
 from ansible.module_utils.poppyfield.host.printable import printable
 from ansible.module_utils.poppyfield.host.requirements import CLOCK_TOLD
 from ansible.module_utils.poppyfield.images.image_names import split
 from ansible.module_utils.poppyfield.lizmap.answers import TO_LOG_IN
+from ansible.module_utils.poppyfield.postgis import data_pages
 from ansible.module_utils.poppyfield.runs import trail
 
 Json = dict[str, Any]
@@ -71,6 +73,7 @@ BLANK: Json = {
     "containers": [],
     "disks": [],
     "backups": [],
+    "data_check": None,
     "maps": [],
 }
 """A Pi of which nothing is known."""
@@ -180,6 +183,7 @@ def _facts(look: Mapping[str, Any]) -> Json:
         "containers": containers,
         "disks": [_disk(entry) for entry in _mappings(look.get("disks"))],
         "backups": backups_of(look) or [],
+        "data_check": _data_check(look.get("data_check")),
     }
 
 
@@ -241,6 +245,15 @@ def _backup(entry: Mapping[str, Any]) -> Json:
     }
 
 
+def _data_check(found: Any) -> Json | None:
+    """Give when the pages of the databases were looked at, and what was damaged; None where nobody looked."""
+    entry = _mapping(found)
+    at, result = _moment(entry.get("at")), entry.get("result")
+    damaged = [{key: _text(one.get(key), 160) for key in DAMAGED_PARTS} for one in _mappings(entry.get("damaged"))]
+    return {"at": at, "whole": result == data_pages.WHOLE, "damaged": damaged} if at else None
+
+
+DAMAGED_PARTS = ("database", "table", "index", "file")
 OF_BACKUPS = ("too_old", "unproven", "different", "too_small")
 """What can be wrong with the backups on a target."""
 
@@ -284,7 +297,7 @@ def _not_asked_for(maps: Mapping[str, Any]) -> list[Json]:
 def wrong_with(row: Json, look: Mapping[str, Any]) -> list[Json]:
     """Give all that is wrong with a Pi that answered."""
     of_services = [*_of_containers(row, look), *_of_maps(row), *_of_deployment(row)]
-    return [*of_services, *_of_disks(row), *_of_backups(row), *_of_host(row)]
+    return [*of_services, *_of_disks(row), *_of_backups(row), *_of_data(row), *_of_host(row)]
 
 
 def _of_deployment(row: Json) -> list[Json]:
@@ -343,6 +356,35 @@ def _of_backups(row: Json) -> list[Json]:
         for code in OF_BACKUPS
         if one[code]
     ]
+
+
+def _of_data(row: Json) -> list[Json]:
+    """Tell what is damaged on the disk, with the remedy."""
+    found = row["data_check"] or {"damaged": []}
+    return [_of_damage(row, one, found["at"]) for one in found["damaged"]]
+
+
+def _of_damage(row: Json, one: Json, when: str) -> Json:
+    """Give the command: an index is rebuilt, a table comes from a backup; without one what can be read is saved.
+
+    It is made here, and what a Pi says is quoted in it: somebody will give it to a shell.
+    """
+    container = next((entry["name"] for entry in row["containers"] if entry["service"] == POSTGIS.name), "?")
+    saved = next((backup["target"] for backup in row["backups"] if backup["saved"]), None)
+    told = {"what": data_pages.name_of(one), "when": when}
+    within = ["sudo", "docker", "exec", "--user", "postgres"]
+    database = one["database"] or "postgres"
+    if one["index"]:
+        command = [*within, container, "reindexdb", f"--index={one['index']}", database]
+        return _wrong("attention", "data_index", **told, command=shlex.join(command))
+    if saved is None:
+        command = [*within, "--env", "PGOPTIONS=-c ignore_checksum_failure=on", container, "pg_dump", "-Fc", database]
+        return _wrong(
+            "attention", "data_unsaved", **told, command=f"{shlex.join(command)} > {shlex.quote(database)}.dump"
+        )
+    command = ["ansible-playbook", "playbooks/restore.yml", "--limit", row["name"], "-e", f"restore_from={saved}"]
+    beside = ["-e", f"restore_databases={database}", "-e", "restore_as=restored"] if one["database"] else []
+    return _wrong("attention", "data_damaged", **told, command=shlex.join([*command, *beside]))
 
 
 def _of_host(row: Json) -> list[Json]:

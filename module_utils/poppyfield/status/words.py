@@ -41,6 +41,12 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "this Pi. {why}",
         "backup_too_small": "The newest backup on {target} has less than half of what was proven last: look whether "
         "data are missing. If that is right, sudo /usr/local/lib/poppyfield/backup prove on the Pi takes it as such.",
+        "data_damaged": "On its disk {what} is damaged (seen on {moment}): replace the card, and bring it back from "
+        "the backup: {command}",
+        "data_unsaved": "On its disk {what} is damaged (seen on {moment}), and there is no backup: save what can still "
+        "be read, on the Pi: {command}",
+        "data_index": "On its disk the index {what} is damaged (seen on {moment}): rebuild it, on the Pi: {command}. "
+        "If that comes again, replace the card.",
         "voltage": "The voltage is too low: use the power supply made for this Pi, with a short cable.",
         "voltage_earlier": "The voltage was too low since the start: use the power supply made for this Pi.",
         "hot": "The processor has {celsius} °C: give it air or a heat sink.",
@@ -81,6 +87,12 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "backup_too_small": "La sauvegarde la plus récente sur {target} contient moins de la moitié de la dernière "
         "éprouvée : voyez s'il manque des données. Si c'est voulu, sudo /usr/local/lib/poppyfield/backup prove sur le "
         "Pi l'accepte.",
+        "data_damaged": "Sur son disque, {what} est abîmé (vu le {moment}) : remplacez la carte, et reprenez-le de la "
+        "sauvegarde : {command}",
+        "data_unsaved": "Sur son disque, {what} est abîmé (vu le {moment}), et il n'y a pas de sauvegarde : sauvez ce "
+        "qui se lit encore, sur le Pi : {command}",
+        "data_index": "Sur son disque, l'index {what} est abîmé (vu le {moment}) : refaites-le, sur le Pi : {command}. "
+        "Si cela revient, remplacez la carte.",
         "voltage": "La tension est trop basse : prenez l'alimentation faite pour ce Pi, avec un câble court.",
         "voltage_earlier": "La tension a été trop basse depuis le démarrage : prenez l'alimentation faite pour ce Pi.",
         "hot": "Le processeur est à {celsius} °C : donnez-lui de l'air ou un radiateur.",
@@ -120,6 +132,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "disk": "Disk",
         "backup": "Backup",
         "backup_of": "{target}: {saved} (last proven: {proven})",
+        "data_check": "Data read whole on the disk",
         "temperature": "Temperature",
         "clock": "Clock",
         "clock_good": "as this laptop's",
@@ -169,6 +182,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "disk": "Disque",
         "backup": "Sauvegarde",
         "backup_of": "{target} : {saved} (dernière preuve : {proven})",
+        "data_check": "Données lues intactes sur le disque",
         "temperature": "Température",
         "clock": "Horloge",
         "clock_good": "comme celle de cet ordinateur",
@@ -275,6 +289,7 @@ class Speech:
             ("memory", self.free(row["memory_available_mb"], row["memory_total_mb"])),
             *(("disk", self._disk(disk)) for disk in row["disks"]),
             *(("backup", self._backup(one)) for one in row["backups"]),
+            ("data_check", self._data_check(row["data_check"])),
             ("temperature", self._celsius(row["temperature_celsius"])),
             ("clock", None if clock is None else self._clock(clock)),
             ("security_updates", self._updates(row)),
@@ -311,6 +326,9 @@ class Speech:
         return self.label(
             "backup_of", target=one["target"], saved=self.moment(one["saved"]), proven=self.moment(one["proven"])
         )
+
+    def _data_check(self, found: Json | None) -> str | None:
+        return self.moment(found["at"]) if found and found["whole"] else None
 
     def _deployed(self, row: Json) -> str | None:
         """Say when the containers were made, and who was the last to change them."""
