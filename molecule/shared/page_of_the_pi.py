@@ -12,6 +12,10 @@ from emulated_pi import MAP_URL, REQUEST_SECONDS
 
 PROGRAM = "/usr/local/lib/poppyfield/page"
 WORK = "/run/poppyfield-page-work"
+TIMER = "poppyfield-page.timer"
+STILL_LOOKS = (
+    "'while systemctl show --property=ActiveState poppyfield-page.service | grep -q activating; do sleep 1; done'"
+)
 
 
 def page(language: str = "en") -> str:
@@ -22,10 +26,11 @@ def page(language: str = "en") -> str:
 
 
 def look(pi: Host) -> None:
-    """Have the Pi looked at now, as its timer does, and all of it."""
-    unit = "systemd-run --quiet --wait --collect --property=ProtectSystem=strict --property=ReadWritePaths=%s"
-    pi.check_output(
-        f"{unit} --property=ReadWritePaths=/run/poppyfield-page python3 -I -X pycache_prefix={WORK}/python %s --now",
-        WORK,
-        PROGRAM,
-    )
+    """Have the Pi looked at now, as its timer does, and all of it; not while the timer has it looked at."""
+    places = f"--property=ReadWritePaths={WORK} --property=ReadWritePaths=/run/poppyfield-page"
+    unit = f"systemd-run --quiet --wait --collect --property=ProtectSystem=strict {places}"
+    pi.check_output(f"systemctl stop {TIMER} && timeout 900 sh -c {STILL_LOOKS}")
+    try:
+        pi.check_output(f"{unit} python3 -I -X pycache_prefix={WORK}/python {PROGRAM} --now")
+    finally:
+        pi.check_output(f"systemctl start {TIMER}")

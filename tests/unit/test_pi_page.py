@@ -436,6 +436,26 @@ def test_a_map_that_fails_is_named_only_if_everybody_may_see_it(answer: SeenAnsw
     assert known and (known["title"], known["draws"], known["picture"]) == ("France", False, FRANCE["picture"])
 
 
+def test_a_map_that_is_late_once_is_not_called_broken() -> None:
+    """Thirty people may be asking at that moment."""
+
+    def too_late(_: str) -> SeenAnswer:
+        raise TimeoutError
+
+    once, _ = maps.seen(dict(FRANCE), too_late, "a/b", 1000.0, WHEN, is_lizmap=False)
+    assert once and once["draws"] and once["picture"] == FRANCE["picture"]
+    assert maps.is_due(once, 1001.0)
+    twice, _ = maps.seen(once, too_late, "a/b", 1040.0, WHEN, is_lizmap=False)
+    assert twice and twice["draws"] is False
+    again, _ = maps.seen(once, server(**GOOD), "a/b", 1040.0, WHEN, is_lizmap=False)
+    assert again and again["draws"] and not maps.is_due(again, 1041.0)
+    later, _ = maps.seen(again, too_late, "a/b", 2000.0, WHEN, is_lizmap=False)
+    assert later and later["draws"]
+    # Of one that never drew, nothing better is known.
+    first, _ = maps.seen(None, too_late, "a/b", 1000.0, WHEN, is_lizmap=False)
+    assert first and first["draws"] is False
+
+
 @pytest.mark.parametrize(
     "answer", [SeenAnswer(200, png(b"\7" * 256)), SeenAnswer(200, b"<ServiceException/>"), SeenAnswer(500, DRAWN)]
 )

@@ -141,15 +141,18 @@ def seen(
 ) -> tuple[Json | None, bytes]:
     """Ask for a map; give what is to be remembered, None for one that is not for everybody, and a new picture.
 
-    One that fails is told of only if it is known to be for everybody: without Lizmap each is.
+    One that fails is told of only if it is known to be for everybody: without Lizmap each is. One that drew before and
+    is late is asked again at the next look, and told of if it is late then, too: the Pi may have had much to do.
     """
     try:
         title, picture = look(ask, project, is_lizmap=is_lizmap)
     except PrivateMapError:
         return None, b""
-    except (MapError, OSError):
+    except (MapError, OSError) as error:
         if known is None and is_lizmap:
             return None, b""
+        if isinstance(error, TimeoutError) and known and known["draws"] and "late" not in known:
+            return {**known, "late": True, "asked": now - ASK_AGAIN}, b""
         before = known or {"title": project, "picture": "", "pictured": "", "link": _link(project, is_lizmap)}
         return {**before, "draws": False, "asked": now}, b""
     return {

@@ -43,7 +43,7 @@ WORK_FOLDER = "/run/poppyfield-page-work"
 """What is remembered from one minute to the next."""
 DOCKER = "/run/docker.sock"
 DOCKER_SECONDS = 30
-MAP_SECONDS = 30
+MAP_SECONDS = 60
 ALL_MAPS_SECONDS = 60
 """After so long no further map is asked for in this run: the page must not wait for them."""
 COMMAND_SECONDS = 120

@@ -69,7 +69,7 @@ ReadWritePaths={FOLDER} {WORK_FOLDER}
 LogLevelMax=notice
 # What the program writes is an error.
 SyslogLevel=err
-TimeoutStartSec=5min
+TimeoutStartSec=10min
 """
 
 TIMER_TEXT = """# Managed by Poppyfield.

@@ -8,9 +8,7 @@ import requests
 from testinfra.host import Host
 
 from emulated_pi import MAP_URL, REQUEST_SECONDS
-from page_of_the_pi import PROGRAM, look, page
-
-TIMER = "poppyfield-page.timer"
+from page_of_the_pi import PROGRAM, TIMER, look, page
 
 
 def test_the_page_tells_how_the_pi_fares(pi: Host) -> None:

@@ -15,6 +15,8 @@ TARGET = "/mnt/office"
 NOTE = "written before the backup"
 POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
 NOTES = "SELECT count(*) FROM sample.observations"
+# Four runs, on a Pi that is emulated by a machine with something else to do.
+pytestmark = pytest.mark.timeout(45 * 60)
 
 
 def do(playbook: str, *options: str) -> str:
