@@ -224,18 +224,26 @@ def test_it_is_written_down_and_found_again(
 ) -> None:
     state = tmp_path / data_pages.STATE
     assert data_pages.look(tmp_path) is None and data_pages.summary(None) == []
-    monkeypatch.setattr(data_check, "STATE", state)
     monkeypatch.setattr(data_check, "AGAIN_SECONDS", 0.0)
     monkeypatch.setattr(program, "said_by", Server())
+    monkeypatch.setattr(program, "docker_runs", lambda: True)
     monkeypatch.setattr(program, "look_at_docker", lambda: DockerAnswers(own_containers=[postgis(data)]))
-    assert data_check.main() == 0
+    assert data_check.main(tmp_path) == 0
     found = data_pages.look(tmp_path)
     assert found is not None and found["result"] == data_pages.DAMAGED and "base/5/200" in capsys.readouterr().err
     assert state.stat().st_mode & 0o777 == 0o644
+    # Docker does not run: nobody has looked again.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "docker_runs", lambda: False)
+        patch.setattr(program, "look_at_docker", lambda: pytest.fail("to ask Docker would start it"))
+        assert data_check.main(tmp_path) == 0
+    again = data_pages.look(tmp_path)
+    assert again is not None and (again["result"], again["damaged"]) == (data_pages.UNKNOWN, found["damaged"])
+    assert "there is no database" in capsys.readouterr().err
     # It was mended.
     for one in found["damaged"]:
         (tmp_path / one["file"]).unlink()
-    assert data_check.main() == 0 and capsys.readouterr().err == ""
+    assert data_check.main(tmp_path) == 0 and capsys.readouterr().err == ""
     for spoilt in ("", "[]", "{}"):
         state.write_text(spoilt)
         assert data_pages.look(tmp_path) is None

@@ -27,7 +27,6 @@ from ansible.module_utils.poppyfield.postgis import data_pages
 Json = dict[str, Any]
 Said = Callable[..., str]
 
-STATE = Path("/") / data_pages.STATE
 DATA = "/var/lib/postgresql/data"
 """Where the container has its data."""
 CLUSTER = "cluster"
@@ -132,13 +131,18 @@ def look(container: Json | None, said: Said, reader: Callable[[Path], PageReader
     return {"result": result, "said": "", "pages": reading.pages, "damaged": damaged}
 
 
-def main() -> int:
+def main(root: Path = Path("/")) -> int:
     """Run the program; what is damaged is an error in the journal, too."""
-    container = of_service(list(program.look_at_docker().own_containers), POSTGIS.name)
+    state, before = root / data_pages.STATE, data_pages.look(root)
+    containers = program.look_at_docker().own_containers if program.docker_runs() else ()
+    container = of_service(list(containers), POSTGIS.name)
     at = datetime.now(tz=UTC).isoformat(timespec="seconds")
     found = {"at": at, **look(container, program.said_by)}
-    STATE.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    atomic_file.write(STATE, json.dumps(found).encode(), mode=0o644)
+    if found["result"] == data_pages.UNKNOWN and before:
+        # What was damaged is so until somebody has looked again.
+        found["damaged"] = before["damaged"]
+    state.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    atomic_file.write(state, json.dumps(found).encode(), mode=0o644)
     if found["result"] != data_pages.WHOLE:
         sys.stderr.write("\n".join(data_pages.summary(found)) + "\n")
     return 0

@@ -16,8 +16,8 @@ from typing import Any, cast
 from ansible.module_utils.poppyfield.host import host_files, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 from ansible.module_utils.poppyfield.pi_page import operator_login, operator_units
-from ansible.module_utils.poppyfield.pi_page.data_check import STATE
 from ansible.module_utils.poppyfield.pi_page.program import FOLDER, WORK_FOLDER
+from ansible.module_utils.poppyfield.postgis.data_pages import STATE
 from ansible.module_utils.poppyfield.runs import lock
 
 Json = dict[str, Any]
@@ -104,7 +104,7 @@ ProtectHome=read-only
 PrivateTmp=yes
 NoNewPrivileges=yes
 ReadWritePaths={WORK_FOLDER}
-StateDirectory={STATE.parent.relative_to("/var/lib")}
+StateDirectory={Path(STATE).parent.relative_to("var/lib")}
 # What the program writes is an error.
 SyslogLevel=err
 TimeoutStartSec=12h
