@@ -289,7 +289,6 @@ def test_a_run_asks_a_pi_for_what_its_stages_need(
 
 def test_an_inventory_with_a_host_that_yaml_reads_as_a_truth_value_ends_the_run(tmp_path: Path) -> None:
     """Ansible refuses the whole file, so that no play would have a host, and nothing would fail."""
-    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "pis", "gather_facts": False, "tasks": []}]))
     # As recorded_archive writes it.
     (tmp_path / "fleet").mkdir()
     (tmp_path / "fleet" / "archives.sha256").write_text(f"{'0' * 64}  ~/lizmap-web-client.zip\n")
@@ -298,7 +297,7 @@ def test_an_inventory_with_a_host_that_yaml_reads_as_a_truth_value_ends_the_run(
     def run() -> tuple[int, str]:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "fleet")]
         done = subprocess.run(
-            [*command, str(tmp_path / "play.yml")],
+            [*command, str(ROOT / "playbooks" / "plays" / "settings.yml")],
             env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
             capture_output=True,
             text=True,

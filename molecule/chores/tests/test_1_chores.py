@@ -18,7 +18,7 @@ from tests.terminal import at_a_terminal
 ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
 HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
 CONTAINERS = ("websig-postgis", "websig-lizmap")
-# Some make both containers anew, twice, on a Pi that is emulated by a machine with something else to do.
+# Some make both containers again, twice, on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(45 * 60)
 
 
