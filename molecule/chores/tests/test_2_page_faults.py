@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -108,6 +109,13 @@ FAULTS: dict[str, tuple[Callable[[Host], Fault], str, str]] = {
         "Des mises à jour de sécurité attendent : reliez le Pi à internet",
     ),
 }
+
+
+def test_the_weekly_look_reads_all_pages_of_the_database(pi: Host) -> None:
+    assert pi.service("poppyfield-data-check.timer").is_enabled
+    pi.check_output("systemctl start poppyfield-data-check.service")
+    found = json.loads(pi.check_output("cat /var/lib/poppyfield/data-check/state.json"))
+    assert found["result"] == "whole" and found["pages"] > 1000, found
 
 
 @pytest.fixture(scope="module")
