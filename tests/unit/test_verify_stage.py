@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -82,6 +83,13 @@ def test_who_logs_in_is_said_by_variables(server: LizmapServer, verify: Verify, 
     assert done.returncode == 0, done.stdout
     assert bool([question for question in server.asked if "/auth/" in question]) == logged_in
     assert not [question for question in server.asked if "/edition/" in question]
+
+
+def test_the_seconds_of_layers_are_told_in_lines_where_that_is_asked_for(server: LizmapServer, verify: Verify) -> None:
+    done = verify(lizmap_verify_seconds=True, lizmap_verify_editing="never", lizmap_verify_user="")
+    assert done.returncode == 0, done.stdout
+    assert "sample/france: seconds to draw each layer alone, the slowest first." in done.stdout
+    assert len(re.findall(r'" +\d+\.\d\d s  [\w ]+ at 1:[\d,]+"', done.stdout)) % 4 == 0 < done.stdout.count(" at 1:")
 
 
 @pytest.mark.parametrize("required", [pytest.param(False, marks=pytest.mark.long), True])
