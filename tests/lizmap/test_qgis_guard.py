@@ -337,7 +337,10 @@ def test_a_request_that_cannot_be_judged_is_refused(lizmap_image: str, network: 
     mounts = {**MOUNTED, str(plugin): f"{PLUGINS}/poppyfield_guard"}
     with lizmap(lizmap_image, tmp_path, network, mounts=mounts, healthcheck=UNWATCHED) as server:
         wait_until(lambda: server.run("test", "-S", "/run/qgis-server.sock")[0] == 0, "QGIS Server runs", server.log)
-        answer = get(server, f"/?{urlencode({'MAP': 'fields/meadow.qgs', **GET_MAP})}")
+        address = f"/?{urlencode({'MAP': 'fields/meadow.qgs', **GET_MAP})}"
+        # What stands between nginx and QGIS Server may come after it.
+        wait_until(lambda: get(server, address).status not in {502, 503}, "QGIS Server is asked", server.log)
+        answer = get(server, address)
         assert (answer.status, b"could not be judged" in answer.content) == (400, True)
         assert b"a fault" not in answer.content
         assert "RuntimeError('a fault')" in server.log()
