@@ -64,6 +64,18 @@ def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
     assert run_module("pi_page", name="pi-orchard", front=True)["changed"]
 
 
+def test_a_pi_gets_each_program(tmp_path: Path) -> None:
+    """Ansible packs what a module imports, and not what it only names."""
+    command = [sys.executable, "-m", "ansible", "adhoc", "localhost", "--connection", "local", "--check"]
+    command += ["--extra-vars", f"ansible_python_interpreter={sys.executable}", "-m", "pi_page", "-a", "name=pi"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert " => " in done.stdout, done.stdout + done.stderr
+    reasons = json.loads(done.stdout.partition(" => ")[2])["reasons"]
+    for name in ("program", "operator_page", "order_helper", "data_check"):
+        assert any(f"/poppyfield/pi_page/{name}.py" in reason for reason in reasons), name
+
+
 def test_a_timer_that_does_not_run_is_started_again(run_module: Run, pi: Pi) -> None:
     run_module("pi_page", name="pi")
     pi.active = False

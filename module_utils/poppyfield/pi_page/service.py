@@ -15,7 +15,14 @@ from typing import Any, cast
 
 from ansible.module_utils.poppyfield.host import host_files, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
-from ansible.module_utils.poppyfield.pi_page import operator_login, operator_units
+from ansible.module_utils.poppyfield.pi_page import (
+    data_check,
+    operator_login,
+    operator_page,
+    operator_units,
+    order_helper,
+    program,
+)
 from ansible.module_utils.poppyfield.pi_page.program import FOLDER, WORK_FOLDER
 from ansible.module_utils.poppyfield.postgis.data_pages import STATE
 from ansible.module_utils.poppyfield.runs import lock
@@ -27,7 +34,8 @@ TIMER = f"{UNIT}.timer"
 DATA_CHECK = "poppyfield-data-check"
 DATA_TIMER = f"{DATA_CHECK}.timer"
 OURS = "ansible.module_utils.poppyfield"
-PROGRAMS = ("program", "operator_page", "order_helper", "data_check")
+# Ansible brings to a Pi what is imported, and nothing else.
+PROGRAMS = tuple(one.__name__.rpartition(".")[2] for one in (program, operator_page, order_helper, data_check))
 """The first is run where none is named."""
 BEFORE_OURS = ("ansible", "ansible.module_utils")
 """Packages that a Pi does not have: they hold nothing there but ours."""
