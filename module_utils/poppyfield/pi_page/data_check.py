@@ -117,9 +117,8 @@ def _asked(container: str, database: str, query: str, said: Said) -> Json:
 
 def look(container: Json | None, said: Said, reader: Callable[[Path], PageReader] = PageReader) -> Json:
     """Read all pages of the database in this container; give what is to be written down."""
-    mounts = (container or {}).get("Mounts") or []
-    folder = next((mount["Source"] for mount in mounts if mount["Destination"] == DATA), None)
-    if container is None or folder is None:
+    folder = program.mounted(container or {}, DATA)
+    if container is None or not folder:
         return {"result": data_pages.UNKNOWN, "said": "there is no database.", "pages": 0, "damaged": []}
     reading = reader(Path(folder) / CLUSTER)
     try:

@@ -180,13 +180,13 @@ def look_at_maps(
     health = (state.get("Health") or {}).get("Status", "healthy")
     if container is None or not stack_status.is_up(container) or state.get("Paused") or health != "healthy":
         return known
-    mounted = _mounted(container, PROJECTS)
+    folder = mounted(container, PROJECTS)
     is_lizmap = (container["Config"].get("Labels") or {}).get(WEB_CLIENT) != "none"
     # Each time, and before any is drawn: neither the name nor the picture of one that was made private may stay.
     known = _without_taken_back(known, asker(container), now) if is_lizmap else known
     found: Json = {}
     end = time.monotonic() + ALL_MAPS_SECONDS
-    for project in maps.names(Path(mounted)) if mounted else []:
+    for project in maps.names(Path(folder)) if folder else []:
         before = known.get(project)
         shown = None if before and before.get("hidden") else before
         due = time.monotonic() < end and (all_now or maps.is_due(before, now))
@@ -200,7 +200,7 @@ def look_at_maps(
     return found
 
 
-def _mounted(container: Json, target: str) -> str:
+def mounted(container: Json, target: str) -> str:
     """Give the folder of the host that a container has there; empty where it has none."""
     return next((str(m["Source"]) for m in container.get("Mounts") or [] if m["Destination"] == target), "")
 
@@ -208,7 +208,7 @@ def _mounted(container: Json, target: str) -> str:
 def has_own_front(container: Json | None) -> bool:
     """Tell whether the Lizmap of this container has a front page that its operator made."""
     labels = (container or {}).get("Config", {}).get("Labels") or {}
-    states = _mounted(container or {}, LIZMAP_STATES)
+    states = mounted(container or {}, LIZMAP_STATES)
     return bool(states) and own_front.is_there(states, versions(labels).get("lizmap-web-client") or "none")
 
 

@@ -54,6 +54,17 @@ d {WORK_FOLDER} 0700 root root
 d {lock.FOLDER} 0700 root root
 """
 
+MAP_FIRST = """# The map comes first.
+Nice=19
+IOSchedulingClass=idle
+CPUWeight=10
+"""
+READS_ONLY = """ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+NoNewPrivileges=yes
+"""
+"""What both services may do: nothing can be written to but what follows it."""
 SERVICE_TEXT = f"""# Managed by Poppyfield.
 [Unit]
 Description=Poppyfield's look at this Pi, for its page
@@ -63,16 +74,8 @@ After=docker.service
 Type=oneshot
 # What Python compiles is kept in memory, too.
 ExecStart=/usr/bin/python3 -I -X pycache_prefix={WORK_FOLDER}/python {{program}}
-# The map comes first.
-Nice=19
-IOSchedulingClass=idle
-CPUWeight=10
-# Nothing but these two can be written to.
-ProtectSystem=strict
-ProtectHome=read-only
-PrivateTmp=yes
-NoNewPrivileges=yes
-ReadWritePaths={FOLDER} {WORK_FOLDER}
+{MAP_FIRST}# Nothing but these two can be written to.
+{READS_ONLY}ReadWritePaths={FOLDER} {WORK_FOLDER}
 # It runs all the time: the journal would fill with nothing else.
 LogLevelMax=notice
 # What the program writes is an error.
@@ -102,16 +105,8 @@ After=docker.service
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/python3 -I -X pycache_prefix={WORK_FOLDER}/python {{program}} data_check
-# The map comes first.
-Nice=19
-IOSchedulingClass=idle
-CPUWeight=10
-# It reads the data, and can't write to them.
-ProtectSystem=strict
-ProtectHome=read-only
-PrivateTmp=yes
-NoNewPrivileges=yes
-ReadWritePaths={WORK_FOLDER}
+{MAP_FIRST}# It reads the data, and can't write to them.
+{READS_ONLY}ReadWritePaths={WORK_FOLDER}
 StateDirectory={Path(STATE).parent.relative_to("var/lib")}
 # What the program writes is an error.
 SyslogLevel=err

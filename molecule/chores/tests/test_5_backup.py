@@ -9,27 +9,22 @@ from collections.abc import Iterator
 import pytest
 from testinfra.host import Host
 
-from emulated_pi import STATE, ansible_playbook, sql
+from emulated_pi import STATE, do, sql
 
 TARGET = "/mnt/office"
 NOTE = "written before the backup"
 POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
 NOTES = "SELECT count(*) FROM sample.observations"
+ASKED = {
+    "backup_targets": [{"name": "office", "folder": TARGET}],
+    "backup_password_folder": f"{STATE}/backup-passwords",
+    # An emulated Pi takes many minutes for it, and whatever else asks for a backup waits: tests/images plays it.
+    "backup_prove": False,
+}
+BACKUPS = ("-e", json.dumps(ASKED))
+"""For a Pi that makes backups."""
 # Four runs, on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(45 * 60)
-
-
-def do(playbook: str, *options: str) -> str:
-    """Run a playbook for a Pi that makes backups; it must succeed."""
-    asked = {
-        "backup_targets": [{"name": "office", "folder": TARGET}],
-        "backup_password_folder": f"{STATE}/backup-passwords",
-        # An emulated Pi takes many minutes for it, and whatever else asks for a backup waits: tests/images plays it.
-        "backup_prove": False,
-    }
-    run = ansible_playbook("-e", json.dumps(asked), *options, playbook=playbook)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +38,14 @@ def disk(pi: Host) -> Iterator[Host]:
 
 
 def test_a_pi_makes_backups_and_gets_one_back(disk: Host) -> None:
-    do("playbooks/provision.yml")
+    do("provision", *BACKUPS)
     assert disk.service("poppyfield-backup.timer").is_enabled and disk.service("poppyfield-backup.timer").is_running
-    assert re.search(r"demo-pi +: .* changed=0 ", do("playbooks/provision.yml"))
-    assert "demo-pi: " in do("playbooks/backup.yml")
+    assert re.search(r"demo-pi +: .* changed=0 ", do("provision", *BACKUPS))
+    assert "demo-pi: " in do("backup", *BACKUPS)
     sql(disk, "DELETE FROM sample.observations")
     file = "/srv/poppyfield/lizmap/projects/sample/france.qgs"
     digest = disk.check_output("sha256sum %s", file)
     disk.check_output("rm %s", file)
-    do("playbooks/restore.yml", "-e", "restore_from=office", "-e", "confirmed=true")
+    do("restore", *BACKUPS, "-e", "restore_from=office", "-e", "confirmed=true")
     assert sql(disk, NOTES) == "1"
     assert disk.check_output("sha256sum %s", file) == digest
