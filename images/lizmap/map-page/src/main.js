@@ -23,7 +23,7 @@ import Style from "ol/style/Style.js";
 import { chooseRatio } from "./blocks.js";
 import { PictureSource } from "./picture.js";
 import { readPlace, writePlace } from "./place.js";
-import { ask, askCatalogue } from "./server.js";
+import { ask, askCatalogue, askState } from "./server.js";
 import "./style.css";
 import { TEXTS, chooseLanguage } from "./texts.js";
 import {
@@ -38,6 +38,9 @@ import {
   readFeatures,
   readLegend,
 } from "./wms.js";
+
+// A map stays open for hours; the Pi looks at itself twice in this time.
+const STATE_AGAIN = 90_000;
 
 const language = chooseLanguage(navigator.languages ?? [navigator.language]);
 const texts = TEXTS[language];
@@ -104,6 +107,15 @@ function showNotice(text, retry) {
 function hideNotice() {
   clearTimeout(showNotice.timer);
   $("#notice").hidden = true;
+}
+
+/** Lead to the Pi's own page, with a word when something is wrong. Without such a page there is nothing to lead to. */
+async function showState() {
+  const state = await askState().catch(() => null);
+  const link = $("#state");
+  link.textContent = texts.states[state] ?? "";
+  link.className = state ?? "";
+  link.hidden = state === null;
 }
 
 // --- the map ----------------------------------------------------------------------------------------------------
@@ -446,4 +458,6 @@ window.addEventListener("hashchange", () => {
     followPlace();
   }
 });
+showState();
+setInterval(showState, STATE_AGAIN);
 start();

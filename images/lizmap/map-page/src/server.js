@@ -1,6 +1,7 @@
 // Asking the server: the only module that fetches.
 
 import { parseCatalogue } from "./catalogue.js";
+import { readState } from "./state.js";
 
 // A small computer that just started takes its time to open a project.
 const TIMEOUT = 180_000;
@@ -42,4 +43,10 @@ function either(first, second) {
 /** The published projects. */
 export async function askCatalogue() {
   return parseCatalogue(await (await ask("index.json")).json());
+}
+
+/** What to say of the Pi, see readState; null where it has no page of its own, which answers 404. */
+export async function askState() {
+  const response = await fetch("status.json", { signal: AbortSignal.timeout(TIMEOUT) });
+  return response.ok ? readState(await response.json(), response.headers.get("date")) : null;
 }
