@@ -166,7 +166,7 @@ docs-site: ## The site of all pages, in English and French: build/site/index.htm
 	$(SUDO) python3 workshop/laptop/prepare.py docs
 	$(SUDO) build/venv-docs/bin/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -c docs/site -d build/docs-read . build/site
 
-test-docs: prepare-test ## The French pages by their own code blocks, from the demo to a rebuilt Pi; an emulated Pi that make demo left is used
+test-docs: prepare-test ## The French pages by their own code blocks, from the demo to a rebuilt Pi; an emulated Pi that make demo left is used, and its data are deleted
 	$(SUDO) $(TEST)/pytest tests/pages --exitfirst --junitxml=build/reports/docs-tests.xml
 
 molecule: molecule-default molecule-lizmap ## The production playbook on an emulated Pi, without and with Lizmap, looked at from outside

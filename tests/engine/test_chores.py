@@ -26,6 +26,7 @@ from docker import errors
 from tests.engine import tiny_image, worlds
 from tests.engine.private_engine import PrivateEngine
 from tests.images.map_server import wait_until
+from tests.pages import steps
 from tests.pages.checkout import copied
 from tests.pages.steps import Step, block_of
 from tests.terminal import at_a_terminal
@@ -288,18 +289,18 @@ def test_the_trail_of_one_and_of_four_is_read(play: Play) -> None:
 
 
 @pytest.fixture
-def shown(fleet: Fleet, tmp_path: Path) -> Callable[[str], str]:
+def shown(fleet: Fleet, tmp_path: Path) -> Callable[[Step], str]:
     """Run a block of the French page of chores as it stands there, in a copy of this checkout, and answer yes."""
     checkout = copied(tmp_path / "poppyfield")
     (checkout / "logo.png").write_bytes(b"a picture")
 
-    def run(begins: str) -> str:
+    def run(step: Step) -> str:
         ours = {
             "ANSIBLE_CONFIG": str(checkout / "ansible.cfg"),
             "ANSIBLE_INVENTORY": str(fleet.inventory_of_the_pages()),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        typed = ["bash", "-euo", "pipefail", "-c", block_of(Step("chores.md", begins)).text]
+        typed = ["bash", "-euo", "pipefail", "-c", block_of(step).text]
         status, said = at_a_terminal(typed, {**environment(fleet), **ours}, checkout, {"Type yes to go on": "yes"})
         assert status == 0, said
         return said
@@ -308,33 +309,33 @@ def shown(fleet: Fleet, tmp_path: Path) -> Callable[[str], str]:
 
 
 @pytest.mark.long
-def test_what_the_page_of_chores_shows_can_be_typed(fleet: Fleet, shown: Callable[[str], str], tmp_path: Path) -> None:
+def test_what_the_page_of_chores_shows_can_be_typed(fleet: Fleet, shown: Callable[[Step], str], tmp_path: Path) -> None:
     before = len(fleet.life("pi-4-postgis"))
-    shown("ansible-playbook playbooks/service.yml")
+    shown(steps.SERVICE)
     assert all(fleet.runs()[name] for name in OURS)
     assert fleet.life("pi-4-postgis")[before:] == [f"{VERSION} {what}" for what in ("stopping", "stopped", "started")]
 
     logs = tmp_path / "poppyfield" / "build" / "logs"
-    shown("ansible-playbook playbooks/logs.yml")
+    shown(steps.LOGS)
     assert "pi-1-postgis writes" in (logs / "pi-orchard.postgis.log").read_text()
 
     versions(fleet)
-    shown("ansible-playbook playbooks/images.yml")
+    shown(steps.IMAGES)
     assert "1" not in tags(fleet) and VERSION in tags(fleet)
 
     for name in ("pi-1-postgis", "pi-4-postgis"):
         (fleet.folder / name / "data" / "cluster").mkdir()
         (fleet.folder / name / "data" / AUTO_CONF).write_text(name)
-    shown("ansible-playbook playbooks/fetch.yml")
+    shown(steps.FETCH)
     fetched = tmp_path / "poppyfield" / "fetched"
     found = {path.parent.name: path.read_text() for path in fetched.glob("*/postgresql.auto.conf")}
     assert found == {"pi-orchard": "pi-1-postgis", "pi-marsh": "pi-4-postgis"}
 
-    shown("ansible-playbook playbooks/put.yml")
+    shown(steps.PUT)
     for name in ("pi-1-lizmap", "pi-4-lizmap"):
         assert (fleet.folder / name / "data" / "logo.png").read_bytes() == b"a picture"
 
-    assert "pi-orchard: " in shown("ansible-playbook playbooks/history.yml")
+    assert "pi-orchard: " in shown(steps.HISTORY)
 
 
 # Last: nothing of ours is left.

@@ -1,4 +1,4 @@
-"""What `make test-docs` plays: blocks of the French pages, in the order in which an operator comes to them."""
+"""Which blocks of the French pages are played: most by `make test-docs`, as an operator comes to them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,36 @@ VERIFY = Step("troubleshooting.md", "ansible-playbook playbooks/verify.yml")
 MEND = Step("troubleshooting.md", "ansible-playbook site.yml")
 COMMAND_INSIDE = Step("chores.md", "ansible-playbook playbooks/exec.yml")
 REBUILD = Step("chores.md", "ansible-playbook playbooks/rebuild.yml")
+CONTAINERS_ON_THE_PI = Step("docker.md", "sudo docker ps")
+COMPOSE_ON_THE_PI = Step("compose.md", "sudo docker-compose down")
+VERIFY_FROM_OUTSIDE = Step("status.md", "make verify")
+WATCH = Step("status.md", "make watch")
+WHAT_WOULD_CHANGE = Step("status.md", "ansible-playbook site.yml --check")
+FOLLOW_LOGS = Step("chores.md", "make logs")
+SHELL = Step("chores.md", "make shell")
+LOAD = Step("data.md", "ansible-playbook playbooks/load.yml -e database=gis -e files=10-gis.dump")
+ADD = Step("data.md", "ansible-playbook playbooks/load.yml -e database=gis -e mode=add")
+CREATE_INDEX = Step("projects.md", "ansible-playbook playbooks/exec.yml")
+SECONDS_OF_LAYERS = Step("projects.md", "ansible-playbook playbooks/verify.yml -e lizmap_verify_seconds=true")
+BACKUP = Step("backup.md", "ansible-playbook playbooks/backup.yml")
+BACKUP_REPORT = Step("backup.md", "ansible-playbook playbooks/backup_report.yml")
+EMERGENCY_SHEET = Step("backup.md", "ansible-playbook playbooks/emergency_sheet.yml")
+RESTORE_BESIDE = Step("backup.md", "ansible-playbook playbooks/restore.yml")
+BACKUP_ON_THE_PI = Step("backup.md", "sudo /usr/local/lib/poppyfield/backup run")
+TAKE_LOCK = Step("fleet.md", "ansible-playbook site.yml --limit pi-orchard -e take_lock=true")
+REMOVE = Step("chores.md", "ansible-playbook playbooks/remove.yml")
+DELETE_DATA = Step("chores.md", "ansible-playbook playbooks/delete_data.yml")
 
+# These are played on two Pis, by tests/engine/test_chores.py.
+SERVICE = Step("chores.md", "ansible-playbook playbooks/service.yml")
+LOGS = Step("chores.md", "ansible-playbook playbooks/logs.yml")
+IMAGES = Step("chores.md", "ansible-playbook playbooks/images.yml")
+FETCH = Step("chores.md", "ansible-playbook playbooks/fetch.yml")
+PUT = Step("chores.md", "ansible-playbook playbooks/put.yml")
+HISTORY = Step("chores.md", "ansible-playbook playbooks/history.yml")
+
+THE_TESTS = (Step("testing.md", "make test"), Step("testing.md", "make lint"))
+"""What runs all this is not run by it."""
 STEPS = (
     DEMO,
     COPY_THE_EXAMPLE,
@@ -42,6 +71,31 @@ STEPS = (
     MEND,
     COMMAND_INSIDE,
     REBUILD,
+    CONTAINERS_ON_THE_PI,
+    COMPOSE_ON_THE_PI,
+    VERIFY_FROM_OUTSIDE,
+    WATCH,
+    WHAT_WOULD_CHANGE,
+    FOLLOW_LOGS,
+    SHELL,
+    LOAD,
+    ADD,
+    CREATE_INDEX,
+    SECONDS_OF_LAYERS,
+    BACKUP,
+    BACKUP_REPORT,
+    EMERGENCY_SHEET,
+    RESTORE_BESIDE,
+    BACKUP_ON_THE_PI,
+    TAKE_LOCK,
+    REMOVE,
+    DELETE_DATA,
+    SERVICE,
+    LOGS,
+    IMAGES,
+    FETCH,
+    PUT,
+    HISTORY,
 )
 
 

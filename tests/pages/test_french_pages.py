@@ -6,12 +6,14 @@ on each other; what an operator fills in (where the Pi is, the map's files) is f
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,19 @@ from tests.documented import ROOT
 from tests.pages import steps
 from tests.pages.checkout import copied
 from tests.pages.steps import Step, block_of
+from tests.terminal import at_a_terminal
 from workshop.emulator import login
 
 SAMPLE = ROOT / "workshop/demo/sample/projects/sample/france.qgs"
 STEP_SECONDS = 1800
+END = "\x03"
+"""Ctrl-C."""
+YES = {"Type yes to go on": "yes"}
+HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
+CONTAINERS = ("websig-postgis", "websig-lizmap")
+STICK = "/mnt/stick"
+PARCELS = """{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "a field"},
+"geometry": {"type": "Point", "coordinates": [2.5, 46.6]}}]}"""
 MAP = {
     "SERVICE": "WMS",
     "REQUEST": "GetMap",
@@ -55,20 +66,22 @@ class Operator:
     def fleet(self) -> Path:
         return self.checkout / "inventory" / "fleet"
 
-    def types(self, step: Step, *, folder: Path | None = None, status: int = 0) -> str:
-        """Run the block of a step as it stands; give what it showed."""
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
             "ANSIBLE_NOCOLOR": "1",
         }
-        command = ["bash", "-euo", "pipefail", "-c", block_of(step).text]
+
+    def types(self, step: Step, *, folder: Path | None = None, status: int = 0) -> str:
+        """Run the block of a step as it stands; give what it showed."""
         done = subprocess.run(
-            command,
+            typed(step),
             cwd=folder or self.checkout,
-            env=environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -80,10 +93,25 @@ class Operator:
         assert (done.returncode != 0) == bool(status), f"{block_of(step)}: exit status {done.returncode}\n{done.stdout}"
         return done.stdout
 
+    def answers(self, step: Step, answers: Mapping[str, str]) -> tuple[int, str]:
+        """Run the block of a step at a terminal, and type the answers; give its exit status and what it showed."""
+        status, shown = at_a_terminal(typed(step), self.environment, self.checkout, answers)
+        print(shown)
+        return status, shown
+
     def writes(self, path: Path, settings: dict[str, Any]) -> None:
         """Add settings to a file of the inventory."""
         before = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
         path.write_text(yaml.safe_dump({**before, **settings}), encoding="utf-8")
+
+
+def typed(step: Step) -> list[str]:
+    return ["bash", "-euo", "pipefail", "-c", block_of(step).text]
+
+
+def typed_on_the_pi(step: Step, folder: str = "/") -> str:
+    """Run the block of a step on the Pi itself; give what it showed."""
+    return str(log_in().check_output("cd %s && sh -ec %s", folder, block_of(step).text))
 
 
 def settings_of(step: Step) -> dict[str, Any]:
@@ -170,3 +198,82 @@ def test_a_pi_is_rebuilt_with_its_data(operator: Operator) -> None:
     assert colours("champs/champs") > 10
     assert towns() == before
     assert not set(log_in().check_output("docker ps --quiet --no-trunc").split()) & set(containers.split())
+
+
+def test_what_is_typed_on_the_pi_itself_makes_the_containers_again(operator: Operator) -> None:
+    shown = typed_on_the_pi(steps.CONTAINERS_ON_THE_PI)
+    assert all(name in shown for name in CONTAINERS) and "USE_GEOS=" in shown
+    before, containers = towns(), log_in().check_output("docker ps --quiet --no-trunc")
+    typed_on_the_pi(steps.COMPOSE_ON_THE_PI, "/srv/poppyfield")
+    for name in CONTAINERS:
+        log_in().check_output(HEALTHY, name)
+    assert towns() == before and colours("champs/champs") > 10
+    assert not set(log_in().check_output("docker ps --quiet --no-trunc").split()) & set(containers.split())
+
+
+def test_a_pi_is_looked_at(operator: Operator) -> None:
+    operator.types(steps.VERIFY_FROM_OUTSIDE)
+    assert not re.search(r"changed=[1-9]", operator.types(steps.WHAT_WOULD_CHANGE))
+    _, watched = operator.answers(steps.WATCH, {"websig-": END})
+    assert all(name in watched for name in CONTAINERS)
+    _, followed = operator.answers(steps.FOLLOW_LOGS, {"\n": END})
+    assert "LOG:" in followed
+    _, inside = operator.answers(steps.SHELL, {"$ ": "id -un; exit", "# ": "id -un; exit"})
+    assert "postgres" in inside and "root" in inside
+
+
+def test_data_are_loaded_and_added(operator: Operator) -> None:
+    dump = operator.checkout / "10-gis.dump"
+    pi, path = log_in(), "/var/lib/postgresql/data/10-gis.dump"
+    pi.check_output("docker exec -u postgres websig-postgis pg_dump -Fc --file=%s gis", path)
+    dump.write_bytes(base64.b64decode(pi.check_output("docker exec websig-postgis base64 %s", path)))
+    pi.check_output("docker exec websig-postgis rm %s", path)
+    before = towns()
+    sql(pi, "DELETE FROM sample.towns")
+    operator.types(steps.LOAD)
+    assert towns() == before
+    (operator.checkout / "parcels.json").write_text(PARCELS)
+    making = ["ogr2ogr", "-nln", "parcels", "parcelles.gpkg", "parcels.json"]
+    subprocess.run(making, cwd=operator.checkout, check=True)
+    operator.types(steps.ADD)
+    assert sql(pi, "SELECT name FROM parcels") == "a field"
+    operator.types(steps.CREATE_INDEX)
+    assert sql(pi, "SELECT count(*) FROM pg_indexes WHERE tablename = 'parcels' AND indexdef LIKE '%gist%'") >= "1"
+    assert "champs/champs" in operator.types(steps.SECONDS_OF_LAYERS)
+
+
+@pytest.fixture
+def stick(operator: Operator) -> Iterator[str]:
+    """Mount memory where the backups of the fleet go."""
+    log_in().check_output("mkdir -p %s && mount -t tmpfs -o size=500m stick %s", STICK, STICK)
+    settings = {"backup_targets": [{"name": "stick", "folder": STICK}], "backup_prove": False}
+    operator.writes(operator.fleet / "group_vars/pis.yml", settings)
+    yield STICK
+    log_in().check_output("umount %s", STICK)
+
+
+def test_backups_are_made_and_restored(operator: Operator, stick: str) -> None:
+    operator.types(steps.PUBLISH)
+    assert "pi-orchard: " in operator.types(steps.BACKUP)
+    assert "all is well" in operator.types(steps.BACKUP_REPORT)
+    operator.types(steps.EMERGENCY_SHEET)
+    assert (operator.checkout / "build/emergency-sheets/pi-orchard.fr.pdf").read_bytes().startswith(b"%PDF")
+    status, shown = operator.answers(steps.RESTORE_BESIDE, YES)
+    assert status == 0, shown
+    assert sql(log_in(), "SELECT count(*) FROM sample.towns", "gis_yesterday") > "0"
+    before = towns()
+    typed_on_the_pi(steps.BACKUP_ON_THE_PI)
+    assert towns() == before and colours("champs/champs") > 10
+    operator.writes(operator.fleet / "group_vars/pis.yml", {"backup_targets": []})
+    operator.types(steps.TAKE_LOCK)
+    assert not log_in().service("poppyfield-backup.timer").is_enabled
+
+
+# Last: what the demo loaded is gone, too.
+def test_the_containers_go_and_then_their_data(operator: Operator) -> None:
+    status, shown = operator.answers(steps.REMOVE, YES)
+    assert status == 0, shown
+    assert log_in().check_output("docker ps --all --quiet") == ""
+    status, shown = operator.answers(steps.DELETE_DATA, {"or only press Enter:": "pi-orchard"})
+    assert status == 0, shown
+    assert not log_in().file("/srv/poppyfield/postgis/data").exists

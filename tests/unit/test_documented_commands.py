@@ -19,7 +19,7 @@ from ansible.module_utils.poppyfield.inventory import chores
 from ansible.module_utils.poppyfield.runs import lock
 
 from tests.documented import ROOT, Block, blocks, code_in_sentences, commands
-from tests.pages.steps import STEPS, block_of
+from tests.pages.steps import STEPS, THE_TESTS, block_of
 
 NAMES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/fr/*.md")
 PAGES = [path for name in NAMES for path in sorted(ROOT.glob(name))]
@@ -165,9 +165,14 @@ def is_settings(text: str) -> bool:
         return False
 
 
+def has_commands(block: Block) -> bool:
+    """Tell whether a block is of what somebody types into a shell."""
+    return block.language in {"", "sh"} and not is_settings(block.text)
+
+
 def problems_of(block: Block) -> list[str]:
     """Tell what is wrong with the commands of a block; none where it has no commands."""
-    if block.language not in {"", "sh"} or is_settings(block.text):
+    if not has_commands(block):
         return []
     try:
         typed = list(commands(block.text))
@@ -211,6 +216,12 @@ def test_one_table_has_every_playbook_and_every_target(name: str) -> None:
 
 def test_what_make_test_docs_plays_is_on_the_pages() -> None:
     assert not [f"{step}: {block_of(step)} is marked" for step in STEPS if block_of(step).needs]
+
+
+def test_each_block_of_commands_is_played_or_says_what_it_needs() -> None:
+    played = {block_of(step).text for step in (*STEPS, *THE_TESTS)}
+    french = [block for page in PAGES if page.parent.name == "fr" for block in blocks(page) if has_commands(block)]
+    assert not [f"{block} is played by no test" for block in french if not block.needs and block.text not in played]
 
 
 @pytest.mark.parametrize(
