@@ -352,6 +352,14 @@ disks:
     nearly_full:
       description: Whether less than a tenth of it is free, or less than 1 GB on a large one, or of its files a tenth.
       type: bool
+card:
+  description:
+    - What is wrong with the card or disk of the system, as the kernel tells it, nothing where it tells nothing.
+    - V(read_only) where nothing can be written any more, also for a disk with data; V(io_errors) after errors of
+      reading or writing; V(worn) for a card that tells that it is near its end.
+  returned: always
+  type: list
+  elements: str
 backups:
   description: How the backups on each target fare; nothing where the host makes none.
   returned: always
@@ -530,7 +538,15 @@ def main() -> None:
     clock = module.params["laptop_clock"]
     backups = backup_state.look(now)
     found = stack_status.describe(
-        seen, docker, folders, sdk_version(), now, laptop_clock=clock, backups=backups, data_check=data_pages.look()
+        seen,
+        docker,
+        folders,
+        sdk_version(),
+        now,
+        laptop_clock=clock,
+        backups=backups,
+        data_check=data_pages.look(),
+        card=host.card(stack_status.folders_written_to(docker)),
     )
     last = next(iter(trail.newest(1)), {})
     module.exit_json(changed=False, last_deployment=last, **found)

@@ -58,7 +58,7 @@ HOST: Json = {
 }
 
 
-def look(*containers: Json, disk: Any = 20, **host: Any) -> Json:
+def look(*containers: Json, disk: Any = 20, on_card: Any = (), **host: Any) -> Json:
     """What stack_info returns of a Pi, by its own code."""
     own = containers or (container("postgis"), container("lizmap"))
     docker = DockerAnswers(
@@ -69,7 +69,7 @@ def look(*containers: Json, disk: Any = 20, **host: Any) -> Json:
     folders = [FolderOnDisk("/var/lib/docker", 1, 29 * GB, int(disk * GB), 1000, 900)]
     now = datetime(2026, 11, 29, tzinfo=UTC)
     found: Json = stack_status.describe(
-        HostAnswers(**{**HOST, **host}), docker, folders, "7", now, laptop_clock=1_000_000
+        HostAnswers(**{**HOST, **host}), docker, folders, "7", now, laptop_clock=1_000_000, card=on_card
     )
     return {"changed": False, **found}
 

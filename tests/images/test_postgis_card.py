@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.pi_page import program
+from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 
 from tests.images.postgis_server import UID, Server, owned_folder
 
@@ -72,8 +72,9 @@ def test_a_disk_of_the_data_that_turns_read_only_is_seen_at_the_next_look(disk: 
     mounts.parent.mkdir(parents=True)
     mounts.symlink_to("/proc/self/mounts")
     folder = str(owned_folder(disk / "cluster"))
-    assert program.look_at_card([folder], tmp_path / "root") == []
+    host = HostOfStack(lambda *_: "", tmp_path / "root")
+    assert host.card([folder]) == []
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     with pytest.raises(OSError, match="Read-only file system"):
         (disk / "more").touch()
-    assert program.look_at_card([folder], tmp_path / "root") == ["read_only"]
+    assert host.card([folder]) == ["read_only"]

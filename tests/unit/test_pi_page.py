@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from ansible.module_utils.poppyfield.host import stack_status
+from ansible.module_utils.poppyfield.host import card, stack_status
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers, FolderOnDisk, HostAnswers
-from ansible.module_utils.poppyfield.pi_page import card, judge, maps, program, render, words
+from ansible.module_utils.poppyfield.pi_page import judge, maps, program, render, words
 from ansible.module_utils.poppyfield.pi_page.judge import PiHealth
 from ansible.module_utils.poppyfield.pi_page.maps import SeenAnswer
 from ansible.module_utils.poppyfield.status import rows
@@ -91,6 +91,7 @@ def health(
     more: Any = (),
     backups: Any = (WELL,),
     damaged: Any = (),
+    on_card: Any = (),
 ) -> PiHealth:
     """Give how a Pi fares, from what Docker and the host answer; without containers given, with two that are fine."""
     own = containers or (container("postgis"), container("lizmap"))
@@ -100,7 +101,9 @@ def health(
     )
     disk = FolderOnDisk("/var/lib/docker", 1, 30 * GB, free, 1000, 900)
     check = {"at": WHEN, "result": "damaged", "said": "", "pages": 9, "damaged": list(damaged)}
-    found = stack_status.describe(seen or host(), docker, [disk], None, NOW, data_check=check if damaged else None)
+    found = stack_status.describe(
+        seen or host(), docker, [disk], None, NOW, data_check=check if damaged else None, card=on_card
+    )
     look = {**found, "backups": list(backups)}
     return judge.judge("pi-orchard", look, list(maps), list(more), WHEN)
 
@@ -187,11 +190,16 @@ FAULTS = {
     ),
     "map": (health(maps=[{**FRANCE, "draws": False}]), "verify.yml tells why", "verify.yml dit pourquoi"),
     **{
-        code: (health(more=[code]), english, french)
+        code: (health(on_card=[code]), english, french)
         for code, english, french in (
             ("io_errors", "replace the card", "remplacez la carte"),
             ("read_only", "restart the Pi", "redémarrez le Pi"),
             ("worn", "replace it soon", "remplacez-la bientôt"),
+        )
+    },
+    **{
+        code: (health(more=[code]), english, french)
+        for code, english, french in (
             ("clock_before", "a time server", "un serveur de temps"),
             ("updates", "sudo apt full-upgrade", "sudo apt full-upgrade"),
         )
@@ -369,8 +377,8 @@ def test_the_disk_of_the_system(mounted: str, disk: str) -> None:
 
 
 def test_a_clock_before_the_deployment_is_wrong() -> None:
-    assert program.more_wrong({"wait": False}, 1000.0, 5000.0, []) == ["clock_before"]
-    assert program.more_wrong({"wait": True}, 5000.0, 5000.0, ["worn"]) == ["worn", "updates"]
+    assert program.more_wrong({"wait": False}, 1000.0, 5000.0) == ["clock_before"]
+    assert program.more_wrong({"wait": True}, 5000.0, 5000.0) == ["updates"]
 
 
 # Maps ---------------------------------------------------------------------------------------------------------------

@@ -301,8 +301,7 @@ def test_apt_is_asked_every_few_hours(tmp_path: Path) -> None:
         assert program.updates_wait(host, found, later) == {"asked": later, "wait": False}
 
 
-def test_the_cards_own_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "said_by", lambda *_: "")
+def test_the_cards_own_files_are_read(tmp_path: Path) -> None:
     for path, text in {
         "proc/1/mounts": "/dev/mmcblk0p2 / ext4 rw 0 0\n",
         "sys/fs/ext4/mmcblk0p1/errors_count": "0\n",
@@ -311,7 +310,7 @@ def test_the_cards_own_files_are_read(tmp_path: Path, monkeypatch: pytest.Monkey
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    assert program.look_at_card(root=tmp_path) == ["io_errors", "worn"]
+    assert HostOfStack(lambda *_: "", tmp_path).card() == ["io_errors", "worn"]
 
 
 @pytest.mark.usefixtures("map_server")
@@ -324,11 +323,11 @@ def test_a_disk_that_turns_read_only_is_told_by_the_look_in_which_it_does(
     engine |= listed({**container("postgis"), "Mounts": mounts}, lizmap)
     looks: list[Sequence[str]] = []
 
-    def look_at_card(folders: Sequence[str]) -> list[str]:
+    def look_at_card(_: HostOfStack, folders: Sequence[str]) -> list[str]:
         looks.append(folders)
         return ["read_only"] if len(looks) >= turned else []
 
-    monkeypatch.setattr(program, "look_at_card", look_at_card)
+    monkeypatch.setattr(HostOfStack, "card", look_at_card)
     monkeypatch.setattr(program, "said_by", lambda *words: "active\n" if "docker.service" in words else "")
     if turned == 1:
         monkeypatch.setattr(program, "look_at_maps", lambda *_, **__: pytest.fail("maps were waited for"))

@@ -699,8 +699,9 @@ def test_what_is_documented_is_returned(pi: FakeDocker, library: Library) -> Non
     damaged = {"database": "gis", "table": "t", "index": None, "file": "base/5/1", "pages": 1}
     check = {"at": "2026-01-01T02:00:00+00:00", "result": "damaged", "said": "", "pages": 9, "damaged": [damaged]}
     disks, later = [FolderOnDisk("/", 1, 1, 1, 1, 1)], NOW + timedelta(days=1)
-    found = stack_status.describe(seen, answers, disks, None, later, backups=backups, data_check=check)
+    found = stack_status.describe(seen, answers, disks, None, later, backups=backups, data_check=check, card=["worn"])
     assert "Backups on stick: there is none yet; none was proven yet." in found["summary"]
+    assert "Card: it is nearly worn out. Make a backup, and replace it soon." in found["summary"]
     assert shape({**copy.deepcopy(found), "last_deployment": {}}) == keys(yaml.safe_load(module.RETURN))
 
 

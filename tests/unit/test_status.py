@@ -250,6 +250,7 @@ WRONG: list[tuple[str, Json]] = [
     ("left_out", look(container("postgis"), container("lizmap", State={"Health": LEFT_OUT}))),
     ("no_docker", {**look(), "docker": {"running": False, "why": "No engine."}, "containers": []}),
     ("disk", look(disk=0.5)),
+    *((code, look(on_card=[code])) for code in ("read_only", "io_errors", "worn")),
     ("voltage", look(throttled="throttled=0x50005")),
     ("voltage_earlier", look(throttled="throttled=0x50000")),
     ("hot", look(millidegrees="80000")),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ansible.module_utils.poppyfield.host import card
 from ansible.module_utils.poppyfield.host.stack_status import FolderOnDisk, HostAnswers
 
 VOLTAGE_SENSOR = "rpi_volt"
@@ -61,6 +62,21 @@ class HostOfStack:
                 total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
                 found.append(FolderOnDisk(path, device, total, free, space.f_files, space.f_favail))
         return found
+
+    def card(self, folders: Iterable[str] = ()) -> list[str]:
+        """Give the codes of what is wrong with the card, or with the disk of the folders with data."""
+        # As the system sees it: for a service nearly everything may be read-only.
+        mounts = self._text("proc/1/mounts")
+        disk = card.root_disk(mounts)
+        counted = [self._text(str(path)) for path in self.root.glob(f"sys/fs/ext4/{disk}*/errors_count")]
+        return card.problems(
+            self.said_by("dmesg", "--level=emerg,alert,crit,err"),
+            mounts,
+            next((one for one in counted if one.strip() != "0"), ""),
+            self._text(f"sys/block/{disk}/device/life_time"),
+            self._text(f"sys/block/{disk}/device/pre_eol_info"),
+            folders=folders,
+        )
 
     def _busy(self) -> str:
         return self._text("proc/stat").partition("\n")[0]

@@ -15,6 +15,7 @@ from ansible.module_utils.poppyfield.backup import state as backup_state
 from ansible.module_utils.poppyfield.containers import health
 from ansible.module_utils.poppyfield.containers.services import SERVICES
 from ansible.module_utils.poppyfield.containers.spec import IMAGE_DIGEST, RESOURCE, Json, is_ours, name_of
+from ansible.module_utils.poppyfield.host import card as of_card
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.requirements import parse_os_release
 from ansible.module_utils.poppyfield.images import image_names as images
@@ -117,10 +118,12 @@ def describe(
     laptop_clock: int = 0,
     backups: Sequence[Json] = (),
     data_check: Json | None = None,
+    card: Sequence[str] = (),
 ) -> Json:
     """Give the whole answer; `sdk` is the version of Docker's Python SDK, a `laptop_clock` of 0 is not known.
 
-    `backups` are as `backup.state` judges them, `data_check` is what `data_pages` finds written down.
+    `backups` are as `backup.state` judges them, `data_check` is what `data_pages` finds written down, `card` are
+    the codes of what is wrong with the card.
     """
     in_use = {listed["ImageID"] for listed in docker.containers}
     own = sorted(docker.own_containers, key=lambda container: str(container["Name"]))
@@ -134,10 +137,16 @@ def describe(
             "images": sum(not is_own_image(i) for i in docker.images) if docker.info else None,
         },
         "disks": describe_disks(folders),
+        "card": list(card),
         "backups": list(backups),
         "data_check": data_check,
     }
-    told = [*summary(found), *backup_state.summary(found["backups"]), *data_pages.summary(data_check)]
+    told = [
+        *summary(found),
+        *of_card.summary(card),
+        *backup_state.summary(found["backups"]),
+        *data_pages.summary(data_check),
+    ]
     return {**found, "summary": told}
 
 
@@ -234,6 +243,12 @@ def folders_in_use(docker: DockerAnswers) -> list[str]:
     mounted = {m["Source"] for c in docker.own_containers for m in c.get("Mounts") or [] if m["Type"] == "bind"}
     on_disk = sorted(path for path in mounted if not path.startswith("/run/"))
     return [docker.info.get("DockerRootDir", "/"), *on_disk]
+
+
+def folders_written_to(docker: DockerAnswers) -> list[str]:
+    """Give Docker's own folder, and what our containers write to."""
+    mounted = {m["Source"] for c in docker.own_containers for m in c.get("Mounts") or [] if m.get("RW")}
+    return [docker.info.get("DockerRootDir", "/"), *sorted(mounted)]
 
 
 def describe_engine(docker: DockerAnswers) -> Json:

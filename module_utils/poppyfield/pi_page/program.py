@@ -15,7 +15,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from ansible.module_utils.poppyfield.host import atomic_file, stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
 from ansible.module_utils.poppyfield.images.image_names import versions
-from ansible.module_utils.poppyfield.pi_page import card, judge, maps, own_front, render
+from ansible.module_utils.poppyfield.pi_page import judge, maps, own_front, render
 from ansible.module_utils.poppyfield.pi_page.maps import Ask, SeenAnswer
 from ansible.module_utils.poppyfield.pi_page.words import LANGUAGES
 from ansible.module_utils.poppyfield.postgis import data_pages
@@ -244,34 +244,6 @@ def updates_wait(host: HostOfStack, known: Json, now: float) -> Json:
     return {"asked": now, "wait": bool(said)}
 
 
-def folders_written_to(docker: DockerAnswers) -> list[str]:
-    """Give Docker's own folder, and what our containers write to."""
-    mounted = {m["Source"] for c in docker.own_containers for m in c.get("Mounts") or [] if m.get("RW")}
-    return [docker.info.get("DockerRootDir", "/"), *sorted(mounted)]
-
-
-def look_at_card(folders: Sequence[str] = (), root: Path = Path("/")) -> list[str]:
-    """Give what is wrong with the card, or with the disk of the folders with data."""
-
-    def text(path: str) -> str:
-        with suppress(OSError):
-            return (root / path).read_text("utf-8", "replace")
-        return ""
-
-    # As the system sees it: for this program alone nearly everything is read-only.
-    mounts = text("proc/1/mounts")
-    disk = card.root_disk(mounts)
-    counted = [text(str(path.relative_to(root))) for path in root.glob(f"sys/fs/ext4/{disk}*/errors_count")]
-    return card.problems(
-        said_by("dmesg", "--level=emerg,alert,crit,err"),
-        mounts,
-        next((one for one in counted if one.strip() != "0"), ""),
-        text(f"sys/block/{disk}/device/life_time"),
-        text(f"sys/block/{disk}/device/pre_eol_info"),
-        folders=folders,
-    )
-
-
 def compose_command(folder: Path = Path(COMPOSE_FOLDER)) -> str:
     """Give the command of compose by which this Pi is rebuilt; empty where a deployment wrote no file for one."""
     if not (folder / compose.FILE).exists():
@@ -279,10 +251,10 @@ def compose_command(folder: Path = Path(COMPOSE_FOLDER)) -> str:
     return STANDALONE if shutil.which(STANDALONE) else "docker compose"
 
 
-def more_wrong(updates: Json, now: float, installed: float, on_card: Sequence[str]) -> list[str]:
+def more_wrong(updates: Json, now: float, installed: float) -> list[str]:
     """Give the codes of what is wrong besides what stack_info tells."""
     clock = ["clock_before"] if now < installed - CLOCK_TOLERANCE else []
-    return [*on_card, *clock, *(["updates"] if updates.get("wait") else [])]
+    return [*clock, *(["updates"] if updates.get("wait") else [])]
 
 
 def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_now: bool) -> None:
@@ -305,19 +277,19 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
         c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"
     ]
     serving = next((c for c in found if stack_status.is_up(c) and not c["Name"].endswith(rows.SET_ASIDE)), None)
-    written = folders_written_to(docker)
-    on_card = look_at_card(written)
+    written = stack_status.folders_written_to(docker)
+    on_card = host.card(written)
     # That nothing can be written any more is told at once: neither maps nor apt are waited for.
     if "read_only" not in on_card:
         state["maps"] = look_at_maps(pages, state["maps"], serving, now, when, all_now=all_now)
         pages.remember(state)
         state["updates"] = updates_wait(host, {} if all_now else state["updates"], now)
         # They take their time, and what is said is of now.
-        on_card = look_at_card(written)
+        on_card = host.card(written)
     when = datetime.now(tz=UTC).isoformat(timespec="seconds")
     shown = [one for _, one in sorted(state["maps"].items()) if not one.get("hidden")]
-    more = more_wrong(state["updates"], now, installed, on_card)
-    health = judge.judge(settings["name"], look, shown, more, when)
+    more = more_wrong(state["updates"], now, installed)
+    health = judge.judge(settings["name"], {**look, "card": on_card}, shown, more, when)
     has_front = settings["front"] and not has_own_front(serving)
     for language in LANGUAGES:
         has_operator = settings["operator"]

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers.services import POSTGIS, SERVICES
+from ansible.module_utils.poppyfield.host import card
 from ansible.module_utils.poppyfield.host.printable import printable
 from ansible.module_utils.poppyfield.host.requirements import CLOCK_TOLD
 from ansible.module_utils.poppyfield.images.image_names import split
@@ -72,6 +73,7 @@ BLANK: Json = {
     "drift": None,
     "containers": [],
     "disks": [],
+    "card": [],
     "backups": [],
     "data_check": None,
     "maps": [],
@@ -169,6 +171,7 @@ def _facts(look: Mapping[str, Any]) -> Json:
     power = _mapping(host.get("throttling"))
     load = [_number(one) for one in host["load"][:3]] if isinstance(host.get("load"), list) else []
     containers = [_container(entry) for entry in _mappings(look.get("containers"))]
+    told_of_card = look["card"] if isinstance(look.get("card"), list) else []
     made = [entry["created"] for entry in containers if entry["created"] and not entry["set_aside"]]
     return {
         **{key: _text(host.get(key), 80) for key in ("model", "os", "kernel", "platform")},
@@ -182,6 +185,7 @@ def _facts(look: Mapping[str, Any]) -> Json:
         "last_deployment": trail.cleaned(_mapping(look.get("last_deployment"))),
         "containers": containers,
         "disks": [_disk(entry) for entry in _mappings(look.get("disks"))],
+        "card": [code for code in card.CODES if code in told_of_card],
         "backups": backups_of(look) or [],
         "data_check": _data_check(look.get("data_check")),
     }
@@ -297,7 +301,7 @@ def _not_asked_for(maps: Mapping[str, Any]) -> list[Json]:
 def wrong_with(row: Json, look: Mapping[str, Any]) -> list[Json]:
     """Give all that is wrong with a Pi that answered."""
     of_services = [*_of_containers(row, look), *_of_maps(row), *_of_deployment(row)]
-    return [*of_services, *_of_disks(row), *_of_backups(row), *_of_data(row), *_of_host(row)]
+    return [*of_services, *_of_disks(row), *_of_card(row), *_of_backups(row), *_of_data(row), *_of_host(row)]
 
 
 def _of_deployment(row: Json) -> list[Json]:
@@ -347,6 +351,10 @@ def _of_maps(row: Json) -> list[Json]:
 def _of_disks(row: Json) -> list[Json]:
     full = [disk for disk in row["disks"] if disk["nearly_full"]]
     return [_wrong("attention", "disk", folder=disk["folder"], free_mb=disk["free_mb"]) for disk in full]
+
+
+def _of_card(row: Json) -> list[Json]:
+    return [_wrong("attention", code) for code in row["card"]]
 
 
 def _of_backups(row: Json) -> list[Json]:

@@ -41,6 +41,10 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "this Pi. {why}",
         "backup_too_small": "The newest backup on {target} has less than half of what was proven last: look whether "
         "data are missing. If that is right, sudo /usr/local/lib/poppyfield/backup prove on the Pi takes it as such.",
+        "read_only": "Nothing can be written to its card or disk: make a backup, restart the Pi, and replace the card "
+        "if it stays so.",
+        "io_errors": "Its card or disk fails to read or write: make a backup now, and replace the card.",
+        "worn": "Its card is nearly worn out: make a backup, and replace it soon.",
         "data_damaged": "On its disk {what} is damaged (seen on {moment}): replace the card, and bring it back from "
         "the backup: {command}",
         "data_unsaved": "On its disk {what} is damaged (seen on {moment}), and there is no backup: save what can still "
@@ -87,6 +91,10 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "backup_too_small": "La sauvegarde la plus récente sur {target} contient moins de la moitié de la dernière "
         "éprouvée : voyez s'il manque des données. Si c'est voulu, sudo /usr/local/lib/poppyfield/backup prove sur le "
         "Pi l'accepte.",
+        "read_only": "Plus rien ne peut être écrit sur sa carte ou son disque : sauvegardez, redémarrez le Pi, et "
+        "remplacez la carte si cela reste.",
+        "io_errors": "Sa carte ou son disque lit ou écrit mal : sauvegardez tout de suite, et remplacez la carte.",
+        "worn": "Sa carte est presque usée : sauvegardez, et remplacez-la bientôt.",
         "data_damaged": "Sur son disque, {what} est abîmé (vu le {moment}) : remplacez la carte, et reprenez-le de la "
         "sauvegarde : {command}",
         "data_unsaved": "Sur son disque, {what} est abîmé (vu le {moment}), et il n'y a pas de sauvegarde : sauvez ce "

@@ -9,6 +9,12 @@ LEVEL_OF_WEAR = 0x0A
 """From nine tenths of its life on, as JEDEC counts it in tenths."""
 LITTLE_RESERVE = 0x02
 """From here on the card has used up four fifths of its spare blocks."""
+CODES = ("read_only", "io_errors", "worn")
+SENTENCES = {
+    "read_only": "Card: nothing can be written. Make a backup, restart the Pi, and replace the card if it stays so.",
+    "io_errors": "Card: it fails to read or write. Make a backup now, and replace it.",
+    "worn": "Card: it is nearly worn out. Make a backup, and replace it soon.",
+}
 NOT_WRITABLE = {"ro", "emergency_ro"}
 """The second is what newer kernels say of ext4 when they stop to write after an error."""
 
@@ -58,4 +64,9 @@ def problems(
         "io_errors": has_errors(kernel_log, root_disk(mounts), counted),
         "worn": is_worn(life_time, reserve),
     }
-    return [code for code, there in found.items() if there]
+    return [code for code in CODES if found[code]]
+
+
+def summary(found: Iterable[str]) -> list[str]:
+    """Give what is wrong in sentences."""
+    return [SENTENCES[code] for code in found]
