@@ -118,7 +118,7 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(params=["sqlite", "postgis"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.long), "postgis"])
 def pi(
     request: pytest.FixtureRequest,
     query: Query,
