@@ -15,7 +15,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from workshop.emulator import card
 from workshop.emulator import machine_options as o
@@ -26,20 +29,39 @@ DESCRIPTION = "machine.json"
 # Between two times that it is powered on from outside: one that fails as it starts does not do so for ever.
 REBOOTS = 20
 START_SECONDS = 60
+LOCK_SECONDS = 10
 
 
 def main() -> int:
     """Run the Pi in the current folder until it is off."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with Path(LOCK).open("r+", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take(lock)
         lock.truncate()
         lock.write(str(os.getpid()))
         lock.flush()
         pi = Pi(**json.loads(Path(DESCRIPTION).read_text(encoding="utf-8")))
-        return next((1 for _ in range(REBOOTS) if not run_until_reboot(pi)), 0)
+        for _ in range(REBOOTS):
+            if not run_until_reboot(pi, lock):
+                break
+    return 0
 
 
-def run_until_reboot(pi: Pi) -> bool:
+def take(lock: IO[str]) -> None:
+    """Lock the folder. Who only looks whether it is locked has the lock for a moment."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def run_until_reboot(pi: Pi, lock: IO[str]) -> bool:
     """Start the Pi once; tell whether it ended by a reboot."""
     line = o.kernel_line(card.read(Path(o.CARD), o.COMMAND_LINE).decode(errors="replace"))
     if line is None:
@@ -49,28 +71,34 @@ def run_until_reboot(pi: Pi) -> bool:
         Path(name).write_bytes(card.read(Path(o.CARD), name))
     for name in (o.DISK_SOCKET, o.EVENTS_SOCKET):
         Path(name).unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener:
+    with socket.socket(socket.AF_UNIX) as listener, running(o.disk_command(), lock):
         listener.bind(o.EVENTS_SOCKET)
         listener.listen()
         listener.settimeout(START_SECONDS)
-        disk = subprocess.Popen(o.disk_command())
-        try:
-            wait_for(Path(o.DISK_SOCKET))
-            machine = subprocess.Popen(o.machine_command(pi, line))
+        wait_for(Path(o.DISK_SOCKET))
+        with running(o.machine_command(pi, line), lock) as machine:
             events, _ = listener.accept()
             reason = follow(events)
+            # It has flushed the card when it ends; only then the card may lose its power.
             return machine.wait() == 0 and reason == o.REBOOT
-        finally:
-            # QEMU has flushed the card as it ended.
-            disk.terminate()
-            disk.wait()
+
+
+@contextmanager
+def running(command: list[str], lock: IO[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program meanwhile. It holds the lock, too: the Pi has power until the last of them has ended."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[lock.fileno()])
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def follow(events: socket.socket) -> str | None:
     """Read what QEMU tells until it ends; return why the Pi stopped. SIGTERM presses the power button meanwhile."""
     events.settimeout(None)
-    signal.signal(signal.SIGTERM, lambda *_: events.sendall(command("system_powerdown")))
-    events.sendall(command("qmp_capabilities"))
+    signal.signal(signal.SIGTERM, lambda *_: events.sendall(request("system_powerdown")))
+    events.sendall(request("qmp_capabilities"))
     reason = None
     with events, events.makefile("rb") as lines:
         for line in lines:
@@ -80,7 +108,7 @@ def follow(events: socket.socket) -> str | None:
     return reason
 
 
-def command(name: str) -> bytes:
+def request(name: str) -> bytes:
     """Return a command in QEMU's protocol."""
     return json.dumps({"execute": name}).encode() + b"\n"
 

@@ -113,8 +113,7 @@ class WholeMachines:
         files = login.StateFiles(Path(pi.state_dir))
         deadline = time.monotonic() + timeout
         wait_until(lambda: None if has_power(folder) else "its loader has not begun", deadline, folder)
-        wait_until(lambda: login.attempt(files, pi.ssh_port), deadline, folder)
-        wait_until(lambda: booting(files, pi.ssh_port), deadline, folder)
+        wait_until(lambda: unready(folder, files, pi.ssh_port), deadline, folder)
         if failed := run_in(files, pi.ssh_port, "systemctl", "--failed", "--plain", "--no-legend", "--no-pager"):
             say(f"units of {name} that failed:\n{failed}")
         say(f"{name} answers: {' '.join(login.command(files, pi.ssh_port))}")
@@ -200,7 +199,7 @@ def flash(pi: Pi, path: Path) -> None:
 
 
 def has_power(folder: Path) -> bool:
-    """Tell whether the Pi's loader holds the lock of its folder."""
+    """Tell whether the Pi's loader, or what it has started, holds the lock of its folder."""
     with (folder / loader.LOCK).open("r+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,16 +213,20 @@ def loader_of(folder: Path) -> int:
     return int((folder / loader.LOCK).read_text(encoding="utf-8"))
 
 
-def wait_until(unready: Callable[[], str | None], deadline: float, folder: Path) -> None:
+def wait_until(waiting: Callable[[], str | None], deadline: float, folder: Path) -> None:
     """Ask until there is no reason left to wait; at the deadline, give the last reason and the console."""
-    while reason := unready():
+    while reason := waiting():
         if time.monotonic() > deadline:
             raise EmulatorError(f"{folder.name} did not get there in time: {reason}\n{last_words(folder)}")
         time.sleep(POLL_SECONDS)
 
 
-def booting(files: login.StateFiles, port: int) -> str | None:
-    """Say why systemd has not settled yet, None if it has."""
+def unready(folder: Path, files: login.StateFiles, port: int) -> str | None:
+    """Say why the Pi can't be logged in to or has not settled yet, None if it can and has."""
+    if not has_power(folder):
+        raise EmulatorError(f"{folder.name} ended while it booted:\n{last_words(folder)}")
+    if reason := login.attempt(files, port):
+        return reason
     state = run_in(files, port, "systemctl", "is-system-running")
     return None if state in SETTLED else f"systemd says: {state or 'nothing'}"
 
