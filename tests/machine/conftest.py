@@ -45,6 +45,19 @@ class Machine:
         """What sudo reads."""
         return self.files.password.read_bytes() + b"\n"
 
+    def ansible(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Have Ansible run a module on it, by the inventory of the demo."""
+        program = str(Path(sys.executable).parent / "ansible")
+        ours = {"POPPYFIELD_SSH_PORT": str(SSH_PORT), "POPPYFIELD_STATE_FOLDER": str(self.files.folder)}
+        return subprocess.run(
+            [program, "--inventory", str(ROOT / "inventory" / "demo"), "pis", "--module-name", module, *arguments],
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **ours},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     def reboot(self) -> None:
         """Have it reboot by itself, and wait until it has."""
         before = self.run("cat /proc/sys/kernel/random/boot_id", sudo=False)
