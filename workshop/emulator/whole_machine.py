@@ -26,6 +26,7 @@ from workshop.emulator.options import EmulatorError, Pi
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {}\n"
 POLL_SECONDS = 1.0
 STOP_SECONDS = 300
 LAST_LINES = 30
@@ -191,6 +192,8 @@ def flash(pi: Pi, path: Path) -> None:
                 HOST_KEY: (host_key.read_bytes(), 0o600, 0),
                 f"{HOST_KEY}.pub": (public, 0o644, 0),
                 "/etc/hostname": (f"{pi.name}\n".encode(), 0o644, 0),
+                # Without it sudo asks the network for the Pi's own name, each time.
+                "/etc/hosts": (HOSTS.format(pi.name).encode(), 0o644, 0),
             }
         )
     files.known_hosts.write_text(options.known_hosts_line(pi.ssh_port, public.decode()), encoding="utf-8")
