@@ -84,7 +84,7 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    """Return the Pi, made anew."""
+    """Return a Pi that nobody has used yet."""
     emulator("destroy", "--name", NAME)
     ports = ("--ssh-port", str(SSH_PORT), "--map-port", str(MAP_PORT))
     emulator("start", "--name", NAME, *ports, "--state-dir", str(STATE), "--timeout", str(BOOT_SECONDS))
