@@ -6,9 +6,8 @@ import subprocess
 import time
 
 import pytest
-import requests
 
-from tests.machine.conftest import MAP_PORT, Machine
+from tests.machine.conftest import Machine
 
 # It boots in the midst of them.
 pytestmark = pytest.mark.timeout(5400)
@@ -44,8 +43,6 @@ for count in range(1, 10**9):
     os.pwrite(card, block, 0)
     print(count, flush=True)
 """
-DOCKER_PACKAGES = "--no-install-recommends docker.io docker-cli iptables"
-IMPORT = "docker import --change 'CMD /bin/busybox' - busybox"
 COUNTED_BEFORE_THE_CUT = 50
 
 
@@ -100,19 +97,6 @@ def test_a_power_cut_loses_what_was_not_flushed(machine: Machine) -> None:
     assert machine.run("cat /srv/flushed") == "written"
     assert machine.run("cat /srv/buffered 2> /dev/null || true") == ""
     assert int(machine.run("tr -d '\\0' < /srv/count") or 0) < counts[-1]
-
-
-def test_containers_run_with_a_memory_limit_and_are_reached_from_outside(machine: Machine) -> None:
-    # apt takes no list that is dated later than now.
-    machine.run(f"date --set @{int(time.time())}")
-    machine.run(f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq {DOCKER_PACKAGES}")
-    machine.run(f"mkdir -p /srv/image/bin && cp /usr/bin/busybox /srv/image/bin && tar -C /srv/image -c . | {IMPORT}")
-    machine.run("docker run --detach --name web --memory 64m --publish 80:80 busybox /bin/busybox httpd -f -h /bin")
-    limit = "cat /sys/fs/cgroup/system.slice/docker-$(docker inspect --format '{{.Id}}' web).scope/memory.max"
-    assert machine.run(limit) == str(64 * 1024**2)
-    assert requests.get(f"http://127.0.0.1:{MAP_PORT}/busybox", timeout=300).content[:4] == b"\x7fELF"
-    # The engine's own rules, in this machine's own netfilter.
-    assert "dport 80 -j DNAT" in machine.run("iptables --table nat --list-rules DOCKER")
 
 
 def test_the_power_button_shuts_it_down(machine: Machine) -> None:
