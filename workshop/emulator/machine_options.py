@@ -54,7 +54,7 @@ def kernel_line(cmdline: str) -> str | None:
 
 
 def disk_command() -> list[str]:
-    """Return the command of the card's electronics: what was not flushed is in its memory only, lost with its power."""
+    """Return the command of the card's electronics: what was not flushed it alone has, lost with its power."""
     return ["nbdkit", "--foreground", "--unix", DISK_SOCKET, "--filter=cache", "file", CARD, "cache=writeback"]
 
 
