@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from workshop.emulator import whole_machine
 from workshop.laptop import prepare
 from workshop.laptop.machine import PACKAGE_OF_COMMAND, Machine, missing_packages, problems
 
@@ -93,6 +94,14 @@ def test_only_the_tests_of_lizmap_need_a_browser() -> None:
 
 def test_only_the_attacks_need_scanners() -> None:
     assert missing_packages(READY, "attacks") == ["busybox-static", "sqlmap", "wapiti"]
+
+
+def test_only_a_whole_machine_needs_qemu_for_machines_and_what_makes_its_card() -> None:
+    packages = missing_packages(READY, "machine")
+    assert {"qemu-system-arm", "nbdkit", "mtools", "dosfstools", "fakeroot", "fdisk"} <= set(packages)
+    assert not set(packages) & {*missing_packages(READY, "test"), *missing_packages(READY, "demo")}
+    # What is looked for before a card is made is what is installed.
+    assert set(whole_machine.PROGRAMS.values()) == set(packages)
 
 
 def test_each_purpose_has_an_environment_and_a_link_of_its_own() -> None:

@@ -10,6 +10,7 @@ LABEL = "fr.poppyfield.emulator"
 STATE_LABEL = f"{LABEL}.state-dir"
 IMAGE_LABEL = f"{LABEL}.image"
 IMAGE_REPOSITORY = "poppyfield/emulated-pi"
+MACHINE_REPOSITORY = "poppyfield/emulated-machine"
 TOOLS_REPOSITORY = "poppyfield/emulated-pi-tools"
 ADDRESS = "127.0.0.1"
 PORT_OPTIONS = {"22/tcp": "--ssh-port", "80/tcp": "--map-port", "443/tcp": "--https-port"}

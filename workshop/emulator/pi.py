@@ -1,8 +1,8 @@
 """The emulated Raspberry Pi: `python3 workshop/emulator/pi.py COMMAND`, where COMMAND is build, start,
-stop, kill, restart, power-on, status, destroy or forget.
+stop, kill, restart, power-on, status, list, destroy or forget.
 
-A container of Docker on this machine, with systemd and sshd; see README.md. What it consists of is decided in
-options.py; here it is done.
+A container of Docker on this machine, with systemd and sshd, or with `--kind machine` a whole machine; see README.md.
+What the container consists of is decided in options.py; here it is done. whole_machine.py does it for the machine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,15 +31,18 @@ from ansible.module_utils.poppyfield.containers.engine import BuildRequest, Dock
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
-from workshop.emulator import binfmt, login, options, rootfs
+from workshop.emulator import binfmt, login, options, ports, rootfs
 from workshop.emulator.options import EmulatorError
+from workshop.emulator.whole_machine import WholeMachines
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TOOLS_FILES = tuple(path for path in sorted(rootfs.TOOLS.iterdir()) if path.is_file())
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 SHADOW = "/etc/shadow"
-MEMORY = "4g"
+MACHINE = HERE / "machine"
+PLATFORM = "linux/arm64"
+MEMORY_OF_KIND = {"container": "4g", "machine": "2g"}
 BOOT_SECONDS = 600
 STOP_SECONDS = 90
 POLL_SECONDS = 1.0
@@ -56,26 +58,63 @@ class Emulator:
 
     def build(self) -> str:
         """Return the image, built if it is not there."""
-        image = image_name(platform.machine())
-        if self.client.images.list(name=image):
+        emulated = bool(binfmt.machines_to_serve(platform.machine()))
+        return self._build_stage(image_name(platform.machine()), "pi-under-qemu" if emulated else "pi")
+
+    def build_machine(self) -> str:
+        """Return the image that a whole machine's card is made of, built if it is not there: all of it is arm64."""
+        image = machine_image_name(platform.machine())
+        if self._is_there(image):
+            return image
+        pi = self._build_stage(f"{image_name(platform.machine())}-arm64-only", "pi")
+        command = DockerCommand.find()
+        builder = command.engine_platform()
+        build_args = {"PI_IMAGE": pi, "TOOLS_IMAGE": self._build_tools(command, builder), "TOOLS_PLATFORM": builder}
+        labels = {options.IMAGE_LABEL: "true"}
+        say(f"building {image}")
+        request = BuildRequest(
+            image, PLATFORM, MACHINE, MACHINE / "Dockerfile", labels, {**build_args, **emulated_cpu()}
+        )
+        command.build(request, lambda line: say(line.rstrip()))
+        return image
+
+    def export_machine(self, target: Path) -> None:
+        """Write the file system that a whole machine's card is made of."""
+        container = self.client.containers.create(self.build_machine(), platform=PLATFORM)
+        try:
+            with target.open("wb") as file:
+                for chunk in container.export():
+                    file.write(cast(bytes, chunk))
+        finally:
+            container.remove()
+
+    def machine_key(self) -> str:
+        """Name all that a whole machine's card is made of."""
+        return machine_image_name(platform.machine()).rpartition(":")[2]
+
+    def _is_there(self, image: str) -> bool:
+        there = bool(self.client.images.list(name=image))
+        if there:
             say(f"{image} is there")
+        return there
+
+    def _build_stage(self, image: str, stage: str) -> str:
+        if self._is_there(image):
             return image
         binfmt_ready()
-        emulated = bool(binfmt.machines_to_serve(platform.machine()))
         command = DockerCommand.find()
         builder = command.engine_platform()
         tools = self._build_tools(command, builder)
         with build_context() as context:
             say(f"building {image}")
-            cpu = {"QEMU_CPU": "cortex-a72"} if emulated else {}
             request = BuildRequest(
                 reference=image,
-                platform="linux/arm64",
+                platform=PLATFORM,
                 context=context,
                 dockerfile=context / "Dockerfile",
                 labels={options.IMAGE_LABEL: "true"},
-                build_args={"TOOLS_IMAGE": tools, "TOOLS_PLATFORM": builder, **cpu},
-                target="pi-under-qemu" if emulated else "pi",
+                build_args={"TOOLS_IMAGE": tools, "TOOLS_PLATFORM": builder, **emulated_cpu()},
+                target=stage,
             )
             command.build(request, lambda line: say(line.rstrip()))
         return image
@@ -146,6 +185,11 @@ class Emulator:
         container = self._find(name)
         return "absent" if container is None else container.status
 
+    def names(self) -> list[str]:
+        """Name every Pi."""
+        found = self.client.containers.list(all=True, filters={"label": options.LABEL})
+        return sorted(str(container.name) for container in found)
+
     def forget(self) -> None:
         """Remove the images and the cached root file systems that `build` made."""
         for image in self.client.images.list(filters={"label": f"{options.IMAGE_LABEL}=true"}):
@@ -176,7 +220,7 @@ class Emulator:
 
     def _create(self, pi: options.Pi) -> Container:
         image = self.build()
-        check_ports(options.by_option(pi.ports))
+        ports.check_ports(options.by_option(pi.ports))
         if not Path(options.FUSE).exists():
             raise EmulatorError(f"This machine has no {options.FUSE}, for the Pi's boot partition: sudo modprobe fuse")
         existing_volumes = {volume.name for volume in self._volumes(pi.name)}
@@ -195,7 +239,7 @@ class Emulator:
         container.put_archive("/", login.archive(authorized))
         if not pi.running:
             binfmt_ready()
-            check_ports(options.by_option(pi.ports))
+            ports.check_ports(options.by_option(pi.ports))
             give_host_key(container)
             give_password(container, files)
             container.start()
@@ -215,6 +259,18 @@ def image_name(host: str) -> str:
     for path in (*context_files(), *TOOLS_FILES):
         parts += [str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")]
     return f"{options.IMAGE_REPOSITORY}:{rootfs.SUITE}-arm64-{rootfs.key(*parts)[:12]}"
+
+
+def machine_image_name(host: str) -> str:
+    """Return the name and tag of the image that a whole machine's card is made of, by all that decides the card."""
+    sources = [*(path for path in MACHINE.rglob("*") if path.is_file()), HERE / "card.py", HERE / "machine_options.py"]
+    parts = [path.read_text(encoding="utf-8") for path in sorted(sources)]
+    return f"{options.MACHINE_REPOSITORY}:{rootfs.SUITE}-arm64-{rootfs.key(image_name(host), *parts)[:12]}"
+
+
+def emulated_cpu() -> dict[str, str]:
+    """Return the argument of a build that chooses the processor that QEMU emulates in it."""
+    return {"QEMU_CPU": "cortex-a72"} if binfmt.machines_to_serve(platform.machine()) else {}
 
 
 def context_files() -> list[Path]:
@@ -264,21 +320,6 @@ def binfmt_ready() -> None:
         raise EmulatorError(
             "This machine can't run ARM programs yet: sudo python3 workshop/emulator/binfmt.py register"
         )
-
-
-def check_ports(ports: dict[str, int]) -> None:
-    """Refuse ports that something else listens on."""
-    for option, port in ports.items():
-        with socket.socket() as probe:
-            # As Docker's own proxy does: a connection that just ended does not count.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((options.ADDRESS, port))
-            except OSError as error:
-                raise EmulatorError(
-                    f"Port {port} on {options.ADDRESS} can't be had ({error.strerror}): "
-                    f"stop what listens there, or choose another one with {option}."
-                ) from error
 
 
 def give_host_key(container: Container) -> None:
@@ -369,6 +410,7 @@ def parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build the image, if it is not there")
     commands.add_parser("forget", help="remove the images and the cache")
+    commands.add_parser("list", help="every Pi of this kind, and how it is")
     for name in ("start", "stop", "kill", "restart", "power-on", "status", "destroy"):
         command = commands.add_parser(name)
         command.add_argument("--name", required=True)
@@ -379,25 +421,31 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--map-port", type=int, default=8081, help="on 127.0.0.1 (%(default)s)")
             command.add_argument("--https-port", type=int, help="on 127.0.0.1 (not published unless given)")
             command.add_argument("--state-dir", type=Path, required=True, help="for the key and known_hosts")
-            command.add_argument("--memory", default=MEMORY, help="at most (%(default)s)")
+            command.add_argument("--memory", help="at most (4g; a machine: 2g)")
+    for command in commands.choices.values():
+        command.add_argument("--kind", choices=sorted(MEMORY_OF_KIND), default="container", help="(%(default)s)")
     return parser.parse_args()
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    emulator = Emulator(docker.from_env(timeout=2 * STOP_SECONDS))
+    images = Emulator(docker.from_env(timeout=2 * STOP_SECONDS))
+    emulator = WholeMachines(images) if arguments.kind == "machine" else images
     match arguments.command:
         case "build":
             emulator.build()
         case "forget":
             emulator.forget()
+        case "list":
+            for name in emulator.names():
+                say(f"{name}\t{emulator.status(name)}")
         case "start":
             pi = options.Pi(
                 name=arguments.name,
                 ssh_port=arguments.ssh_port,
                 map_port=arguments.map_port,
                 state_dir=str(arguments.state_dir.resolve()),
-                memory=arguments.memory,
+                memory=arguments.memory or MEMORY_OF_KIND[arguments.kind],
                 https_port=arguments.https_port,
             )
             emulator.start(pi, arguments.timeout)

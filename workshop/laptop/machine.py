@@ -41,6 +41,7 @@ PACKAGES_OF_PURPOSE = {
     "attacks": ("busybox-static", "sqlmap", "wapiti"),
     "bench": ("busybox-static",),
     "lizmap": ("chromium",),
+    "machine": ("dosfstools", "e2fsprogs", "fakeroot", "fdisk", "mtools", "nbdkit", "qemu-system-arm"),
 }
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 EMULATOR_PACKAGE = "qemu-user-static"

@@ -1,10 +1,12 @@
-"""Prepare this laptop: `python3 workshop/laptop/prepare.py laptop|environment|demo|test|attacks|lizmap|bench|docs`.
+"""Prepare this laptop: `python3 workshop/laptop/prepare.py laptop|environment|demo|test|attacks|lizmap|bench|docs|
+machine`.
 
 Uses the standard library only, because it runs before anything is installed. It looks first, says what it will
 do, and only then does it: Debian packages, Docker Engine's start where no init system starts it, the ARM
 interpreter, and a Python environment outside the checkout, keyed by the lock of its packages.
 
 `laptop` is what a laptop that provisions Pis has as root, and `environment` what its user has: together `make laptop`.
+`machine` is what an emulated Pi that is a whole machine needs beside one of the environments.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ REQUIREMENTS = {
 LINKS = {purpose: "venv" if purpose == "demo" else f"venv-{purpose}" for purpose in REQUIREMENTS if purpose != "runner"}
 LAPTOP = "laptop"
 ENVIRONMENT = "environment"
+MACHINE = "machine"
 READY = "In each new terminal, in this folder, before other commands:\n    . build/venv/bin/activate\nNext: make fleet"
 DOCKER_GROUP = "docker"
 DOCKER_START_SECONDS = 60
@@ -64,7 +67,7 @@ def environment_folder(purpose: str) -> Path:
 def main() -> int:
     """Check, announce, prepare; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("purpose", choices=sorted({*LINKS, LAPTOP, ENVIRONMENT}))
+    parser.add_argument("purpose", choices=sorted({*LINKS, LAPTOP, ENVIRONMENT, MACHINE}))
     purpose = parser.parse_args().purpose
     if purpose in ("docs", "verify"):
         # Nothing runs here but Python.
@@ -92,7 +95,9 @@ def main() -> int:
     if purpose == LAPTOP:
         steps += [("ARM interpreter, also after a restart", binfmt.keep), ("Leave to build images", let_build)]
     else:
-        steps += [("ARM interpreter", binfmt.register), ("Python packages", lambda: make_environment(purpose))]
+        steps.append(("ARM interpreter", binfmt.register))
+    if purpose in LINKS:
+        steps.append(("Python packages", lambda: make_environment(purpose)))
     print("It will install: " + (" ".join(packages) or "no Debian package, all are there"))
     for name, action in steps:
         started = time.monotonic()

@@ -1,0 +1,105 @@
+"""A Pi with a kernel, a clock and a card of its own: what the container that plays a Pi cannot show."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from tests.machine.conftest import Machine
+
+# It boots in the midst of them.
+pytestmark = pytest.mark.timeout(5400)
+
+ARM64 = "183"
+OTHER_MACHINES = """import glob
+for name in sum((glob.glob(folder, recursive=True) for folder in ("/usr/bin/*", "/usr/sbin/*", "/usr/lib/**/*")), []):
+    try:
+        head = open(name, "rb").read(20)
+    except (OSError, IsADirectoryError):
+        continue
+    if head[:4] == bytes([127]) + b"ELF" and head[18] != %s:
+        print(name)
+"""
+# A buffered file, a flushed one, and a count that goes to the card at once, which confirms it, but is not flushed; its
+# place on the card is safe before.
+WRITE = """import mmap, os, sys
+def write(name, flush):
+    with open(name, "w") as file:
+        file.write("written")
+        file.flush()
+        if flush:
+            os.fsync(file.fileno())
+block = mmap.mmap(-1, 4096)
+with open("/srv/count", "wb") as file:
+    file.write(block)
+os.sync()
+write("/srv/flushed", True)
+write("/srv/buffered", False)
+card = os.open("/srv/count", os.O_WRONLY | os.O_DIRECT)
+for count in range(1, 10**9):
+    block[:10] = b"%010d" % count
+    os.pwrite(card, block, 0)
+    print(count, flush=True)
+"""
+COUNTED_BEFORE_THE_CUT = 50
+
+
+def test_its_boot_partition_is_fat_and_nothing_in_it_is_of_this_machine(machine: Machine) -> None:
+    assert machine.run("findmnt --noheadings --output FSTYPE /boot/firmware", sudo=False) == "vfat"
+    assert machine.run("findmnt --noheadings --output FSTYPE /", sudo=False) == "ext4"
+    # What the card was flashed with is taken over, and the secrets are gone from the partition that anybody reads.
+    assert machine.run("ls /boot/firmware", sudo=False).split() == [
+        "cmdline.txt",
+        "config.txt",
+        "initramfs8",
+        "kernel8.img",
+    ]
+    assert machine.run(f"python3 -c '{OTHER_MACHINES % ARM64}'", sudo=False) == ""
+
+
+def test_ansible_reaches_it_and_becomes_root(machine: Machine) -> None:
+    done = machine.ansible("ping", "--become")
+    assert done.returncode == 0 and '"pong"' in done.stdout, done.stdout + done.stderr
+
+
+def test_it_has_no_clock_that_runs_without_power(machine: Machine) -> None:
+    since_power_on = int(machine.run("cat /sys/class/rtc/rtc0/since_epoch", sudo=False))
+    assert since_power_on < time.time() / 2
+    if machine.run("timedatectl show --property NTPSynchronized --value", sudo=False) == "no":
+        assert int(machine.run("date +%s", sudo=False)) < time.time() - 60
+
+
+def test_the_memory_cgroup_comes_by_cmdline_txt_and_a_reboot_only(machine: Machine) -> None:
+    controllers = "cat /sys/fs/cgroup/cgroup.controllers"
+    assert "memory" not in machine.run(controllers, sudo=False).split()
+    machine.run("sed -i '1s/$/ cgroup_enable=memory cgroup_memory=1/' /boot/firmware/cmdline.txt && sync")
+    assert "memory" not in machine.run(controllers, sudo=False).split()
+    machine.reboot()
+    assert "memory" in machine.run(controllers, sudo=False).split()
+
+
+def test_a_power_cut_loses_what_was_not_flushed(machine: Machine) -> None:
+    # Otherwise the file system's own flushes, each five seconds, would save the count now and then.
+    machine.run("mount -o remount,commit=300 /")
+    writer = subprocess.Popen(
+        machine.command(f"exec python3 -c '{WRITE}'"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False
+    )
+    assert writer.stdin and writer.stdout
+    writer.stdin.write(machine.password)
+    writer.stdin.close()
+    counts = [int(writer.stdout.readline()) for _ in range(COUNTED_BEFORE_THE_CUT)]
+    machine.power_cut()
+    # ssh waits for a Pi that will not answer.
+    writer.terminate()
+    counts += [int(line) for line in writer.stdout]
+    assert machine.run("cat /srv/flushed") == "written"
+    assert machine.run("cat /srv/buffered 2> /dev/null || true") == ""
+    assert int(machine.run("tr -d '\\0' < /srv/count") or 0) < counts[-1]
+
+
+def test_the_power_button_shuts_it_down(machine: Machine) -> None:
+    machine.run("echo kept > /srv/kept")
+    machine.restart()
+    assert machine.run("cat /srv/kept") == "kept"

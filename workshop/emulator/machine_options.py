@@ -1,0 +1,94 @@
+"""What the emulated Pi that is a whole machine is started with: the kernel's line, and the commands. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from workshop.emulator.options import ADDRESS, Pi
+
+# The card, as pi-gen lays it out: a boot partition of FAT, then the root file system. In sectors of 512 bytes.
+SECTOR = 512
+BOOT_START = 8192
+BOOT_SECTORS = 512 * 1024 * 2
+ROOT_START = BOOT_START + BOOT_SECTORS
+CARD_SECTORS = 16 * 1024 * 1024 * 2
+# Both partitions are found by it: cmdline.txt and /etc/fstab.
+DISK_ID = "4e639091"
+
+CPU = "cortex-a72"
+CPUS = 2
+# The files of a Pi, in its folder, where QEMU and the disk are started: a socket's path may have 107 characters only.
+CARD = "card.img"
+DISK_SOCKET = "disk.sock"
+EVENTS_SOCKET = "events.sock"
+CONSOLE = "console.log"
+KERNEL = "kernel8.img"
+INITIAL_RAM_DISK = "initramfs8"
+COMMAND_LINE = "cmdline.txt"
+# A Pi has no clock that runs without power: systemd moves on from here to the time that the card was last used at.
+CLOCK_AT_POWER_ON = "1970-01-01T00:00:00"
+# What a Pi's firmware puts before cmdline.txt, of what concerns any kernel.
+FIRMWARE = "cgroup_disable=memory numa_policy=interleave"
+# The firmware writes the name of the serial port that the model has. There is no screen: without its console, what goes
+# to the last one named goes to the serial port.
+SERIAL = ("console=serial0,", "console=ttyAMA0,")
+SCREEN = "console=tty1"
+# What the kernel needs to see the card; crc32c_generic is what modules.softdep says of ext4.
+MODULES = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4")
+REBOOT = "guest-reset"
+
+
+def kernel_line(cmdline: str) -> str | None:
+    """Return what the kernel is started with, None where the first line of cmdline.txt names no root file system.
+
+    The kernel of a Pi takes the later word: `cgroup_enable=memory` in cmdline.txt undoes the firmware's. Debian's knows
+    no such word, so it stands for leaving out the firmware's.
+    """
+    line = next(iter(cmdline.splitlines()), "").strip()
+    words = line.split()
+    if not any(word.startswith("root=") for word in words):
+        return None
+    firmware = [word for word in FIRMWARE.split() if word.replace("disable", "enable") not in words]
+    return " ".join([*firmware, *(word.replace(*SERIAL) for word in words if word != SCREEN)])
+
+
+def disk_command() -> list[str]:
+    """Return the command of the card's electronics: what was not flushed it alone has, lost with its power."""
+    return ["nbdkit", "--foreground", "--unix", DISK_SOCKET, "--filter=cache", "file", CARD, "cache=writeback"]
+
+
+def machine_command(pi: Pi, append: str) -> list[str]:
+    """Return QEMU's command. It ends when the Pi reboots: what starts next is the firmware's business."""
+    forwarded = [f"hostfwd=tcp:{ADDRESS}:{out}-:{inside.removesuffix('/tcp')}" for inside, out in pi.ports.items()]
+    return [
+        *("qemu-system-aarch64", "-name", pi.name, "-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
+        *("-machine", "virt", "-cpu", CPU, "-smp", str(CPUS), "-m", pi.memory, "-accel", "tcg,thread=multi"),
+        *("-kernel", KERNEL, "-initrd", INITIAL_RAM_DISK, "-append", append),
+        *("-rtc", f"base={CLOCK_AT_POWER_ON}"),
+        *("-blockdev", f"driver=nbd,node-name=card,server.type=unix,server.path={DISK_SOCKET}"),
+        *("-device", "virtio-blk-pci,drive=card,write-cache=on"),
+        *("-netdev", ",".join(["user", "id=lan", *forwarded]), "-device", "virtio-net-pci,netdev=lan,romfile="),
+        *("-device", "virtio-rng-pci"),
+        *("-chardev", f"file,id=console,path={CONSOLE},append=on", "-serial", "chardev:console"),
+        *("-chardev", f"socket,id=events,path={EVENTS_SOCKET}", "-mon", "chardev=events,mode=control"),
+    ]
+
+
+def partitions() -> str:
+    """Return what sfdisk reads."""
+    return (
+        f"label: dos\nlabel-id: 0x{DISK_ID}\nunit: sectors\n"
+        f"start={BOOT_START}, size={BOOT_SECTORS}, type=c\nstart={ROOT_START}, type=83\n"
+    )
+
+
+def modules_in_order(dependencies: str, names: Iterable[str]) -> list[str]:
+    """Return the files to load for these modules, by the kernel's modules.dep; what is built in needs none."""
+    needed_by = dict(line.split(":", 1) for line in dependencies.splitlines())
+    files = {re.sub(r"^.*/|\.ko.*$", "", path).replace("-", "_"): path for path in needed_by}
+    order: list[str] = []
+    for path in (files[name] for name in names if name in files):
+        # A line names the nearest first, and of what these need, all.
+        order += [*reversed(needed_by[path].split()), path]
+    return list(dict.fromkeys(order))
