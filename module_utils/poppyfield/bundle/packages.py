@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ansible.module_utils.poppyfield.bundle.apt import Apt, install, lacks, last_words
 from ansible.module_utils.poppyfield.bundle.manifest import INDEX, BundleError
+from ansible.module_utils.poppyfield.bundle.trial import problems
 from ansible.module_utils.poppyfield.host import docker_packages
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -49,7 +50,8 @@ def own_sources(release: str, targets: str) -> list[str]:
 def sources(release: str, given: Sequence[str]) -> list[str]:
     """Give the lines of sources for a release: those of the inventory, else this machine's own mirrors."""
     if given:
-        return list(given)
+        # Of a folder apt would use the packages where they are, and download none.
+        return [line.replace(" file:", " copy:") for line in given]
     command = ["apt-get", "indextargets", "--format", FIELDS]
     told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     if not (found := own_sources(release, told)):
@@ -75,6 +77,10 @@ def fetch(apt: Apt, lines: Sequence[str], packages: Sequence[str], target: Path)
     for package in sorted(apt.archives.glob("*.deb")):
         shutil.move(package, target / plain_name(package.name))
     index(target)
+    if lost := problems(
+        (target / INDEX).read_text("utf-8"), packages, architecture=apt.architecture, status=apt.status
+    ):
+        raise BundleError(lost[0].rstrip("."))
 
 
 def _refuse(apt: Apt, done: subprocess.CompletedProcess[str]) -> None:
