@@ -279,7 +279,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.bundle import first_look as bundle_look
-from ansible.module_utils.poppyfield.bundle.taking import Place
+from ansible.module_utils.poppyfield.bundle.taking import BundlePlace
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED
 from ansible.module_utils.poppyfield.host import data_folders, docker_packages, docker_settings
@@ -527,7 +527,7 @@ def bundle_facts(given: dict[str, Any] | None, release: str, architecture: str, 
     wanted = docker_packages.beside_engine(offer.packages.get(release, ()), adopted)
     there = installed(wanted)
     missing = [name for name in wanted if name not in there]
-    return bundle_look.look(Place(), offer, release, architecture, missing)
+    return bundle_look.look(BundlePlace(), offer, release, architecture, missing)
 
 
 def place_of(path: str, docker_root: str) -> str:
@@ -625,7 +625,7 @@ def main() -> None:
                 "os_codename": RELEASES.get(facts.os_version_id, ""),
                 "platform": PLATFORMS.get(facts.architecture, ""),
                 "run": lock.given_on(run) if run and not found else {},
-                "environment": {"APT_CONFIG": str(Place().configuration)} if module.params["bundle"] else {},
+                "environment": {"APT_CONFIG": str(BundlePlace().configuration)} if module.params["bundle"] else {},
             },
         },
         "problems": found,

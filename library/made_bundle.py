@@ -11,12 +11,12 @@ module: made_bundle
 short_description: Make a bundle for Pis without internet
 version_added: "0.1.0"
 description:
-  - Makes one folder that holds Debian packages with all that they need and their index, and the archives of images, for
-    each release and architecture that is named. It runs where the internet is.
+  - Makes one folder that holds Debian packages with all that they need and their index, and the archives of images,
+    for each release and architecture that is named. It runs where the internet is.
   - apt itself resolves and fetches the packages, for the other release and architecture, with folders, sources and a
     dpkg status of its own. What this machine has installed and its sources stay as they are.
-  - The file C(MANIFEST) has the size and SHA-256 of every file, and C(MANIFEST.sig) is its signature by ssh-keygen, with
-    a key that is made once, C(bundle.key), in O(key_folder). Neither has a time in it, since a Pi has no clock.
+  - The file C(MANIFEST) has the size and SHA-256 of every file, and C(MANIFEST.sig) is its signature by ssh-keygen,
+    with a key that is made once, C(bundle.key), in O(key_folder). Neither has a time in it, since a Pi has no clock.
   - The bundle is made beside its place and renamed when it is whole, signed and verified.
 options:
   folder:
@@ -25,8 +25,8 @@ options:
     required: true
   key_folder:
     description: >-
-      The folder of C(bundle.key) (mode 0600), C(bundle.signers) (the keys that are trusted) and C(bundle.number) (that of
-      the last bundle). What is missing there is made.
+      The folder of C(bundle.key) (mode 0600), C(bundle.signers) (the keys that are trusted) and C(bundle.number) (that
+      of the last bundle). What is missing there is made.
     type: path
     required: true
   commit:
@@ -56,14 +56,15 @@ options:
     required: true
   sources:
     description: >-
-      By release the lines of sources.list from which its packages come. Without them they come from the mirrors that this
-      machine's own apt uses for Debian.
+      By release the lines of sources.list from which its packages come. Without them they come from the mirrors that
+      this machine's own apt uses for Debian.
     type: dict
     default: {}
   stock_status:
     description: >-
-      By release and architecture, as in V(trixie-arm64), a file of this machine with what dpkg has installed on the Pis,
-      a copy of their C(/var/lib/dpkg/status). Without one, nothing counts as installed, and the bundle holds more.
+      By release and architecture, as in V(trixie-arm64), a file of this machine with what dpkg has installed on the
+      Pis, a copy of their C(/var/lib/dpkg/status). Without one, nothing counts as installed, and the bundle holds
+      more.
     type: dict
     default: {}
   images:
@@ -141,7 +142,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.bundle import making
-from ansible.module_utils.poppyfield.bundle.manifest import BundleError, Image
+from ansible.module_utils.poppyfield.bundle.manifest import BundledImage, BundleError
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.images.profiles import NAMES
 
@@ -170,16 +171,16 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def wanted(params: dict[str, Any]) -> making.Wanted:
+def wanted(params: dict[str, Any]) -> making.BundleContents:
     """Give what the bundle is to hold."""
-    return making.Wanted(
+    return making.BundleContents(
         commit=params["commit"],
         profile=params["profile"],
         releases=tuple(params["releases"]),
         architectures=tuple(params["architectures"]),
         packages=params["packages"],
         images=tuple(
-            Image(one["service"], one["architecture"], one["image"], one["digest"], one["archive"])
+            BundledImage(one["service"], one["architecture"], one["image"], one["digest"], one["archive"])
             for one in params["images"]
         ),
         sources=params["sources"],

@@ -14,7 +14,8 @@ description:
   - Copies what a Pi needs of a bundle that M(made_bundle) made to C(/srv/poppyfield/bundles), flushes it to the disk,
     verifies the copy by its signature, and each file by size and SHA-256, and gives it its name only then. Whatever
     is wrong with it is refused, and what the host took before stays.
-  - A bundle of another key than that of the host's first one is refused, and so is one with a lower number than the last.
+  - A bundle of another key than that of the host's first one is refused, and so is one with a lower number than the
+    last.
   - Writes C(/srv/poppyfield/bundles/apt/apt.conf), with which, in the environment's C(APT_CONFIG), apt sees nothing but
     the bundle. The host's own sources and lists are not touched.
 options:
@@ -81,7 +82,7 @@ OF_ACTION = {"_archive": {"type": "path"}, "_look_only": {"type": "bool", "defau
 REFUSED = "The bundle was refused, and this Pi is as it was"
 
 
-def converge(place: taking.Place, params: dict[str, Any]) -> dict[str, Any]:
+def converge(place: taking.BundlePlace, params: dict[str, Any]) -> dict[str, Any]:
     """Look, or take what the archive holds."""
     if params["_look_only"]:
         taking.check_record(taking.recorded(place), params["number"], params["signers"])
@@ -94,7 +95,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={**ARGUMENTS, **OF_ACTION}, supports_check_mode=True)
     try:
-        result = converge(taking.Place(), module.params)
+        result = converge(taking.BundlePlace(), module.params)
     except BundleError as error:
         module.fail_json(msg=f"{REFUSED}: {error}.")
     except OSError as error:

@@ -37,6 +37,7 @@ options:
       - services
       - profiles
       - architectures
+      - engine_packages
       - network
       - secrets_folder
       - compose_folder
@@ -44,7 +45,6 @@ options:
       - default_profile
       - what_fits
       - ports
-      - engine_packages
       - services_of_host
     required: true
 author:

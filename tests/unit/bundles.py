@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible.module_utils.poppyfield.bundle import manifest, signing
-from ansible.module_utils.poppyfield.bundle.manifest import File, Image, Manifest
+from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundledImage, Manifest
 
 PART = "trixie-arm64"
 PACKAGE = f"packages/{PART}/hello_1.0_arm64.deb"
@@ -29,7 +29,7 @@ PLAIN = Manifest(
     releases=("bookworm", "trixie"),
     architectures=("arm64",),
     packages={"trixie": ("hello",), "bookworm": ()},
-    images=(Image("postgis", "arm64", "poppyfield/postgis:1", "d1", IMAGE),),
+    images=(BundledImage("postgis", "arm64", "poppyfield/postgis:1", "d1", IMAGE),),
     files=(),
 )
 
@@ -41,7 +41,7 @@ def write(folder: Path, keys: Path, found: Manifest = PLAIN) -> str:
     for path, content in CONTENTS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-    files = tuple(File(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in CONTENTS.items())
+    files = tuple(BundledFile(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in CONTENTS.items())
     sign(folder, keys, found if found.files else replace(found, files=files))
     return (keys / signing.SIGNERS).read_text("utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.poppyfield.bundle import making, manifest, packages, signing, trial, verification
 from ansible.module_utils.poppyfield.bundle.apt import Apt, lacks, local_source
-from ansible.module_utils.poppyfield.bundle.making import Wanted
-from ansible.module_utils.poppyfield.bundle.manifest import BundleError, Image
+from ansible.module_utils.poppyfield.bundle.making import BundleContents
+from ansible.module_utils.poppyfield.bundle.manifest import BundledImage, BundleError
 from ansible.module_utils.poppyfield.host import docker_packages
 
 PLAIN = {
@@ -21,7 +22,9 @@ PLAIN = {
     "hardening_audit": False,
     "backup_targets": [],
 }
-WANTED = Wanted("abc", "trixie", ("trixie",), ("arm64",), {"trixie": ("hello-poppyfield",)})
+STOCK = Path(__file__).with_name("stock") / "trixie-arm64.status"
+"""What dpkg has installed on the emulated Pi's card as flashed, without what apt does not ask for."""
+WANTED = BundleContents("abc", "trixie", ("trixie",), ("arm64",), {"trixie": ("hello-poppyfield",)})
 
 
 def test_what_roles_install_is_asked_for() -> None:
@@ -212,7 +215,7 @@ def test_what_no_source_has_makes_no_bundle(tmp_path: Path, mirror: list[str]) -
 def test_images_are_in_it_by_their_files_names(tmp_path: Path, mirror: list[str]) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "postgis.tar.zst").write_text("an image")
-    image = Image("postgis", "arm64", "poppyfield/postgis:1", "d1", str(tmp_path / "postgis.tar.zst"))
+    image = BundledImage("postgis", "arm64", "poppyfield/postgis:1", "d1", str(tmp_path / "postgis.tar.zst"))
     (tmp_path / ".out.partial").mkdir()  # of a run that was cut off
     (tmp_path / "out").mkdir()
     wanted = replace(WANTED, sources={"trixie": mirror}, images=(image,))
@@ -226,34 +229,44 @@ def test_a_place_that_is_taken_and_a_status_that_is_wrong_are_refused(tmp_path: 
     (tmp_path / "out" / "mine").touch()
     with pytest.raises(BundleError, match="is there already"):
         making.make(tmp_path / "out", WANTED, tmp_path)
-    for status, said in (({"trixie-amd64": "/x"}, "the bundle is for trixie-arm64"), ({"trixie-arm64": "/x"}, "no file")):
+    for status, said in (
+        ({"trixie-amd64": "/x"}, "the bundle is for trixie-arm64"),
+        ({"trixie-arm64": "/x"}, "no file"),
+    ):
         with pytest.raises(BundleError, match=said):
             making.make(tmp_path / "new", replace(WANTED, status=status), tmp_path)
     assert not (tmp_path / signing.KEY).exists()
 
 
 @pytest.mark.parametrize("missing", ["apt-get", "apt-ftparchive"])
-def test_without_apt_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
+def test_without_apt_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BundleError, match=f"{missing} is missing"):
         Apt(tmp_path).run("update") if missing == "apt-get" else packages.index(tmp_path)
 
 
 @pytest.mark.long
-def test_docker_for_a_64_bit_pi_is_resolved_fetched_and_installable_from_the_bundle_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stock", [True, False])
+def test_docker_for_a_64_bit_pi_is_resolved_fetched_and_installable_from_the_bundle_alone(
+    tmp_path: Path, stock: bool
+) -> None:
+    """From the mirrors of this machine's own apt; onto a card as flashed, and onto one of which nothing is known."""
     (tmp_path / "keys").mkdir()
+    nothing = tmp_path / "nothing"
+    nothing.touch()
     asked = packages.wanted("trixie", [{**PLAIN, "docker_engine_compose": "with_engine"}])
-    made = making.make(tmp_path / "out", replace(WANTED, packages={"trixie": asked}), tmp_path / "keys")
-    folder = tmp_path / "out" / "packages" / "trixie-arm64"
-    index = (folder / "Packages").read_text()
-    architectures = {line.split()[1] for line in index.splitlines() if line.startswith("Architecture: ")}
-    assert architectures == {"arm64", "all"} and len(made.files) > 70
-    status = tmp_path / "empty"
-    status.touch()
-    assert trial.problems(index, asked, architecture="arm64", status=status) == []
-    # Without one that another needs it is told.
+    status = {"trixie-arm64": str(STOCK)} if stock else {}
+    wanted = replace(WANTED, packages={"trixie": asked}, status=status)
+    making.make(tmp_path / "out", wanted, tmp_path / "keys")
+    index = (tmp_path / "out" / "packages" / "trixie-arm64" / "Packages").read_text()
+    there = set(re.findall(r"^Package: (.+)$", index, re.MULTILINE))
+    assert set(re.findall(r"^Architecture: (.+)$", index, re.MULTILINE)) == {"arm64", "all"}
+    assert {"docker.io", "docker-cli", "docker-compose", "containerd", "runc"} <= there
+    # What a card has as flashed is only in a bundle that knows of none.
+    assert ("libc6" in there) == (not stock)
+    assert trial.problems(index, asked, architecture="arm64", status=STOCK) == []
+    assert bool(trial.problems(index, asked, architecture="arm64", status=nothing)) == stock
+    # Where one is missing that another needs, it is told.
     less = "\n\n".join(one for one in index.split("\n\n") if not one.startswith("Package: containerd\n"))
-    (told,) = trial.problems(less, asked, architecture="arm64", status=status)
+    (told,) = trial.problems(less, asked, architecture="arm64", status=STOCK)
     assert "docker.io needs containerd" in told

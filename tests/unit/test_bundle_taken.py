@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 from ansible.module_utils.poppyfield.bundle import first_look, manifest, signing, taking, verification
 from ansible.module_utils.poppyfield.bundle.manifest import BundleError
-from ansible.module_utils.poppyfield.bundle.taking import Place, Record
+from ansible.module_utils.poppyfield.bundle.taking import BundlePlace, TakenRecord
 
 from tests.unit import bundles
 
@@ -34,8 +34,8 @@ def signers(folder: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "pi" / "bundles", tmp_path / "pi" / "etc" / "bundle.json")
+def place(tmp_path: Path) -> BundlePlace:
+    return BundlePlace(tmp_path / "pi" / "bundles", tmp_path / "pi" / "etc" / "bundle.json")
 
 
 def packed(folder: Path, tmp_path: Path) -> Path:
@@ -45,22 +45,22 @@ def packed(folder: Path, tmp_path: Path) -> Path:
     return archive
 
 
-def state(place: Place) -> dict[str, bytes]:
+def state(place: BundlePlace) -> dict[str, bytes]:
     above = place.folder.parent
     return {str(path.relative_to(above)): path.read_bytes() for path in sorted(above.rglob("*")) if path.is_file()}
 
 
-def test_its_part_is_taken_and_nothing_else(folder: Path, signers: str, place: Place, tmp_path: Path) -> None:
+def test_its_part_is_taken_and_nothing_else(folder: Path, signers: str, place: BundlePlace, tmp_path: Path) -> None:
     assert not taking.is_taken(place, 7)
     taking.take(place, packed(folder, tmp_path), signers, bundles.PART)
     assert taking.is_taken(place, 7) and not taking.is_taken(place, 8)
     verification.verified(place.of(7), signers, part=bundles.PART)
     assert sorted(path.name for path in place.folder.iterdir()) == ["7", "apt"]
-    assert taking.recorded(place) == Record(7, signers)
+    assert taking.recorded(place) == TakenRecord(7, signers)
     assert place.record_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_apt_sees_only_the_bundle(folder: Path, signers: str, place: Place, tmp_path: Path) -> None:
+def test_apt_sees_only_the_bundle(folder: Path, signers: str, place: BundlePlace, tmp_path: Path) -> None:
     taking.take(place, packed(folder, tmp_path), signers, bundles.PART)
     said = place.configuration.read_text("utf-8")
     assert f'Dir::Etc::sourcelist "{place.folder}/apt/sources.list";' in said
@@ -70,7 +70,9 @@ def test_apt_sees_only_the_bundle(folder: Path, signers: str, place: Place, tmp_
     assert place.apt.sources.read_text("utf-8") == f"deb [trusted=yes] file:{part} ./\n"
 
 
-def test_a_newer_one_takes_the_place_of_the_last(folder: Path, signers: str, place: Place, tmp_path: Path) -> None:
+def test_a_newer_one_takes_the_place_of_the_last(
+    folder: Path, signers: str, place: BundlePlace, tmp_path: Path
+) -> None:
     taking.take(place, packed(folder, tmp_path), signers, bundles.PART)
     newer = replace(verification.signed(folder, signers), number=9)
     bundles.sign(folder, tmp_path / "keys", newer)
@@ -79,7 +81,9 @@ def test_a_newer_one_takes_the_place_of_the_last(folder: Path, signers: str, pla
     assert "bundles/9/packages" in place.apt.sources.read_text("utf-8")
 
 
-def test_what_a_cut_off_run_left_is_in_nobodys_way(folder: Path, signers: str, place: Place, tmp_path: Path) -> None:
+def test_what_a_cut_off_run_left_is_in_nobodys_way(
+    folder: Path, signers: str, place: BundlePlace, tmp_path: Path
+) -> None:
     (place.folder / "7.partial" / "packages").mkdir(parents=True)
     (place.folder / "new.partial").mkdir()
     # Renamed, but not yet remembered: it is taken once more.
@@ -115,7 +119,7 @@ def link(path: Path) -> None:
     ],
 )
 def test_what_was_changed_on_the_stick_after_it_was_verified_leaves_the_pi_as_it_was(
-    folder: Path, signers: str, place: Place, tmp_path: Path, name: str, harm: Callable[[Path], object]
+    folder: Path, signers: str, place: BundlePlace, tmp_path: Path, *, name: str, harm: Callable[[Path], object]
 ) -> None:
     """The laptop has looked at it, and then somebody swaps a file."""
     taking.take(place, packed(folder, tmp_path), signers, bundles.PART)
@@ -149,7 +153,7 @@ def member(name: str, content: bytes = b"x", kind: bytes = tarfile.REGTYPE) -> t
     ],
 )
 def test_what_the_manifest_does_not_name_for_this_pi_is_not_unpacked(
-    folder: Path, signers: str, place: Place, tmp_path: Path, more: tuple[str, bytes, bytes]
+    folder: Path, signers: str, place: BundlePlace, tmp_path: Path, more: tuple[str, bytes, bytes]
 ) -> None:
     archive = packed(folder, tmp_path)
     with tarfile.open(archive, "a:") as tar:
@@ -160,7 +164,7 @@ def test_what_the_manifest_does_not_name_for_this_pi_is_not_unpacked(
     assert list(place.folder.iterdir()) == []
 
 
-def test_a_file_less_is_refused(folder: Path, signers: str, place: Place, tmp_path: Path) -> None:
+def test_a_file_less_is_refused(folder: Path, signers: str, place: BundlePlace, tmp_path: Path) -> None:
     found = verification.signed(folder, signers)
     less = replace(found, files=tuple(file for file in found.files if file.path != bundles.RELEASE))
     archive = tmp_path / "less.tar"
@@ -170,7 +174,7 @@ def test_a_file_less_is_refused(folder: Path, signers: str, place: Place, tmp_pa
     assert state(place) == {}
 
 
-def test_what_does_not_begin_as_a_bundle_is_refused(signers: str, place: Place, tmp_path: Path) -> None:
+def test_what_does_not_begin_as_a_bundle_is_refused(signers: str, place: BundlePlace, tmp_path: Path) -> None:
     for name in ("other", manifest.NAME):
         archive = tmp_path / "other.tar"
         with tarfile.open(archive, "w:") as tar:
@@ -181,7 +185,7 @@ def test_what_does_not_begin_as_a_bundle_is_refused(signers: str, place: Place, 
 
 
 def test_an_older_one_and_one_of_another_key_are_refused(
-    folder: Path, signers: str, place: Place, tmp_path: Path
+    folder: Path, signers: str, place: BundlePlace, tmp_path: Path
 ) -> None:
     taking.take(place, packed(folder, tmp_path), signers, bundles.PART)
     before = state(place)
@@ -195,7 +199,7 @@ def test_an_older_one_and_one_of_another_key_are_refused(
     assert state(place) == before
 
 
-def test_a_record_that_cant_be_read_is_no_reason_to_trust_anybody(place: Place) -> None:
+def test_a_record_that_cant_be_read_is_no_reason_to_trust_anybody(place: BundlePlace) -> None:
     place.record_file.parent.mkdir(parents=True)
     for content in ("", "[]", '{"number": 1}'):
         place.record_file.write_text(content)
@@ -207,7 +211,7 @@ def test_a_record_that_cant_be_read_is_no_reason_to_trust_anybody(place: Place) 
 
 
 def test_the_module_looks_and_takes_once(
-    folder: Path, signers: str, place: Place, tmp_path: Path, library: Library
+    folder: Path, signers: str, place: BundlePlace, tmp_path: Path, library: Library
 ) -> None:
     module = library("taken_bundle")
     params = {"number": 7, "signers": signers, "part": bundles.PART, "_look_only": True, "_archive": None}
@@ -230,7 +234,7 @@ def offer(trusted: str, **changes: object) -> first_look.Offer:
 
 
 def test_the_first_look_tells_what_is_for_this_pi(
-    folder: Path, signers: str, place: Place, tmp_path: Path
+    folder: Path, signers: str, place: BundlePlace, tmp_path: Path
 ) -> None:
     told = first_look.look(place, offer(signers), "trixie", "arm64", [])
     assert told == {"bundle": {"part": bundles.PART, "wanted": True}, "bundle_problems": ()}
@@ -247,7 +251,14 @@ def test_the_first_look_tells_what_is_for_this_pi(
     ],
 )
 def test_the_first_look_tells_what_the_pi_would_refuse(
-    folder: Path, signers: str, place: Place, tmp_path: Path, changes: dict[str, object], architecture: str, said: str
+    folder: Path,
+    signers: str,
+    place: BundlePlace,
+    tmp_path: Path,
+    *,
+    changes: dict[str, object],
+    architecture: str,
+    said: str,
 ) -> None:
     taking.take(place, packed(folder, tmp_path), signers, bundles.PART)
     told = first_look.look(place, offer(signers, **changes), "trixie", architecture, [])
@@ -255,13 +266,16 @@ def test_the_first_look_tells_what_the_pi_would_refuse(
 
 
 def test_the_signers_are_the_same_whatever_blank_lines_they_end_with() -> None:
-    taking.check_record(Record(1, "a key\n"), 1, "a key")
+    taking.check_record(TakenRecord(1, "a key\n"), 1, "a key")
 
 
-def test_the_record_is_json(place: Place, folder: Path, signers: str, tmp_path: Path) -> None:
+def test_the_record_is_json(place: BundlePlace, folder: Path, signers: str, tmp_path: Path) -> None:
     taking.take(place, packed(folder, tmp_path), signers, bundles.PART)
     assert json.loads(place.record_file.read_text()) == {"number": 7, "signers": signers}
     public = subprocess.run(
-        ["ssh-keygen", "-y", "-P", "", "-f", str(tmp_path / "keys" / signing.KEY)], capture_output=True, text=True, check=True
+        ["ssh-keygen", "-y", "-P", "", "-f", str(tmp_path / "keys" / signing.KEY)],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert public.split()[1] in signers and "PRIVATE" not in "".join(map(repr, state(place).values()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.poppyfield.bundle import manifest, signing, verification
-from ansible.module_utils.poppyfield.bundle.manifest import BundleError, File, Manifest
+from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundleError, Manifest
 
 from tests.unit import bundles
 
@@ -118,7 +118,7 @@ def test_a_folder_that_is_a_link_is_refused(folder: Path, signers: str, tmp_path
 def test_a_path_that_leads_elsewhere_is_refused_though_it_is_signed(folder: Path, tmp_path: Path, path: str) -> None:
     signers = bundles.write(folder, tmp_path / "keys")
     found = verification.signed(folder, signers)
-    bundles.sign(folder, tmp_path / "keys", replace(found, files=(*found.files, File(path, 1, "0" * 64))))
+    bundles.sign(folder, tmp_path / "keys", replace(found, files=(*found.files, BundledFile(path, 1, "0" * 64))))
     assert "which no bundle has" in refused(folder, signers)
 
 
@@ -127,9 +127,9 @@ def test_a_path_that_leads_elsewhere_is_refused_though_it_is_signed(folder: Path
     [
         {"number": 0},
         {"number": -3},
-        {"files": (File("a", 1, "0" * 64), File("A", 1, "0" * 64))},
-        {"files": (File("a", 1, "0" * 63),)},
-        {"files": (File("a", -1, "0" * 64),)},
+        {"files": (BundledFile("a", 1, "0" * 64), BundledFile("A", 1, "0" * 64))},
+        {"files": (BundledFile("a", 1, "0" * 63),)},
+        {"files": (BundledFile("a", -1, "0" * 64),)},
     ],
 )
 def test_a_signed_manifest_that_makes_no_sense_is_refused(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.bundle import manifest, taking, trial
 from ansible.module_utils.poppyfield.bundle.manifest import BundleError
-from ansible.module_utils.poppyfield.bundle.taking import Place
+from ansible.module_utils.poppyfield.bundle.taking import BundlePlace
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Offer:
     """By part apt's index."""
 
 
-def look(place: Place, offer: Offer, release: str, architecture: str, missing: Sequence[str]) -> dict[str, Any]:
+def look(place: BundlePlace, offer: Offer, release: str, architecture: str, missing: Sequence[str]) -> dict[str, Any]:
     """Give what of the bundle is for a Pi, whether it has yet to take it, and what stands in the way.
 
     `missing` are the packages that it has yet to install.
@@ -32,8 +32,8 @@ def look(place: Place, offer: Offer, release: str, architecture: str, missing: S
     if part not in offer.indexes:
         return _told(
             part,
-            f"The bundle is for {', '.join(sorted(offer.indexes))}, and this Pi is {part}: make one that is for it, too, "
-            f"with bundle_releases and bundle_architectures.",
+            f"The bundle is for {', '.join(sorted(offer.indexes))}, and this Pi is {part}: make one that is for it, "
+            f"too, with bundle_releases and bundle_architectures.",
         )
     try:
         taking.check_record(taking.recorded(place), offer.number, offer.signers)

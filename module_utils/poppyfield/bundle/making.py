@@ -11,12 +11,12 @@ from pathlib import Path
 
 from ansible.module_utils.poppyfield.bundle import manifest, packages, signing, verification
 from ansible.module_utils.poppyfield.bundle.apt import Apt
-from ansible.module_utils.poppyfield.bundle.manifest import BundleError, File, Image, Manifest
+from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundledImage, BundleError, Manifest
 from ansible.module_utils.poppyfield.host import atomic_file
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BundleContents:
     """What a bundle is to hold."""
 
     commit: str
@@ -25,7 +25,7 @@ class Wanted:
     architectures: tuple[str, ...]
     packages: Mapping[str, Sequence[str]]
     """By release."""
-    images: tuple[Image, ...] = ()
+    images: tuple[BundledImage, ...] = ()
     """Each with its archive on this laptop as the path."""
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By release the lines of sources.list; this laptop's own mirrors where there is none."""
@@ -33,7 +33,7 @@ class Wanted:
     """By part the file with what dpkg has installed there; nothing is where there is none."""
 
 
-def make(folder: Path, wanted: Wanted, keys: Path) -> Manifest:
+def make(folder: Path, wanted: BundleContents, keys: Path) -> Manifest:
     """Make a bundle, signed by the key in the folder `keys`. Raises BundleError, OSError; nothing is there then."""
     check_place(folder)
     check_status(wanted)
@@ -60,7 +60,7 @@ def check_place(folder: Path) -> None:
         raise BundleError(f"{folder} is there already, and a bundle is made into a new folder: name another one")
 
 
-def check_status(wanted: Wanted) -> None:
+def check_status(wanted: BundleContents) -> None:
     """Refuse what is said of systems that the bundle is not for, or that nobody can read."""
     parts = [manifest.part(release, machine) for release in wanted.releases for machine in wanted.architectures]
     for part, file in wanted.status.items():
@@ -72,7 +72,7 @@ def check_status(wanted: Wanted) -> None:
             )
 
 
-def _fill(partial: Path, wanted: Wanted, keys: Path) -> Manifest:
+def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
     for release in wanted.releases:
         for machine in wanted.architectures:
             _packages(partial, wanted, release, machine)
@@ -95,7 +95,7 @@ def _fill(partial: Path, wanted: Wanted, keys: Path) -> Manifest:
     return verification.verified(partial, (keys / signing.SIGNERS).read_text("utf-8"))
 
 
-def _packages(partial: Path, wanted: Wanted, release: str, machine: str) -> None:
+def _packages(partial: Path, wanted: BundleContents, release: str, machine: str) -> None:
     part = manifest.part(release, machine)
     # Where apt's own user gets at it, whatever the folder's mode.
     with tempfile.TemporaryDirectory(prefix="poppyfield-bundle-", dir="/var/tmp") as temporary:
@@ -108,7 +108,7 @@ def _packages(partial: Path, wanted: Wanted, release: str, machine: str) -> None
         packages.fetch(apt, lines, wanted.packages[release], partial / manifest.folder_of(part))
 
 
-def _image(partial: Path, image: Image) -> Image:
+def _image(partial: Path, image: BundledImage) -> BundledImage:
     archive = Path(image.path)
     path = f"{manifest.IMAGES}/{archive.name}"
     (partial / manifest.IMAGES).mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def _image(partial: Path, image: Image) -> Image:
     return replace(image, path=path)
 
 
-def _described(partial: Path, path: Path) -> File:
+def _described(partial: Path, path: Path) -> BundledFile:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return File(path.relative_to(partial).as_posix(), path.stat().st_size, digest)
+    return BundledFile(path.relative_to(partial).as_posix(), path.stat().st_size, digest)

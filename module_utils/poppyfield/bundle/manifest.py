@@ -25,7 +25,7 @@ class BundleError(Exception):
 
 
 @dataclass(frozen=True)
-class File:
+class BundledFile:
     """One file of a bundle."""
 
     path: str
@@ -34,7 +34,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Image:
+class BundledImage:
     """The archive of one service's image for one architecture."""
 
     service: str
@@ -55,15 +55,15 @@ class Manifest:
     architectures: tuple[str, ...]
     packages: Mapping[str, Sequence[str]]
     """By release the packages that are asked for; those that they need are in the bundle as well."""
-    images: tuple[Image, ...]
-    files: tuple[File, ...]
+    images: tuple[BundledImage, ...]
+    files: tuple[BundledFile, ...]
 
     @property
     def parts(self) -> tuple[str, ...]:
         """Give the name of each part that a Pi takes."""
         return tuple(part(release, machine) for release in self.releases for machine in self.architectures)
 
-    def files_of(self, of_part: str) -> tuple[File, ...]:
+    def files_of(self, of_part: str) -> tuple[BundledFile, ...]:
         """Give the files of a part; of the whole where it is empty."""
         within = f"{folder_of(of_part)}/" if of_part else ""
         return tuple(file for file in self.files if file.path.startswith(within))
@@ -90,8 +90,8 @@ def read(content: bytes) -> Manifest:
         given = json.loads(content)
         if given["version"] != VERSION:
             raise BundleError(
-                f"{NAME} is of version {str(given['version'])[:20]!a}, and this Poppyfield reads version {VERSION}: use "
-                f"the Poppyfield that made the bundle, or make it again"
+                f"{NAME} is of version {str(given['version'])[:20]!a}, and this Poppyfield reads version {VERSION}: "
+                f"use the Poppyfield that made the bundle, or make it again"
             )
         found = _read(given)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -108,8 +108,8 @@ def _read(given: Mapping[str, Any]) -> Manifest:
         releases=tuple(map(str, given["releases"])),
         architectures=tuple(map(str, given["architectures"])),
         packages={str(release): tuple(map(str, names)) for release, names in given["packages"].items()},
-        images=tuple(Image(**image) for image in given["images"]),
-        files=tuple(File(str(file["path"]), int(file["size"]), str(file["sha256"])) for file in given["files"]),
+        images=tuple(BundledImage(**image) for image in given["images"]),
+        files=tuple(BundledFile(str(file["path"]), int(file["size"]), str(file["sha256"])) for file in given["files"]),
     )
 
 
@@ -140,8 +140,8 @@ def compared(expected: Iterable[str], found: Iterable[str]) -> None:
         raise BundleError(f"{lost[0]} is missing{_and_more(lost)}: copy the bundle again, or make it again")
     if more := sorted(there - wanted):
         raise BundleError(
-            f"{more[0]!a} is in the folder{_and_more(more)}, and {NAME} does not name it: remove it, or copy the bundle "
-            f"again into an empty folder"
+            f"{more[0]!a} is in the folder{_and_more(more)}, and {NAME} does not name it: remove it, or copy the "
+            f"bundle again into an empty folder"
         )
 
 
@@ -153,6 +153,6 @@ def check_number(number: int, taken: int) -> None:
     """Refuse a bundle that is older than one that was taken before."""
     if number < taken:
         raise BundleError(
-            f"this is bundle {number}, and bundle {taken} was taken before: an older one is never taken again, so make a "
-            f"new one"
+            f"this is bundle {number}, and bundle {taken} was taken before: an older one is never taken again, so make "
+            f"a new one"
         )

@@ -1,4 +1,4 @@
-"""The packages of a bundle: resolved and fetched on the laptop for another release and architecture, and their index."""
+"""The packages of a bundle: fetched on the laptop for another release and architecture, and their index."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Record:
+class TakenRecord:
     """What a Pi remembers of the bundle that it took last."""
 
     number: int = 0
@@ -30,7 +30,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Place:
+class BundlePlace:
     """Where a Pi keeps what it took."""
 
     folder: Path = Path(COMPOSE_FOLDER) / "bundles"
@@ -51,35 +51,35 @@ class Place:
         return self.folder / str(number)
 
 
-def recorded(place: Place) -> Record:
+def recorded(place: BundlePlace) -> TakenRecord:
     """Give what the Pi remembers. Raises BundleError where that can't be read."""
     try:
         given = json.loads(place.record_file.read_text("utf-8"))
-        return Record(int(given["number"]), str(given["signers"]))
+        return TakenRecord(int(given["number"]), str(given["signers"]))
     except FileNotFoundError:
-        return Record()
+        return TakenRecord()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(
             f"{place.record_file} on the Pi can't be read, which says whose bundles it takes: restore or remove it"
         ) from error
 
 
-def check_record(record: Record, number: int, signers: str) -> None:
+def check_record(record: TakenRecord, number: int, signers: str) -> None:
     """Refuse another key's bundle, and an older one."""
     if record.signers and record.signers.strip() != signers.strip():
         raise BundleError(
             "this Pi takes bundles of another key than this one is signed with: use the laptop whose key it trusts, or "
-            f"remove {Place().record_file} on the Pi, after which it trusts the next one"
+            f"remove {BundlePlace().record_file} on the Pi, after which it trusts the next one"
         )
     manifest.check_number(number, record.number)
 
 
-def is_taken(place: Place, number: int) -> bool:
+def is_taken(place: BundlePlace, number: int) -> bool:
     """Tell whether the Pi has taken this bundle, as far as it remembers."""
     return recorded(place).number == number and place.of(number).is_dir() and place.configuration.is_file()
 
 
-def take(place: Place, archive: Path, signers: str, part: str) -> Manifest:
+def take(place: BundlePlace, archive: Path, signers: str, part: str) -> Manifest:
     """Take a part of a bundle out of a tar archive, which MANIFEST and its signature begin.
 
     Raises BundleError or OSError; what was taken before stays as it is then.
@@ -98,12 +98,12 @@ def take(place: Place, archive: Path, signers: str, part: str) -> Manifest:
             _switch(place, partial, found.number, part)
         finally:
             _remove([partial])
-    _remember(place, Record(found.number, signers))
+    _remember(place, TakenRecord(found.number, signers))
     _remove(path for path in place.folder.iterdir() if path.name.isdigit() and path.name != str(found.number))
     return found
 
 
-def _begin(place: Place, tar: tarfile.TarFile, signers: str) -> tuple[Manifest, Path]:
+def _begin(place: BundlePlace, tar: tarfile.TarFile, signers: str) -> tuple[Manifest, Path]:
     """Unpack what says what else is to come, once it was found to be signed."""
     partial = place.folder / f"new{PARTIAL}"
     partial.mkdir(mode=0o755)
@@ -144,7 +144,7 @@ def _write(target: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         shutil.copyfileobj(stream, written, BLOCK)  # type: ignore[arg-type]  # None only for what is no file
 
 
-def _switch(place: Place, partial: Path, number: int, part: str) -> None:
+def _switch(place: BundlePlace, partial: Path, number: int, part: str) -> None:
     taken = place.of(number)
     _remove([taken])
     partial.rename(taken)
@@ -154,7 +154,7 @@ def _switch(place: Place, partial: Path, number: int, part: str) -> None:
     atomic_file.write(place.configuration, place.apt.configuration().encode())
 
 
-def _remember(place: Place, record: Record) -> None:
+def _remember(place: BundlePlace, record: TakenRecord) -> None:
     place.record_file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     atomic_file.write(place.record_file, json.dumps(asdict(record)).encode(), mode=0o600)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils.poppyfield.bundle import manifest
-from ansible.module_utils.poppyfield.bundle.manifest import BundleError, File, Manifest
+from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundleError, Manifest
 
 NAMESPACE = "poppyfield-bundle"
 IDENTITY = "poppyfield-bundle"
@@ -89,7 +89,7 @@ def _paths(folder: Path, below: str = "") -> Iterator[str]:
                 raise BundleError(f"{path!a} is a link or no file, and a bundle has none: copy the bundle again")
 
 
-def _check_content(folder: Path, file: File) -> None:
+def _check_content(folder: Path, file: BundledFile) -> None:
     try:
         with os.fdopen(os.open(folder / file.path, _FILE), "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
