@@ -118,7 +118,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                     host,
                     arguments["stages"],
                     first_start_mb=dumps.room_mb(host, laptop),
-                    bundle=of_bundle.offer,
+                    bundle=of_bundle.offered_to(host),
                 )
                 for host in kept
             },

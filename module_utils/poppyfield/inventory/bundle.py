@@ -27,7 +27,18 @@ class Given:
     told: Mapping[str, Any] = field(default_factory=dict)
     """What later tasks need to know of it."""
     offer: Mapping[str, Any] | None = None
-    """What each Pi is told of it in the first look."""
+    """What each Pi is told of it in the first look, besides what it has to install."""
+
+    def offered_to(self, host: Host) -> dict[str, Any] | None:
+        """Give what a Pi is told of it, with all that its roles would install, whatever the bundle was made for."""
+        if self.offer is None:
+            return None
+        values = host.values
+        asked = {
+            release: packages.wanted(release, [values], values["bundle_packages"])
+            for release in values["bundle_releases"]
+        }
+        return {**self.offer, "packages": asked}
 
 
 def given(hosts: Sequence[Host], stages: Sequence[str], commit: str) -> Given:
@@ -56,7 +67,7 @@ def given(hosts: Sequence[Host], stages: Sequence[str], commit: str) -> Given:
     return Given(
         tuple(unfit(hosts, one)),
         told(folder, one, signers),
-        {"number": one.number, "signers": signers, "packages": one.packages, "indexes": indexes},
+        {"number": one.number, "signers": signers, "indexes": indexes},
     )
 
 
