@@ -38,7 +38,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description: Takes nothing, so that no later task can tell what it would install; it fails and says so.
+    description: Takes nothing.
+    details: Fails and says so where the bundle is not taken yet, since no later task could tell what it would install.
   diff_mode:
     support: none
     description: There is no difference to show.
@@ -54,7 +55,7 @@ EXAMPLES = r"""
   taken_bundle:
     folder: /media/stick/bundle
     number: 3
-    signers: "{{ lookup('ansible.builtin.file', inventory_dir ~ '/bundle.signers') }}"
+    signers: "{{ trusted_signers }}"
     part: trixie-arm64
 """
 
