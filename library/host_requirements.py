@@ -130,6 +130,29 @@ options:
       - Keys that Docker's daemon.json must have, as M(docker_settings) takes them. A key of the operator that
         contradicts one of them is a problem. Nothing is asked of the file unless this is given.
     type: dict
+  bundle:
+    description:
+      - What a bundle of M(made_bundle) says of itself, where the host is to install from it. One that is not for this
+        host, of another key than those that it took before, older, or without a package that is needed, is a problem.
+        apt is asked, with lists of its own, and nothing is installed.
+    type: dict
+    suboptions:
+      number:
+        description: Its number.
+        type: int
+        required: true
+      signers:
+        description: The keys that are trusted.
+        type: str
+        required: true
+      packages:
+        description: By release the packages that are installed from it.
+        type: dict
+        required: true
+      indexes:
+        description: By release and architecture, as in V(trixie-arm64), apt's index of its packages.
+        type: dict
+        required: true
   services:
     description: Services of systemd to tell whether they run and start with the host.
     type: list
@@ -204,6 +227,12 @@ ansible_facts:
         architecture:
           description: Debian's name of it.
           type: str
+        bundle:
+          description: C(part), what of the bundle is for this host, and C(wanted), whether it has yet to take it.
+          type: dict
+        environment:
+          description: What tasks that install packages have in their environment; nothing without a bundle.
+          type: dict
         daemon_differs:
           description: Whether Docker's daemon.json lacks keys of O(docker_settings).
           type: bool
@@ -249,6 +278,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.poppyfield.bundle import first_look as bundle_look
+from ansible.module_utils.poppyfield.bundle.taking import BundlePlace
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.containers.spec import DIGEST, MANAGED
 from ansible.module_utils.poppyfield.host import data_folders, docker_packages, docker_settings
@@ -341,6 +372,15 @@ ARGUMENTS: dict[str, Any] = {
     },
     "docker_source": {"type": "str", "choices": ["distribution", "docker"]},
     "docker_settings": {"type": "dict"},
+    "bundle": {
+        "type": "dict",
+        "options": {
+            "number": {"type": "int", "required": True},
+            "signers": {"type": "str", "required": True},
+            "packages": {"type": "dict", "required": True},
+            "indexes": {"type": "dict", "required": True},
+        },
+    },
     "services": {"type": "list", "elements": "str", "default": ["docker"]},
     "check": {"type": "bool", "default": True},
     "earliest_year": {"type": "int", "default": 2025},
@@ -479,6 +519,17 @@ def daemon_file(text: str, wanted: dict[str, Any] | None, root: str, *, swarm: b
     return daemon_facts(text, wanted, root, units, swarm=swarm)
 
 
+def bundle_facts(given: dict[str, Any] | None, release: str, architecture: str, adopted: str) -> dict[str, Any]:
+    """Give what the host makes of a bundle; nothing where there is none."""
+    if not given:
+        return {}
+    offer = bundle_look.Offer(**given)
+    wanted = docker_packages.beside_engine(offer.packages.get(release, ()), adopted)
+    there = installed(wanted)
+    missing = [name for name in wanted if name not in there]
+    return bundle_look.look(BundlePlace(), offer, release, architecture, missing)
+
+
 def place_of(path: str, docker_root: str) -> str:
     """Give where a path is looked at: Docker's usual folder stands for the one that it was told to work in."""
     return docker_root if docker_root and path == docker_settings.DEFAULT_ROOT else path
@@ -501,12 +552,15 @@ def gather(params: dict[str, Any]) -> Facts:
     networks = docker_objects("network", "ls") if docker else []
     ports = [need["port"] for need in params["ports"]]
     containers = services.containers() if params["containers"] is None else params["containers"]
+    architecture = said_by(["dpkg", "--print-architecture"]).strip()
+    codename = RELEASES.get(release.get("VERSION_ID", ""), "")
+    adopted = docker_packages.adopted(versions, engine)
     return Facts(
         os_id=release.get("ID", ""),
         os_version_id=release.get("VERSION_ID", ""),
         os_id_like=tuple(release.get("ID_LIKE", "").split()),
         os_name=release.get("PRETTY_NAME", ""),
-        architecture=said_by(["dpkg", "--print-architecture"]).strip(),
+        architecture=architecture,
         machine=platform.machine() or os.uname().machine,
         memory_mb=memory_mb(text_of("/proc/meminfo")),
         clock_year=time.gmtime(clock).tm_year,
@@ -531,7 +585,8 @@ def gather(params: dict[str, Any]) -> Facts:
         docker_root=root,
         **daemon,
         docker_snap=os.path.lexists(SNAP),
-        adopted=docker_packages.adopted(versions, engine),
+        adopted=adopted,
+        **bundle_facts(params["bundle"], codename, architecture, adopted),
         versions=versions,
         packages=tuple(name for name in params["packages"] if name in versions),
         services=service_states(params["services"]),
@@ -570,6 +625,7 @@ def main() -> None:
                 "os_codename": RELEASES.get(facts.os_version_id, ""),
                 "platform": PLATFORMS.get(facts.architecture, ""),
                 "run": lock.given_on(run) if run and not found else {},
+                "environment": {"APT_CONFIG": str(BundlePlace().configuration)} if module.params["bundle"] else {},
             },
         },
         "problems": found,

@@ -20,6 +20,7 @@ from ansible.module_utils.poppyfield.images import partial_archive  # noqa: E402
 
 Json = dict[str, Any]
 BYTES_PER_MB = 1_000_000
+LARGE = "/var/tmp"  # noqa: S108 - a laptop's /tmp may be in memory; the folder in it is nobody else's
 MEGABYTES_WITHOUT_DECIMAL = 10
 
 display = Display()
@@ -51,8 +52,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
     def _deliver(self, arguments: Json, archive: Path, layers: Sequence[Sequence[str]], task_vars: Json | None) -> Json:
         if not archive.is_file():
             raise AnsibleActionFail(f"There is no archive at {archive}: run the build stage first.")
-        # Beside the archive, since a laptop's /tmp may be in memory.
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=archive.parent) as folder:
+        # Not beside the archive: that may be in a bundle, to which nothing is added, on a stick that is read-only.
+        with tempfile.TemporaryDirectory(prefix="poppyfield-partial-", dir=LARGE) as folder:
             partial = Path(folder) / archive.name
             if self._wrote_partial(archive, layers, partial):
                 rest = f" of {_megabytes(archive)}; it has the rest already"

@@ -17,6 +17,7 @@ from ansible.template import Templar
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.inventory import (  # noqa: E402
+    bundle,
     check,
     dumps,
     first_look,
@@ -25,14 +26,15 @@ from ansible.module_utils.poppyfield.inventory import (  # noqa: E402
     projects,
 )
 from ansible.module_utils.poppyfield.inventory.laptop import ThisLaptop  # noqa: E402
-from ansible.module_utils.poppyfield.inventory.problems import Finding, message  # noqa: E402
+from ansible.module_utils.poppyfield.inventory.problems import Finding, message, together  # noqa: E402
 from ansible.module_utils.poppyfield.runs import lock, who  # noqa: E402
 
 # Names that Ansible itself adds to a host's variables and that are no person's choice.
 ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventory_", "omit", "play", "role_", "vars")
-MADE_BY_ROLES = ("arm_images_built", "arm_images_delivered", "lizmap_application")
+MADE_BY_ROLES = ("arm_images_archives", "arm_images_built", "arm_images_delivered", "lizmap_application")
 """Facts that begin as variables of a role do."""
 LATER = (
+    *("arm_images_prebuilt", "bundle_archives", "bundle_check"),
     *("arm_images_architectures", "arm_images_applications", "lizmap_authority_names", "lizmap_image", "postgis_image"),
 )
 """What the roles find out or playbooks hand over: judged only where a person gives it."""
@@ -42,7 +44,18 @@ MAKES_AUTHORITY = "authority"
 SPECIFICATION = "meta/argument_specs.yml"
 DEFAULTS = "defaults/main.yml"
 OUR_ROLES = frozenset(
-    {"arm_images", "backup", "docker_engine", "fleet", "hardening", "lizmap", "pi_page", "postgis", "raspberry_pi"}
+    {
+        "arm_images",
+        "backup",
+        "bundle",
+        "docker_engine",
+        "fleet",
+        "hardening",
+        "lizmap",
+        "pi_page",
+        "postgis",
+        "raspberry_pi",
+    }
 )
 """Whose variables the checkers judge."""
 ABSENT = object()
@@ -88,21 +101,29 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             before=before,
             secrets=secrets,
         )
+        kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
+        of_bundle = bundle.Given()
+        if not found:
+            of_bundle = bundle.given(kept, arguments["stages"], who.commit())
+            found = together((host.name, finding) for host in kept for finding in of_bundle.findings)
         result.update(changed=False, problems=[problem.sentence for problem in found])
         if found:
             return {**result, "failed": True, "msg": message(found)}
-        kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
         if warnings := dumps.warnings(kept, laptop):
             result["warnings"] = warnings
         return {
             **result,
             "requirements": {
                 host.name: first_look.requirements(
-                    host, arguments["stages"], first_start_mb=dumps.room_mb(host, laptop)
+                    host,
+                    arguments["stages"],
+                    first_start_mb=dumps.room_mb(host, laptop),
+                    bundle=of_bundle.offered_to(host),
                 )
                 for host in kept
             },
             "first_start_files": dumps.summaries(kept, laptop),
+            "bundle": of_bundle.told,
             "repositories": projects.repositories_of_all(kept),
             "web_client": kept[0].values["lizmap_web_client"],
             "run": _run(variables, arguments["stages"]),

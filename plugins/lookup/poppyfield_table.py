@@ -29,6 +29,7 @@ options:
         sentences what each profile is for.
       - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
         V(variable), as M(host_requirements) takes it.
+      - V(engine_packages) has by source of Docker Engine and release the packages, the engine first.
       - V(services_of_host) has the entries of V(services) as a list, with V(container) as the host at hand calls it.
     type: list
     elements: str
@@ -36,6 +37,7 @@ options:
       - services
       - profiles
       - architectures
+      - engine_packages
       - network
       - secrets_folder
       - compose_folder
@@ -78,13 +80,14 @@ from ansible.plugins.lookup import LookupBase
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.containers import services
-from ansible.module_utils.poppyfield.host import architectures, docker_settings
+from ansible.module_utils.poppyfield.host import architectures, docker_packages, docker_settings
 from ansible.module_utils.poppyfield.images import profiles
 
 TABLES: Mapping[str, Callable[[], Any]] = {
     "services": services.table,
     "profiles": profiles.table,
     "architectures": architectures.table,
+    "engine_packages": docker_packages.table,
     "network": lambda: services.NETWORK,
     "secrets_folder": lambda: services.SECRETS_FOLDER,
     "compose_folder": lambda: services.COMPOSE_FOLDER,

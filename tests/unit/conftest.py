@@ -92,7 +92,14 @@ def docker(request: pytest.FixtureRequest) -> FakeDocker:
 ASKED = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
 
 Run = Callable[..., dict[str, Any]]
-THROUGH_PLUGIN = ("container_files", "container_logs", "loaded_data", "published_projects", "tls_certificate")
+THROUGH_PLUGIN = (
+    "container_files",
+    "container_logs",
+    "loaded_data",
+    "published_projects",
+    "taken_bundle",
+    "tls_certificate",
+)
 """Modules whose action plugin says what they are to do."""
 
 

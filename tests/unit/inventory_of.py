@@ -43,6 +43,8 @@ TEMPLATED: dict[str, Any] = {
     "lizmap_secrets_folder": "/etc/poppyfield/secrets",
     "postgis_secrets_folder": "/etc/poppyfield/secrets",
     "arm_images_cache_folder": "/cache",
+    "bundle_folder": "",
+    "bundle_key_folder": "/inventory",
     "arm_images_architectures": [],
 }
 """What a person gives, and what templates of the roles' defaults give."""

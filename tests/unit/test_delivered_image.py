@@ -185,3 +185,19 @@ def test_an_engine_on_containerd_gets_whole_archives(docker: FakeDocker, monkeyp
     info = {**docker.info(), "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]}
     monkeypatch.setattr(docker, "info", lambda: info)
     assert Engine(docker, errors).layers_for_loading() == []
+
+
+def test_nothing_is_written_beside_the_archive_which_may_be_in_a_bundle(
+    run_plugin: Run, docker: FakeDocker, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = Path(options["archive"]).parent
+    before = sorted(beside.iterdir())
+    seen: list[list[Path]] = []
+
+    def write(*_: object) -> bool:
+        seen.append(sorted(beside.iterdir()))
+        return False
+
+    monkeypatch.setattr(partial_archive, "write", write)
+    assert run_plugin("delivered_image", **options)["changed"]
+    assert seen == [before] and sorted(beside.iterdir()) == before

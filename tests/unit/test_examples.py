@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,6 +22,10 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleError
 from ansible.module_utils.poppyfield.backup.service import BackupService
+from ansible.module_utils.poppyfield.bundle import making, packages, taking
+from ansible.module_utils.poppyfield.bundle.apt import Apt
+from ansible.module_utils.poppyfield.bundle.manifest import Manifest
+from ansible.module_utils.poppyfield.bundle.taking import BundlePlace
 from ansible.module_utils.poppyfield.containers import apply, container_module, health, services
 from ansible.module_utils.poppyfield.containers.engine import Engine, Result
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
@@ -45,6 +50,7 @@ from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
 from tests.gallery import dumps
 from tests.images.projects import Layer, qgs
+from tests.unit import bundles
 from tests.unit.conftest import THROUGH_PLUGIN
 from tests.unit.test_loaded_data import LittleServer, table
 
@@ -53,7 +59,7 @@ MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
 SECRET = "correct-horse-battery"
 # With these, a module does its work every time.
 EVERY_TIME = (("force", True), ("recreate", "always"), ("state", "restarted"))
-RUNS_EACH_TIME = ("container_command",)
+RUNS_EACH_TIME = ("container_command", "made_bundle")
 
 Json = dict[str, Any]
 Library = Callable[[str], ModuleType]
@@ -233,6 +239,34 @@ def around_arm_image(
             "arm_image", name="poppyfield/base", tag_prefix="x", platform="linux/arm64", context="images/base"
         ),
     }
+
+
+@pytest.fixture
+def around_made_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
+    """A new stick each time, and no mirror to ask."""
+    make = making.make
+
+    def on_a_new_stick(folder: Path, *given: Any) -> Manifest:
+        shutil.rmtree(folder, ignore_errors=True)
+        return make(folder, *given)
+
+    def fetch(_apt: Apt, _lines: list[str], _packages: list[str], target: Path) -> None:
+        write(target / "Packages", "")
+
+    monkeypatch.setattr(making, "make", on_a_new_stick)
+    monkeypatch.setattr(packages, "fetch", fetch)
+    monkeypatch.setattr(packages, "sources", lambda *_: [])
+    (tmp_path / "inventory").mkdir()
+    return {"inventory_dir": "/inventory"}
+
+
+@pytest.fixture
+def around_taken_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
+    place = BundlePlace(tmp_path / "pi" / "bundles", tmp_path / "pi" / "bundle.json")
+    monkeypatch.setattr(taking, "BundlePlace", lambda: place)
+    (tmp_path / "media" / "stick" / "bundle").mkdir(parents=True)
+    found = replace(bundles.PLAIN, number=3)
+    return {"trusted_signers": bundles.write(tmp_path / "media" / "stick" / "bundle", tmp_path / "keys", found)}
 
 
 @pytest.fixture

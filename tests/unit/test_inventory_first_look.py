@@ -16,6 +16,7 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "memory_mb": 900,
         "disk": [{"path": "/var/lib/docker", **enough}, {"path": "/srv/poppyfield/postgis/data", **enough}],
         "clock_difference": 86400,
+        "bundle": None,
         "docker_source": "distribution",
         "docker_settings": {
             "live-restore": True,

@@ -53,6 +53,10 @@ def test_without_a_pi_it_says_how_an_inventory_is_written(tmp_path: Path, hosts:
     ("name", "said"),
     [
         ("authority", "Add lizmap_tls: fleet to inventory/fleet/group_vars/pis.yml"),
+        (
+            "bundle",
+            "bundle_folder: it says into which folder the bundle goes. Give one, as in -e bundle=/media/stick/new",
+        ),
         ("restore", "Say from which of backup_targets: -e restore_from=stick."),
     ],
 )

@@ -194,14 +194,14 @@ def test_a_run_tells_who_makes_it_and_its_workers_tell_the_same(monkeypatch: pyt
 
 
 def test_a_run_names_its_commit_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert who._commit(tmp_path) == ""
+    assert who.commit(tmp_path) == ""
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run([*git, "init", "--quiet"], check=True)
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "x"], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
-    assert head.startswith(who._commit(tmp_path)) and len(who._commit(tmp_path)) >= 12
+    assert head.startswith(who.commit(tmp_path)) and len(who.commit(tmp_path)) >= 12
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert who._commit(tmp_path) == ""
+    assert who.commit(tmp_path) == ""
 
 
 def test_a_process_of_a_run_is_among_the_living_until_it_ends() -> None:

@@ -20,6 +20,7 @@ TERMS = (
     "services",
     "profiles",
     "architectures",
+    "engine_packages",
     "network",
     "secrets_folder",
     "compose_folder",

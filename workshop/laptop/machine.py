@@ -22,6 +22,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 # command on PATH -> Debian packages that bring it
 PACKAGE_OF_COMMAND = {
+    "apt-ftparchive": ("apt-utils",),
     "dockerd": ("docker.io",),
     "git": ("git",),
     "make": ("make",),

@@ -107,3 +107,13 @@ def sync_folder(path: Path) -> None:
             raise
     finally:
         os.close(folder)
+
+
+def sync_tree(path: Path) -> None:
+    """Let all files below a folder survive a loss of power, and their names."""
+    for found in [*path.rglob("*"), path]:
+        if found.is_dir():
+            sync_folder(found)
+        else:
+            with found.open("rb") as stream:
+                os.fsync(stream.fileno())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 DISTRIBUTION, OF_DOCKER = "docker.io", "docker-ce"
 OTHER_ENGINES = (OF_DOCKER, "moby-engine", "docker-engine")
@@ -16,6 +16,18 @@ REPLACED = {
     "docker": (DISTRIBUTION, "docker-cli", "containerd", "runc"),
 }
 """By source what apt would remove to install the engine from there."""
+SDK = "python3-docker"
+"""What the modules use, whoever made the engine."""
+PACKAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    # Debian 13 splits the command line client from docker.io. The Python SDK is what the modules use.
+    "distribution": {
+        "bookworm": (DISTRIBUTION, SDK),
+        "trixie": (DISTRIBUTION, "docker-cli", SDK),
+    },
+    "docker": dict.fromkeys(("bookworm", "trixie"), (OF_DOCKER, "docker-ce-cli", "containerd.io", SDK)),
+}
+"""By source and release what is installed; the engine first."""
+COMPOSE = {"distribution": "docker-compose", "docker": "docker-compose-plugin"}
 STAND_IN = "podman-docker"
 LOOKED_FOR = tuple(
     dict.fromkeys([DISTRIBUTION, *OTHER_ENGINES, *REPLACED["distribution"], *REPLACED["docker"], STAND_IN])
@@ -77,3 +89,16 @@ def _too_old(package: str, version: str) -> Iterator[str]:
             f"Docker Engine {version} of {package} is too old: it must be {least} or later. Update it as it was "
             f"installed, or remove it, so that Debian's own is installed; what is in /var/lib/docker stays."
         )
+
+
+def beside_engine(packages: Iterable[str], engine: str) -> list[str]:
+    """Give those of Debian's packages that are installed beside an engine from elsewhere; all where there is none."""
+    ours = {COMPOSE["distribution"], *(name for names in PACKAGES["distribution"].values() for name in names)} - {SDK}
+    return [name for name in packages if not (engine and name in ours)]
+
+
+def table() -> dict[str, dict[str, list[str]]]:
+    """Give by source and release the packages, as plain lists."""
+    return {
+        source: {release: list(names) for release, names in releases.items()} for source, releases in PACKAGES.items()
+    }

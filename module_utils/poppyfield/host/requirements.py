@@ -86,6 +86,9 @@ class Facts:
     daemon_differs: bool | None = None
     """Whether daemon.json lacks keys of ours; None where nobody asked."""
     daemon_problems: tuple[str, ...] = ()
+    bundle: Mapping[str, Any] = field(default_factory=dict)
+    """What of a bundle is for this host, and whether it has yet to take it; nothing without one."""
+    bundle_problems: tuple[str, ...] = ()
     adopted: str = ""
     """The package of an engine from elsewhere that is used as it is."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -274,6 +277,7 @@ def _docker(facts: Facts, wanted: Requirements) -> Iterable[str]:
             facts.versions, facts.docker_version, wanted.docker_source, snap=facts.docker_snap
         )
     yield from facts.daemon_problems
+    yield from facts.bundle_problems
 
 
 def _clashes(facts: Facts) -> Iterable[str]:

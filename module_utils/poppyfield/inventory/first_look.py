@@ -43,10 +43,13 @@ def _only(known: Set[str], stages: Iterable[str]) -> bool:
     return bool(named) and named <= known
 
 
-def requirements(host: Host, stages: Iterable[str] = (), *, first_start_mb: int = 0) -> dict[str, Any]:
+def requirements(
+    host: Host, stages: Iterable[str] = (), *, first_start_mb: int = 0, bundle: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Give what the module host_requirements takes; without stages, for a run of all of them.
 
-    `first_start_mb` is the room that files of the first start take, where there is no database yet.
+    `first_start_mb` is the room that files of the first start take, where there is no database yet, and `bundle` what
+    a Pi installs from.
 
     Where nothing is written on the Pi, neither room nor a file system to write to nor the right time is needed: a Pi
     with a full or failing card can still be looked at.
@@ -69,6 +72,7 @@ def requirements(host: Host, stages: Iterable[str] = (), *, first_start_mb: int 
         "clock_difference": CLOCK_DIFFERENCE if writing else 0,
         "docker_source": values["docker_engine_source"] if provisioning else None,
         "docker_settings": docker_settings.of_variables(values) if provisioning else None,
+        "bundle": bundle if provisioning else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
         "files": [

@@ -27,7 +27,7 @@ def describe(variables: Mapping[str, Any], playbooks: Sequence[str], *, take_ove
         **identity(),
         "by": f"{_person(variables)}@{platform.node()}",
         "playbook": ", ".join(Path(name).name for name in playbooks),
-        "commit": _commit(CHECKOUT),
+        "commit": commit(),
         "living": sorted({_process(number) for number in (_main_process(), *_runs_of_this_machine())}),
         "take_over": take_over,
     }
@@ -44,7 +44,7 @@ def _person(variables: Mapping[str, Any]) -> str:
     return str(given or os.environ.get("SUDO_USER") or getpass.getuser())
 
 
-def _commit(checkout: Path) -> str:
+def commit(checkout: Path = CHECKOUT) -> str:
     """Give the commit that is checked out, with `-dirty` where files differ; empty where git does not tell."""
     environment = {name: value for name, value in os.environ.items() if name not in HANDED_DOWN}
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]

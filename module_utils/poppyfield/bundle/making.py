@@ -1,0 +1,122 @@
+"""A bundle is made on the laptop: all of it beside its place, signed, verified, and then put there by one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ansible.module_utils.poppyfield.bundle import manifest, packages, signing, verification
+from ansible.module_utils.poppyfield.bundle.apt import Apt
+from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundledImage, BundleError, Manifest
+from ansible.module_utils.poppyfield.host import atomic_file
+
+
+@dataclass(frozen=True)
+class BundleContents:
+    """What a bundle is to hold."""
+
+    commit: str
+    profile: str
+    releases: tuple[str, ...]
+    architectures: tuple[str, ...]
+    packages: Mapping[str, Sequence[str]]
+    """By release."""
+    images: tuple[BundledImage, ...] = ()
+    """Each with its archive on this laptop as the path."""
+    sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By release the lines of sources.list; this laptop's own mirrors where there is none."""
+    status: Mapping[str, str] = field(default_factory=dict)
+    """By part the file with what dpkg has installed there; nothing is where there is none."""
+
+
+def make(folder: Path, wanted: BundleContents, keys: Path) -> Manifest:
+    """Make a bundle, signed by the key in the folder `keys`. Raises BundleError, OSError; nothing is there then."""
+    check_place(folder)
+    check_status(wanted)
+    signing.ensure_key(keys)
+    partial = folder.with_name(f".{folder.name}.partial")
+    if partial.exists():  # of a run that was cut off
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    try:
+        made = _fill(partial, wanted, keys)
+        if folder.exists():
+            folder.rmdir()
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    atomic_file.sync_folder(folder.parent)
+    return made
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a place where something is: a bundle is made new."""
+    if folder.is_symlink() or (folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))):
+        raise BundleError(f"{folder} is there already, and a bundle is made into a new folder: name another one")
+
+
+def check_status(wanted: BundleContents) -> None:
+    """Refuse what is said of systems that the bundle is not for, or that nobody can read."""
+    parts = [manifest.part(release, machine) for release in wanted.releases for machine in wanted.architectures]
+    for part, file in wanted.status.items():
+        if part not in parts:
+            raise BundleError(f"bundle_stock_status has {part!a}, and the bundle is for {', '.join(parts)}: correct it")
+        if not Path(file).is_file():
+            raise BundleError(
+                f"bundle_stock_status: {file} is no file: give a copy of that system's /var/lib/dpkg/status"
+            )
+
+
+def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
+    for release in wanted.releases:
+        for machine in wanted.architectures:
+            _packages(partial, wanted, release, machine)
+    images = tuple(_image(partial, image) for image in wanted.images)
+    found = Manifest(
+        number=signing.next_number(keys),
+        commit=wanted.commit,
+        profile=wanted.profile,
+        releases=wanted.releases,
+        architectures=wanted.architectures,
+        packages=wanted.packages,
+        images=images,
+        files=tuple(_described(partial, path) for path in sorted(partial.rglob("*")) if path.is_file()),
+    )
+    content = manifest.written(found)
+    (partial / manifest.NAME).write_bytes(content)
+    signing.sign(content, keys, partial)
+    atomic_file.sync_tree(partial)
+    # As those see it who take it.
+    return verification.verified(partial, (keys / signing.SIGNERS).read_text("utf-8"))
+
+
+def _packages(partial: Path, wanted: BundleContents, release: str, machine: str) -> None:
+    part = manifest.part(release, machine)
+    # Where apt's own user gets at it, whatever the folder's mode.
+    with tempfile.TemporaryDirectory(prefix="poppyfield-bundle-", dir="/var/tmp") as temporary:
+        Path(temporary).chmod(0o755)
+        status = Path(temporary) / "status"
+        if part in wanted.status:
+            shutil.copyfile(wanted.status[part], status)
+        lines = packages.sources(release, wanted.sources.get(release, ()))
+        apt = Apt(Path(temporary) / "apt", machine, status)
+        packages.fetch(apt, lines, wanted.packages[release], partial / manifest.folder_of(part))
+
+
+def _image(partial: Path, image: BundledImage) -> BundledImage:
+    archive = Path(image.path)
+    path = f"{manifest.IMAGES}/{archive.name}"
+    (partial / manifest.IMAGES).mkdir(exist_ok=True)
+    shutil.copyfile(archive, partial / path)
+    return replace(image, path=path)
+
+
+def _described(partial: Path, path: Path) -> BundledFile:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return BundledFile(path.relative_to(partial).as_posix(), path.stat().st_size, digest)

@@ -1,0 +1,141 @@
+"""The bundle of a run, looked at on the laptop before any Pi is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.poppyfield.bundle import signing
+from ansible.module_utils.poppyfield.bundle.manifest import BundledImage
+from ansible.module_utils.poppyfield.inventory import bundle, first_look
+
+from tests.unit import bundles
+from tests.unit.inventory_of import host
+
+ROOT = Path(__file__).resolve().parents[2]
+LIZMAP = BundledImage("lizmap", "arm64", "poppyfield/lizmap:1", "d2", bundles.IMAGE)
+WHOLE = replace(bundles.PLAIN, images=(*bundles.PLAIN.images, LIZMAP))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "bundle"
+    place.mkdir()
+    bundles.write(place, tmp_path / "keys", WHOLE)
+    return place
+
+
+def look(folder: Path | str, keys: Path, *stages: str, **given: Any) -> bundle.Given:
+    pi = host(bundle_folder=str(folder), bundle_key_folder=str(keys), **given)
+    return bundle.given([pi], stages, "abc")
+
+
+def words(found: bundle.Given) -> list[str]:
+    return [f"{finding.variable}: {finding.wrong}" for finding in found.findings]
+
+
+def test_a_run_without_a_bundle_has_nothing_to_do_with_one(tmp_path: Path) -> None:
+    assert look("", tmp_path) == bundle.Given()
+    assert bundle.Given().offered_to(host()) is None
+
+
+def test_what_later_tasks_and_the_pi_are_told(folder: Path, tmp_path: Path) -> None:
+    pi = host(bundle_folder=str(folder), bundle_key_folder=str(tmp_path / "keys"), bundle_packages=["vim"])
+    found = bundle.given([pi], [], "abc")
+    signers = (tmp_path / "keys" / signing.SIGNERS).read_text()
+    assert words(found) == []
+    assert found.told["images"] == {
+        "arm64": {
+            "postgis": {"image": "poppyfield/postgis:1", "digest": "d1", "archive": f"{folder}/{bundles.IMAGE}"},
+            "lizmap": {"image": "poppyfield/lizmap:1", "digest": "d2", "archive": f"{folder}/{bundles.IMAGE}"},
+        }
+    }
+    assert (found.told["number"], found.told["signers"], found.told["folder"]) == (7, signers, str(folder))
+    offered = found.offered_to(pi)
+    assert offered is not None and offered["number"] == 7 and offered["signers"] == signers
+    assert offered["indexes"][bundles.PART] == bundles.CONTENTS[bundles.INDEX].decode()
+    # What this inventory has installed, and not what the bundle was made for.
+    assert {"docker.io", "docker-compose", "vim"} <= set(offered["packages"]["trixie"])
+    # Only where something is installed.
+    assert first_look.requirements(pi, ["provision"], bundle=offered)["bundle"] == offered
+    assert first_look.requirements(pi, ["deploy"], bundle=offered)["bundle"] is None
+
+
+def test_one_that_was_changed_is_told_with_the_rest(folder: Path, tmp_path: Path) -> None:
+    (folder / bundles.IMAGE).write_bytes(b"an imagf")
+    (told,) = words(look(folder, tmp_path / "keys"))
+    assert told.startswith(f"bundle_folder: it is refused: {bundles.IMAGE} is not what MANIFEST says of it")
+
+
+def test_without_its_signers_it_says_what_to_put_where(folder: Path, tmp_path: Path) -> None:
+    (told,) = words(look(folder, tmp_path))
+    assert f"{tmp_path}/bundle.signers, whose keys are trusted, can't be read" in told
+
+
+def test_one_for_other_images_or_without_an_image_is_told(folder: Path, tmp_path: Path) -> None:
+    (told,) = words(look(folder, tmp_path / "keys", arm_images_profile="bookworm"))
+    assert told == "arm_images_profile: the bundle has images of the profile trixie"
+    bundles.write(folder, tmp_path / "keys")
+    (told,) = words(look(folder, tmp_path / "keys"))
+    assert told == "bundle_folder: it has no image of lizmap for arm64"
+
+
+@pytest.mark.parametrize("stages", [(), ("bundle",)])
+def test_dockers_own_packages_are_not_in_one(folder: Path, tmp_path: Path, stages: tuple[str, ...]) -> None:
+    place = tmp_path / "new" if stages else folder
+    (told,) = words(look(place, tmp_path / "keys", *stages, docker_engine_source="docker"))
+    assert told.startswith("docker_engine_source: a bundle holds Debian's own Docker Engine")
+
+
+def test_pis_of_one_run_have_one_bundle(folder: Path, tmp_path: Path) -> None:
+    one, other = (host(bundle_folder=str(place), bundle_key_folder=str(tmp_path)) for place in (folder, tmp_path))
+    found = bundle.given([one, other], [], "abc")
+    assert words(found) == ["bundle_folder: a bundle is one for all Pis of a run, but theirs differ"]
+
+
+def test_what_a_new_one_is_to_hold(folder: Path, tmp_path: Path) -> None:
+    given = {"bundle_packages": ["vim"], "bundle_releases": ["trixie"], "bundle_architectures": ["arm64", "amd64"]}
+    found = look(tmp_path / "new", tmp_path, "bundle", **given)
+    assert words(found) == [] and found.offer is None
+    assert found.told["folder"] == str(tmp_path / "new") and found.told["commit"] == "abc"
+    assert found.told["architectures"] == ["arm64", "amd64"] and "vim" in found.told["packages"]["trixie"]
+    # A bundle that is there already stays as it is.
+    assert words(look(folder, tmp_path, "bundle")) == [
+        f"bundle_folder: {folder} is there already, and a bundle is made into a new folder: name another one"
+    ]
+    assert words(look("", tmp_path, "bundle")) == ["bundle_folder: it says into which folder the bundle goes"]
+
+
+PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.set_fact:
+        poppyfield_pi: {architecture: ARCHITECTURE}
+        cacheable: true
+    - ansible.builtin.include_role:
+        name: arm_images
+      vars:
+        arm_images_prebuilt: {arm64: {postgis: {image: "poppyfield/postgis:1", digest: d1, archive: /a}}}
+    - ansible.builtin.debug:
+        msg: "{{ arm_images_built | default('none') | to_json }}"
+"""
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "armhf"])
+def test_the_images_of_a_bundle_are_not_built(tmp_path: Path, architecture: str) -> None:
+    (tmp_path / "play.yml").write_text(PLAY.replace("ARCHITECTURE", architecture))
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "pi1,", "-c", "local", str(tmp_path / "play.yml")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    described = {"postgis": {"image": "poppyfield/postgis:1", "digest": "d1", "archive": "/a"}}
+    said = json.dumps(json.dumps(described if architecture == "arm64" else "none"))
+    assert said in done.stdout
+    assert "Build the base image" not in done.stdout and "skipping" in done.stdout
