@@ -13,7 +13,7 @@ from ansible.constants import DEFAULT_HOST_LIST, DEFAULT_VAULT_IDENTITY_LIST, co
 from ansible.errors import AnsibleError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import connection_loader
+from ansible.plugins.loader import connection_loader, init_plugin_loader
 from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
@@ -32,6 +32,8 @@ class Pi:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # Without it no plugin is found by its full name, as in a lookup of the inventory.
+        init_plugin_loader()
         loader = DataLoader()
         try:
             # As ansible-playbook does, where the settings name a file with the passphrase.

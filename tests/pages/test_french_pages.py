@@ -37,6 +37,7 @@ STEP_SECONDS = 3000
 pytestmark = pytest.mark.timeout(60 * 60)
 END = "\x03"
 """Ctrl-C."""
+ENDS_OF_A_LOG = ("LOG:", "redo lsn")
 YES = {"Type yes to go on": "yes"}
 HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
 CONTAINERS = ("websig-postgis", "websig-lizmap")
@@ -97,7 +98,9 @@ class Operator:
 
     def answers(self, step: Step, answers: Mapping[str, str]) -> tuple[int, str]:
         """Run the block of a step at a terminal, and type the answers; give its exit status and what it showed."""
-        status, shown = at_a_terminal(typed(step), self.environment, self.checkout, answers)
+        # Sudo of a stock Pi asks who is at a terminal.
+        password = {"password for": login.StateFiles(STATE).password.read_text("utf-8")}
+        status, shown = at_a_terminal(typed(step), self.environment, self.checkout, {**password, **answers})
         print(shown)
         return status, shown
 
@@ -218,7 +221,7 @@ def test_a_pi_is_looked_at(operator: Operator) -> None:
     assert not re.search(r"changed=[1-9]", operator.types(steps.WHAT_WOULD_CHANGE))
     _, watched = operator.answers(steps.WATCH, {"websig-": END})
     assert all(name in watched for name in CONTAINERS)
-    _, followed = operator.answers(steps.FOLLOW_LOGS, {"\n": END})
+    _, followed = operator.answers(steps.FOLLOW_LOGS, dict.fromkeys(ENDS_OF_A_LOG, END))
     assert "LOG:" in followed
     _, inside = operator.answers(steps.SHELL, {"$ ": "id -un; exit", "# ": "id -un; exit"})
     assert "postgres" in inside and "root" in inside

@@ -35,7 +35,7 @@ def inventory(tmp_path: Path) -> Path:
     hosts = {
         "pi-marsh": {
             "ansible_host": "{{ network }}.23",
-            "network": "192.168.1",
+            "network": "{{ lookup('ansible.builtin.env', 'POPPYFIELD_NETWORK', default='192.168.1') }}",
             "ansible_port": 2222,
             "ansible_user": "pi",
             "ansible_ssh_private_key_file": "/keys/fleet",

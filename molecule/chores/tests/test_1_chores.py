@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from testinfra.host import Host
 
-from emulated_pi import INVENTORY, ROOT, ansible_playbook, do, inspect, serves, sql
+from emulated_pi import INVENTORY, ROOT, STATE, ansible_playbook, do, inspect, serves, sql
 from tests.terminal import at_a_terminal
+from workshop.emulator import login
 
 ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
 HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
 CONTAINERS = ("websig-postgis", "websig-lizmap")
+END = "\x03"
+"""Ctrl-C."""
+ENDS_OF_A_LOG = ("LOG:", "redo lsn")
 # Some make both containers again, twice, on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(45 * 60)
 
@@ -28,17 +32,11 @@ def in_this_terminal(*words: str) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", "pi_terminal", *words], {**os.environ, **ours}
 
 
-def followed(*words: str, until: str) -> None:
-    """Follow what one Pi says until it has said something; it must."""
+def said(*words: str, answers: Mapping[str, str]) -> str:
+    """Give what make shell, logs or watch shows at a terminal, where sudo of a stock Pi asks for its password."""
     command, environment = in_this_terminal(*words)
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as following:
-        assert following.stdout
-        try:
-            assert any(until in line for line in following.stdout), "it ended"
-        finally:
-            following.terminate()
+    password = login.StateFiles(STATE).password.read_text("utf-8")
+    return at_a_terminal(command, environment, ROOT, {"password for": password, **answers})[1]
 
 
 def compose(pi: Host, words: str) -> tuple[int, str]:
@@ -92,11 +90,9 @@ def test_a_command_runs_as_the_services_user(pi: Host) -> None:
 
 
 def test_a_shell_and_what_one_pi_says_are_in_this_terminal() -> None:
-    command, environment = in_this_terminal("shell", "demo-pi", "postgis")
-    _, said = at_a_terminal(command, environment, ROOT, {"$ ": "echo I am $(id -un); exit"})
-    assert "I am postgres" in said
-    followed("logs", "demo-pi", "postgis", until="database system is ready")
-    followed("watch", "demo-pi", until="websig-postgis")
+    assert "I am postgres" in said("shell", "demo-pi", "postgis", answers={"$ ": "echo I am $(id -un); exit"})
+    assert "database system is ready" in said("logs", "demo-pi", "postgis", answers=dict.fromkeys(ENDS_OF_A_LOG, END))
+    assert "websig-postgis" in said("watch", "demo-pi", answers={"websig-": END})
 
 
 def test_logs_are_collected(pi: Host, tmp_path: Path) -> None:
