@@ -35,9 +35,13 @@ def says(pi: Host, command: str, words: str) -> Fault:
 
 def tells(pi: Host, file: str, change: str) -> Fault:
     """Have the kernel tell something else in a file."""
-    return seeded(
-        pi, f"sed -E '{change}' {file} > /run/told && mount --bind /run/told {file}", f"umount {file} && rm /run/told"
-    )
+    told = "told=$(mktemp --tmpdir=/run told.XXXXXX)"
+    return seeded(pi, f"{told} && sed -E '{change}' {file} > $told && mount --bind $told {file}", f"umount {file}")
+
+
+def loaded(pi: Host, average: int) -> Fault:
+    """Have the kernel tell another load: that of an emulated Pi is its laptop's."""
+    return tells(pi, "/proc/loadavg", rf"s/.*/{average} {average} {average} 1\/1 1/")
 
 
 BROKEN_MAP = f'cp -a {PROJECT} /var/tmp/kept && sed -i \'s/"sample"."towns"/"sample"."gone"/\' {PROJECT}'
@@ -89,7 +93,7 @@ FAULTS: dict[str, tuple[Callable[[Host], Fault], str, str]] = {
         "Il reste peu de mémoire : moins de personnes à la fois",
     ),
     "load": (
-        lambda pi: tells(pi, "/proc/loadavg", "s/.*/90 90 90 1\\/1 1/"),
+        lambda pi: loaded(pi, 90),
         "It has more to do than it can: fewer people at once",
         "Il a plus à faire qu'il ne peut : moins de personnes à la fois",
     ),
@@ -121,10 +125,11 @@ def test_the_weekly_look_reads_all_pages_of_the_database(pi: Host) -> None:
 @pytest.fixture(scope="module")
 def pages(pi: Host) -> Iterator[list[str]]:
     """Keep what the page said: first without a fault, then with each; in the end nothing of them is left on it."""
-    look(pi)
-    yield [page()]
-    look(pi)
-    left = page()
+    with loaded(pi, 0):
+        look(pi)
+        yield [page()]
+        look(pi)
+        left = page()
     assert not [english for _, english, _ in FAULTS.values() if english in left]
 
 
