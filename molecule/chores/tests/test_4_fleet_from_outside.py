@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 
+import pytest
 from ansible.module_utils.poppyfield.containers.services import SECRETS_FOLDER
 from testinfra.host import Host
 
 from emulated_pi import INVENTORY, ROOT
+
+# It restarts the Pi and asks each question twice, of a Pi that is emulated by a machine with something else to do.
+pytestmark = pytest.mark.timeout(45 * 60)
 
 
 def verify(**given: str) -> subprocess.CompletedProcess[str]:
