@@ -249,6 +249,7 @@ def tags(fleet: Fleet) -> set[str]:
     return {reference.rpartition("-")[2].lstrip("0") for image in listed for reference in image["RepoTags"]}
 
 
+@pytest.mark.long
 def test_images_that_nothing_uses_go_once_somebody_says_yes(fleet: Fleet, play: Play) -> None:
     assert versions(fleet) == {"1", "2", "3", "5", "elses"}
     listed = play("images")
@@ -283,6 +284,7 @@ def test_files_go_in_and_come_out_on_one_and_on_four(fleet: Fleet, play: Play, t
     assert sorted(path.name for path in (tmp_path / "fetched").iterdir()) == ["pi-1", "pi-2", "pi-4"]
 
 
+@pytest.mark.long
 def test_the_trail_of_one_and_of_four_is_read(play: Play) -> None:
     assert [line.partition(":")[0] for line in summary(play("history", limit="pi-4"))] == ["pi-4"]
     assert [line.partition(":")[0] for line in summary(play("history"))] == ["pi-1", "pi-2", "pi-3", "pi-4"]

@@ -275,7 +275,7 @@ def test_what_came_is_compared_with_what_the_file_holds(pi: Pi, tmp_path: Path) 
 STEPS = ("clear", "make", "load", "look", "settle", "compare", "the last one")
 
 
-@pytest.mark.parametrize("within", [False, True], ids=["before", "within"])
+@pytest.mark.parametrize("within", [False, pytest.param(True, marks=pytest.mark.long)], ids=["before", "within"])
 def test_a_replacement_that_is_cut_off_at_any_step_leaves_the_database_serving(
     pi: Pi, tmp_path: Path, *, within: bool
 ) -> None:
@@ -292,6 +292,7 @@ def test_a_replacement_that_is_cut_off_at_any_step_leaves_the_database_serving(
     assert pi.sql("SELECT count(*) FROM pg_roles WHERE rolname IN ('ann', 'surveyor', 'Ann B.')") == "0"
 
 
+@pytest.mark.long
 def test_an_addition_that_is_cut_off_at_any_step_adds_nothing(pi: Pi, tmp_path: Path) -> None:
     before = pi.fingerprint()
     parcels = written(tmp_path, "parcels.sql", plain(before=extension("plpgsql")).replace("plots", "parcels"))
@@ -396,6 +397,7 @@ def test_a_geopackage_is_added_with_its_key_index_owner_and_coordinate_system(
     assert look_at(pi, "parcelles_d_ete") == RIGHT
 
 
+@pytest.mark.long
 def test_names_are_kept_where_that_is_asked(pi: Pi, source: Path, tmp_path: Path) -> None:
     path = tmp_path / "relevés.gpkg"
     ogr2ogr("-f", "GPKG", str(path), str(source), "-nln", "Parcelles d'été")
@@ -403,7 +405,7 @@ def test_names_are_kept_where_that_is_asked(pi: Pi, source: Path, tmp_path: Path
     assert pi.sql('SELECT count("Nom") FROM "Parcelles d\'été"') == "3"
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["files", "zip"])
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.long)], ids=["files", "zip"])
 def test_a_shapefile_is_added(pi: Pi, source: Path, tmp_path: Path, *, packed: bool) -> None:
     ogr2ogr("-f", "ESRI Shapefile", str(tmp_path / "parcelles.shp"), str(source), "-lco", "ENCODING=CP1252")
     path = zipped(tmp_path) if packed else tmp_path / "parcelles.shp"

@@ -186,6 +186,7 @@ def test_a_large_folder_travels_in_parts(pi: tuple[MapServer, Path], publish: Pu
     assert publish(meadow(), prune=True)["removed"] == sorted(large)
 
 
+@pytest.mark.long
 def test_data_that_changed_are_drawn_though_the_project_did_not(
     pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path
 ) -> None:
@@ -203,6 +204,7 @@ def test_data_that_changed_are_drawn_though_the_project_did_not(
     assert {server.picture("known/map").getpixel(WEST_SIDE) for _ in range(8)} == {projects.WHITE}
 
 
+@pytest.mark.long
 def test_the_catalogue_knows_repositories_that_come_and_projects_that_go(
     pi: tuple[MapServer, Path], publish: Publish, tmp_path: Path
 ) -> None:
@@ -223,7 +225,7 @@ def test_the_catalogue_knows_repositories_that_come_and_projects_that_go(
     assert publish(meadow(), repository="new", state="absent")["changed"]
 
 
-@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize("prune", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_nobody_is_served_a_repository_that_is_published_no_more(
     pi: tuple[MapServer, Path], publish: Publish, prune: bool
 ) -> None:
@@ -516,6 +518,7 @@ def test_a_layer_of_a_server_is_on_the_map_while_the_server_is_reached(
         serving.shutdown()
 
 
+@pytest.mark.long
 def test_words_in_the_log_leave_no_layer_out(pi: tuple[MapServer, Path], publish: Publish) -> None:
     """Visitors have words in it. They are a reason to look, and the project itself says that it is well."""
     server, _ = pi
