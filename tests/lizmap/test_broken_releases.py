@@ -34,12 +34,13 @@ FOR_EACH_CHANGE = {
     "secret unreadable",
     "port taken",
     "layer's table dropped",
+    "layer without a table",
 }
 """One of each kind: of the program, the settings, the Pi, the data. The others are played by make test-all."""
-RELEASES = [
-    pytest.param(release, id=release.name, marks=[] if release.name in FOR_EACH_CHANGE else pytest.mark.long)
-    for release in BROKEN
-]
+RELEASES, PROJECTS = (
+    [pytest.param(one, id=one.name, marks=[] if one.name in FOR_EACH_CHANGE else pytest.mark.long) for one in releases]
+    for releases in (BROKEN, BAD_PROJECTS)
+)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,7 @@ def test_a_release_that_breaks_the_editing_of_a_layer_is_put_back(pi: Pi) -> Non
         write_project(pi.maps, "meadow", layers)
 
 
-@pytest.mark.parametrize("release", BAD_PROJECTS, ids=lambda release: release.name)
+@pytest.mark.parametrize("release", PROJECTS)
 def test_a_bad_project_is_withheld_and_the_others_are_served(pi: Pi, release: Broken) -> None:
     with release.fault(pi) as variables:
         done = pi.deploy(release.image, **variables)
