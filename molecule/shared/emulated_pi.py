@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from testinfra.backend.ssh import SshBackend
 from testinfra.host import Host
 
 import plugins.project_imports  # noqa: F401
+from tests.terminal import at_a_terminal
 from workshop.emulator import login
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,12 @@ HTTPS_PORT = os.environ.get("POPPYFIELD_HTTPS_PORT", "")
 MAP_URL = f"http://127.0.0.1:{MAP_PORT}"
 INVENTORY = ROOT / "inventory" / "demo"
 REQUEST_SECONDS = 120
+CONTAINERS = ("websig-postgis", "websig-lizmap")
+HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
+END = "\x03"
+"""Ctrl-C."""
+ENDS_OF_A_LOG = ("LOG:", "redo lsn")
+"""Of these one stands near the end of what PostgreSQL has logged."""
 
 
 def emulator(*arguments: str) -> None:
@@ -70,6 +77,20 @@ def log_in(*, sudo: bool = True) -> Host:
 def pi() -> Host:
     """Return the Pi."""
     return log_in()
+
+
+def wait_until_healthy(pi: Host) -> None:
+    """Wait until both containers are well."""
+    for name in CONTAINERS:
+        pi.check_output(HEALTHY, name)
+
+
+def typed_at_a_terminal(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, answers: Mapping[str, str]
+) -> tuple[int, str]:
+    """Run a program on the laptop at a terminal, where a stock Pi's sudo asks for its password, too."""
+    password = {"password for": login.StateFiles(STATE).password.read_text("utf-8")}
+    return at_a_terminal(command, environment, folder, {**password, **answers})
 
 
 def sql(pi: Host, statement: str, database: str = "gis") -> str:

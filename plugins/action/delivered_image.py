@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,11 @@ from ansible.utils.display import Display
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.containers.engine import EngineError  # noqa: E402
+from ansible.module_utils.poppyfield.host import roomy  # noqa: E402
 from ansible.module_utils.poppyfield.images import partial_archive  # noqa: E402
 
 Json = dict[str, Any]
 BYTES_PER_MB = 1_000_000
-LARGE = "/var/tmp"  # noqa: S108 - a laptop's /tmp may be in memory; the folder in it is nobody else's
 MEGABYTES_WITHOUT_DECIMAL = 10
 
 display = Display()
@@ -53,7 +52,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if not archive.is_file():
             raise AnsibleActionFail(f"There is no archive at {archive}: run the build stage first.")
         # Not beside the archive: that may be in a bundle, to which nothing is added, on a stick that is read-only.
-        with tempfile.TemporaryDirectory(prefix="poppyfield-partial-", dir=LARGE) as folder:
+        with roomy.folder("poppyfield-partial-") as folder:
             partial = Path(folder) / archive.name
             if self._wrote_partial(archive, layers, partial):
                 rest = f" of {_megabytes(archive)}; it has the rest already"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import runpy
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from ansible.utils.path import unfrackpath
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
+from ansible.module_utils.poppyfield.host import roomy  # noqa: E402
 from ansible.module_utils.poppyfield.postgis import load_files, spatial_files  # noqa: E402
 from ansible.module_utils.poppyfield.postgis.load_files import LoadFile, LoadFileError  # noqa: E402
 from ansible.module_utils.poppyfield.postgis.spatial_files import SpatialOptions  # noqa: E402
 
 Json = dict[str, Any]
-ROOMY = Path("/var/tmp")  # noqa: S108 - on disk, where /tmp may be in memory; a folder of its own is made in it
 
 display = Display()
 
@@ -42,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
             return result | self._module(arguments, task_vars)
         try:
             asked = _asked(arguments)
-            with tempfile.TemporaryDirectory(prefix="poppyfield-", dir=ROOMY if ROOMY.is_dir() else None) as folder:
+            with roomy.folder("poppyfield-") as folder:
                 files = _read(_paths(arguments.get("files")), Path(folder), asked)
                 return result | self._load(files, asked, arguments, task_vars)
         except LoadFileError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import runpy
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.bundle import taking, verification  # noqa: E402
 from ansible.module_utils.poppyfield.bundle.manifest import BundleError, check_number  # noqa: E402
+from ansible.module_utils.poppyfield.host import roomy  # noqa: E402
 
 Json = dict[str, Any]
-LARGE = "/var/tmp"  # noqa: S108 - a laptop's /tmp may be in memory; the folder in it is nobody else's
 IN_CHECK_MODE = (
     "In check mode the bundle's packages are not brought to this Pi, so nobody can tell what the next tasks would do. "
     "The preflight has found that all that is to be installed is in the bundle: run without --check."
@@ -43,7 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if self._task.check_mode:
             return {**result, "failed": True, "msg": IN_CHECK_MODE}
         try:
-            with tempfile.TemporaryDirectory(prefix="poppyfield-bundle-", dir=LARGE) as temporary:
+            with roomy.folder("poppyfield-bundle-") as temporary:
                 archive = Path(temporary) / "bundle.tar"
                 found = verification.signed(folder, str(arguments["signers"]))
                 # Of the one that the preflight verified.

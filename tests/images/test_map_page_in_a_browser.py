@@ -17,8 +17,8 @@ from ansible.module_utils.poppyfield.pi_page.judge import PiHealth
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-from tests.images import projects  # noqa: E402
 from tests.images.map_server import MapServer, map_server, volumes  # noqa: E402
+from tests.images.test_pi_page import folder_of_a_pi  # noqa: E402
 
 pytestmark = pytest.mark.long
 
@@ -29,13 +29,7 @@ SCREENS = {"desktop": (1280, 800), "phone": (390, 844)}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with a project and an empty one for the pages."""
-    found = tmp_path_factory.mktemp("page")
-    found.chmod(0o755)
-    repository = found / "projects" / "fields"
-    repository.mkdir(parents=True)
-    (repository / "meadow.qgs").write_text(projects.qgs([projects.geojson(repository)]), "utf-8")
-    (found / "page").mkdir(mode=0o755)
-    return found
+    return folder_of_a_pi(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,17 @@ MAP: dict[str, Any] = {
 WHEN = "2026-11-29T15:00:00+00:00"
 
 
+def folder_of_a_pi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with a project, and an empty one for the pages."""
+    found = tmp_path_factory.mktemp("page")
+    found.chmod(0o755)
+    repository = found / "projects" / "fields"
+    repository.mkdir(parents=True)
+    (repository / "meadow.qgs").write_text(projects.qgs([projects.geojson(repository)]), "utf-8")
+    (found / "page").mkdir(mode=0o755)
+    return found
+
+
 def write(folder: Path, health: PiHealth, now: float) -> None:
     """Write the pages as the program on the Pi does."""
     pages = program.PiPages(folder)
@@ -44,12 +55,7 @@ def write(folder: Path, health: PiHealth, now: float) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with a project and the pages."""
-    found = tmp_path_factory.mktemp("page")
-    found.chmod(0o755)
-    repository = found / "projects" / "fields"
-    repository.mkdir(parents=True)
-    (repository / "meadow.qgs").write_text(projects.qgs([projects.geojson(repository)]), "utf-8")
-    (found / "page").mkdir(mode=0o755)
+    found = folder_of_a_pi(tmp_path_factory)
     write(found / "page", FINE, time.time())
     return found
 

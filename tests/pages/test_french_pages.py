@@ -23,24 +23,29 @@ import requests
 import yaml
 from PIL import Image
 
-from emulated_pi import MAP_URL, REQUEST_SECONDS, STATE, log_in, sql
+from emulated_pi import (
+    CONTAINERS,
+    END,
+    ENDS_OF_A_LOG,
+    MAP_URL,
+    REQUEST_SECONDS,
+    STATE,
+    log_in,
+    sql,
+    typed_at_a_terminal,
+    wait_until_healthy,
+)
 from tests.documented import ROOT
 from tests.pages import steps
 from tests.pages.checkout import copied
 from tests.pages.steps import Step, block_of
-from tests.terminal import at_a_terminal
 from workshop.emulator import login
 
 SAMPLE = ROOT / "workshop/demo/sample/projects/sample/france.qgs"
 STEP_SECONDS = 3000
 # The demo begins with a bare machine, and others run a playbook several times, on a Pi that is emulated.
 pytestmark = pytest.mark.timeout(60 * 60)
-END = "\x03"
-"""Ctrl-C."""
-ENDS_OF_A_LOG = ("LOG:", "redo lsn")
 YES = {"Type yes to go on": "yes"}
-HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
-CONTAINERS = ("websig-postgis", "websig-lizmap")
 STICK = "/mnt/stick"
 PARCELS = """{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "a field"},
 "geometry": {"type": "Point", "coordinates": [2.5, 46.6]}}]}"""
@@ -98,9 +103,7 @@ class Operator:
 
     def answers(self, step: Step, answers: Mapping[str, str]) -> tuple[int, str]:
         """Run the block of a step at a terminal, and type the answers; give its exit status and what it showed."""
-        # Sudo of a stock Pi asks who is at a terminal.
-        password = {"password for": login.StateFiles(STATE).password.read_text("utf-8")}
-        status, shown = at_a_terminal(typed(step), self.environment, self.checkout, {**password, **answers})
+        status, shown = typed_at_a_terminal(typed(step), self.environment, self.checkout, answers)
         print(shown)
         return status, shown
 
@@ -210,8 +213,7 @@ def test_what_is_typed_on_the_pi_itself_makes_the_containers_again(operator: Ope
     assert all(name in shown for name in CONTAINERS) and "USE_GEOS=" in shown
     before, containers = towns(), log_in().check_output("docker ps --quiet --no-trunc")
     typed_on_the_pi(steps.COMPOSE_ON_THE_PI, "/srv/poppyfield")
-    for name in CONTAINERS:
-        log_in().check_output(HEALTHY, name)
+    wait_until_healthy(log_in())
     assert towns() == before and colours("champs/champs") > 10
     assert not set(log_in().check_output("docker ps --quiet --no-trunc").split()) & set(containers.split())
 

@@ -69,7 +69,7 @@ def test_without_a_root_file_system_in_the_first_line_nothing_starts(text: str) 
 
 
 def test_cmdline_txt_and_fstab_name_the_partitions_that_the_card_has() -> None:
-    fstab = (card.HERE / "root/etc/fstab").read_text(encoding="utf-8")
+    fstab = (card.HERE / "overlay/etc/fstab").read_text(encoding="utf-8")
     assert f"root=PARTUUID={o.DISK_ID}-02" in STOCK
     assert f"PARTUUID={o.DISK_ID}-01  /boot/firmware" in fstab and f"PARTUUID={o.DISK_ID}-02  /" in fstab
     assert f"label-id: 0x{o.DISK_ID}\n" in o.partitions()

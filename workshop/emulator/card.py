@@ -13,8 +13,6 @@ import stat
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from workshop.emulator import machine_options as o
@@ -123,14 +121,3 @@ def boot_partition(card: Path) -> str:
 def run(*command: str, given: str | None = None) -> None:
     """Run a program, which must succeed."""
     subprocess.run(command, input=given, text=True, check=True, stdout=subprocess.DEVNULL)
-
-
-@contextmanager
-def made_whole(target: Path) -> Iterator[Path]:
-    """Give a path to make a file at, which takes its place only when it is whole."""
-    partial = target.with_name(f"{target.name}.partial")
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

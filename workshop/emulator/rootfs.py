@@ -11,6 +11,8 @@ import hashlib
 import os
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SUITE = "trixie"
@@ -95,7 +97,7 @@ def native(architecture: str) -> Path:
     wanted = parse_native_binaries(NATIVE_BINARIES.read_text(encoding="utf-8")) | WRAPPER_TOOLS
     target = cache_folder() / f"{key(*command, *(f'{k} {v}' for k, v in sorted(wanted.items())))}.tar"
     if not target.exists():
-        unpacked = target.with_suffix(".unpacked")
+        unpacked = target.with_suffix(".unpacked.tar")
         try:
             _bootstrap(command, unpacked)
             _select(unpacked, target, wanted, LIBRARY_FOLDERS[architecture])
@@ -106,19 +108,14 @@ def native(architecture: str) -> Path:
 
 def _bootstrap(command: list[str], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial.tar")
     environment = {**os.environ, "QEMU_CPU": "cortex-a72"}
-    try:
+    with made_whole(target) as partial:
         subprocess.run([*command, str(partial)], check=True, env=environment)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _select(source: Path, target: Path, wanted: dict[str, str], library_folders: tuple[str, ...]) -> None:
     missing = set(wanted)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial.tar")
-    try:
+    with made_whole(target) as partial:
         with tarfile.open(source) as unpacked, tarfile.open(partial, "w") as chosen:
             for member in unpacked:
                 new_name = place(member.name, wanted, library_folders)
@@ -132,6 +129,14 @@ def _select(source: Path, target: Path, wanted: dict[str, str], library_folders:
             raise SystemExit(
                 f"Debian {SUITE}'s packages lack what workshop/emulator/native-binaries names: {sorted(missing)}"
             )
+
+
+@contextmanager
+def made_whole(target: Path) -> Iterator[Path]:
+    """Give a path to make a file at, of the same suffix, which takes its place only when it is whole."""
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial{target.suffix}")
+    try:
+        yield partial
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -73,7 +73,7 @@ class WholeMachines:
             root = Path(name) / "root.tar"
             self.images.export_machine(root)
             say(f"making {blank}")
-            with card.made_whole(blank) as partial:
+            with rootfs.made_whole(blank) as partial:
                 card.make(root, partial)
         return blank
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from ansible.module_utils.poppyfield.bundle import manifest, packages, signing, verification
 from ansible.module_utils.poppyfield.bundle.apt import Apt
 from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundledImage, BundleError, Manifest
-from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.host import atomic_file, roomy
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
 def _packages(partial: Path, wanted: BundleContents, release: str, machine: str) -> None:
     part = manifest.part(release, machine)
     # Where apt's own user gets at it, whatever the folder's mode.
-    with tempfile.TemporaryDirectory(prefix="poppyfield-bundle-", dir="/var/tmp") as temporary:
+    with roomy.folder("poppyfield-bundle-") as temporary:
         Path(temporary).chmod(0o755)
         status = Path(temporary) / "status"
         if part in wanted.status:

@@ -12,16 +12,22 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from emulated_pi import INVENTORY, ROOT, STATE, ansible_playbook, do, inspect, serves, sql
-from tests.terminal import at_a_terminal
-from workshop.emulator import login
+from emulated_pi import (
+    CONTAINERS,
+    END,
+    ENDS_OF_A_LOG,
+    INVENTORY,
+    ROOT,
+    ansible_playbook,
+    do,
+    inspect,
+    serves,
+    sql,
+    typed_at_a_terminal,
+    wait_until_healthy,
+)
 
 ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
-HEALTHY = "timeout 600 sh -c 'until docker inspect -f {{.State.Health.Status}} %s | grep -qx healthy; do sleep 2; done'"
-CONTAINERS = ("websig-postgis", "websig-lizmap")
-END = "\x03"
-"""Ctrl-C."""
-ENDS_OF_A_LOG = ("LOG:", "redo lsn")
 # Some make both containers again, twice, on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(45 * 60)
 
@@ -33,10 +39,9 @@ def in_this_terminal(*words: str) -> tuple[list[str], dict[str, str]]:
 
 
 def said(*words: str, answers: Mapping[str, str]) -> str:
-    """Give what make shell, logs or watch shows at a terminal, where sudo of a stock Pi asks for its password."""
+    """Give what make shell, logs or watch shows at a terminal."""
     command, environment = in_this_terminal(*words)
-    password = login.StateFiles(STATE).password.read_text("utf-8")
-    return at_a_terminal(command, environment, ROOT, {"password for": password, **answers})[1]
+    return typed_at_a_terminal(command, environment, ROOT, answers)[1]
 
 
 def compose(pi: Host, words: str) -> tuple[int, str]:
@@ -137,8 +142,7 @@ def test_two_commands_on_the_pi_itself_make_everything_again(pi: Host) -> None:
     assert compose(pi, "up -d")[0] == 0
     after = ids(pi)
     assert all(after[name] != before[name] for name in CONTAINERS)
-    for name in CONTAINERS:
-        pi.check_output(HEALTHY, name)
+    wait_until_healthy(pi)
     assert sql(pi, ROWS) == rows and serves()
     refused, said = compose(pi, "up -d --scale postgis=2")
     assert refused, said
