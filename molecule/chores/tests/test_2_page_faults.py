@@ -50,6 +50,12 @@ CONFIG = "/srv/poppyfield/lizmap/config"
 UPDATE = "Inst openssl [3.5.1-1] (3.5.1-1+deb13u1 Debian-Security:13/stable-security [arm64])"
 LISTS = "/var/lib/apt/lists/seeded-security_InRelease"
 FAULTS: dict[str, tuple[Callable[[Host], Fault], str, str]] = {
+    # Before the faults of the database, without which no map draws either.
+    "table gone": (
+        lambda pi: seeded(pi, BROKEN_MAP, f"mv /var/tmp/kept {PROJECT} && touch {PROJECT}"),
+        "does not draw: ansible-playbook playbooks/verify.yml tells why",
+        "ne se dessine pas : ansible-playbook playbooks/verify.yml dit pourquoi",
+    ),
     "database stopped": (
         lambda pi: seeded(pi, "docker stop websig-postgis", "docker start websig-postgis"),
         "Database: stopped. ansible-playbook playbooks/service.yml starts it",
@@ -66,11 +72,6 @@ FAULTS: dict[str, tuple[Callable[[Host], Fault], str, str]] = {
         ),
         "Database: missing. ansible-playbook site.yml brings what is missing",
         "Base de données : absent. ansible-playbook site.yml apporte ce qui manque",
-    ),
-    "table gone": (
-        lambda pi: seeded(pi, BROKEN_MAP, f"mv /var/tmp/kept {PROJECT} && touch {PROJECT}"),
-        "does not draw: ansible-playbook playbooks/verify.yml tells why",
-        "ne se dessine pas : ansible-playbook playbooks/verify.yml dit pourquoi",
     ),
     "voltage too low": (
         lambda pi: says(pi, "vcgencmd", "throttled=0x50005"),

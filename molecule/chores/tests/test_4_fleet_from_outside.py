@@ -12,6 +12,7 @@ from testinfra.host import Host
 from emulated_pi import INVENTORY, ROOT
 
 # It restarts the Pi and asks each question twice, of a Pi that is emulated by a machine with something else to do.
+MAKE_FAILED = 2
 pytestmark = pytest.mark.timeout(45 * 60)
 
 
@@ -34,7 +35,7 @@ def test_what_is_broken_is_named(pi: Host) -> None:
     pi.check_output("chmod 0644 %s && docker update --restart no websig-lizmap", secret)
     run = verify()
     pi.check_output("chmod 0600 %s && docker update --restart always websig-lizmap", secret)
-    assert run.returncode == 1, run.stdout + run.stderr
+    assert run.returncode == MAKE_FAILED, run.stdout + run.stderr
     failed = {line.split("::")[1].split("[")[0] for line in run.stdout.splitlines() if line.startswith("FAILED ")}
     assert failed == {
         "test_secrets_are_readable_by_their_owners_only",
