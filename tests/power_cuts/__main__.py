@@ -7,8 +7,8 @@ some moment, and of what was written since, some part. The product's container s
 - first-start: the container makes its database
 - control: as commits, but PostgreSQL does not flush. This one must lose rows, or the others prove nothing.
 
-Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds play
-the same cuts only of the same recording, which `--recorded` takes again from build/power-cuts. Needs root.
+Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds
+play the same cuts of the same recording; `--recorded` takes that of the last run, from build/power-cuts. Needs root.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.progress import track
 

@@ -17,7 +17,7 @@ from tests.power_cuts.write_log import Cut, Entry
 
 @dataclass(frozen=True)
 class Row:
-    """One cut: `dropped` writes were lost by the disk, `acknowledged` commits had to be there, `lost` of them are not."""
+    """One cut: `dropped` writes are gone from the disk; of `acknowledged` commits, all due, `lost` are not there."""
 
     name: str
     seed: int
@@ -49,8 +49,8 @@ class Cutter:
     def cuts(self, seeds: Iterable[int]) -> list[Cut]:
         """Choose one cut for each seed, in the order in which they can be played."""
         begin, end = self._recording.begin, self._recording.end
-        chosen = [write_log.choose(self._entries, begin, end, seed) for seed in seeds]
-        return sorted((cut for cut in chosen if cut), key=lambda cut: cut.last)
+        chances = write_log.moments(self._entries, begin, end)
+        return sorted((write_log.choose(chances, seed) for seed in seeds), key=lambda cut: cut.last)
 
     def play(self, cuts: Iterable[Cut]) -> Iterator[Row]:
         """Play cuts, whose moments must not go back."""

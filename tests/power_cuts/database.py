@@ -29,7 +29,8 @@ CHECKPOINT_SECONDS = 1.0
 LONGEST_NOTE = 6000
 """Characters: beyond some 2,000 a note has pages of its own."""
 PSQL = ("psql", "--no-psqlrc", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--username=postgres")
-WITHOUT_SYNC = ("postgres", "-D", "/var/lib/postgresql/data/cluster", "-c", "config_file=/etc/poppyfield/postgresql.conf")
+CONFIG = "config_file=/etc/poppyfield/postgresql.conf"
+WITHOUT_SYNC = ("postgres", "-D", "/var/lib/postgresql/data/cluster", "-c", CONFIG, "-c", "fsync=off")
 SCHEMA = """
 CREATE EXTENSION postgis;
 CREATE TABLE walked (
@@ -65,14 +66,14 @@ class Database:
     def __init__(self, image: str, data: Path, *, sync: bool = True) -> None:
         self._client = docker.from_env(timeout=120)
         remove(self._client)
-        options: dict[str, Any] = {} if sync else {"entrypoint": [*WITHOUT_SYNC, "-c", "fsync=off"]}
+        options: dict[str, Any] = {} if sync else {"entrypoint": list(WITHOUT_SYNC)}
         self._container: Any = self._client.containers.create(
             image,
             name=NAME,
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            tmpfs={"/tmp": "mode=1777", "/run/postgresql": f"uid={UID},gid={UID},mode=0755"},  # noqa: S108 - inside it
+            tmpfs={"/tmp": "mode=1777", "/run/postgresql": f"uid={UID},gid={UID},mode=0755"},
             shm_size="128m",
             restart_policy={"Name": "always"},
             volumes=[f"{data}:/var/lib/postgresql/data"],
@@ -118,7 +119,8 @@ class Database:
         deadline = time.monotonic() + seconds
         commits: list[list[Commit]] = [[] for _ in range(CLIENTS)]
         threads = [
-            threading.Thread(target=_walker, args=(client, deadline, position, commits[client])) for client in range(CLIENTS)
+            threading.Thread(target=_walker, args=(client, deadline, position, commits[client]))
+            for client in range(CLIENTS)
         ]
         for thread in threads:
             thread.start()
@@ -137,7 +139,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found after a cut: acknowledged commits that are lost, and what amcheck says (nothing where all is well)."""
+    """What was found after a cut: how many acknowledged commits are lost, and what amcheck says, if anything."""
 
     lost: int
     damage: str
@@ -161,7 +163,7 @@ def data_folder(path: Path) -> Path:
 
 def _walker(client: int, deadline: float, position: Callable[[], int], commits: list[Commit]) -> None:
     """Insert one row after the other, each in a transaction of its own, until the deadline."""
-    dice = random.Random(client)  # noqa: S311 - not for secrets
+    dice = random.Random(client)
     command = ["docker", "exec", "--interactive", NAME, *PSQL, "--dbname=gis"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as psql:
         assert psql.stdin and psql.stdout
@@ -178,7 +180,5 @@ def _walker(client: int, deadline: float, position: Callable[[], int], commits: 
 def insert(client: int, number: int, length: int) -> str:
     """Give the statement of one row; what is in its note does not compress well."""
     note = f"(SELECT left(string_agg(md5(random()::text), ''), {length}) FROM generate_series(0, {length // 32}))"
-    return (
-        f"INSERT INTO walked SELECT {client}, {number}, ST_SetSRID(ST_MakePoint(random() * 10, 45 + random() * 5), 4326),"
-        f" note, md5(note) FROM {note} AS made (note);\n"
-    )
+    at = "ST_SetSRID(ST_MakePoint(random() * 10, 45 + random() * 5), 4326)"
+    return f"INSERT INTO walked SELECT {client}, {number}, {at}, note, md5(note) FROM {note} AS made (note);\n"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 import struct
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
@@ -97,22 +96,23 @@ def flushed_before(found: Sequence[Entry], last: int) -> int:
     return next((number + 1 for number in range(last, -1, -1) if found[number].flags & Flag.FLUSH), 0)
 
 
-def choose(found: Sequence[Entry], begin: int, end: int, seed: int) -> Cut | None:
-    """Choose a cut between two positions of the log, in bytes, at which some write is not flushed; None if there is none."""
-    ends = [entry.end for entry in found]
-    first, last = bisect_right(ends, begin), bisect_right(ends, end)
-    waiting = [(number, _waiting(found, number)) for number in range(first, last)]
+def moments(found: Sequence[Entry], begin: int, end: int) -> list[tuple[int, int]]:
+    """Give the entries between two positions of the log, after which writes can be lost, and how many."""
+    waiting, chances = 0, []
+    for number, entry in enumerate(found):
+        waiting = 0 if entry.flags & Flag.FLUSH else waiting + can_be_lost(entry)
+        if waiting and begin < entry.end <= end:
+            chances.append((number, waiting))
+    return chances
+
+
+def choose(chances: Sequence[tuple[int, int]], seed: int) -> Cut:
+    """Choose a cut at one of these moments. Most have one write that waits: half of the cuts are at others."""
     # Not for secrets: the same seed must give the same cut.
-    dice = random.Random(seed)  # noqa: S311
-    # Most moments have one write that waits. Half of the cuts are at others, such as checkpoints.
+    dice = random.Random(seed)
     least = dice.choice((1, MANY))
-    loses = [number for number, writes in waiting if writes >= least] or [number for number, writes in waiting if writes]
-    return Cut(dice.choice(loses), seed) if loses else None
-
-
-def _waiting(found: Sequence[Entry], last: int) -> int:
-    """Count the writes up to `last` that wait for a flush."""
-    return sum(can_be_lost(entry) for entry in found[flushed_before(found, last) : last + 1])
+    many = [number for number, waiting in chances if waiting >= least]
+    return Cut(dice.choice(many or [number for number, _ in chances]), seed)
 
 
 def can_be_lost(entry: Entry) -> bool:
@@ -122,7 +122,7 @@ def can_be_lost(entry: Entry) -> bool:
 
 def survivors(window: Sequence[Entry], seed: int) -> list[Kept]:
     """Choose what is kept of writes after the last flush, in an order in which to write it; at least one is lost."""
-    dice = random.Random(seed)  # noqa: S311 - not for secrets
+    dice = random.Random(seed)
     chance = dice.choice(CHANCES)
     loses = [number for number, entry in enumerate(window) if can_be_lost(entry)]
     lost = dice.choice(loses)

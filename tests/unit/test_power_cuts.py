@@ -78,11 +78,10 @@ def test_what_was_not_flushed_is_lost_in_parts_and_what_was_forced_never(log: Pa
 
 def test_a_cut_is_where_something_can_be_lost(log: Path) -> None:
     found = read(log)
-    begin, end = found[2].end, found[-1].end
-    chosen = {cut.last for seed in range(50) if (cut := write_log.choose(found, begin, end, seed))}
-    assert chosen == {3, 4, 5}
-    assert write_log.choose(found, found[0].end, found[1].end - 1, 1) is None
-    assert write_log.choose(found[:3], found[1].end, end, 1) is None
+    chances = write_log.moments(found, found[2].end, found[-1].end)
+    assert {write_log.choose(chances, seed).last for seed in range(50)} == {3, 4, 5}
+    assert [number for number, _ in write_log.moments(found, found[0].end, found[2].end)] == [1]
+    assert write_log.moments(found, found[1].end, found[2].end) == []
 
 
 def test_the_end_of_a_log_that_is_being_written_is_not_read(log: Path) -> None:
