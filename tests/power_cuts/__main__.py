@@ -5,6 +5,9 @@ some moment, and of what was written since, some part. The product's container s
 
 - commits: five clients commit, with a checkpoint each second
 - first-start: the container makes its database
+- backup: backups are made on a stick; after the cut the next is made, and each that was complete comes back
+- restore: a backup is put in place and kept; after the cut there is all of the one or all of the other
+- take-back: a backup is put in place and taken back; after the cut there is what was before
 - control: as commits, but PostgreSQL does not flush. This one must lose rows, or the others prove nothing.
 
 Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds
@@ -22,14 +25,23 @@ from dataclasses import asdict
 from rich.progress import track
 
 from tests.images import building
-from tests.power_cuts.classes import CLASSES, CONTROL, DISK_MB, Class, Recording, kept, recorded
+from tests.power_cuts.backups import Backups, Restores
+from tests.power_cuts.classes import CONTROL, DISK_MB, Class, Commits, FirstStart, Recording, kept, recorded
 from tests.power_cuts.cutting import Cutter, Row
 from tests.power_cuts.recorded_disk import MB, DiskError
 
 REPORT = building.ROOT / "build" / "reports" / "power-cuts.json"
 RECORDINGS = building.ROOT / "build" / "power-cuts"
-SHARES = {"commits": 0.8, "first-start": 0.15, "control": 0.05}
+SHARES = {"commits": 0.7, "first-start": 0.1, "backup": 0.05, "restore": 0.07, "take-back": 0.05, "control": 0.03}
 """Of all cuts, by class."""
+CLASSES: tuple[Class, ...] = (
+    Commits("commits"),
+    FirstStart(),
+    Backups(),
+    Restores("restore", "finish"),
+    Restores("take-back", "take-back"),
+    Commits(CONTROL, sync=False),
+)
 
 
 def main() -> int:

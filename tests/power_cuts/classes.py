@@ -1,88 +1,120 @@
-"""What people do while the power goes: each class is recorded once, and then cut at many moments."""
+"""What is done while the power goes: each class is recorded once, and then cut at many moments.
+
+A class fulfils promises: what was acknowledged to somebody before the cut has to be there after it.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from tests.power_cuts.database import SCHEMA, Commit, Database, data_folder
+from tests.power_cuts.database import SCHEMA, Database, data_folder
 from tests.power_cuts.recorded_disk import LOG, RecordedDisk
 
 DISK_MB = 1500
 CONTROL = "control"
 
 
+class Promise(NamedTuple):
+    """What was acknowledged, and where the log of the disk ended at that time, in bytes."""
+
+    what: str
+    position: int
+
+
+class Found(NamedTuple):
+    """What was found after a cut: how many promises are broken, and what else is damaged, if anything."""
+
+    lost: int
+    damage: str
+
+
 class Recording(NamedTuple):
-    """A disk that was recorded: where in its log, in bytes, cuts may be; and the commits that were acknowledged."""
+    """A disk that was recorded: where in its log, in bytes, cuts may be, and what was promised."""
 
     log: Path
     begin: int
     end: int
-    commits: Sequence[Commit]
+    promises: Sequence[Promise]
 
     def keep(self) -> None:
         """Write beside the log what else is needed to play its cuts again."""
-        _notes(self.log.parent).write_text(json.dumps([self.begin, self.end, self.commits]), encoding="utf-8")
+        _notes(self.log.parent).write_text(json.dumps([self.begin, self.end, self.promises]), encoding="utf-8")
 
 
 def kept(folder: Path) -> Recording:
     """Give the recording that a folder has; OSError where there is none."""
-    begin, end, acknowledged = json.loads(_notes(folder).read_text(encoding="utf-8"))
-    return Recording(folder / LOG, begin, end, [Commit(*one) for one in acknowledged])
+    begin, end, promises = json.loads(_notes(folder).read_text(encoding="utf-8"))
+    return Recording(folder / LOG, begin, end, [Promise(*one) for one in promises])
 
 
 def _notes(folder: Path) -> Path:
     return folder / "recording.json"
 
 
-@dataclass(frozen=True)
-class Class:
-    """A class of cuts: what is recorded, whether PostgreSQL flushes, and whether there are rows to look for."""
+class Class(Protocol):
+    """A class of cuts."""
 
     name: str
-    records: Callable[[str, RecordedDisk, float], tuple[int, list[Commit]]]
-    sync: bool = True
+
+    def record(self, image: str, disk: RecordedDisk, seconds: float) -> tuple[int, list[Promise]]:
+        """Do what is to be cut off; give where in the log it began, and what was promised meanwhile."""
+
+    def look(self, image: str, folder: Path, due: Collection[str]) -> Found:
+        """Start the product on the disk, mounted at a folder; DatabaseError where it does not come up."""
 
 
-def commits(image: str, disk: RecordedDisk, seconds: float, *, sync: bool = True) -> tuple[int, list[Commit]]:
-    """Let five clients commit; give where in the log they began, and what was acknowledged."""
-    folder = data_folder(disk.mount / "data")
-    with Database(image, folder).running() as database:
-        database.sql("CREATE DATABASE gis")
-        database.sql(SCHEMA, "gis")
-    with Database(image, folder, sync=sync).running() as database:
+class Commits:
+    """Five clients commit, with a checkpoint each second; without `sync`, PostgreSQL does not flush."""
+
+    def __init__(self, name: str, *, sync: bool = True) -> None:
+        self.name = name
+        self._sync = sync
+
+    def record(self, image: str, disk: RecordedDisk, seconds: float) -> tuple[int, list[Promise]]:
+        folder = data_folder(disk.mount / "data")
+        with Database(image, folder).running() as database:
+            database.sql("CREATE DATABASE gis")
+            database.sql(SCHEMA, "gis")
+        with Database(image, folder, sync=self._sync).running() as database:
+            begin = disk.position
+            return begin, [Promise(*one) for one in database.walk(seconds, lambda: disk.position)]
+
+    def look(self, image: str, folder: Path, due: Collection[str]) -> Found:
+        with Database(image, folder / "data").running() as database:
+            there = set(database.sql("SELECT client || '/' || n FROM walked", "gis").split())
+            return Found(len(set(due) - there), database.damage("gis"))
+
+
+class FirstStart:
+    """The container makes its database, from an empty folder on."""
+
+    name = "first-start"
+
+    def record(self, image: str, disk: RecordedDisk, seconds: float) -> tuple[int, list[Promise]]:
+        del seconds
+        folder = data_folder(disk.mount / "data")
+        # Ansible makes it, long before the container starts.
+        os.sync()
         begin = disk.position
-        return begin, database.walk(seconds, lambda: disk.position)
+        with Database(image, folder).running():
+            return begin, []
 
-
-def without_flushes(image: str, disk: RecordedDisk, seconds: float) -> tuple[int, list[Commit]]:
-    """As `commits`, but with fsync off."""
-    return commits(image, disk, seconds, sync=False)
-
-
-def first_start(image: str, disk: RecordedDisk, _seconds: float) -> tuple[int, list[Commit]]:
-    """Let the container make its database, from an empty folder on."""
-    folder = data_folder(disk.mount / "data")
-    # Ansible makes it, long before the container starts.
-    os.sync()
-    begin = disk.position
-    with Database(image, folder).running():
-        return begin, []
-
-
-CLASSES = (Class("commits", commits), Class("first-start", first_start), Class(CONTROL, without_flushes, sync=False))
+    def look(self, image: str, folder: Path, due: Collection[str]) -> Found:
+        del due
+        with Database(image, folder / "data").running() as database:
+            return Found(0, database.damage("postgres"))
 
 
 def recorded(kind: Class, image: str, folder: Path, seconds: float) -> Recording:
     """Record a class in a folder of its own."""
     disk = RecordedDisk(folder, DISK_MB)
     with disk.recording():
-        begin, acknowledged = kind.records(image, disk, seconds)
+        begin, promises = kind.record(image, disk, seconds)
         end = disk.position
-    recording = Recording(disk.log, begin, end, acknowledged)
+    recording = Recording(disk.log, begin, end, promises)
     recording.keep()
     return recording

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.power_cuts import write_log
-from tests.power_cuts.classes import Class, Recording
-from tests.power_cuts.database import Database, DatabaseError
-from tests.power_cuts.recorded_disk import copied, mounted
+from tests.power_cuts.classes import Class, Found, Recording
+from tests.power_cuts.database import DatabaseError
+from tests.power_cuts.recorded_disk import MOUNT, copied, mounted
 from tests.power_cuts.write_log import Cut, Entry
 
 
 @dataclass(frozen=True)
 class Row:
-    """One cut: `dropped` writes are gone from the disk; of `acknowledged` commits, all due, `lost` are not there."""
+    """One cut: `dropped` writes are gone from the disk; of `acknowledged` things, all due, `lost` are not there."""
 
     name: str
     seed: int
@@ -47,10 +47,13 @@ class Cutter:
         self._replay = write_log.Replay(recording.log, self._disk)
 
     def cuts(self, seeds: Iterable[int]) -> list[Cut]:
-        """Choose one cut for each seed, in the order in which they can be played."""
+        """Choose a cut for each seed, in an order in which they can be played: half of them before the last promise."""
         begin, end = self._recording.begin, self._recording.end
-        chances = write_log.moments(self._entries, begin, end)
-        return sorted((write_log.choose(chances, seed) for seed in seeds), key=lambda cut: cut.last)
+        anytime = write_log.moments(self._entries, begin, end)
+        last = max((promise.position for promise in self._recording.promises), default=end)
+        before = write_log.moments(self._entries, begin, last) or anytime
+        chosen = [write_log.choose(anytime if seed % 2 else before, seed) for seed in seeds]
+        return sorted(chosen, key=lambda cut: cut.last)
 
     def play(self, cuts: Iterable[Cut]) -> Iterator[Row]:
         """Play cuts, whose moments must not go back."""
@@ -65,20 +68,15 @@ class Cutter:
             disk.unlink()
 
     def _looked_at(self, cut: Cut, disk: Path, dropped: int) -> Row:
-        """Start the product's container on what the cut left, and look."""
+        """Start the product on what the cut left, and look."""
         ended = self._entries[cut.last].end
-        expected = [(one.client, one.number) for one in self._recording.commits if one.position <= ended]
-        began = time.monotonic()
-        lost, up, damage = 0, True, ""
+        due = [promise.what for promise in self._recording.promises if promise.position <= ended]
+        began, up = time.monotonic(), True
         try:
-            with (
-                mounted(disk, self._folder / "cut") as folder,
-                Database(self._image, folder / "data").running() as database,
-            ):
-                if self._recording.commits:
-                    found = database.look(expected)
-                    lost, damage = found.lost, found.damage
+            # Where it was when it was recorded: a program may have written down paths.
+            with mounted(disk, self._folder / MOUNT) as folder:
+                found = self._kind.look(self._image, folder, due)
         except DatabaseError as error:
-            lost, up, damage = len(expected), False, str(error)
+            found, up = Found(len(due), str(error)), False
         seconds = round(time.monotonic() - began, 1)
-        return Row(self._kind.name, cut.seed, cut.last, dropped, len(expected), lost, up, damage, seconds)
+        return Row(self._kind.name, cut.seed, cut.last, dropped, len(due), found.lost, up, found.damage, seconds)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 MB = 1024 * 1024
 LOG = "writes.log"
+MOUNT = "mount"
 DAEMON = "qemu-storage-daemon"
 PATIENCE = 30
 """Seconds for the daemon to serve its file."""
@@ -32,7 +33,7 @@ class RecordedDisk:
         self.folder = folder
         self.bytes = megabytes * MB
         self.log = folder / LOG
-        self.mount = folder / "mount"
+        self.mount = folder / MOUNT
 
     @contextmanager
     def recording(self) -> Iterator[RecordedDisk]:
