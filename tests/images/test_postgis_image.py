@@ -289,6 +289,16 @@ def test_what_was_committed_survives_a_kill(start: Start) -> None:
     assert "automatic recovery in progress" in server.log()
 
 
+def test_a_lock_that_a_loss_of_power_emptied_stops_no_start(start: Start) -> None:
+    server = start().ready()
+    server.sql("CREATE TABLE visits AS SELECT 1 AS n")
+    server.container.kill()
+    server.container.wait()
+    (server.data / "cluster/postmaster.pid").write_text("", encoding="utf-8")
+    server.start().ready()
+    assert server.sql("SELECT n FROM visits") == "1"
+
+
 def test_a_server_that_hangs_is_not_healthy_and_the_check_ends_by_itself(start: Start) -> None:
     server = start().ready()
     server.container.kill(signal="STOP")

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -282,6 +282,24 @@ def test_whatever_ends_a_restore_what_was_in_place_comes_back(
         patch.setattr(program, "put_folders", fail)
         assert pi.run("restore", "--from", "stick", "--run", run) == 1
     assert "Everything is again as it was" in capsys.readouterr().err
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
+
+
+def test_what_was_taken_back_stays_where_taking_it_back_was_cut_off_at_its_end(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi.run("run")
+    destroy(pi)
+    assert pi.run("restore", "--from", "stick", "--run", found(pi, capsys)) == 0
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(program, "close_journal", fail)
+        pi.run("take-back")
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
+    assert pi.run("take-back") == 0
     assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
 
 

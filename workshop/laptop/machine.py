@@ -43,6 +43,7 @@ PACKAGES_OF_PURPOSE = {
     "bench": ("busybox-static",),
     "lizmap": ("chromium",),
     "machine": ("dosfstools", "e2fsprogs", "fakeroot", "fdisk", "mtools", "nbdkit", "qemu-system-arm"),
+    "power-cuts": ("e2fsprogs", "qemu-system-common"),
 }
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")
 EMULATOR_PACKAGE = "qemu-user-static"

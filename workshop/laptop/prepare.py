@@ -43,6 +43,7 @@ LINKS = {purpose: "venv" if purpose == "demo" else f"venv-{purpose}" for purpose
 LAPTOP = "laptop"
 ENVIRONMENT = "environment"
 MACHINE = "machine"
+POWER_CUTS = "power-cuts"
 READY = "In each new terminal, in this folder, before other commands:\n    . build/venv/bin/activate\nNext: make fleet"
 DOCKER_GROUP = "docker"
 DOCKER_START_SECONDS = 60
@@ -67,7 +68,7 @@ def environment_folder(purpose: str) -> Path:
 def main() -> int:
     """Check, announce, prepare; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("purpose", choices=sorted({*LINKS, LAPTOP, ENVIRONMENT, MACHINE}))
+    parser.add_argument("purpose", choices=sorted({*LINKS, LAPTOP, ENVIRONMENT, MACHINE, POWER_CUTS}))
     purpose = parser.parse_args().purpose
     if purpose in ("docs", "verify"):
         # Nothing runs here but Python.

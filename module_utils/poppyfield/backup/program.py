@@ -1624,6 +1624,9 @@ def stage(settings: Settings, repository: BackupRepository, record: Mapping[str,
             staged[target] = str(new)
     for entry in record["sqlite"]:
         put_sqlite(settings, repository, record, staged, entry)
+    # restic does not: after a loss of power, files that have their place would be full of zeros.
+    for new in staged.values():
+        do(["sync", "--file-system", new])
     return staged
 
 
@@ -1656,6 +1659,7 @@ def begin(settings: Settings, record: Mapping[str, Any], staged: Mapping[str, st
         "run": record["run"],
         "databases": {database["name"]: database["name"] in present for database in record["databases"]},
         "folders": dict(staged),
+        "replaced": [target for target in staged if Path(target).exists()],
         # Roles get the passwords of the backup, and these again where it is taken back.
         "globals": do(globals_dump(settings)),
     }
@@ -1694,7 +1698,7 @@ def take_back(settings: Settings) -> str:
     psql(settings, taking_back(journal["databases"], stamp))
     psql(settings, journal["globals"], tolerant=True)
     for target, new in journal["folders"].items():
-        put_back(Path(target), Path(new), stamp)
+        put_back(Path(target), Path(new), stamp, was_there=target in journal.get("replaced", journal["folders"]))
     said = "Everything is again as it was; what was restored is called failed now, and can be removed."
     try:
         start(settings)
@@ -1702,13 +1706,15 @@ def take_back(settings: Settings) -> str:
         said += f" But {error}"
     clear(settings)
     settings.restored.unlink(missing_ok=True)
-    settings.journal.unlink()
+    close_journal(settings)
     return said
 
 
-def put_back(target: Path, new: Path, stamp: str) -> None:
-    """Give a folder its name again."""
+def put_back(target: Path, new: Path, stamp: str, *, was_there: bool) -> None:
+    """Give a folder its name again. One that was there, and is not set aside, is as it was, or was put back before."""
     before = Path(f"{target}.before-{stamp}")
+    if was_there and not before.exists():
+        return
     # While the new one still lies beside, it has not taken the name.
     if target.exists() and not new.exists():
         target.rename(f"{target}.failed-{stamp}")
@@ -1730,8 +1736,14 @@ def finish(settings: Settings) -> str:
     journal = read(settings.journal)
     if not journal:
         return "There was nothing to finish."
-    settings.journal.unlink()
+    close_journal(settings)
     return f"What was there before is kept: {', '.join(names_set_aside(journal)) or 'nothing'}."
+
+
+def close_journal(settings: Settings) -> None:
+    """Let nothing be taken back any more, after a loss of power neither."""
+    settings.journal.unlink()
+    sync(settings.journal.parent)
 
 
 def restore_beside(settings: Settings, name: str, run: str, database: str, new: str) -> None:

@@ -1,0 +1,124 @@
+"""What a disk holds after a cut of power, by the log of its writes; and what counts as a loss."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.power_cuts import __main__ as program
+from tests.power_cuts import write_log
+from tests.power_cuts.cutting import Row
+from tests.power_cuts.write_log import SECTOR, Flag
+
+DISK_SECTORS = 64
+MAGIC = 0x6A736677736872
+
+
+def sectors(letter: str, count: int = 1) -> bytes:
+    return letter.encode() * SECTOR * count
+
+
+def log_of(folder: Path, *written: tuple[int, bytes, int]) -> Path:
+    """Write a log of dm-log-writes, version 1: of each entry the first sector, the data and the flags."""
+    log = struct.pack("<QQQI", MAGIC, 1, len(written), SECTOR).ljust(SECTOR, b"\0")
+    for sector, data, flags in written:
+        log += struct.pack("<QQQQ", sector, len(data) // SECTOR, flags, 0).ljust(SECTOR, b"\0") + data
+    path = folder / "writes.log"
+    path.write_bytes(log)
+    return path
+
+
+def disk_of(folder: Path) -> Path:
+    path = folder / "disk.img"
+    path.write_bytes(bytes(DISK_SECTORS * SECTOR))
+    return path
+
+
+def read(log: Path) -> list[write_log.Entry]:
+    with log.open("rb") as source:
+        return list(write_log.entries(source))
+
+
+FLUSH = (0, b"", Flag.FLUSH)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of two writes that were flushed, then three that were not, one of them forced."""
+    written = [(0, sectors("a", 2), 0), (1, sectors("b"), 0), FLUSH]
+    written += [(4, sectors("c", 8), 0), (20, sectors("f"), Flag.FUA), (30, sectors("d"), 0)]
+    return log_of(tmp_path, *written)
+
+
+def test_what_was_flushed_is_kept_in_its_order(log: Path, tmp_path: Path) -> None:
+    found, disk = read(log), disk_of(tmp_path)
+    flushed = write_log.flushed_before(found, 5)
+    write_log.Replay(log, disk).forward(found, flushed)
+    assert disk.read_bytes()[: 3 * SECTOR] == sectors("a") + sectors("b") + bytes(SECTOR)
+    assert not any(disk.read_bytes()[3 * SECTOR :])
+
+
+def test_what_was_not_flushed_is_lost_in_parts_and_what_was_forced_never(log: Path, tmp_path: Path) -> None:
+    window = read(log)[3:]
+    left = set()
+    for seed in range(200):
+        disk = disk_of(tmp_path)
+        kept = write_log.survivors(window, seed)
+        assert write_log.survivors(window, seed) == kept
+        write_log.write(log, disk, kept)
+        content = disk.read_bytes()
+        assert content[20 * SECTOR : 21 * SECTOR] == sectors("f")
+        left.add((content.count(b"c") // SECTOR, content.count(b"d") // SECTOR))
+    assert (8, 1) not in left, "a cut that lost nothing"
+    assert {(0, 0), (8, 0), (0, 1)} <= left
+    assert any(0 < of_c < 8 for of_c, _ in left), "no write was torn"
+
+
+def test_a_cut_is_where_something_can_be_lost(log: Path) -> None:
+    found = read(log)
+    chances = write_log.moments(found, found[2].end, found[-1].end)
+    assert {write_log.choose(chances, seed).last for seed in range(50)} == {3, 4, 5}
+    assert [number for number, _ in write_log.moments(found, found[0].end, found[2].end)] == [1]
+    assert write_log.moments(found, found[1].end, found[2].end) == []
+
+
+def test_the_end_of_a_log_that_is_being_written_is_not_read(log: Path) -> None:
+    log.write_bytes(log.read_bytes()[: -SECTOR // 2])
+    assert len(read(log)) == 5
+
+
+def test_what_is_no_log_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "writes.log"
+    path.write_bytes(bytes(4 * SECTOR))
+    with pytest.raises(ValueError, match="not a log of writes"):
+        read(path)
+
+
+def row(name: str, *, lost: int = 0, up: bool = True, damage: str = "") -> Row:
+    return Row(name, 1, 2, 3, 10, lost, up, damage, 0.5)
+
+
+GOOD = [row("commits"), row("first-start"), row("control", lost=4)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "is_wrong"),
+    [
+        (GOOD, False),
+        ([*GOOD, row("commits", lost=1)], True),
+        ([*GOOD, row("first-start", up=False)], True),
+        ([*GOOD, row("commits", damage="damaged: 1/2")], True),
+        ([row("commits"), row("control")], True),
+    ],
+    ids=["good", "lost", "not up", "damaged", "the control lost nothing"],
+)
+def test_a_loss_is_a_failure_and_so_is_a_control_without_one(rows: list[Row], *, is_wrong: bool) -> None:
+    assert program.wrong(rows, {one.name for one in rows}) == is_wrong
+
+
+def test_the_control_counts_for_itself_alone() -> None:
+    found = program.report([*GOOD, row("control", lost=6, up=False)])
+    assert (found["cuts"], found["acknowledged"], found["lost"], found["not_up_again"]) == (2, 20, 0, 0)
+    assert found["control_lost"] == 10
