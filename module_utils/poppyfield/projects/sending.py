@@ -31,8 +31,8 @@ class SendsFiles:
     ) -> tuple[Json, int]:
         """Send files by their digests a batch at a time, but for what the host says that it has begun to have.
 
-        `sources` and `sizes` are by digest; `receive` is called with each archive's path there. Give its answer where that is a failure, else nothing, and
-        how many bytes were sent. Raises FolderError where a file can't be read.
+        `sources` and `sizes` are by digest; `receive` is called with each archive's path there. Give its answer where
+        that is a failure, else nothing, and how many bytes were sent. Raises FolderError where a file can't be read.
         """
         all_parts = uploads(sizes)
         parts = still_to_send(all_parts, begun if is_of_sizes(begun) else {})
