@@ -16,6 +16,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.poppyfield.basemaps import digests, published
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.projects import folder_difference, published_folder
+from ansible.module_utils.poppyfield.projects.folder_difference import FolderError
 from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder
 
 from tests.tiles import pmtiles, png, write_mbtiles
@@ -313,8 +314,31 @@ def test_a_staged_project_finds_the_base_maps_where_a_published_one_does(
     own = {"projects_folder": str(projects), "owner": os.getuid(), "group": os.getgid()}
     done = run_plugin("published_projects", repositories=[{"repository": "fields", "folder": str(folder)}], **own)
     assert seen == [True]
+    # A link that led nowhere later would keep the map page from knowing the state of its files.
+    assert sorted(path.name for path in (projects / ".poppyfield" / "fields").iterdir()) == ["known", "lock"]
     # They are no repository that the inventory lacks.
     assert done["others"] == [] and done["has_basemaps"] is True
     deliver(basemaps=[])
     again = run_plugin("published_projects", repositories=[{"repository": "fields", "folder": str(folder)}], **own)
     assert again["has_basemaps"] is False and not again["changed"]
+
+
+def test_the_link_of_a_staged_project_goes_with_it_where_the_project_is_refused(
+    deliver: Run, options: Json, run_plugin: Run, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    projects = Path(options["projects_folder"])
+    deliver()
+    module = library("published_projects")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FolderError("it does not draw")
+
+    server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
+    monkeypatch.setattr(module, "ProjectServer", lambda *_: server)
+    monkeypatch.setattr(module, "check_projects", refuse)
+    folder = projects.parent / "fields"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a")
+    own = {"projects_folder": str(projects), "owner": os.getuid(), "group": os.getgid()}
+    assert run_plugin("published_projects", repository="fields", folder=str(folder), **own)["failed"]
+    assert sorted(path.name for path in (projects / ".poppyfield" / "fields").iterdir()) == ["incoming", "lock"]

@@ -7,7 +7,7 @@ Below the projects' folder, which the container sees, `.poppyfield/<repository>`
     staged/     the new folder until it is published; then, for a moment, the old one
     known       the digests of the published files, so that a Pi need not read all of them each time
     lock        held while one run publishes
-    basemaps    leads to the base maps, so that ../basemaps is the same for a project that is staged
+    basemaps    while projects are staged, a link to the base maps: ../basemaps is the same for them as when published
 
 Power may go at any moment. The published folder is then the old or the new one, whole; what is left beside it is
 of use for the next run, which removes the rest.
@@ -195,6 +195,7 @@ class PublishedFolder:
         except BaseException:
             # What arrived stays, so that a project that was mended is all that travels next time.
             _remove(self.staged)
+            _remove(self.workshop / BASEMAPS)
             raise
         self._make_folder(self.path)
         exchange(self.staged, self.path)
@@ -259,7 +260,7 @@ class PublishedFolder:
         atomic_file.sweep(self.workshop, lambda name: name == "known")
         for path in _entries(self.workshop):
             # An earlier release wrote the record as .known.
-            if path.name in ("incoming", "staged", ".known"):
+            if path.name in ("incoming", "staged", BASEMAPS, ".known"):
                 _remove(path)
 
     def is_open(self) -> bool:
