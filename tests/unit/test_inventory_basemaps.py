@@ -85,18 +85,17 @@ def test_no_repository_has_the_folders_name(name: str) -> None:
     assert "the folder with the base maps" in wrong
 
 
-def test_a_pi_needs_room_for_each_that_it_does_not_have() -> None:
+def test_a_pi_needs_room_for_what_it_does_not_have() -> None:
     laptop = FakeLaptop(tiles={"/valley.pmtiles": TilesFile(TilesForm.PMTILES, 4_000 * 1024**2, "png")})
-    given = host(**PAGE, lizmap_folder="/data/lizmap/", lizmap_basemaps=[VALLEY, RELIEF])
-    large, small = basemaps.rooms(given, laptop)
-    # As much as it has, what of it travels at once, and what is to spare.
-    assert (large["path"], large["free_mb"]) == ("/data/lizmap", 4_000 + 64 + 50)
-    assert large["unless_file"].startswith("/data/lizmap/projects/basemaps/valley.")
-    assert small["unless_file"] == "/data/lizmap/projects/basemaps/relief.mbtiles"
-    asked = requirements(given, basemap_rooms=[large, small])
-    assert asked["disk"][-2:] == [large, small]
-    assert {large["unless_file"], small["unless_file"]} <= set(asked["files"])
-    assert requirements(given, ["verify"], basemap_rooms=[large, small])["disk"] == []
+    given = host(**PAGE, lizmap_folder="/data/lizmap/", lizmap_basemaps=[VALLEY, {**RELIEF, "name": "grey"}])
+    (room,) = basemaps.rooms(given, laptop)
+    assert (room["path"], room["free_mb"], room["variable"]) == ("/data/lizmap", 4_000, "lizmap_basemaps")
+    valley, relief, *coming = room["less_files"]
+    assert valley.startswith("/data/lizmap/projects/basemaps/valley.") and valley.endswith(".pmtiles")
+    assert relief == "/data/lizmap/projects/basemaps/grey.mbtiles"
+    assert {str(Path(path).parent) for path in coming} == {"/data/lizmap/projects/.poppyfield/basemaps/incoming"}
+    assert requirements(given, basemap_rooms=[room])["disk"][-1] == room
+    assert requirements(given, ["verify"], basemap_rooms=[room])["disk"] == []
 
 
 def test_projects_may_use_what_every_pi_has() -> None:
@@ -115,5 +114,6 @@ def test_this_laptop_reads_the_files_themselves(tmp_path: Path) -> None:
     given = host(**PAGE, lizmap_basemaps=entries, lizmap_cache_folder=str(tmp_path / "cache"))
     (found,) = basemaps.findings(given, laptop)
     assert "neither PMTiles nor MBTiles" in found.wrong and "bad.pmtiles" in found.value
-    assert len(basemaps.rooms(given, laptop)) == 2
+    (room,) = basemaps.rooms(given, laptop)
+    assert len(room["less_files"]) == 2 * 3
     assert isinstance(laptop.tiles_file(str(tmp_path / "gone")), TilesFileError)

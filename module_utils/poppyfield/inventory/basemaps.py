@@ -12,8 +12,7 @@ from ansible.module_utils.poppyfield.basemaps.published import NAME, BaseMap, na
 from ansible.module_utils.poppyfield.basemaps.tiles_file import TilesFile, TilesFileError, TilesForm, plain
 from ansible.module_utils.poppyfield.inventory.laptop import Laptop
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
-from ansible.module_utils.poppyfield.projects.folder_difference import BATCH_BYTES, ROOM_TO_SPARE
-from ansible.module_utils.poppyfield.projects.published_folder import BASEMAPS
+from ansible.module_utils.poppyfield.projects.published_folder import BASEMAPS, WORKSHOP, growing_name
 
 VARIABLE = "lizmap_basemaps"
 MB = 1024 * 1024
@@ -91,29 +90,31 @@ def of_entry(entry: Mapping[str, Any], found: TilesFile) -> BaseMap:
 
 def names_of_all(hosts: Iterable[Host], laptop: Laptop) -> list[str]:
     """Name the files that projects may use by ../basemaps/NAME: those that each of these hosts has."""
-    of_hosts = [{name for name, _, _ in _with_names(host, laptop) if name.endswith(".mbtiles")} for host in hosts]
+    of_hosts = [{name for name, *_ in _with_names(host, laptop) if name.endswith(".mbtiles")} for host in hosts]
     return sorted(set.intersection(*of_hosts)) if of_hosts else []
 
 
 def rooms(host: Host, laptop: Laptop) -> list[dict[str, Any]]:
-    """Give the room that each file needs on the Pi, unless it is there: see first_look."""
+    """Give the room that the files need on the Pi, less what is there of them: see first_look.
+
+    What travels at once needs room, too. That is compared when the Pi says what it lacks, before anything is sent.
+    """
     folder = posixpath.normpath(host.values["lizmap_folder"])
-    return [
-        {
-            "path": folder,
-            "free_mb": (size + min(size, BATCH_BYTES) + ROOM_TO_SPARE) // MB,
-            "variable": f"{VARIABLE}: {posixpath.basename(path)}",
-            "unless_file": f"{folder}/projects/{BASEMAPS}/{name}",
-        }
-        for name, path, size in _with_names(host, laptop)
-    ]
+    projects, files = f"{folder}/projects", list(_with_names(host, laptop))
+    if not files:
+        return []
+    there = [f"{projects}/{BASEMAPS}/{name}" for name, *_ in files]
+    arriving = f"{projects}/{WORKSHOP}/{BASEMAPS}/incoming"
+    coming = [f"{arriving}/{name}" for *_, sha256 in files for name in (sha256, growing_name(sha256))]
+    needed = sum(size for _, size, _ in files) // MB
+    return [{"path": folder, "free_mb": needed, "variable": VARIABLE, "less_files": [*there, *coming]}]
 
 
-def _with_names(host: Host, laptop: Laptop) -> Iterator[tuple[str, str, int]]:
-    """Give of each file its name on the Pi, its path here and its bytes."""
+def _with_names(host: Host, laptop: Laptop) -> Iterator[tuple[str, int, str]]:
+    """Give of each file its name on the Pi, its bytes and its SHA-256."""
     cache = Path(host.values["lizmap_cache_folder"])
     for entry in host.values[VARIABLE]:
         found = laptop.tiles_file(entry["file"])
         if isinstance(found, TilesFile):
-            sha256 = "" if found.form is TilesForm.MBTILES else laptop.sha256(entry["file"], cache)
-            yield of_entry(entry, found).published_name(sha256), entry["file"], found.size
+            sha256 = laptop.sha256(entry["file"], cache)
+            yield of_entry(entry, found).published_name(sha256), found.size, sha256

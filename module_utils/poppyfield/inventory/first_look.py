@@ -85,7 +85,6 @@ def requirements(
             *MANAGED_FILES,
             *(path for variable, paths in FILES_ASKED_FOR.items() if values[variable] for path in paths),
             marker,
-            *(room["unless_file"] for room in basemap_rooms),
             *(f"{initial}/{entry['name']}.sql" for entry in values["postgis_databases"] if entry.get("initial_sql")),
         ],
     }

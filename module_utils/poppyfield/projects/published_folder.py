@@ -152,7 +152,7 @@ class PublishedFolder:
         if content is None:
             raise FolderError(f"The upload holds {entry.name}, which is no file.")
         piece = piece_of(entry.name, entry.size)
-        growing = self.incoming / f".{piece.sha256}{GROWING}"
+        growing = self.incoming / growing_name(piece.sha256)
         with growing.open("ab" if piece.start else "wb") as stream:
             if stream.tell() < piece.start:
                 raise FolderError("A piece of a large file is missing on the Pi: run again.")
@@ -290,6 +290,11 @@ class PublishedFolder:
         folder.mkdir(exist_ok=True)
         os.chown(folder, self.owner, self.group)
         folder.chmod(FOLDER_MODE)
+
+
+def growing_name(sha256: str) -> str:
+    """Give the name of what has arrived so far of a file."""
+    return f".{sha256}{GROWING}"
 
 
 def published_repositories(projects_folder: Path) -> list[str]:
