@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.images import projects
+from tests.images import building, projects
 from tests.images.map_server import REQUEST_SECONDS, MapServer, map_server, picture
 from tests.images.projects import GRASS, POPPY
 from tests.tiles import pmtiles, png
 
 GREEN = 20, 120, 40
+FRONT = (building.ROOT / "images" / "lizmap" / "nginx" / "map-page.conf").read_text("utf-8")
+TAKEN_BACK = {
+    "if ($is_one_range = 0) {": "if ($is_one_range = never) {",
+    "max_ranges 1;": "",
+    r'"^/basemaps/[A-Za-z0-9_-]{1,60}\.[0-9a-f]{16}\.pmtiles$"': "^/basemaps/",
+}
 TILES = pmtiles([png(GREEN)])
 ADDRESS = f"/basemaps/valley.{hashlib.sha256(TILES).hexdigest()[:16]}.pmtiles"
 LIST = {"version": 1, "basemaps": [{"name": "valley"}]}
@@ -32,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.mkdir(parents=True)
     (made / "projects" / ADDRESS.removeprefix("/")).write_bytes(TILES)
     (basemaps / "index.json").write_text(json.dumps(LIST))
+    (basemaps / "notes.txt").write_text("for nobody else")
     layer = dataclasses.replace(projects.mbtiles(basemaps), source="../basemaps/ground.mbtiles")
     project = projects.qgs([layer])
     (fields / "map.qgs").write_text(project, "utf-8")
@@ -49,6 +56,19 @@ def server(lizmap_image: str, folder: Path) -> Iterator[MapServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def careless(lizmap_image: str, folder: Path) -> Iterator[MapServer]:
+    """Return a map server whose front hands out whatever is asked for of the folder, as often as it is."""
+    front = FRONT
+    for defence, nothing in TAKEN_BACK.items():
+        assert defence in front
+        front = front.replace(defence, nothing)
+    options = {"configuration": {"map-page.conf": front}, "environment": {"QGIS_SERVER_WORKERS": "1"}}
+    with map_server(lizmap_image, folder, **options) as running:
+        running.wait_until_healthy()
+        yield running
+
+
 @pytest.mark.parametrize(("asked", "first", "last"), [("0-126", 0, 126), ("127-999999", 127, len(TILES) - 1)])
 def test_a_range_is_answered_and_good_for_ever(server: MapServer, asked: str, first: int, last: int) -> None:
     answer = server.get(ADDRESS, headers={"Range": f"bytes={asked}", "Accept-Encoding": "gzip"})
@@ -61,12 +81,26 @@ def test_a_range_is_answered_and_good_for_ever(server: MapServer, asked: str, fi
     assert answer.headers["Referrer-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize(
-    "asked", [None, "bytes=0-1,3-4", "bytes=" + ",".join(["0-"] * 50), "bytes=-100", "bytes=5-", "x"]
-)
-def test_no_whole_file_and_no_several_ranges_are_handed_out(server: MapServer, asked: str | None) -> None:
+@pytest.mark.parametrize("asked", [None, "bytes=-100", "bytes=5-", "x"])
+def test_no_file_is_handed_out_as_a_whole(server: MapServer, asked: str | None) -> None:
     answer = server.get(ADDRESS, headers={"Range": asked} if asked else {})
     assert answer.status_code == 416 and len(answer.content) < 200
+
+
+@pytest.mark.attack(kind="load", on="map page")
+@pytest.mark.parametrize("asked", ["bytes=0-1,3-4", "bytes=" + ",".join(["0-1"] * 50)], ids=["two", "fifty"])
+def test_several_ranges_at_once_are_refused(server: MapServer, careless: MapServer, asked: str) -> None:
+    assert careless.get(ADDRESS, headers={"Range": asked}).headers["Content-Type"].startswith("multipart/byteranges")
+    answer = server.get(ADDRESS, headers={"Range": asked})
+    assert answer.status_code == 416 and len(answer.content) < 200
+
+
+@pytest.mark.attack(kind="file or project", on="map page")
+@pytest.mark.parametrize("name", ["ground.mbtiles", "notes.txt"])
+def test_no_other_file_of_the_folder_is_handed_out(server: MapServer, careless: MapServer, name: str) -> None:
+    asked = {"Range": "bytes=0-9"}
+    assert careless.get(f"/basemaps/{name}", headers=asked).status_code == 206
+    assert server.get(f"/basemaps/{name}", headers=asked).status_code == 404
 
 
 def test_the_list_is_asked_for_again_each_time(server: MapServer) -> None:
@@ -81,7 +115,6 @@ def test_the_list_is_asked_for_again_each_time(server: MapServer) -> None:
     [
         "/basemaps",
         "/basemaps/",
-        "/basemaps/ground.mbtiles",
         "/basemaps/valley.pmtiles",
         "/basemaps/valley.0123456789abcdef.pmtiles",
         "/basemaps/..%2ffields/map.qgs",
@@ -90,7 +123,7 @@ def test_the_list_is_asked_for_again_each_time(server: MapServer) -> None:
         "/.poppyfield/fields/staged/map.qgs",
     ],
 )
-def test_nothing_else_of_the_folders_is_shown(server: MapServer, path: str) -> None:
+def test_what_is_no_base_map_is_not_found(server: MapServer, path: str) -> None:
     answer = server.get(path, headers={"Range": "bytes=0-99"})
     assert answer.status_code == 404
 
