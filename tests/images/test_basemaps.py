@@ -63,8 +63,8 @@ def careless(lizmap_image: str, folder: Path) -> Iterator[MapServer]:
     for defence, nothing in TAKEN_BACK.items():
         assert defence in front
         front = front.replace(defence, nothing)
-    options = {"configuration": {"map-page.conf": front}, "environment": {"QGIS_SERVER_WORKERS": "1"}}
-    with map_server(lizmap_image, folder, **options) as running:
+    own = {"map-page.conf": front}
+    with map_server(lizmap_image, folder, configuration=own, environment={"QGIS_SERVER_WORKERS": "1"}) as running:
         running.wait_until_healthy()
         yield running
 
