@@ -55,6 +55,11 @@ options:
       unless_file:
         description: One of O(files). Where it is there, the space is not needed any more.
         type: path
+      less_files:
+        description: Files that the space is for. The size of those that are there is subtracted.
+        type: list
+        elements: path
+        default: []
   folders:
     description:
       - Folders whose content must last. One on a file system in memory, on an overlay, without owners of files, or
@@ -273,6 +278,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -322,6 +328,7 @@ ARGUMENTS: dict[str, Any] = {
             "free_mb": {"type": "int", "required": True},
             "variable": {"type": "str", "default": ""},
             "unless_file": {"type": "path"},
+            "less_files": {"type": "list", "elements": "path", "default": []},
         },
     },
     "folders": {
@@ -427,6 +434,15 @@ def free_mb(path: str) -> int | None:
         return shutil.disk_usage(nearest).free // MB
     except OSError:
         return None
+
+
+def still_needed(need: dict[str, Any]) -> dict[str, Any]:
+    """Give a need of space less what is there of it."""
+    there = 0
+    for path in need["less_files"]:
+        with suppress(OSError):
+            there += os.lstat(path).st_size
+    return {**need, "free_mb": max(0, need["free_mb"] - there // MB)}
 
 
 def file_systems(folders: list[str]) -> tuple[FileSystem, ...]:
@@ -607,7 +623,7 @@ def main() -> None:
         clock_difference=module.params["clock_difference"],
         docker_source=module.params["docker_source"] or "",
         allow_amd64=module.params["allow_amd64"],
-        disks=tuple(module.params["disk"]),
+        disks=tuple(still_needed(need) for need in module.params["disk"]),
         folders=tuple(module.params["folders"]),
         ports=tuple(module.params["ports"]),
     )

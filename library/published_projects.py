@@ -19,6 +19,7 @@ description:
   - The module fails, and nothing changes, when QGIS Server refuses every project, or one that did not change.
   - The new folder then takes the old one's place in one step, so that nobody sees half a project. A power cut leaves
     the old or the new one, whole, and the next run goes on from there.
+  - Large files travel in pieces. Where a run was cut off, the next one sends what is missing.
   - A file that somebody changed on the host is noticed and put back. Content is compared, not times, but what did not
     change since the last run is not read again.
   - Backups (names with C(~) at the end), hidden files, and what SQLite keeps beside an open database are not
@@ -175,6 +176,10 @@ others:
   returned: with O(repositories)
   type: list
   elements: str
+has_basemaps:
+  description: Whether there are base maps, which M(delivered_basemaps) keeps.
+  returned: with O(repositories)
+  type: bool
 added:
   description: Files that were added.
   returned: with O(repository)
@@ -253,11 +258,16 @@ from ansible.module_utils.poppyfield.projects.folder_difference import (
     before_and_after,
     compare,
     missing,
+    not_begun,
     of_projects,
     shown,
     too_little_room,
 )
-from ansible.module_utils.poppyfield.projects.published_folder import PublishedFolder, published_repositories
+from ansible.module_utils.poppyfield.projects.published_folder import (
+    BASEMAPS,
+    PublishedFolder,
+    published_repositories,
+)
 from ansible.module_utils.poppyfield.projects.server_checks import ProjectServer, check_projects
 from ansible.module_utils.poppyfield.projects.withdrawal import withdraw
 
@@ -307,11 +317,13 @@ def look_at_all(params: Json, *, check_mode: bool) -> Json:
     """Look at several repositories; give what is said of each."""
     results = [converge({**params, **entry}, check_mode=check_mode) for entry in params["repositories"]]
     named = {entry["repository"] for entry in params["repositories"]}
-    others = [name for name in published_repositories(Path(params["projects_folder"])) if name not in named]
+    projects_folder = Path(params["projects_folder"])
+    others = [name for name in published_repositories(projects_folder) if name not in named]
     return {
         "changed": any(result["changed"] for result in results),
         "results": results,
         "others": [shown(name) for name in others],
+        "has_basemaps": (projects_folder / BASEMAPS).is_dir(),
     }
 
 
@@ -335,7 +347,8 @@ def converge(params: Json, *, check_mode: bool) -> Json:
         checked = _publish(folder, wanted, {**params, "prune": prune}, is_new=not found)
         return result | {"checked": checked} | _slow(params)
     needed = missing(wanted, difference, folder.arrived())
-    if problem := too_little_room(needed, folder.free_bytes()):
+    begun = folder.begun()
+    if problem := too_little_room(not_begun(needed, begun), folder.free_bytes()):
         raise FolderError(problem)
     if not difference and not check_mode:
         with folder.locked():
@@ -344,7 +357,7 @@ def converge(params: Json, *, check_mode: bool) -> Json:
         server = ProjectServer(Engine.connect(), params["container"], params["check_timeout"])
         result["checked"] = _check(server, folder, folder.path, params)
         result |= _slow(params)
-    return result | {"_missing": needed}
+    return result | {"_missing": needed, "_begun": begun}
 
 
 def _publish(folder: PublishedFolder, wanted: dict[str, File], params: Json, *, is_new: bool) -> list[str]:

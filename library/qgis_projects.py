@@ -61,6 +61,13 @@ options:
     type: str
     choices: [archive, none]
     default: archive
+  basemaps:
+    description:
+      - Files of base maps that the hosts have in the folder C(basemaps) beside the projects' (see
+        M(delivered_basemaps)), such as V(valley.mbtiles), which a project may use as C(../basemaps/valley.mbtiles).
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full
@@ -166,6 +173,7 @@ ARGUMENTS: dict[str, Any] = {
     },
     "qgis_server": {"type": "str", "required": True},
     "web_client": {"type": "str", "choices": ["archive", "none"], "default": "archive"},
+    "basemaps": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -184,7 +192,7 @@ def read_folder(repository: str, path: Path) -> tuple[RepositoryFolder, dict[str
 
 
 def check_repository(
-    given: dict[str, Any], server: tuple[int, int], *, lizmap: bool
+    given: dict[str, Any], server: tuple[int, int], *, lizmap: bool, basemaps: frozenset[str]
 ) -> tuple[list[str], list[ProjectFinding]]:
     """Check one folder: the names of its projects, and what is wrong."""
     repository, path = given["repository"], Path(given["folder"])
@@ -197,7 +205,7 @@ def check_repository(
         folder, contents = read_folder(repository, path)
     except FolderError as error:
         return [], [ProjectFinding(repository, "", str(error))]
-    expected = Expected(server, lizmap, given["accept_newer_qgis"], given["internet"])
+    expected = Expected(server, lizmap, given["accept_newer_qgis"], given["internet"], basemaps)
     return [f"{repository}/{name}" for name in folder.projects()], check_folder(folder, contents, expected)
 
 
@@ -208,7 +216,8 @@ def check_all(params: dict[str, Any]) -> tuple[list[str], list[ProjectFinding]]:
     unique = {tuple(sorted(given.items())): given for given in params["repositories"]}
     for given in unique.values():
         server = parse_version(params["qgis_server"])
-        names, found = check_repository(given, server, lizmap=params["web_client"] == "archive")
+        lizmap = params["web_client"] == "archive"
+        names, found = check_repository(given, server, lizmap=lizmap, basemaps=frozenset(params["basemaps"]))
         projects += names
         findings += found
     return projects, findings

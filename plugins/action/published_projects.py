@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import runpy
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +21,9 @@ from ansible.module_utils.poppyfield.projects.findings import ProjectFinding, as
 from ansible.module_utils.poppyfield.projects.folder_difference import (  # noqa: E402
     File,
     FolderError,
-    Piece,
     beginning,
     digest,
     of_projects,
-    uploads,
     wanted_files,
 )
 from ansible.module_utils.poppyfield.projects.qgis_project import (  # noqa: E402
@@ -39,6 +35,7 @@ from ansible.module_utils.poppyfield.projects.qgis_project import (  # noqa: E40
     unpack,
     unpacked_name,
 )
+from ansible.module_utils.poppyfield.projects.sending import SendsFiles  # noqa: E402
 
 display = Display()
 
@@ -59,7 +56,7 @@ class WantedRepository(NamedTuple):
         return self._replace(arguments={**own, "_files": files, "_projects": others, "withheld": withheld})
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no types
+class ActionModule(SendsFiles, ActionBase):  # type: ignore[misc]  # ansible-core has no types
     """Look, send what is missing a batch at a time, publish."""
 
     _requires_connection = True
@@ -98,7 +95,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if failed and len(failed) == len(results):
             return {**failed[0], "msg": "\n".join(done["msg"] for done in failed)}
         told = {name: as_withheld(done) if done in failed else done for name, done in results.items()}
-        return combined(told, looked["others"])
+        return combined(told, looked["others"]) | {"has_basemaps": bool(looked.get("has_basemaps"))}
 
     def _read(self, arguments: dict[str, Any], *, unpacks: bool) -> WantedRepository:
         """Read what a folder on the controller holds."""
@@ -127,19 +124,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         self, wanted: WantedRepository, looked: dict[str, Any], task_vars: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Send what the host lacks, a batch at a time, and publish it."""
-        missing = looked.pop("_missing", {})
+        missing, begun = looked.pop("_missing", {}), looked.pop("_begun", {})
         if looked.get("failed") or not looked.get("changed") or self._task.check_mode:
             return _with_warning(looked, task_vars)
-        needed, sent = sizes_of(missing, wanted), 0
-        parts = uploads(needed)
-        for number, part in enumerate(parts, start=1):
-            size = sum(piece.size for piece in part) / 1e6
-            display.display(f"Sending part {number} of {len(parts)} ({size:.1f} MB) to {_host(task_vars)}")
-            chosen = {piece: wanted.sources[piece.sha256] for piece in part}
-            received, packed = self._send(chosen, wanted.arguments, task_vars)
-            if received.get("failed"):
-                return received
-            sent += packed
+        try:
+            failed, sent = self.send_files(
+                wanted.sources,
+                sizes_of(missing, wanted),
+                begun,
+                lambda archive: self._module({**wanted.arguments, "_step": "receive", "_archive": archive}, task_vars),
+                lambda part: display.display(f"Sending {part} to {_host(task_vars)}"),
+            )
+        except FolderError as error:
+            raise AnsibleActionFail(str(error)) from error
+        if failed:
+            return failed
         published = self._module({**wanted.arguments, "_step": "publish"}, task_vars)
         bad = refused(published)
         if bad and set(wanted.arguments["_projects"]) - bad:
@@ -165,24 +164,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         if not folder.is_dir():
             raise AnsibleActionFail(f"There is no folder {folder} on this laptop.")
         return folder
-
-    def _send(
-        self, sources: Mapping[Piece, Path], arguments: dict[str, Any], task_vars: dict[str, Any] | None
-    ) -> tuple[dict[str, Any], int]:
-        """Pack pieces of files, upload them, and have them unpacked; give the answer and how much was sent."""
-        with tempfile.TemporaryDirectory(prefix="poppyfield-") as folder:
-            archive = Path(folder) / "projects.tar.gz"
-            try:
-                pack(archive, sources)
-            except OSError as error:
-                raise AnsibleActionFail(f"A file could not be read, or was changed meanwhile: {error}.") from error
-            # The task's own temporary folder: on disk (a Pi's /tmp may be in memory), nobody else's, and Ansible
-            # removes it when the task is over, whether it failed or not.
-            shell = self._connection._shell
-            remote = shell.join_path(shell.tmpdir or self._make_tmp_path(), archive.name)
-            self._transfer_file(os.fspath(archive), remote)
-            size = archive.stat().st_size
-        return self._module({**arguments, "_step": "receive", "_archive": remote}, task_vars), size
 
     def _module(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         done: dict[str, Any] = self._execute_module(
@@ -268,17 +249,6 @@ def describe_file(path: Path) -> dict[str, dict[str, Any]]:
     except ProjectError as error:
         raise AnsibleActionFail(f"{path} is not a QGIS project: {error}") from error
     return described
-
-
-def pack(archive: Path, sources: Mapping[Piece, Path]) -> None:
-    """Pack pieces of files. Lightly: a Pi's wireless network is slow, but so is its processor."""
-    with tarfile.open(archive, "w:gz", compresslevel=3) as upload:
-        for piece, path in sources.items():
-            entry = tarfile.TarInfo(piece.entry)
-            entry.size = piece.size
-            with path.open("rb") as stream:
-                stream.seek(piece.start)
-                upload.addfile(entry, stream)
 
 
 def _with_warning(result: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ansible.template import Templar
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.inventory import (  # noqa: E402
+    basemaps,
     bundle,
     check,
     dumps,
@@ -118,12 +119,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
                     host,
                     arguments["stages"],
                     first_start_mb=dumps.room_mb(host, laptop),
+                    basemap_rooms=basemaps.rooms(host, laptop),
                     bundle=of_bundle.offered_to(host),
                 )
                 for host in kept
             },
             "first_start_files": dumps.summaries(kept, laptop),
             "bundle": of_bundle.told,
+            "basemaps": basemaps.names_of_all(kept, laptop),
             "repositories": projects.repositories_of_all(kept),
             "web_client": kept[0].values["lizmap_web_client"],
             "run": _run(variables, arguments["stages"]),

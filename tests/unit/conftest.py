@@ -95,6 +95,7 @@ Run = Callable[..., dict[str, Any]]
 THROUGH_PLUGIN = (
     "container_files",
     "container_logs",
+    "delivered_basemaps",
     "loaded_data",
     "published_projects",
     "taken_bundle",

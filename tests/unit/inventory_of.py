@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.poppyfield.basemaps.tiles_file import TilesFile, TilesFileError, TilesForm
 from ansible.module_utils.poppyfield.host.fleet_authority import AuthorityError
 from ansible.module_utils.poppyfield.inventory.check import check, typed_hosts
 from ansible.module_utils.poppyfield.inventory.problems import Host, Problem
@@ -43,6 +45,7 @@ TEMPLATED: dict[str, Any] = {
     "lizmap_secrets_folder": "/etc/poppyfield/secrets",
     "postgis_secrets_folder": "/etc/poppyfield/secrets",
     "arm_images_cache_folder": "/cache",
+    "lizmap_cache_folder": "/cache",
     "bundle_folder": "",
     "bundle_key_folder": "/inventory",
     "arm_images_architectures": [],
@@ -61,6 +64,8 @@ class FakeLaptop:
     """What is wrong with the fleet's authority."""
     dumps: Mapping[str, DumpFile] = field(default_factory=dict)
     """By path what a file says of itself; others are what their names say, and load."""
+    tiles: Mapping[str, TilesFile | TilesFileError] = field(default_factory=dict)
+    """By path what a file of tiles says of itself; others are what their names say, and good."""
     own_settings: Mapping[str, Any] = field(default_factory=lambda: json.loads(OWN_SETTINGS.read_text("utf-8")))
 
     def is_file(self, path: str) -> bool:
@@ -75,6 +80,15 @@ class FakeLaptop:
         """Read what a file says of itself."""
         kind = DumpKind.ARCHIVE if path.endswith(".dump") else DumpKind.SQL
         return self.dumps.get(path, DumpFile(kind, gzipped=path.endswith(".gz")))
+
+    def tiles_file(self, path: str) -> TilesFile | TilesFileError:
+        """Read what a file says of itself."""
+        form = TilesForm.MBTILES if path.endswith(".mbtiles") else TilesForm.PMTILES
+        return self.tiles.get(path, TilesFile(form, 1_000_000, "png", attribution="IGN"))
+
+    def sha256(self, path: str, cache_folder: Path) -> str:
+        """Give a digest, which is of the name here."""
+        return hashlib.sha256(path.encode()).hexdigest()
 
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say what is wrong with it."""

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "module_utils/poppyfield/runs/lock.py": "in memory, gone when the Pi restarts",
     "module_utils/poppyfield/runs/trail.py": "lines are added, and an unfinished one is passed over",
     "plugins/action/published_projects.py": "in a temporary folder",
+    "plugins/action/delivered_basemaps.py": "in a temporary folder",
     "plugins/callback/run_report.py": "a report to look at",
 }
 WRITES = re.compile(r"os\.(?:replace|rename|fsync)\(|\.(?:rename|write_text|write_bytes)\(|mkstemp|NamedTemporaryFile")

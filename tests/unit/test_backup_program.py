@@ -632,6 +632,25 @@ def test_a_file_that_changed_while_it_was_saved_is_not_compared(pi: Pi) -> None:
     assert set(program.content_of_files(settings, seen, [])) == {str(secret)}
 
 
+def test_base_maps_are_not_saved(pi: Pi) -> None:
+    settings = program.Settings.read(pi.folder / "settings.json")
+    projects = pi.lizmap / "projects"
+    for name in (
+        "basemaps/a.mbtiles",
+        ".poppyfield/basemaps/incoming/x",
+        "basemaps of mine/map.qgs",
+        "maps/basemaps/b",
+    ):
+        (projects / name).parent.mkdir(parents=True, exist_ok=True)
+        (projects / name).write_text("x")
+    seen = program.look_at_files([str(projects)], program.of_basemaps(settings))
+    own = {"map.qgs", "basemaps of mine/map.qgs", "maps/basemaps/b"}
+    assert {str(Path(path).relative_to(projects)) for path in seen} == own
+    assert pi.run("run") == 0
+    (saved,) = [line for line in pi.called(" backup ") if f" {projects}" in line and " -- " in line]
+    assert f"--exclude {projects}/basemaps --exclude {projects}/.poppyfield/basemaps --" in saved
+
+
 def test_a_file_that_is_as_it_was_is_not_read_again(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = program.Settings.read(pi.folder / "settings.json")
     seen = program.look_at_files([str(pi.folder / "secrets")])

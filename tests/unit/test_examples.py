@@ -50,6 +50,7 @@ from tests.doubles.lizmap_server import running_lizmap_server
 from tests.doubles.map_server import running_map_server
 from tests.gallery import dumps
 from tests.images.projects import Layer, qgs
+from tests.tiles import pmtiles, write_mbtiles
 from tests.unit import bundles
 from tests.unit.conftest import THROUGH_PLUGIN
 from tests.unit.test_loaded_data import LittleServer, table
@@ -562,6 +563,20 @@ def around_published_projects(
     server = SimpleNamespace(know=lambda _: None, refresh=lambda: None, wait_until_refreshable=lambda: None)
     monkeypatch.setattr(module, "ProjectServer", lambda *_: server)
     monkeypatch.setattr(module, "check_projects", lambda *_, **__: (["map.qgs"], []))
+    whoever = {"owner": os.getuid(), "group": os.getgid()}
+    real = module.converge
+    monkeypatch.setattr(module, "converge", lambda params, **given: real({**params, **whoever}, **given))
+    return {}
+
+
+@pytest.fixture
+def around_delivered_basemaps(engine: Json, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
+    """Two files of tiles."""
+    (tmp_path / "srv" / "poppyfield" / "lizmap" / "projects").mkdir(parents=True)
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "valley.pmtiles").write_bytes(pmtiles())
+    write_mbtiles(tmp_path / "maps" / "relief.mbtiles")
+    module = library("delivered_basemaps")
     whoever = {"owner": os.getuid(), "group": os.getgid()}
     real = module.converge
     monkeypatch.setattr(module, "converge", lambda params, **given: real({**params, **whoever}, **given))

@@ -690,6 +690,55 @@ def test_a_large_file_travels_in_pieces_each_of_which_is_told(
     assert not publish()["changed"]
 
 
+def test_an_upload_that_was_cut_off_goes_on_where_it_was(
+    publish: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    write(maps, {"data/tiles.mbtiles": "0123456789" * 45})
+    in_pieces_of(100, monkeypatch)
+    copy = shutil.copyfile
+    starts: list[int] = []
+
+    def sending(source: str, target: str) -> None:
+        with tarfile.open(source) as upload:
+            starts.extend(int(entry.name.split(".")[1]) for entry in upload)
+        if len(starts) == 3:
+            raise PowerCut
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", sending)
+    with pytest.raises(PowerCut):
+        publish()
+    (growing,) = projects.glob(".poppyfield/fields/incoming/.*.growing")
+    with growing.open("ab") as stream:
+        stream.write(b"of a piece that was not flushed")
+    assert starts == [0, 100, 200]
+    assert publish()["changed"] and starts == [0, 100, 200, 200, 300, 400]
+    assert read(projects / "fields") == read(maps) and beside(projects) == []
+
+
+def test_a_file_that_arrived_whole_but_was_not_judged_is_judged_by_the_next_run(
+    publish: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    write(maps, {"data/tiles.mbtiles": "0123456789" * 25})
+    in_pieces_of(100, monkeypatch)
+    with monkeypatch.context() as patched:
+        patched.setattr(PublishedFolder, "_complete", lambda *_: (_ for _ in ()).throw(PowerCut))
+        with pytest.raises(PowerCut):
+            publish()
+    assert publish()["changed"] and read(projects / "fields") == read(maps)
+
+
+def test_a_host_that_says_nonsense_of_what_it_has_begun_gets_everything(
+    publish: Run, maps: Path, projects: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = library("published_projects")
+    look = module.converge
+    monkeypatch.setattr(module, "converge", lambda *given, **named: {**look(*given, **named), "_begun": {"x": "y"}})
+    assert publish()["changed"] and read(projects / "fields") == read(maps)
+
+
 def test_a_piece_that_is_missing_is_noticed(
     publish: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

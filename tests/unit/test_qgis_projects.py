@@ -33,13 +33,16 @@ SERVICE = (
 def check(run_module: Run, tmp_path: Path) -> Run:
     """Check a folder with these files, the map page's unless told otherwise."""
 
-    def run(files: dict[str, str | bytes], web_client: str = "none", **given: Any) -> dict[str, Any]:
+    def run(
+        files: dict[str, str | bytes], web_client: str = "none", basemaps: tuple[str, ...] = (), **given: Any
+    ) -> dict[str, Any]:
         for name, content in files.items():
             path = tmp_path / "maps" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         repository = {"repository": "fields", "folder": str(tmp_path / "maps"), **given}
-        return run_module("qgis_projects", repositories=[repository], qgis_server="3.40", web_client=web_client)
+        expected = {"qgis_server": "3.40", "web_client": web_client, "basemaps": list(basemaps)}
+        return run_module("qgis_projects", repositories=[repository], **expected)
 
     return run
 
@@ -172,6 +175,8 @@ BAD = [
     ('NETCDF:"/home/ann/rain.nc":rain', "gdal", "/home/ann/rain.nc is a path of the laptop", "Copy the file"),
     ("../data/rivers.gpkg", "ogr", "lies outside of the project's folder", "Copy the file"),
     ("./data/../../rivers.gpkg", "ogr", "lies outside of the project's folder", "Copy the file"),
+    ("../basemaps/deeper/a.mbtiles", "gdal", "lies outside of the project's folder", "Copy the file"),
+    ("../basemaps/a.mbtiles", "gdal", "is no base map that every Pi of this run has", "lizmap_basemaps"),
     (
         "./Meadow.GeoJSON",
         "ogr",
@@ -237,6 +242,22 @@ def test_sources_that_a_pi_does_not_have_are_refused(
     (found,) = check_layer(Layer(source, provider, "Rivers"), "half.shp", "data/x")
     assert problem in found["problem"] and remedy in found["remedy"] and found["refuses"]
     assert found["layer"] == "Rivers"
+
+
+@pytest.mark.parametrize(
+    ("source", "provider"),
+    [
+        ("../basemaps/relief.mbtiles", "gdal"),
+        ("./../basemaps/relief.mbtiles", "gdal"),
+        ("..\\basemaps\\relief.mbtiles", "gdal"),
+        ("type=mbtiles&url=file:../basemaps/relief.mbtiles", "wms"),
+    ],
+)
+def test_a_base_map_that_every_pi_has_is_good(check: Run, source: str, provider: str) -> None:
+    project = {"map.qgs": qgs([Layer(source, provider, "Relief", geometry="")])}
+    assert check(project, basemaps=("relief.mbtiles",))["findings"] == []
+    (refused,) = check(project, basemaps=("other.mbtiles",))["findings"]
+    assert refused["refuses"] and refused["layer"] == "Relief"
 
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "forêt/prés.shp") for form in ("NFC", "NFD"))

@@ -328,6 +328,13 @@ def test_what_roles_manage_is_told_so_that_they_run_only_what_differs(
     assert facts["images"] == {"poppyfield/postgis:trixie-arm64-1": "1", "other:1": "1"}
 
 
+def test_room_is_needed_for_what_is_not_there_yet(library: Any, tmp_path: Any) -> None:
+    (tmp_path / "half").write_bytes(b"x" * 3 * 1024**2)
+    need = {"path": "/srv", "free_mb": 10, "less_files": [str(tmp_path / "half"), str(tmp_path / "none")]}
+    assert library("host_requirements").still_needed(need)["free_mb"] == 7
+    assert library("host_requirements").still_needed({**need, "free_mb": 2})["free_mb"] == 0
+
+
 @pytest.mark.parametrize("marker", [{}, {"sha256": "1"}])
 def test_room_for_files_of_the_first_start_is_needed_until_there_is_a_database(marker: dict[str, str]) -> None:
     need = {"path": "/srv", "free_mb": 30000, "variable": "postgis_first_start_files", "unless_file": "/srv/PG_VERSION"}

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PI_NAME = "poppyfield-demo"
 STATE = ROOT / "build" / "demo"
 FILES = login.StateFiles(STATE)
+BASEMAP = Path(__file__).resolve().parent / "sample" / "basemaps" / "europe.pmtiles"
 SSH_PORT = int(os.environ.get("POPPYFIELD_SSH_PORT", "2222"))
 MAP_PORT = int(os.environ.get("POPPYFIELD_MAP_PORT", "8081"))
 BUILD_LOG = cache_folder() / "build.log"
@@ -80,6 +81,7 @@ def provision(display: Display, name: str, run_name: str) -> dict[str, Any]:
         "POPPYFIELD_SSH_PORT": str(SSH_PORT),
         "POPPYFIELD_MAP_PORT": str(MAP_PORT),
         "POPPYFIELD_STATE_FOLDER": str(STATE),
+        "POPPYFIELD_DEMO_BASEMAP": str(BASEMAP),
     }
     playbook = str(Path(sys.executable).parent / "ansible-playbook")
     command = [playbook, "-i", str(ROOT / "inventory" / "demo"), str(ROOT / "site.yml")]

@@ -12,14 +12,15 @@ const { values } = parseArgs({ options: { outdir: { type: "string" } } });
 // A relative folder is meant from where the command was typed, which npm remembers.
 const outdir = path.resolve(process.env.INIT_CWD ?? ".", values.outdir ?? path.join(here, "dist"));
 
-/** The licences of all packages that ended up in the bundle. */
+/** The licences of all packages that ended up in the bundle; of those that bring none, what is in the folder licences. */
 async function licences(metafile) {
   const inputs = Object.keys(metafile.inputs).map((input) => input.match(/^node_modules\/(@[^/]+\/)?[^/]+/)?.[0]);
   const texts = [];
   for (const folder of [...new Set(inputs)].filter(Boolean).sort()) {
     const { name, version, license } = JSON.parse(await readFile(path.join(here, folder, "package.json"), "utf8"));
     const file = (await readdir(path.join(here, folder))).find((entry) => /^licen[cs]e/i.test(entry));
-    const text = file ? await readFile(path.join(here, folder, file), "utf8") : "";
+    const own = path.join(here, "licences", `${path.basename(folder)}.txt`);
+    const text = await readFile(file ? path.join(here, folder, file) : own, "utf8");
     texts.push(`${name} ${version} (${license})\n\n${text.trim()}\n`);
   }
   return texts.join("\n" + "-".repeat(72) + "\n\n");

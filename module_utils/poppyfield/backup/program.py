@@ -802,9 +802,10 @@ class BackupRepository:
         done = subprocess.run(command, input=content, env=self.environment, capture_output=True, check=False)
         return self._saved(name, done.returncode, (done.stdout + done.stderr).decode(errors="replace"))
 
-    def save_paths(self, paths: Sequence[str], run: str, kind: str) -> Saved:
-        """Save files and folders."""
-        command = self._backup(run, kind, "--", *paths)
+    def save_paths(self, paths: Sequence[str], left_out: Iterable[str], run: str, kind: str) -> Saved:
+        """Save files and folders, but for those within them that are left out."""
+        without = [word for path in left_out for word in ("--exclude", re.sub(r"([\\*?\[])", r"\\\1", path))]
+        command = self._backup(run, kind, *without, "--", *paths)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, env=self.environment, capture_output=True, check=False)
         said = (done.stdout + done.stderr).decode(errors="replace")
         saved = self._saved("the files", 0 if done.returncode == SOME_UNREAD else done.returncode, said)
@@ -1082,11 +1083,18 @@ def roles_of(settings: Settings) -> list[str]:
     return found
 
 
-def look_at_files(paths: Iterable[str]) -> dict[str, list[int]]:
+def of_basemaps(settings: Settings) -> tuple[str, str]:
+    """Give the folder of the base maps, and that of what is on its way there: these are the laptop's, and large."""
+    projects = settings.folders["projects"]
+    return f"{projects}/basemaps", f"{projects}/.poppyfield/basemaps"
+
+
+def look_at_files(paths: Iterable[str], left_out: Iterable[str] = ()) -> dict[str, list[int]]:
     """Give of each file in folders what changes with its content: size, times and number."""
-    found = {}
+    found, without = {}, tuple(f"{path}/" for path in left_out)
     for top in paths:
-        names = [path for parent, _, files in os.walk(top) for path in (os.path.join(parent, name) for name in files)]  # noqa: PTH118
+        walked = ((parent, files) for parent, _, files in os.walk(top) if not f"{parent}/".startswith(without))
+        names = [os.path.join(parent, name) for parent, files in walked for name in files]  # noqa: PTH118
         for path in names or [top]:
             with suppress(OSError):
                 seen = os.lstat(path)
@@ -1208,8 +1216,9 @@ def save_all(settings: Settings, repository: BackupRepository, now: datetime) ->
         saved.append(repository.save_output(copier, name, run, "sqlite", path.lstat()))
         record["sqlite"].append({"path": str(path), "file": name, "snapshot": saved[-1].snapshot})
     paths = [path for path in (*settings.folders.values(), *settings.also) if Path(path).exists()]
-    seen = look_at_files(paths)
-    saved.append(repository.save_paths(paths, run, "files"))
+    left_out = of_basemaps(settings)
+    seen = look_at_files(paths, left_out)
+    saved.append(repository.save_paths(paths, left_out, run, "files"))
     record["files"] = {"snapshot": saved[-1].snapshot, "bytes": saved[-1].bytes_read}
     content["files"] = content_of_files(settings, seen, saved[-1].unread)
     record["content"] = content

@@ -8,6 +8,7 @@ from typing import Any
 from ansible.module_utils.poppyfield.inventory import (
     archives,
     backup,
+    basemaps,
     dumps,
     engine,
     fleet,
@@ -49,6 +50,7 @@ CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: lizmap_accounts.findings(host),
     lambda host, laptop: lizmap_settings.findings(host, laptop.own_settings),
     projects.findings,
+    basemaps.findings,
 )
 
 

@@ -44,12 +44,17 @@ def _only(known: Set[str], stages: Iterable[str]) -> bool:
 
 
 def requirements(
-    host: Host, stages: Iterable[str] = (), *, first_start_mb: int = 0, bundle: Mapping[str, Any] | None = None
+    host: Host,
+    stages: Iterable[str] = (),
+    *,
+    first_start_mb: int = 0,
+    basemap_rooms: Iterable[Mapping[str, Any]] = (),
+    bundle: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Give what the module host_requirements takes; without stages, for a run of all of them.
 
-    `first_start_mb` is the room that files of the first start take, where there is no database yet, and `bundle` what
-    a Pi installs from.
+    `first_start_mb` is the room that files of the first start take, where there is no database yet, `basemap_rooms`
+    that of each base map (see basemaps.rooms), and `bundle` what a Pi installs from.
 
     Where nothing is written on the Pi, neither room nor a file system to write to nor the right time is needed: a Pi
     with a full or failing card can still be looked at.
@@ -65,6 +70,7 @@ def requirements(
     if first_start_mb:
         room = {"path": data, "free_mb": first_start_mb, "variable": "postgis_first_start_files"}
         rooms.append({**room, "unless_file": marker})
+    rooms += map(dict, basemap_rooms)
     return {
         "profile": values["arm_images_profile"],
         "memory_mb": values["raspberry_pi_min_memory_mb"],

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from ansible.module_utils.poppyfield.basemaps import digests, tiles_file
+from ansible.module_utils.poppyfield.basemaps.tiles_file import TilesFile, TilesFileError
 from ansible.module_utils.poppyfield.host import fleet_authority
 from ansible.module_utils.poppyfield.host.certificates import CertificateError, parse_certificate, problems, public_key
 from ansible.module_utils.poppyfield.postgis import dump_file
@@ -32,6 +34,12 @@ class Laptop(Protocol):
 
     def dump_file(self, path: str) -> dump_file.DumpFile:
         """Read what a file for the database says of itself."""
+
+    def tiles_file(self, path: str) -> TilesFile | TilesFileError:
+        """Read what a file of tiles says of itself, or what is wrong with it."""
+
+    def sha256(self, path: str, cache_folder: Path) -> str:
+        """Give the SHA-256 of a large file, which the cache folder remembers."""
 
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say why a certificate and its key will not do; empty when they will, or when nobody can tell here."""
@@ -66,6 +74,19 @@ class ThisLaptop:
         except OSError as error:
             return dump_file.DumpFile(broken=f"it can't be read ({error.strerror})")
 
+    def tiles_file(self, path: str) -> TilesFile | TilesFileError:
+        """Read what a file of tiles says of itself, or what is wrong with it."""
+        try:
+            return _read_tiles(local_path(path))
+        except TilesFileError as error:
+            return error
+        except OSError as error:
+            return TilesFileError(f"it can't be read ({error.strerror})", "Make it readable for yourself")
+
+    def sha256(self, path: str, cache_folder: Path) -> str:
+        """Give the SHA-256 of a large file, which the cache folder remembers."""
+        return digests.of_file(local_path(path), cache_folder)
+
     def certificate_problem(self, certificate: str, key: str, names: Sequence[str]) -> str:
         """Say why a certificate and its key will not do; empty when they will, or when there is no openssl here."""
         try:
@@ -99,6 +120,7 @@ class ThisLaptop:
 _opened = cache(fleet_authority.unlock)
 # The same of a big file, for all Pis of a run.
 _read_dump = cache(dump_file.read)
+_read_tiles = cache(tiles_file.read)
 
 
 def local_path(path: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.inventory.laptop import Laptop, local_path
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
+from ansible.module_utils.poppyfield.projects.published_folder import BASEMAPS
 
 REPOSITORY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -50,6 +51,13 @@ def names(repositories: Iterable[str]) -> Iterator[Finding]:
                 "lizmap_projects",
                 "it cannot be the name of a repository",
                 "Use letters, digits and underscores",
+                shown(name),
+            )
+        elif name.lower() == BASEMAPS:
+            yield Finding(
+                "lizmap_projects",
+                "a repository cannot have this name, which is that of the folder with the base maps",
+                "Give it another name",
                 shown(name),
             )
 

@@ -152,6 +152,20 @@ def uploads(missing: Mapping[str, int], limit: int = BATCH_BYTES) -> list[list[P
     return result
 
 
+def still_to_send(parts: Iterable[Sequence[Piece]], begun: Mapping[str, int]) -> list[list[Piece]]:
+    """Leave out the pieces that an earlier run brought; `begun` has by digest how many bytes are there.
+
+    The last piece of a file always travels: with it the file is judged.
+    """
+    rest = [[piece for piece in part if not _is_there(piece, begun.get(piece.sha256, 0))] for part in parts]
+    return [part for part in rest if part]
+
+
+def _is_there(piece: Piece, begun: int) -> bool:
+    end = piece.start + piece.size
+    return end <= begun and end < piece.whole
+
+
 # On the Pi -----------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +221,11 @@ def missing(wanted: Mapping[str, File], difference: FolderDifference, arrived: S
     """Give the digests, with sizes, of what has to be sent."""
     needed = {wanted[name].sha256: wanted[name].size for name in (*difference.added, *difference.changed)}
     return {sha256: size for sha256, size in needed.items() if sha256 not in arrived}
+
+
+def not_begun(needed: Mapping[str, int], begun: Mapping[str, int]) -> dict[str, int]:
+    """Give how many bytes of each file are still to come."""
+    return {sha256: max(0, size - begun.get(sha256, 0)) for sha256, size in needed.items()}
 
 
 def too_little_room(needed: Mapping[str, int], free: int) -> str:

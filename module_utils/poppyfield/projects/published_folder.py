@@ -2,10 +2,12 @@
 
 Below the projects' folder, which the container sees, `.poppyfield/<repository>` holds what visitors do not see:
 
-    incoming/   files that arrived, by the SHA-256 of their content; what of one is there so far has a dot before it
+    incoming/   files that arrived, by the SHA-256 of their content; what of one is there so far has a dot before it,
+                and an upload that was cut off goes on from there
     staged/     the new folder until it is published; then, for a moment, the old one
     known       the digests of the published files, so that a Pi need not read all of them each time
     lock        held while one run publishes
+    basemaps    while projects are staged, a link to the base maps: ../basemaps is the same for them as when published
 
 Power may go at any moment. The published folder is then the old or the new one, whole; what is left beside it is
 of use for the next run, which removes the rest.
@@ -42,12 +44,15 @@ from ansible.module_utils.poppyfield.projects.folder_difference import (
 )
 
 WORKSHOP = ".poppyfield"
+BASEMAPS = "basemaps"
+"""The folder beside the repositories that the module delivered_basemaps keeps; no repository may have its name."""
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 CLOSED_MODE = 0o700
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 CHUNK = 1024 * 1024
+GROWING = ".growing"
 
 
 class PublishedFolder:
@@ -103,6 +108,11 @@ class PublishedFolder:
         """Name the digests of files that an earlier upload brought."""
         return sorted(path.name for path in _entries(self.incoming) if not path.name.startswith("."))
 
+    def begun(self) -> dict[str, int]:
+        """Give by digest how many bytes there are of files of which an earlier upload brought a part."""
+        growing = (path for path in _entries(self.incoming) if path.name.endswith(GROWING))
+        return {path.name.removeprefix(".").removesuffix(GROWING): path.stat().st_size for path in growing}
+
     def free_bytes(self) -> int:
         """Tell how much room there is for files."""
         folder = next(path for path in (self.projects_folder, *self.projects_folder.parents) if path.is_dir())
@@ -142,10 +152,12 @@ class PublishedFolder:
         if content is None:
             raise FolderError(f"The upload holds {entry.name}, which is no file.")
         piece = piece_of(entry.name, entry.size)
-        growing = self.incoming / f".{piece.sha256}.growing"
+        growing = self.incoming / growing_name(piece.sha256)
         with growing.open("ab" if piece.start else "wb") as stream:
-            if stream.tell() != piece.start:
+            if stream.tell() < piece.start:
                 raise FolderError("A piece of a large file is missing on the Pi: run again.")
+            # What a run that was cut off wrote of this piece was not flushed to the disk.
+            stream.truncate(piece.start)
             shutil.copyfileobj(content, stream, CHUNK)
             stream.flush()
             os.fsync(stream.fileno())
@@ -176,12 +188,14 @@ class PublishedFolder:
         found = self.found()
         difference = compare(wanted, found, prune=prune)
         _remove(self.staged)
+        self._lead_to_basemaps()
         staged = self._stage(wanted, difference)
         try:
             check(self.staged)
         except BaseException:
             # What arrived stays, so that a project that was mended is all that travels next time.
             _remove(self.staged)
+            _remove(self.workshop / BASEMAPS)
             raise
         self._make_folder(self.path)
         exchange(self.staged, self.path)
@@ -221,6 +235,12 @@ class PublishedFolder:
         atomic_file.sync_folder(self.workshop)
         return stamps
 
+    def _lead_to_basemaps(self) -> None:
+        """Let ../basemaps lead to the base maps from a staged project, too; in the container as here."""
+        link = self.workshop / BASEMAPS
+        if not link.is_symlink() and self.path.name != BASEMAPS and (self.projects_folder / BASEMAPS).is_dir():
+            link.symlink_to(Path("..", "..", BASEMAPS))
+
     def _stamps(self, digests: Mapping[str, str]) -> Known:
         """Give what is to be known of the published files: after the old folder is gone, which changed the times."""
         states = {name: path.lstat() for name, path, _ in self._files()}
@@ -240,7 +260,7 @@ class PublishedFolder:
         atomic_file.sweep(self.workshop, lambda name: name == "known")
         for path in _entries(self.workshop):
             # An earlier release wrote the record as .known.
-            if path.name in ("incoming", "staged", ".known"):
+            if path.name in ("incoming", "staged", BASEMAPS, ".known"):
                 _remove(path)
 
     def is_open(self) -> bool:
@@ -272,9 +292,15 @@ class PublishedFolder:
         folder.chmod(FOLDER_MODE)
 
 
+def growing_name(sha256: str) -> str:
+    """Give the name of what has arrived so far of a file."""
+    return f".{sha256}{GROWING}"
+
+
 def published_repositories(projects_folder: Path) -> list[str]:
     """Name the repositories that were published here; a folder that somebody made by hand is none of them."""
-    return [path.name for path in _entries(projects_folder / WORKSHOP) if (projects_folder / path.name).is_dir()]
+    names = [path.name for path in _entries(projects_folder / WORKSHOP) if path.name != BASEMAPS]
+    return [name for name in names if (projects_folder / name).is_dir()]
 
 
 def _make_newer(path: Path, old: Path) -> None:

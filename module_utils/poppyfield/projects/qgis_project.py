@@ -32,6 +32,7 @@ from ansible.module_utils.poppyfield.projects.names import (
     without_accents,
 )
 from ansible.module_utils.poppyfield.projects.passwords import WrittenIn
+from ansible.module_utils.poppyfield.projects.published_folder import BASEMAPS
 from ansible.module_utils.poppyfield.projects.qgis_source import MESH, Kind, Source, is_absolute, read_source
 from ansible.module_utils.poppyfield.projects.slow_layers import Drawing, FileFacts
 
@@ -180,6 +181,8 @@ class Expected(NamedTuple):
     accept_newer_qgis: bool = False
     internet: bool = False
     """Whether layers may come from servers."""
+    basemaps: frozenset[str] = frozenset()
+    """The files of base maps that each Pi has beside the projects' folders."""
 
 
 @dataclass(frozen=True)
@@ -637,7 +640,15 @@ def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer, ex
     yield from _check_logins(source, layer)
     if source.kind is Kind.SERVER:
         yield _of_a_server(source, expected)
-    yield from _check_source(folder, source, has_password=layer.has_password)
+    basemap = _basemap_of(source)
+    if not basemap:
+        yield from _check_source(folder, source, has_password=layer.has_password)
+    elif basemap not in expected.basemaps:
+        yield (
+            f"its file {source.path} is no base map that every Pi of this run has.",
+            "Name the MBTiles file in lizmap_basemaps with this name, or correct the layer's source in QGIS Desktop.",
+            True,
+        )
     for uri in layer.datasets:
         path = read_source(MESH, uri).path
         for problem, remedy, _ in _check_file(folder, path, "the file of one of its datasets"):
@@ -646,6 +657,13 @@ def _check_layer(folder: RepositoryFolder, project: str, layer: ProjectLayer, ex
         yield problem, remedy, False
     for problem, remedy in _check_speed(folder, source, layer):
         yield problem, remedy, False
+
+
+def _basemap_of(source: Source) -> str:
+    """Name the file where it is in the folder that lies beside those of all projects; else nothing."""
+    path = PurePosixPath(posixpath.normpath(source.path.replace("\\", "/")))
+    is_beside = source.kind is Kind.FILE and not source.is_folder and path.parent == PurePosixPath("..", BASEMAPS)
+    return path.name if is_beside else ""
 
 
 def _check_speed(folder: RepositoryFolder, source: Source, layer: ProjectLayer) -> Iterator[slow_layers.Slow]:

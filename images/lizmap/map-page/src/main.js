@@ -20,10 +20,12 @@ import Fill from "ol/style/Fill.js";
 import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
 
+import { chooseBasemap } from "./basemaps.js";
 import { chooseRatio } from "./blocks.js";
+import { PROJECTION, groundLayer } from "./ground.js";
 import { PictureSource } from "./picture.js";
 import { readPlace, writePlace } from "./place.js";
-import { ask, askCatalogue, askState } from "./server.js";
+import { ask, askBasemaps, askCatalogue, askState } from "./server.js";
 import "./style.css";
 import { TEXTS, chooseLanguage } from "./texts.js";
 import {
@@ -148,6 +150,9 @@ const map = new OlMap({
 });
 
 let projects = [];
+let basemaps = [];
+// The base map that shows, of those that there are.
+let ground = null;
 // What is open: the project of the catalogue, its address, what its capabilities say, which layers are off.
 let open = null;
 let opening = null;
@@ -195,8 +200,26 @@ function drawLayers() {
   } else {
     hideCard();
   }
-  const sources = attributions(open.layers, open.hidden);
+  const sources = [...(ground?.attribution ? [ground.attribution] : []), ...attributions(open.layers, open.hidden)];
   $("#attribution").textContent = sources.length > 0 ? `${texts.attribution} ${sources.join(", ")}` : "";
+}
+
+/** Offer the base maps below a project, and show the one that its address names. Tiles are in one projection alone. */
+function openGround(named) {
+  const offered = open.projection === PROJECTION ? basemaps : [];
+  $("#background").hidden = offered.length === 0;
+  showGround(chooseBasemap(offered, named));
+}
+
+function showGround(basemap) {
+  if (ground) {
+    map.getLayers().removeAt(0);
+  }
+  ground = basemap;
+  $("#basemap").value = ground?.name ?? "";
+  if (ground) {
+    map.getLayers().insertAt(0, groundLayer(ground, () => showNotice(texts.backgroundFailed)));
+  }
 }
 
 function rememberPlace() {
@@ -210,6 +233,7 @@ function rememberPlace() {
     center: center && toLonLat(center, open.projection),
     zoom: view.getZoom() ?? 0,
     hidden: [...open.hidden],
+    base: $("#background").hidden ? null : (ground?.name ?? ""),
   });
   history.replaceState(null, "", place);
 }
@@ -397,6 +421,7 @@ async function openProject(project, place) {
     fit();
   }
   listLayers();
+  openGround(place?.base ?? null);
   picture.setSource(createSource());
   drawLayers();
   rememberPlace();
@@ -406,7 +431,7 @@ async function openProject(project, place) {
 async function start() {
   showCard(texts.map, texts.loading);
   try {
-    projects = await askCatalogue();
+    [projects, basemaps] = await Promise.all([askCatalogue(), askBasemaps()]);
   } catch {
     showCard(texts.serverFailedTitle, texts.serverFailedText, start);
     return;
@@ -417,6 +442,10 @@ async function start() {
   }
   $("#project").replaceChildren(...projects.map(({ id, title }) => element("option", { value: id }, title)));
   $("#chooser").hidden = projects.length < 2;
+  $("#basemap").replaceChildren(
+    ...basemaps.map(({ name, title }) => element("option", { value: name }, title)),
+    element("option", { value: "" }, texts.noBackground),
+  );
   followPlace();
 }
 
@@ -446,6 +475,11 @@ document.addEventListener("keydown", ({ key }) => {
 $("#result-close").addEventListener("click", closeResult);
 $("#project").addEventListener("change", ({ target }) => {
   openProject(projects.find(({ id }) => id === target.value));
+});
+$("#basemap").addEventListener("change", ({ target }) => {
+  showGround(chooseBasemap(basemaps, target.value));
+  drawLayers();
+  rememberPlace();
 });
 $("#panel-toggle").addEventListener("click", () => {
   const panel = $("#panel");

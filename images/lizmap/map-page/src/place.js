@@ -1,6 +1,6 @@
-// The address's fragment: which project, where, which layers are off. So a view can be bookmarked and sent.
+// The address's fragment: which project, where, which layers are off, on which base map. So a view can be bookmarked and sent.
 
-/** "#project=…&at=lon,lat,zoom&off=a,b" -> { project, center, zoom, hidden }, null where the fragment is silent. */
+/** "#project=…&at=lon,lat,zoom&off=a,b&base=c" -> { project, center, zoom, hidden, base }, null where it is silent. */
 export function readPlace(hash) {
   const parameters = new URLSearchParams(hash.replace(/^#/, ""));
   const at = (parameters.get("at") ?? "").split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
@@ -12,14 +12,19 @@ export function readPlace(hash) {
     center: sound ? at.slice(0, 2) : null,
     zoom: sound ? at[2] : null,
     hidden: off === null ? null : off.split(",").filter(Boolean),
+    base: parameters.get("base"),
   };
 }
 
-export function writePlace({ project, center, zoom, hidden }) {
+/** The fragment of a place; without a `base` it is silent of base maps, with "" there is to be none. */
+export function writePlace({ project, center, zoom, hidden, base }) {
   const parameters = new URLSearchParams({ project });
   if (center) {
     parameters.set("at", `${center[0].toFixed(5)},${center[1].toFixed(5)},${zoom.toFixed(2)}`);
   }
   parameters.set("off", hidden.join(","));
+  if (typeof base === "string") {
+    parameters.set("base", base);
+  }
   return `#${parameters.toString().replaceAll("%2C", ",")}`;
 }

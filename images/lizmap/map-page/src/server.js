@@ -1,5 +1,6 @@
 // Asking the server: the only module that fetches.
 
+import { parseBasemaps } from "./basemaps.js";
 import { parseCatalogue } from "./catalogue.js";
 import { readState } from "./state.js";
 
@@ -43,6 +44,16 @@ function either(first, second) {
 /** The published projects. */
 export async function askCatalogue() {
   return parseCatalogue(await (await ask("index.json")).json());
+}
+
+/** The base maps that the Pi has; none where it cannot say so, since a map shows without. */
+export async function askBasemaps() {
+  try {
+    const response = await fetch("basemaps/index.json", { signal: AbortSignal.timeout(TIMEOUT) });
+    return response.ok ? parseBasemaps(await response.json()) : [];
+  } catch {
+    return [];
+  }
 }
 
 /** What to say of the Pi, see readState; null where it has no page of its own, which answers 404. */

@@ -4,6 +4,8 @@ export const TEXTS = {
   en: {
     about: "This is the map page without Lizmap: look, switch layers, ask what is there.",
     attribution: "Sources:",
+    background: "Background",
+    backgroundFailed: "A part of the background could not be fetched.",
     close: "Close",
     crosshair: "Press Enter to ask what is in the middle of the map.",
     data: "Data of this map (OGC API Features)",
@@ -18,6 +20,7 @@ export const TEXTS = {
     licences: "Licences",
     loading: "The server prepares the map…",
     map: "Map",
+    noBackground: "None",
     noFeature: "Nothing to tell about this place.",
     pictureFailed: "The server could not draw the map.",
     project: "Map",
@@ -41,6 +44,8 @@ export const TEXTS = {
   fr: {
     about: "Page cartographique sans Lizmap : regarder, choisir les couches, interroger un lieu.",
     attribution: "Sources :",
+    background: "Fond de carte",
+    backgroundFailed: "Une partie du fond de carte n'a pas pu être lue.",
     close: "Fermer",
     crosshair: "Appuyez sur Entrée pour interroger le milieu de la carte.",
     data: "Données de cette carte (OGC API Features)",
@@ -55,6 +60,7 @@ export const TEXTS = {
     licences: "Licences",
     loading: "Le serveur prépare la carte…",
     map: "Carte",
+    noBackground: "Aucun",
     noFeature: "Rien à dire de ce lieu.",
     pictureFailed: "Le serveur n'a pas pu dessiner la carte.",
     project: "Carte",

@@ -11,11 +11,19 @@ test("a place survives the way through the address", () => {
     center: [2.5, 46.6],
     zoom: 8.5,
     hidden: ["towns", "haies & co"],
+    base: null,
   });
 });
 
+test("the base map is in the address, and so is that there is to be none", () => {
+  for (const base of ["valley", ""]) {
+    assert.equal(readPlace(writePlace({ project: "abc", hidden: [], base })).base, base);
+  }
+  assert.doesNotMatch(writePlace({ project: "abc", hidden: [], base: null }), /base/);
+});
+
 test("an empty fragment says nothing; no layer off is something", () => {
-  assert.deepEqual(readPlace(""), { project: null, center: null, zoom: null, hidden: null });
+  assert.deepEqual(readPlace(""), { project: null, center: null, zoom: null, hidden: null, base: null });
   assert.deepEqual(readPlace("#project=a&off=").hidden, []);
 });
 

@@ -1,0 +1,1 @@
+"""Base maps: tiles in a file, for the map page or for projects, without internet."""
