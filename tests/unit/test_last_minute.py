@@ -205,6 +205,19 @@ def test_nothing_is_written_to_the_stick_while_nothing_is_committed(pi: MinutePi
     assert len(pi.called("restic --no-cache backup")) == before and first is not None
 
 
+def test_a_base_copy_whose_wal_was_given_up_meanwhile_does_not_count(pi: MinutePi) -> None:
+    def give_up(done: int) -> None:
+        if done == 1:
+            pi.at(slot=None)
+            pi.say("look-with-slot", json.dumps({**LOOK, "slot": 9 * SEGMENT, "flushed": 9 * SEGMENT + 8}))
+
+    said: list[str] = []
+    pi.cycles(2, lambda done: (give_up(done), said.append(pi.minute()["said"]))[0])
+    assert "PostgreSQL gave up what a base copy needs; another one is made." in said[1]
+    assert [tags[2] for tags in pi.kept("base")] == ["base"]
+    assert pi.cycles(3)["until"]
+
+
 def test_a_base_copy_whose_wal_is_not_there_yet_does_not_count(pi: MinutePi) -> None:
     def commit(done: int) -> None:
         if done == 1:
@@ -312,6 +325,29 @@ def test_a_base_copy_that_fails_is_told(pi: MinutePi) -> None:
     assert "a base copy could not be made: /base.tar could not be made: Fatal: it failed" in said[1]
 
 
+def test_what_fails_while_a_base_copy_is_made_takes_nothing_away_from_it(
+    pi: MinutePi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, make = threading.Event(), last_minute.BaseCopy._make
+
+    def late(copy: last_minute.BaseCopy) -> Json:
+        assert may_end.wait(60)
+        return make(copy)
+
+    monkeypatch.setattr(last_minute.BaseCopy, "_make", late)
+    monkeypatch.setattr(last_minute.BaseCopy, "join", lambda copy: may_end.is_set() and threading.Thread.join(copy))
+
+    def stumble(done: int) -> None:
+        pi.say("fail", "psql" if done == 1 else "")
+        if done == 3:
+            may_end.set()
+
+    pi.cycles(4, stumble)
+    looked_into = [line for line in pi.called("restic") if "snapshots" in line and "pi-orchard.base" in line]
+    assert len(pi.called("pg_basebackup")) == 1 and len(looked_into) == 2
+    assert pi.minute()["until"]
+
+
 def test_backups_come_first_where_there_is_little_room(pi: MinutePi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "SPARE_BYTES", 1 << 60)
     assert "MB of room are missing on it." in pi.cycles(1)["said"]
@@ -406,8 +442,11 @@ def test_a_stick_that_is_away_is_told(pi: MinutePi, command: str, capsys: pytest
 def test_the_program_of_the_backup_hands_over(
     pi: MinutePi, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert pi.run("find", "--from", "stick", "--last-minute") == 1
-    assert capfd.readouterr().err == "This Pi saves no last minute (backup_wal). Nothing was changed.\n"
+    pi.run("run")
+    capfd.readouterr()
+    assert pi.run("find", "--from", "stick", "--last-minute") == 0
+    said = json.loads(capfd.readouterr().out)["said"]
+    assert said.endswith(", with gis, without a last minute: this Pi is to save none (backup_wal)")
     beside = pi.folder / "programs" / program.LAST_MINUTE
     beside.mkdir(parents=True)
     (beside / "__main__.py").write_text("import sys\nprint(*sys.argv[3:])\nsys.exit(3)\n")

@@ -391,16 +391,17 @@ class LastMinute:
         if program.read(self._settings.journal):
             raise WaitingError("it waits until a restore is kept or taken back")
         seen = look(self._settings, self._slot)
-        if not self._known:
+        # What is being copied has its repository mounted.
+        if not self._known and not (self._copy and self._copy.is_alive()):
             self._get_to_know(seen)
         if seen.slot is None:
             self._make_slot()
             seen = look(self._settings, self._slot)
-        saved = self._save_wal(seen)
-        self._settle_copy(saved)
+        seen = replace(seen, slot=self._save_wal(seen))
+        self._settle_copy(seen)
         if self._base:
             self._until = now.isoformat(timespec="seconds")
-        self._look_after(replace(seen, slot=saved), now)
+        self._look_after(seen, now)
 
     def _get_to_know(self, seen: Look) -> None:
         """See whether what is on the target joins what the slot keeps; if not, a new base copy is due."""
@@ -434,7 +435,7 @@ class LastMinute:
             saved = stop
         return saved
 
-    def _settle_copy(self, saved: int) -> None:
+    def _settle_copy(self, seen: Look) -> None:
         """Let a base copy count once the WAL is there that it needs; then the one before it is needless."""
         copy = self._copy
         if copy is None or copy.is_alive():
@@ -442,9 +443,11 @@ class LastMinute:
         self._copy = None
         if copy.failed:
             raise BackupError(copy.failed)
-        if saved < copy.record["end"]:
+        if (seen.slot or 0) < copy.record["end"]:
             self._copy = copy
             return
+        if not joins(copy.record, saved_pieces(self._settings, self._target), seen):
+            raise BackupError("PostgreSQL gave up what a base copy needs; another one is made")
         with opened(for_base(self._settings), self._target) as repository:
             content = json.dumps(copy.record, indent=1).encode()
             repository.save_bytes(content, program.RECORD_NAME, copy.record["run"], program.RECORD)

@@ -59,6 +59,7 @@ PENDING = (
 LONGEST_NAME = 63
 LAST_MINUTE = "last_minute"
 """What the program is called that saves and restores it, beside this one."""
+WITHOUT_LAST_MINUTE = ", without a last minute: this Pi is to save none (backup_wal)"
 PROOF = "proof"
 PROVE_EVERY = timedelta(days=7)
 PROVE_AGAIN = timedelta(days=1)
@@ -1878,8 +1879,8 @@ def act(asked: argparse.Namespace) -> int:
         copy_sqlite(asked.path, sys.stdout.buffer)
         return 0
     settings = Settings.read(asked.settings)
-    if getattr(asked, "last_minute", False):
-        return hand_over(asked)
+    if getattr(asked, "last_minute", False) and (beside := last_minute_program()).exists():
+        return hand_over(asked, beside)
     if asked.command == "run":
         return run_backups(settings, by_timer=asked.by_timer)
     if asked.command == "prove":
@@ -1891,7 +1892,9 @@ def act(asked: argparse.Namespace) -> int:
     elif asked.command == "offers":
         print(json.dumps(offers(settings)))
     elif asked.command == "find":
-        print(json.dumps(find(settings, asked.target, asked.time)))
+        found = find(settings, asked.target, asked.time)
+        said = f"{found['said']}{WITHOUT_LAST_MINUTE if asked.last_minute else ''}"
+        print(json.dumps({**found, "said": said}))
     elif asked.command == "restore":
         run = asked.run or find(settings, asked.target, asked.time)["run"]
         if asked.new:
@@ -1904,11 +1907,13 @@ def act(asked: argparse.Namespace) -> int:
     return 0
 
 
-def hand_over(asked: argparse.Namespace) -> int:
-    """Have the program of the last minute, which lies beside this one, do what was asked."""
-    beside = Path(__file__).resolve().with_name(LAST_MINUTE)
-    if not beside.exists():
-        raise BackupError("This Pi saves no last minute (backup_wal). Nothing was changed.")
+def last_minute_program() -> Path:
+    """Give the program of the last minute, which lies beside this one where the Pi saves it."""
+    return Path(__file__).resolve().with_name(LAST_MINUTE)
+
+
+def hand_over(asked: argparse.Namespace, beside: Path) -> int:
+    """Have the program of the last minute do what was asked."""
     if asked.time != "latest" or getattr(asked, "new", "") or getattr(asked, "database", ""):
         raise BackupError("--last-minute goes with no --time, --database or --as. Nothing was changed.")
     run = ("--run", asked.run) if getattr(asked, "run", "") else ()
