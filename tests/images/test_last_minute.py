@@ -171,7 +171,7 @@ def test_what_was_committed_after_the_backup_is_back_on_a_new_card(pi: Pi, make_
     found = json.loads(new.run("find", "--from", "stick", "--last-minute"))
     assert found["last_minute"] and ", and the databases as they were on 2" in found["said"]
     # Nothing of before is replaced by what a new card has.
-    assert "it is of before this card" in new.save_until(lambda state: state["state"] == "waiting")["said"]
+    assert "it is from before this card" in new.save_until(lambda state: state["state"] == "waiting")["said"]
     new.run("restore", "--from", "stick", "--last-minute")
     assert new.seen() == "before the backup,after the base copy,last"
     assert new.server.sql("SELECT nextval('observations_id_seq') > 3", "gis") == "t"

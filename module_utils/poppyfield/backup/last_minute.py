@@ -1,4 +1,4 @@
-"""The last minute: the WAL of a Pi's database is saved on its targets within a minute of a commit, and the way back.
+"""The last minute: the WAL of a Pi's database is saved on its targets within a minute of a commit, and restored.
 
 A base copy of the cluster (pg_basebackup) and the WAL since (pg_receivewal) lie in two repositories of restic beside
 the backups, `NAME.base` and `NAME.wal`, encrypted with the same password. For each target there is a replication slot,
@@ -121,7 +121,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Piece:
+class WalPiece:
     """WAL that is saved, from the beginning of a segment on."""
 
     snapshot: str
@@ -136,7 +136,7 @@ def piece_tag(first: int, upto: int) -> str:
     return f"wal={first:x}-{upto:x}"
 
 
-def pieces_of(snapshots: Iterable[Mapping[str, Any]]) -> list[Piece]:
+def pieces_of(snapshots: Iterable[Mapping[str, Any]]) -> list[WalPiece]:
     """Give the WAL that is saved, in its order."""
     found = []
     for snapshot in snapshots:
@@ -144,13 +144,13 @@ def pieces_of(snapshots: Iterable[Mapping[str, Any]]) -> list[Piece]:
             if match := re.fullmatch(r"wal=([0-9a-f]+)-([0-9a-f]+)", tag):
                 first, upto = (int(number, 16) for number in match.groups())
                 when = program.moment(snapshot["time"])
-                found.append(Piece(snapshot["id"], program.run_of(snapshot), first, upto, when))
+                found.append(WalPiece(snapshot["id"], program.run_of(snapshot), first, upto, when))
     return sorted(found, key=lambda piece: (piece.upto, -piece.first))
 
 
-def connected(pieces: Iterable[Piece], system: str, begin: int) -> list[Piece]:
+def connected(pieces: Iterable[WalPiece], system: str, begin: int) -> list[WalPiece]:
     """Give the pieces that a cluster needs from a position on, as far as they join."""
-    found: list[Piece] = []
+    found: list[WalPiece] = []
     reached = begin
     for piece in pieces:
         if piece.system == system and piece.first <= reached < piece.upto:
@@ -158,18 +158,18 @@ def connected(pieces: Iterable[Piece], system: str, begin: int) -> list[Piece]:
     return found
 
 
-def joins(base: Mapping[str, Any], pieces: Iterable[Piece], seen: Look) -> bool:
+def joins(base: Mapping[str, Any], pieces: Iterable[WalPiece], seen: Look) -> bool:
     """Tell whether all WAL from a base copy on is saved, up to what the slot keeps."""
     reached = max([base["begin"], *(piece.upto for piece in connected(pieces, base["system"], base["begin"]))])
     return seen.slot is not None and base["system"] == seen.system and reached >= max(seen.slot, base["end"])
 
 
-def needless(pieces: Sequence[Piece], system: str, begin: int) -> list[str]:
+def needless(pieces: Sequence[WalPiece], system: str, begin: int) -> list[str]:
     """Give the snapshots that a base copy does not need: of another cluster, from before it, or held by another one."""
     return [piece.snapshot for piece in pieces if piece.system != system or piece.upto <= begin or _held(piece, pieces)]
 
 
-def _held(piece: Piece, pieces: Iterable[Piece]) -> bool:
+def _held(piece: WalPiece, pieces: Iterable[WalPiece]) -> bool:
     return any(
         other is not piece
         and other.system == piece.system
@@ -217,7 +217,9 @@ def base_is_due(base: Mapping[str, Any] | None, saved: int, now: datetime) -> bo
     return saved - int(base["begin"]) > BASE_WAL or now - datetime.fromisoformat(base["time"]) > BASE_AGE
 
 
-def why_not(base: Mapping[str, Any] | None, pieces: Sequence[Piece], here: Mapping[str, Any], newest: datetime) -> str:
+def why_not(
+    base: Mapping[str, Any] | None, pieces: Sequence[WalPiece], here: Mapping[str, Any], newest: datetime
+) -> str:
     """Say why the last minute can't be put in place here, and the newest backup is; empty where it can.
 
     `here` is this Pi's `postgresql` and `architecture`, `newest` the time of the newest backup.
@@ -305,7 +307,7 @@ def newest_base(settings: Settings, target: Mapping[str, Any]) -> Json:
     return found
 
 
-def saved_pieces(settings: Settings, target: Mapping[str, Any]) -> list[Piece]:
+def saved_pieces(settings: Settings, target: Mapping[str, Any]) -> list[WalPiece]:
     """Give the WAL that is on a target."""
     with opened(for_wal(settings), target, make=True, unlock=True) as repository:
         return pieces_of(repository.snapshots())
@@ -408,7 +410,7 @@ class LastMinute:
         base = newest_base(self._settings, self._target)
         if base and base["system"] != seen.system and program.is_new(self._settings, self._target):
             raise WaitingError(
-                "it is of before this card. Restore it (playbooks/restore.yml -e restore_last_minute=true), or go on "
+                "it is from before this card. Restore it (playbooks/restore.yml -e restore_last_minute=true), or go on "
                 "without: playbooks/backup.yml"
             )
         pieces = saved_pieces(self._settings, self._target)
@@ -517,14 +519,14 @@ def save_on(settings: Settings, wait: Callable[[float], None] = time.sleep) -> N
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedMinute:
     """What there is of the last minute on a target."""
 
     base: Json
-    pieces: list[Piece]
+    pieces: list[WalPiece]
 
     @classmethod
-    def on(cls, settings: Settings, target: Mapping[str, Any]) -> Saved:
+    def on(cls, settings: Settings, target: Mapping[str, Any]) -> SavedMinute:
         """See what there is."""
         try:
             base = newest_base(settings, target)
@@ -566,7 +568,7 @@ class Recovered:
 def found_on(settings: Settings, name: str) -> Json:
     """Give the newest backup, what it is with the last minute, and whether that is there; the locks are held."""
     found = program.found_on(settings, name, "latest")
-    saved = Saved.on(settings, settings.target(name))
+    saved = SavedMinute.on(settings, settings.target(name))
     here = {"postgresql": program.postgresql(settings), "architecture": architecture(settings)}
     refused = why_not(saved.base, saved.pieces, here, datetime.fromisoformat(found["time"]))
     if refused:
@@ -610,7 +612,7 @@ def recovered(settings: Settings, target: Mapping[str, Any]) -> Iterator[Recover
     The databases are then dumped from it into those that are served: by that all of it is read once before it counts,
     and what is in place is set aside and taken back as with any backup.
     """
-    saved, there = Saved.on(settings, target), settings.trial
+    saved, there = SavedMinute.on(settings, target), settings.trial
     scratch = Path(settings.data_folder).parent / RECOVERING
     wal = sum(piece.upto - piece.first for piece in saved.pieces)
     # Once as a cluster, and once in place.
@@ -635,7 +637,7 @@ def _recovering() -> list[str]:
     return [word for option in options for word in ("-c", option)]
 
 
-def _unpack(settings: Settings, target: Mapping[str, Any], saved: Saved, data: Path) -> None:
+def _unpack(settings: Settings, target: Mapping[str, Any], saved: SavedMinute, data: Path) -> None:
     """Put base copy and WAL into a folder, as the image finds them."""
     cluster, wal = data / "cluster", data / "wal"
     for folder in (cluster, wal):
