@@ -211,9 +211,7 @@ def test_a_base_copy_whose_wal_was_given_up_meanwhile_does_not_count(pi: MinuteP
             pi.at(slot=None)
             pi.say("look-with-slot", json.dumps({**LOOK, "slot": 9 * SEGMENT, "flushed": 9 * SEGMENT + 8}))
 
-    said: list[str] = []
-    pi.cycles(2, lambda done: (give_up(done), said.append(pi.minute()["said"]))[0])
-    assert "PostgreSQL gave up what a base copy needs; another one is made." in said[1]
+    assert "PostgreSQL gave up what a base copy needs; another one is made." in pi.cycles(2, give_up)["said"]
     assert [tags[2] for tags in pi.kept("base")] == ["base"]
     assert pi.cycles(3)["until"]
 
@@ -335,7 +333,12 @@ def test_what_fails_while_a_base_copy_is_made_takes_nothing_away_from_it(
         return make(copy)
 
     monkeypatch.setattr(last_minute.BaseCopy, "_make", late)
-    monkeypatch.setattr(last_minute.BaseCopy, "join", lambda copy: may_end.is_set() and threading.Thread.join(copy))
+
+    def join(copy: last_minute.BaseCopy) -> None:
+        if may_end.is_set():
+            threading.Thread.join(copy)
+
+    monkeypatch.setattr(last_minute.BaseCopy, "join", join)
 
     def stumble(done: int) -> None:
         pi.say("fail", "psql" if done == 1 else "")
