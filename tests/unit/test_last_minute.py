@@ -358,6 +358,18 @@ def test_backups_come_first_where_there_is_little_room(pi: MinutePi, monkeypatch
     assert pi.kept("wal") == []
 
 
+def test_what_a_restore_that_was_cut_off_left_on_the_card_is_removed(pi: MinutePi) -> None:
+    left = pi.folder / last_minute.RECOVERING
+    left.mkdir()
+    pi.say("trials", "0123456789ab")
+    with program.locked(pi.settings(), wait=True):
+        last_minute.sweep(pi.settings())
+        assert left.exists() and (pi.fake / "trials").exists()
+    pi.say("devices", "")
+    pi.cycles(1)
+    assert not left.exists() and not (pi.fake / "trials").exists()
+
+
 def test_it_can_be_ended(pi: MinutePi) -> None:
     assert pi.minutes_program("end") == 0
     assert "WHERE starts_with(slot_name, E'poppyfield_') AND NOT active" in pi.sql()
@@ -383,6 +395,8 @@ def test_a_restore_takes_the_databases_as_they_were_last(saved: MinutePi, capsys
     found = json.loads(capsys.readouterr().out)
     assert found["last_minute"] and ", and the databases as they were on 2026-11-29 " in found["said"]
     (saved.lizmap / "projects" / "map.qgs").write_text("changed")
+    # Of one that was cut off.
+    (saved.folder / last_minute.RECOVERING / "data" / "cluster").mkdir(parents=True)
     assert saved.minutes_program("restore", "--from", "stick", "--run", found["run"]) == 0
     assert any("gis__before_" in name for name in json.loads(capsys.readouterr().out)["set_aside"])
     assert (saved.lizmap / "projects" / "map.qgs").read_text() == "the map"

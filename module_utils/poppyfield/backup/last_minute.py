@@ -265,6 +265,11 @@ def for_wal(settings: Settings) -> Settings:
     return replace(settings, host=f"{settings.host}.wal", run_folder=settings.last_minute_folder)
 
 
+def recovering(settings: Settings) -> Path:
+    """Give the folder in which a cluster is recovered."""
+    return Path(settings.data_folder).parent / RECOVERING
+
+
 @contextmanager
 def opened(settings: Settings, target: Mapping[str, Any], *, make: bool = False, unlock: bool = False) -> Iterator[Any]:
     """Give one of the repositories on a target."""
@@ -497,10 +502,19 @@ def drop_slots(settings: Settings, kept: Iterable[str] = ()) -> None:
     program.psql(settings, DROP.format(which=f"starts_with(slot_name, {program.literal(SLOT)}){names}"))
 
 
+def sweep(settings: Settings) -> None:
+    """Remove what a restore that was cut off has left on the card, unless one is at work."""
+    with program.locked(settings, wait=False) as alone_here:
+        if alone_here:
+            program.remove_trial(settings)
+            shutil.rmtree(recovering(settings), ignore_errors=True)
+
+
 def save_on(settings: Settings, wait: Callable[[float], None] = time.sleep) -> None:
     """Save the WAL on every target for as long as the service runs; what changed is said once."""
     streams = [LastMinute(settings, target) for target in settings.targets]
     said: dict[int, Any] = {}
+    sweep(settings)
     with suppress(BackupError):
         drop_slots(settings, [target["name"] for target in settings.targets])
     while True:
@@ -613,7 +627,7 @@ def recovered(settings: Settings, target: Mapping[str, Any]) -> Iterator[Recover
     and what is in place is set aside and taken back as with any backup.
     """
     saved, there = SavedMinute.on(settings, target), settings.trial
-    scratch = Path(settings.data_folder).parent / RECOVERING
+    scratch = recovering(settings)
     wal = sum(piece.upto - piece.first for piece in saved.pieces)
     # Once as a cluster, and once in place.
     program.check_disks((settings.data_folder, Path(settings.data_folder), 2 * saved.base["bytes"] + wal))
