@@ -61,6 +61,12 @@ options:
         away, and compares it with what was saved. It takes room on the target meanwhile.
     type: bool
     default: true
+  wal:
+    description:
+      - Whether what is committed in the database is on the targets within a minute, by its WAL and a base copy. A
+        service of systemd saves them, encrypted as the backups are. Without it, one that was there is ended.
+    type: bool
+    default: false
   max_age_days:
     description: The newest backup counts as too old after so many days.
     type: int
@@ -146,7 +152,7 @@ from ansible.module_utils.poppyfield.host.systemd import SystemdError
 
 OF_THE_PROGRAM = (
     *("host", "targets", "keep", "folders", "also", "data_folder", "postgis", "lizmap", "healthy_timeout"),
-    *("prove", "max_age_days", "max_unproven_days"),
+    *("prove", "wal", "max_age_days", "max_unproven_days"),
 )
 ARGUMENTS: dict[str, Any] = {
     "host": {"type": "str", "required": True},
@@ -165,6 +171,7 @@ ARGUMENTS: dict[str, Any] = {
     "folders": {"type": "dict", "required": True},
     "also": {"type": "list", "elements": "path", "default": []},
     "prove": {"type": "bool", "default": True},
+    "wal": {"type": "bool", "default": False},
     "max_age_days": {"type": "int", "default": 3},
     "max_unproven_days": {"type": "int", "default": 14},
     "data_folder": {"type": "path", "required": True},

@@ -390,6 +390,13 @@ backups:
     proof_said:
       description: The same in a sentence.
       type: str
+    committed:
+      description: Until when what was committed in the database is on the target, null where no WAL is saved there.
+      type: str
+      sample: "2026-01-01T08:00:30+00:00"
+    committed_said:
+      description: What the program said of that last, null where no WAL is saved there.
+      type: str
     wrong:
       description: What is wrong with them, in words.
       type: list
@@ -405,6 +412,9 @@ backups:
       type: bool
     too_small:
       description: Whether the newest has less than half of what there was when one was last proven.
+      type: bool
+    behind:
+      description: Whether what is committed was not saved for an hour, although the target is there and it should be.
       type: bool
 data_check:
   description: What the weekly look at each page of the databases found last, null where there was none.

@@ -23,6 +23,7 @@ from ansible.module_utils.poppyfield.containers import container_module
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount
+from ansible.module_utils.poppyfield.host import program_folder
 from ansible.module_utils.poppyfield.images.image_names import labels
 from ansible.module_utils.poppyfield.pi_page import operator_page, order_helper, orders, program, service
 from ansible.module_utils.poppyfield.runs import lock
@@ -57,7 +58,7 @@ class Pi:
         self.api.start(FOREIGN)
 
     def _install(self, private: PrivateEngine) -> None:
-        texts = {**service.program_files(), "__main__.py": service.MAIN_TEXT}
+        texts = {**program_folder.files(service.MODULES), "__main__.py": service.MAIN_TEXT}
         here = {
             ("program", "DOCKER", f'"{program.DOCKER}"'): f'"{private.base_url.removeprefix("unix://")}"',
             ("program", "WORK_FOLDER", f'"{program.WORK_FOLDER}"'): f'"{self.folder}/work"',

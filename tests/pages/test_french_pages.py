@@ -253,7 +253,7 @@ def test_data_are_loaded_and_added(operator: Operator) -> None:
 def stick(operator: Operator) -> Iterator[str]:
     """Mount memory where the backups of the fleet go."""
     log_in().check_output("mkdir -p %s && mount -t tmpfs -o size=500m stick %s", STICK, STICK)
-    settings = {"backup_targets": [{"name": "stick", "folder": STICK}], "backup_prove": False}
+    settings = {"backup_targets": [{"name": "stick", "folder": STICK}], "backup_prove": False, "backup_wal": "off"}
     operator.writes(operator.fleet / "group_vars/pis.yml", settings)
     yield STICK
     log_in().check_output("umount %s", STICK)

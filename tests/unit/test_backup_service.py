@@ -8,13 +8,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.backup.program import Settings
-from ansible.module_utils.poppyfield.backup.service import UNIT, BackupService
+from ansible.module_utils.poppyfield.backup.service import LAST_MINUTE, UNIT, BackupService
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
@@ -77,6 +78,40 @@ def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
     assert pi.done[again:] == [f"systemctl is-active --quiet {UNIT}.timer"]
     assert run_module("backup_service", **given, schedule="daily")["changed"]
     assert "OnCalendar=daily" in (pi.service.units / f"{UNIT}.timer").read_text()
+
+
+def test_the_last_minute_is_saved_by_a_service_of_its_own_and_ended_where_it_is_off(run_module: Run, pi: Pi) -> None:
+    given = {**GIVEN, "_password": PASSWORD}
+    # Off, nothing of it is there and nobody asks for it.
+    run_module("backup_service", **given)
+    assert not pi.service.last_minute.exists() and not any(LAST_MINUTE in line for line in pi.done)
+    run_module("backup_service", **given, wal=True)
+    assert pi.done[-1] == f"systemctl restart {LAST_MINUTE}"
+    assert Settings.read(pi.service.folder / "settings.json").wal
+    command = [sys.executable, "-I", "-B", str(pi.service.last_minute)]
+    helped = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
+    assert "save the WAL, on and on" in helped.stdout
+    unit = (pi.service.units / LAST_MINUTE).read_text()
+    for wanted in ("Nice=19", "IOSchedulingClass=idle", "last_minute save", "last_minute clear-up", "Restart=always"):
+        assert wanted in unit
+    again = len(pi.done)
+    assert not run_module("backup_service", **given, wal=True)["changed"]
+    assert pi.done[again:] == [f"systemctl is-active --quiet {one}" for one in (f"{UNIT}.timer", LAST_MINUTE)]
+    assert run_module("backup_service", check_mode=True, **given)["changed"]
+    assert (pi.service.units / LAST_MINUTE).exists()
+    again = len(pi.done)
+    assert run_module("backup_service", **given)["changed"]
+    assert f"systemctl disable --quiet --now {LAST_MINUTE}" in pi.done[again:]
+    assert pi.done[-2:] == [f"{' '.join(command)} end", "systemctl daemon-reload"]
+    assert not (pi.service.units / LAST_MINUTE).exists()
+    assert not run_module("backup_service", **given)["changed"]
+
+
+def test_it_is_set_up_where_systemd_does_not_run(run_module: Run, pi: Pi, tmp_path: Path) -> None:
+    pi.service = replace(pi.service, booted=tmp_path / "none")
+    for wal in (True, False):
+        assert run_module("backup_service", **GIVEN, _password=PASSWORD, wal=wal)["changed"]
+    assert pi.done == [] and not (pi.service.units / LAST_MINUTE).exists()
 
 
 def test_backups_from_before_a_new_card_are_offered_until_it_is_saved(run_module: Run, pi: Pi) -> None:

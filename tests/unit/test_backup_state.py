@@ -90,11 +90,53 @@ def test_it_is_read_from_what_the_program_wrote(tmp_path: Path) -> None:
     (tmp_path / state.STATES / "stick.json").write_text(json.dumps(WELL))
     (found,) = state.look(NOW, tmp_path)
     assert (found["saved"], found["proven"], found["proof_said"]) == (ago(0.1), ago(6), "It is equal.")
+    (tmp_path / state.LAST_MINUTES).mkdir(parents=True)
+    (tmp_path / state.LAST_MINUTES / "stick.json").write_text(json.dumps(MINUTE))
+    assert state.look(NOW, tmp_path)[0]["committed"] == MINUTE["until"]
     (tmp_path / state.STATES / "stick.json").write_text("[]")
     assert state.look(NOW, tmp_path)[0]["saved"] is None
 
 
+MINUTE: Json = {"state": "saving", "until": "2026-11-30T11:59:50+00:00", "said": "The last minute: it is on it."}
+
+
+def with_minute(minute: Json, *, wal: bool = True) -> Json:
+    """Judge what is well but for the last minute, on a Pi that was set up long ago."""
+    return judged({**WELL, "minute": minute}, wal=wal)
+
+
+@pytest.mark.parametrize(
+    ("minute", "behind"),
+    [
+        (MINUTE, False),
+        ({**MINUTE, "until": ago(0.5 / 24)}, False),
+        ({**MINUTE, "state": "failed", "until": ago(2 / 24)}, True),
+        # A stick that was pulled out is told as one without a new backup, after days.
+        ({**MINUTE, "state": "absent", "until": ago(2 / 24)}, False),
+        ({"state": "failed", "until": None, "begun": ago(0.5 / 24)}, False),
+        ({"state": "failed", "until": None, "begun": ago(2 / 24), "said": "why."}, True),
+        ({}, True),
+    ],
+)
+def test_a_last_minute_that_is_not_saved_for_an_hour_is_told(minute: Json, behind: bool) -> None:
+    assert with_minute(minute)["behind"] is behind
+    assert with_minute(minute, wal=False)["behind"] is False
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_the_status_says_until_when_commits_are_saved_and_why_not(language: str) -> None:
+    look = {**fleet.look(), "backups": [with_minute({**MINUTE, "until": ago(1), "said": "it is full."})]}
+    row = rows.row_of("pi-orchard", look, {}, None, NOW.isoformat())
+    assert [one["code"] for one in row["wrong"]] == ["backup_behind"]
+    line = words.Speech(language).line(row)
+    assert "it is full." in line and "{" not in line
+    assert look["backups"][0]["wrong"] == ["what is committed is not saved on it within a minute (it is full.)"]
+    row = rows.row_of("pi-orchard", {**look, "backups": [with_minute(MINUTE)]}, {}, None, NOW.isoformat())
+    assert row["level"] == "fine" and any("11:59" in value for _, value in words.Speech(language).facts(row))
+
+
 def test_each_is_told_in_a_sentence() -> None:
+    assert "; what was committed until 2026-11-30 11:59:50 UTC is on it." in state.summary([with_minute(MINUTE)])[0]
     assert state.summary([judged(WELL), judged({})]) == [
         "Backups on stick: the newest is of 2026-11-30 09:36 UTC; one was last proven on 2026-11-24 12:00 UTC.",
         "Backups on stick: there is none yet; none was proven yet; its newest is too old; "
@@ -105,18 +147,18 @@ def test_each_is_told_in_a_sentence() -> None:
 def test_the_report_has_a_line_for_each_pi_and_target() -> None:
     failed = judged({**WELL, "state": "failed", "said": "it is full.", "bytes": 1})
     looks = {
-        "pi-orchard": {**fleet.look(), "backups": [judged(WELL), failed]},
+        "pi-orchard": {**fleet.look(), "backups": [with_minute(MINUTE), failed]},
         "pi-marsh": fleet.look(),
         "pi-vineyard": fleet.GONE,
     }
     told = backup_table.FilterModule().filters()["backup_table"](looks)
     assert [" ".join(line.split()) for line in told] == [
-        "Pi | newest | where | proven | what failed",
-        "pi-orchard | 2026-11-30 09:36 UTC | stick | 2026-11-24 12:00 UTC | nothing",
-        "pi-orchard | 2026-11-30 09:36 UTC | stick | 2026-11-24 12:00 UTC | it is full.; it has less than half of what "
-        "was proven",
-        "pi-marsh | none | - | - | it makes no backups: backup_targets",
-        "pi-vineyard | ? | ? | ? | it does not answer",
+        "Pi | newest | where | committed until | proven | what failed",
+        "pi-orchard | 2026-11-30 09:36 UTC | stick | 2026-11-30 11:59:50 UTC | 2026-11-24 12:00 UTC | nothing",
+        "pi-orchard | 2026-11-30 09:36 UTC | stick | - | 2026-11-24 12:00 UTC | it is full.; it has less than half of "
+        "what was proven",
+        "pi-marsh | none | - | - | - | it makes no backups: backup_targets",
+        "pi-vineyard | ? | ? | ? | ? | it does not answer",
     ]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.host import program_folder
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
 from ansible.module_utils.poppyfield.pi_page import data_check, program, service
 from ansible.module_utils.poppyfield.postgis import data_pages
@@ -251,7 +252,7 @@ def test_it_is_written_down_and_found_again(
 
 def test_the_program_runs_where_there_is_no_ansible(tmp_path: Path) -> None:
     """On the files that a Pi gets, with nothing that this environment has; Docker does not answer."""
-    for path, text in service.program_files().items():
+    for path, text in program_folder.files(service.MODULES).items():
         (tmp_path / "page" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "page" / path).write_text(text, "utf-8")
     (tmp_path / "page/__main__.py").write_text(service.MAIN_TEXT, "utf-8")

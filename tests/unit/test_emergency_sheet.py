@@ -78,7 +78,7 @@ def test_its_commands_are_those_of_the_documentation(write: Run, passwords: Path
     documentation = (ROOT / "docs" / "backup.md").read_text("utf-8")
     for command in (
         "ansible-playbook site.yml --limit pi-orchard",
-        "ansible-playbook playbooks/restore.yml --limit pi-orchard -e restore_from=stick",
+        "ansible-playbook playbooks/restore.yml --limit pi-orchard -e restore_from=stick -e restore_last_minute=true",
         "sudo /usr/local/lib/poppyfield/backup restore --from stick",
         "sudo /usr/local/lib/poppyfield/backup finish",
         "sudo mount LABEL=POPPYFIELD /mnt",

@@ -129,6 +129,7 @@ FAULTS = {
     "backup_too_old": (health(backups=[backup(too_old=True)]), "put the stick in", "branchez la clé"),
     "backup_unproven": (health(backups=[backup(unproven=True)]), "leave the stick in", "laissez la clé"),
     "backup_different": (health(backups=[backup(different=True)]), "take another stick", "prenez une autre clé"),
+    "backup_behind": (health(backups=[backup(behind=True)]), "within a minute", "dans la minute"),
     "backup_too_small": (
         health(backups=[backup(too_small=True)]),
         "whether data are missing",

@@ -17,13 +17,13 @@ esac
 """
 
 
-def play(tmp_path: Path, *options: str) -> tuple[str, list[str]]:
+def play(tmp_path: Path, *options: str, program: str = PROGRAM) -> tuple[str, list[str]]:
     """Play the last play on this machine with a program that only says what it is asked; give both."""
-    program, log = tmp_path / "program", tmp_path / "log"
-    program.write_text(PROGRAM.format(log=log))
-    program.chmod(0o755)
+    path, log = tmp_path / "program", tmp_path / "log"
+    path.write_text(program.format(log=log))
+    path.chmod(0o755)
     text = yaml.safe_dump([{**last_play.last_play("restore.yml"), "hosts": "all", "become": False}])
-    said = last_play.play(tmp_path, text, {"restore_program": [str(program)], "restore_from": "stick"}, *options)
+    said = last_play.play(tmp_path, text, {"restore_program": [str(path)], "restore_from": "stick"}, *options)
     return said, log.read_text().split()
 
 
@@ -38,3 +38,15 @@ def test_a_restore_whose_map_does_not_draw_is_taken_back(tmp_path: Path) -> None
     said, asked = play(tmp_path, "--extra-vars", "confirmed=true lizmap_web_client=archive")
     assert asked == ["find", "restore", "take-back"], said
     assert "Everything is again as it was." in said
+
+
+def test_the_last_minute_is_asked_for_and_put_in_place_where_somebody_says_so(tmp_path: Path) -> None:
+    words = tmp_path / "words"
+    noted = f'{PROGRAM}echo "$@" >> {words}\n'
+    wanted = "confirmed=true lizmap_web_client=archive restore_last_minute=true"
+    play(tmp_path, "--extra-vars", wanted, program=noted)
+    assert words.read_text().splitlines() == [
+        "find --from stick --time latest --last-minute",
+        "restore --from stick --run r1 --last-minute",
+        "take-back",
+    ]

@@ -54,7 +54,8 @@ def test_a_backup_from_before_a_new_card_is_offered_with_the_command_that_takes_
     done = reported({"backup_set_up": {"offers": [offer]}})
     assert done.returncode == 0, done.stdout + done.stderr
     said = "pi1: the backup of pi1 of 10:02 on stick, with gis, is from before this card. To put it in place: "
-    assert f"{said}ansible-playbook playbooks/restore.yml --limit pi1 -e restore_from=stick." in done.stdout
+    command = "ansible-playbook playbooks/restore.yml --limit pi1 -e restore_from=stick -e restore_last_minute=true."
+    assert said + command in done.stdout
     assert "from before this card" not in reported({}).stdout
 
 

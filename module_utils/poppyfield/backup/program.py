@@ -26,12 +26,12 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 from urllib.parse import quote
 
 Json = dict[str, Any]
@@ -57,6 +57,9 @@ PENDING = (
     "and take-back in place of finish puts back what was there before."
 )
 LONGEST_NAME = 63
+LAST_MINUTE = "last_minute"
+"""What the program is called that saves and restores it, beside this one."""
+WITHOUT_LAST_MINUTE = ", without a last minute: this Pi is to save none (backup_wal)"
 PROOF = "proof"
 PROVE_EVERY = timedelta(days=7)
 PROVE_AGAIN = timedelta(days=1)
@@ -237,6 +240,8 @@ class Settings:
     healthy_timeout: int = 900
     prove: bool = True
     """Whether the timer restores backups for trial."""
+    wal: bool = False
+    """Whether the last minute is saved as well, see `last_minute`."""
     max_age_days: int = 3
     max_unproven_days: int = 14
     """These two are for whoever judges what is written down, see `state`."""
@@ -271,6 +276,11 @@ class Settings:
     def digests(self) -> Path:
         """Where it is remembered, in memory, which files have which digest."""
         return Path(self.run_folder) / "digests.json"
+
+    @property
+    def last_minute_folder(self) -> str:
+        """Where it is written down, in memory, how the last minute fares on each target."""
+        return f"{self.run_folder}-wal"
 
     @property
     def trial(self) -> Settings:
@@ -690,6 +700,8 @@ class BackupRepository:
 
     def __init__(self, settings: Settings, place: Path) -> None:
         self._host = settings.host
+        self.place = place
+        """Where its target is mounted."""
         self._folder = place / "poppyfield" / settings.host
         # restic writes each pack into a temporary file first: not on the card.
         self._temporary = place / "poppyfield" / f"{settings.host}.tmp"
@@ -705,8 +717,11 @@ class BackupRepository:
             "GOGC": "20",
         }
 
-    def open(self, *, make: bool = False) -> None:
-        """Find the repository, or make it. Raises BackupError where something else is there."""
+    def open(self, *, make: bool = False, unlock: bool = True) -> None:
+        """Find the repository, or make it. Raises BackupError where something else is there.
+
+        To unlock it takes restic a second: needless for who has done so just before.
+        """
         if not (self._folder / "config").exists():
             if not make:
                 raise BackupError(f"there is no backup of {self._host}.")
@@ -719,8 +734,9 @@ class BackupRepository:
         shutil.rmtree(self._scratch, ignore_errors=True)
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(mode=0o700)
-        # Those of programs that have ended.
-        self.do("unlock")
+        if unlock:
+            # Those of programs that have ended.
+            self.do("unlock")
 
     def close(self) -> None:
         """Leave nothing but the repository."""
@@ -791,7 +807,7 @@ class BackupRepository:
             process.stdout.close()
             if process.wait() and restic.poll() is None:
                 interrupt(restic)
-                raise BackupError(f"{name} could not be made: {_last(complaints)}. This backup does not count.")
+                raise BackupError(f"{name} could not be made: {last_words(complaints)}. This backup does not count.")
             with suppress(BrokenPipeError):
                 restic.stdin.close()
             return self._saved(name, restic.wait(), _text(said))
@@ -850,7 +866,7 @@ class BackupRepository:
             if restic.wait() and not done.returncode:
                 raise BackupError(f"{name} could not be read: {meaning(_text(said))}.")
             if done.returncode:
-                raise BackupError(f"{name} could not be restored: {_last(complaints)}.")
+                raise BackupError(f"{name} could not be restored: {last_words(complaints)}.")
 
     def files_in(self, snapshot: str) -> dict[str, Json]:
         """Give what the files of a snapshot hold, as restic restores them, without a place to put them."""
@@ -877,9 +893,13 @@ class BackupRepository:
         if gone := without_record(self.snapshots()):
             self.do("forget", *gone)
 
-    def check(self, week: int) -> None:
-        """Give up the room of what was forgotten, within bounds, and read a part of all that is stored."""
+    def prune(self) -> None:
+        """Give up the room of what was forgotten, within bounds."""
         self.do("prune", "--max-repack-size", MOST_REPACKED)
+
+    def check(self, week: int) -> None:
+        """Give up the room of what was forgotten, and read a part of all that is stored."""
+        self.prune()
         self.do("check", f"--read-data-subset={week % CHECK_PARTS + 1}/{CHECK_PARTS}")
 
 
@@ -924,7 +944,8 @@ def _text(stream: IO[bytes]) -> str:
     return stream.read().decode(errors="replace")
 
 
-def _last(stream: IO[bytes]) -> str:
+def last_words(stream: IO[bytes]) -> str:
+    """Give the last lines of what a command has complained of."""
     lines = [line for line in _text(stream).splitlines() if line.strip()]
     return " ".join(" ".join(lines[-2:]).split()).rstrip(".") or "it ended without a word"
 
@@ -1036,12 +1057,12 @@ class DatabaseSession:
             if line.strip() == self._end:
                 return "".join(lines).strip()
             lines.append(line)
-        raise BackupError(f"PostgreSQL ended a session: {_last(self._complaints)}.")
+        raise BackupError(f"PostgreSQL ended a session: {last_words(self._complaints)}.")
 
     def listed(self, sql: str) -> Any:
         """Give what a query answers in JSON. Raises BackupError where it fails."""
         if not (said := self.ask(sql)):
-            raise BackupError(f"what a database holds could not be listed: {_last(self._complaints)}.")
+            raise BackupError(f"what a database holds could not be listed: {last_words(self._complaints)}.")
         return json.loads(said)
 
     def each(self, sql: str) -> dict[str, Any]:
@@ -1302,7 +1323,17 @@ def status(settings: Settings) -> str:
     """Say how the newest backup on each target went."""
     found = {target["name"]: read(settings.state_of(target)) for target in settings.targets}
     lines = [outcome_line({"target": name, "said": "no backup yet.", **was}) for name, was in found.items()]
+    if settings.wal:
+        lines += [f"{name}: {said}" for name, said in last_minutes(settings).items()]
     return "\n".join([*lines, *([PENDING] if read(settings.journal) else [])])
+
+
+def last_minutes(settings: Settings) -> dict[str, str]:
+    """Say by target how its last minute fares."""
+    found = {one["name"]: read(Path(settings.last_minute_folder) / f"{one['name']}.json") for one in settings.targets}
+    return {
+        name: was.get("said", "The last minute is not saved: its service does not run.") for name, was in found.items()
+    }
 
 
 # Proof --------------------------------------------------------------------------------------------------------------
@@ -1532,7 +1563,11 @@ def found_on(settings: Settings, name: str, when: str) -> Json:
         run = chosen(repository.runs(), when)
         record = json.loads(repository.dump(run.record, RECORD_NAME))
     held = ", ".join(database["name"] for database in record["databases"]) or "no database"
-    return {"run": run.name, "said": f"the backup of {settings.host} of {told(run.time)} on {name}, with {held}"}
+    return {
+        "run": run.name,
+        "time": run.time.isoformat(),
+        "said": f"the backup of {settings.host} of {told(run.time)} on {name}, with {held}",
+    }
 
 
 def offers(settings: Settings) -> list[Json]:
@@ -1549,29 +1584,74 @@ def offers(settings: Settings) -> list[Json]:
 def restore(settings: Settings, name: str, run: str) -> Json:
     """Put a backup in place; what was there is set aside, and comes back where this fails. Give what was set aside."""
     with locked(settings, wait=True), opened(settings, name) as repository:
-        if read(settings.journal).get("state") == "begun":
-            take_back(settings)
-        record = record_of(repository, run)
-        check_room(settings, record)
-        stamp = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
-        for database in record["databases"]:
-            set_aside(database["name"], "before", stamp)
-        try:
-            journal = begin(settings, record, stage(settings, repository, record), stamp)
-        except BaseException:
-            clear(settings)
-            raise
-        try:
-            stop(settings)
-            put_databases(settings, repository, record, stamp)
-            put_folders(journal)
-            start(settings)
-        # Whatever it was, half of a backup must not be served.
-        except (Exception, KeyboardInterrupt) as error:
-            raise BackupError(f"{error or type(error).__name__} {take_back(settings)}") from error
-        write(settings.journal, {**journal, "state": "switched"})
-        write(settings.restored, {"run": run})
+        return put_in_place(settings, repository, run)
+
+
+class DatabaseSource(Protocol):
+    """Where the databases come from that a restore puts in place."""
+
+    @property
+    def databases(self) -> list[Json]:
+        """Give them, each with its `name` and `bytes`."""
+
+    def globals(self) -> str:
+        """Give the script that makes the roles."""
+
+    def pour(self, database: Mapping[str, Any], consumer: Sequence[str]) -> None:
+        """Give a database's dump to a command. Raises BackupError unless both ended well."""
+
+
+@dataclass(frozen=True)
+class SavedDatabases:
+    """The databases of a backup."""
+
+    repository: BackupRepository
+    record: Json
+
+    @property
+    def databases(self) -> list[Json]:
+        """Give them, as they were recorded."""
+        found: list[Json] = self.record["databases"]
+        return found
+
+    def globals(self) -> str:
+        """Give the script that makes the roles."""
+        return self.repository.dump(self.record["globals"], GLOBALS_NAME).decode()
+
+    def pour(self, database: Mapping[str, Any], consumer: Sequence[str]) -> None:
+        """Give a database's dump to a command."""
+        self.repository.pour(database["snapshot"], database["file"], consumer)
+
+
+def put_in_place(
+    settings: Settings, repository: BackupRepository, run: str, source: DatabaseSource | None = None
+) -> Json:
+    """Put the folders of a backup in place, and its databases or those of another source; the lock is held."""
+    if read(settings.journal).get("state") == "begun":
+        take_back(settings)
+    record = record_of(repository, run)
+    source = source or SavedDatabases(repository, record)
+    record = {**record, "databases": source.databases}
+    check_room(settings, record)
+    stamp = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
+    for database in record["databases"]:
+        set_aside(database["name"], "before", stamp)
+    try:
+        journal = begin(settings, record, stage(settings, repository, record), stamp)
+    except BaseException:
         clear(settings)
+        raise
+    try:
+        stop(settings)
+        put_databases(settings, source, stamp)
+        put_folders(journal)
+        start(settings)
+    # Whatever it was, half of a backup must not be served.
+    except (Exception, KeyboardInterrupt) as error:
+        raise BackupError(f"{error or type(error).__name__} {take_back(settings)}") from error
+    write(settings.journal, {**journal, "state": "switched"})
+    write(settings.restored, {"run": run})
+    clear(settings)
     return {"set_aside": names_set_aside(journal)}
 
 
@@ -1676,15 +1756,16 @@ def begin(settings: Settings, record: Mapping[str, Any], staged: Mapping[str, st
     return journal
 
 
-def put_databases(settings: Settings, repository: BackupRepository, record: Mapping[str, Any], stamp: str) -> None:
-    """Set the databases aside, all or none, and make those of the backup."""
-    psql(settings, setting_aside((database["name"] for database in record["databases"]), stamp))
-    psql(settings, repository.dump(record["globals"], GLOBALS_NAME).decode(), tolerant=True)
-    for database in record["databases"]:
+def put_databases(settings: Settings, source: DatabaseSource, stamp: str) -> None:
+    """Set the databases aside, all or none, and make those of the source."""
+    names = [database["name"] for database in source.databases]
+    psql(settings, setting_aside(names, stamp))
+    psql(settings, source.globals(), tolerant=True)
+    for database in source.databases:
         consumer = in_postgis(
             settings, "pg_restore", "--create", "--exit-on-error", "--username=postgres", connection("postgres")
         )
-        repository.pour(database["snapshot"], database["file"], consumer)
+        source.pour(database, consumer)
 
 
 def put_folders(journal: Mapping[str, Any]) -> None:
@@ -1805,6 +1886,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         one = commands.add_parser(command, help=words_of_help)
         one.add_argument("--from", dest="target", required=True)
         one.add_argument("--time", default="latest")
+        one.add_argument("--last-minute", action="store_true", help="the databases as they were last")
         if command == "restore":
             one.add_argument("--run", default="")
             one.add_argument("--database", default="")
@@ -1818,6 +1900,8 @@ def act(asked: argparse.Namespace) -> int:
         copy_sqlite(asked.path, sys.stdout.buffer)
         return 0
     settings = Settings.read(asked.settings)
+    if getattr(asked, "last_minute", False) and (beside := last_minute_program()).exists():
+        return hand_over(asked, beside)
     if asked.command == "run":
         return run_backups(settings, by_timer=asked.by_timer)
     if asked.command == "prove":
@@ -1829,7 +1913,9 @@ def act(asked: argparse.Namespace) -> int:
     elif asked.command == "offers":
         print(json.dumps(offers(settings)))
     elif asked.command == "find":
-        print(json.dumps(find(settings, asked.target, asked.time)))
+        found = find(settings, asked.target, asked.time)
+        said = f"{found['said']}{WITHOUT_LAST_MINUTE if asked.last_minute else ''}"
+        print(json.dumps({**found, "said": said}))
     elif asked.command == "restore":
         run = asked.run or find(settings, asked.target, asked.time)["run"]
         if asked.new:
@@ -1842,10 +1928,29 @@ def act(asked: argparse.Namespace) -> int:
     return 0
 
 
+def last_minute_program() -> Path:
+    """Give the program of the last minute, which lies beside this one where the Pi saves it."""
+    return Path(__file__).resolve().with_name(LAST_MINUTE)
+
+
+def hand_over(asked: argparse.Namespace, beside: Path) -> int:
+    """Have the program of the last minute do what was asked."""
+    if asked.time != "latest" or getattr(asked, "new", "") or getattr(asked, "database", ""):
+        raise BackupError("--last-minute goes with no --time, --database or --as. Nothing was changed.")
+    run = ("--run", asked.run) if getattr(asked, "run", "") else ()
+    words = ("--settings", str(asked.settings), asked.command, "--from", asked.target, *run)
+    return subprocess.run([sys.executable, "-I", "-B", str(beside), *words], check=False).returncode
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the program; a failure is one sentence."""
+    return told_in_a_sentence(lambda: act(arguments(sys.argv[1:] if words is None else words)))
+
+
+def told_in_a_sentence(action: Callable[[], int]) -> int:
+    """Do something; where it fails, say so in one sentence. Give the exit status."""
     try:
-        return act(arguments(sys.argv[1:] if words is None else words))
+        return action()
     except BackupError as error:
         print(error, file=sys.stderr)
     except OSError as error:

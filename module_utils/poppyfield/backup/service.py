@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
-from ansible.module_utils.poppyfield.host import host_files, password_file, systemd
-from ansible.module_utils.poppyfield.host.host_files import HostFileChange
+from ansible.module_utils.poppyfield.backup import last_minute, program
+from ansible.module_utils.poppyfield.host import host_files, password_file, program_folder, systemd
+from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 
 Json = dict[str, Any]
 
 UNIT = "poppyfield-backup"
 TIMER = f"{UNIT}.timer"
+LAST_MINUTE = "poppyfield-last-minute.service"
 SCHEDULES = ("hourly", "daily", "weekly")
 
 SERVICE_TEXT = """# Managed by Poppyfield.
@@ -51,6 +52,40 @@ WantedBy=timers.target
 """
 
 
+LAST_MINUTE_TEXT = """# Managed by Poppyfield.
+[Unit]
+Description=Poppyfield's last minute: what is committed is on the targets of the inventory within a minute
+After=docker.service
+
+[Service]
+ExecStart=/usr/bin/python3 -I -B {program} save
+# The map comes first.
+Nice=19
+IOSchedulingClass=idle
+CPUWeight=10
+ExecStopPost=/usr/bin/python3 -I -B {program} clear-up
+Restart=always
+RestartSec=30
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+MAIN_TEXT = f"""# Managed by Poppyfield.
+import sys
+
+from {last_minute.__name__} import main
+
+sys.exit(main())
+"""
+
+
+def last_minute_files(folder: Path) -> dict[Path, str]:
+    """Give the program of the last minute as files of a folder."""
+    texts = {**program_folder.files([last_minute.__name__]), "__main__.py": MAIN_TEXT}
+    return {folder / name: text for name, text in texts.items()}
+
+
 class BackupServiceError(Exception):
     """The backup is not set up, in a sentence that holds no password."""
 
@@ -68,6 +103,11 @@ class BackupService:
     state: Path = Path("/var/lib/poppyfield/backup")
     """Where the program writes down what it did."""
 
+    @property
+    def last_minute(self) -> Path:
+        """Give the folder of the program of the last minute."""
+        return self.programs / program.LAST_MINUTE
+
     def has_password(self) -> bool:
         """Tell whether the host has a password already."""
         return (self.folder / "password").exists()
@@ -81,12 +121,16 @@ class BackupService:
             self.units / f"{UNIT}.service": (SERVICE_TEXT.format(program=program_path), "0644"),
             self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
+        folders = {self.folder: "0700", self.programs: "0755"}
+        if settings.get("wal"):
+            beside = last_minute_files(self.last_minute)
+            texts |= {path: (text, "0644") for path, text in beside.items()}
+            texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
+            inner = {folder for path in beside for folder in path.parents if folder.is_relative_to(self.last_minute)}
+            folders |= dict.fromkeys(sorted(inner), "0755")
         owned = {"owner": "root", "group": "root"}
         return {
-            "folders": [
-                {"path": str(self.folder), "mode": "0700", **owned},
-                {"path": str(self.programs), "mode": "0755", **owned},
-            ],
+            "folders": [{"path": str(path), "mode": mode, **owned} for path, mode in folders.items()],
             "files": [
                 {"path": str(path), "content": text, "mode": mode, **owned} for path, (text, mode) in texts.items()
             ],
@@ -101,11 +145,32 @@ class BackupService:
         changes: list[HostFileChange] = host_files.converge(
             self.wanted(settings, schedule, password), check_mode=check_mode
         )
-        if check_mode or not self.booted.is_dir():
-            return changes
+        unit = self.units / LAST_MINUTE
+        unwanted = [unit] if unit.exists() and not settings.get("wal") else []
+        if not check_mode:
+            self._have_run(changes, wal=bool(settings.get("wal")))
+            if unwanted:
+                self._end_last_minute(unit)
+        return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, "file") for path in unwanted)]
+
+    def _have_run(self, changes: Sequence[HostFileChange], *, wal: bool) -> None:
+        if not self.booted.is_dir():
+            return
         if self._touches_units(changes) or not systemd.is_active(self.run, TIMER):
             systemd.start(self.run, TIMER)
-        return changes
+        # What runs has the old program and settings.
+        if wal and (any(change.is_new for change in changes) or not systemd.is_active(self.run, LAST_MINUTE)):
+            systemd.start(self.run, LAST_MINUTE)
+
+    def _end_last_minute(self, unit: Path) -> None:
+        """End it, and let PostgreSQL keep no WAL for it; what is on the targets stays, as the program does."""
+        if self.booted.is_dir():
+            systemd.do(self.run, "systemctl", "disable", "--quiet", "--now", LAST_MINUTE)
+            # Where the database does not answer, PostgreSQL gives the slot up by itself.
+            self.run([sys.executable, "-I", "-B", str(self.last_minute), "end"])
+        unit.unlink()
+        if self.booted.is_dir():
+            systemd.do(self.run, "systemctl", "daemon-reload")
 
     def offers(self, settings: Mapping[str, Any]) -> list[Json]:
         """Give the backups on the targets that are from before this card: `target`, and what is `said` of it.

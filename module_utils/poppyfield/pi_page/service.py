@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.abc import InspectLoader
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ansible.module_utils.poppyfield.host import host_files, systemd
+from ansible.module_utils.poppyfield.host import host_files, program_folder, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 from ansible.module_utils.poppyfield.pi_page import (
     data_check,
@@ -33,18 +30,16 @@ UNIT = "poppyfield-page"
 TIMER = f"{UNIT}.timer"
 DATA_CHECK = "poppyfield-data-check"
 DATA_TIMER = f"{DATA_CHECK}.timer"
-OURS = "ansible.module_utils.poppyfield"
 # Ansible brings to a Pi what is imported, and nothing else.
 PROGRAMS = tuple(one.__name__.rpartition(".")[2] for one in (program, operator_page, order_helper, data_check))
 """The first is run where none is named."""
-BEFORE_OURS = ("ansible", "ansible.module_utils")
-"""Packages that a Pi does not have: they hold nothing there but ours."""
+MODULES = [f"{program_folder.OURS}.pi_page.{name}" for name in PROGRAMS]
 MAIN_TEXT = f"""# Managed by Poppyfield.
 import sys
 from importlib import import_module
 
 name = sys.argv.pop(1) if sys.argv[1:2] and sys.argv[1] in {PROGRAMS} else "{PROGRAMS[0]}"
-sys.exit(import_module("{OURS}.pi_page." + name).main())
+sys.exit(import_module("{program_folder.OURS}.pi_page." + name).main())
 """
 
 # All are in memory. The role lizmap, which has the first mounted into the map server, says the same of it.
@@ -128,40 +123,6 @@ WantedBy=timers.target
 """
 
 
-def program_files() -> dict[str, str]:
-    """Give the program's files by their paths: it is what modules use as well, and nothing beside it."""
-    found = {f"{name.replace('.', '/')}/__init__.py": "" for name in BEFORE_OURS}
-    wanted = [f"{OURS}.pi_page.{name}" for name in PROGRAMS]
-    seen: set[str] = set()
-    while wanted:
-        name = wanted.pop()
-        # A name that is imported may be a module or what a module holds.
-        if name in seen or (spec := _spec(name)) is None:
-            continue
-        seen.add(name)
-        text = cast("InspectLoader", spec.loader).get_source(name) or ""
-        path = name.replace(".", "/")
-        found[f"{path}/__init__.py" if spec.submodule_search_locations is not None else f"{path}.py"] = text
-        wanted += [name.rpartition(".")[0], *_imported(text)]
-    return found
-
-
-def _spec(name: str) -> Any:
-    if name != OURS and not name.startswith(f"{OURS}."):
-        return None
-    try:
-        return importlib.util.find_spec(name)
-    except ModuleNotFoundError:  # something of a module that is no package
-        return None
-
-
-def _imported(text: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(OURS):
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 @dataclass(frozen=True)
 class PiPageService:
     """Where the files are, and how commands are run."""
@@ -180,7 +141,7 @@ class PiPageService:
 
     def wanted(self, settings: Mapping[str, Any], kept_password: str) -> Json:
         """Give the folders and files, as host_files takes them."""
-        texts = {self.program / name: text for name, text in program_files().items()}
+        texts = {self.program / name: text for name, text in program_folder.files(MODULES).items()}
         texts |= {
             self.program / "__main__.py": MAIN_TEXT,
             self.program / "settings.json": json.dumps(settings, indent=1, sort_keys=True) + "\n",

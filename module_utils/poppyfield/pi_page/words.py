@@ -23,6 +23,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "backup_different": "A backup that was restored for trial is not what was saved: take another stick. "
         "ansible-playbook playbooks/backup_report.yml tells more.",
         "backup_too_small": "The newest backup has less than half of what it had: look whether data are missing.",
+        "backup_behind": "What is committed is not saved on the stick within a minute: ansible-playbook "
+        "playbooks/backup_report.yml tells why.",
         "data_damaged": "Something in it is damaged on the disk: replace the card, and restore the backup. "
         "ansible-playbook playbooks/status.yml tells what, and how.",
         "data_unsaved": "Something in it is damaged on the disk, and there is no backup: ansible-playbook "
@@ -57,6 +59,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "backup_different": "Une sauvegarde restaurée à l'essai n'est pas ce qui a été sauvegardé : prenez une autre "
         "clé. ansible-playbook playbooks/backup_report.yml en dit plus.",
         "backup_too_small": "La dernière sauvegarde a moins de la moitié d'avant : voyez s'il manque des données.",
+        "backup_behind": "Ce qui est saisi n'est pas sauvegardé sur la clé dans la minute : ansible-playbook "
+        "playbooks/backup_report.yml dit pourquoi.",
         "data_damaged": "Quelque chose y est abîmé sur le disque : remplacez la carte, et restaurez la sauvegarde. "
         "ansible-playbook playbooks/status.yml dit quoi, et comment.",
         "data_unsaved": "Quelque chose y est abîmé sur le disque, sans sauvegarde : ansible-playbook "

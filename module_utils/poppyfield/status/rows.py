@@ -240,11 +240,13 @@ def _backup(entry: Mapping[str, Any]) -> Json:
     return {
         "target": _text(entry.get("target"), 40) or "?",
         "saved": _moment(entry.get("saved")),
+        "committed": _moment(entry.get("committed")),
         "proven": _moment(entry.get("proven")),
         "wrong": [_text(one) or "?" for one in entry["wrong"][:MOST_ITEMS]]
         if isinstance(entry.get("wrong"), list)
         else [],
         "proof_said": _text(entry.get("proof_said")),
+        "committed_said": _text(entry.get("committed_said")),
         **{code: _flag(entry.get(code)) for code in OF_BACKUPS},
     }
 
@@ -258,8 +260,10 @@ def _data_check(found: Any) -> Json | None:
 
 
 DAMAGED_PARTS = ("database", "table", "index", "file")
-OF_BACKUPS = ("too_old", "unproven", "different", "too_small")
+OF_BACKUPS = ("too_old", "unproven", "different", "too_small", "behind")
 """What can be wrong with the backups on a target."""
+WHY = {"behind": "committed_said"}
+"""What the Pi says of it, where that is not what came of a proof."""
 
 
 def maps_of(asked: Mapping[str, Any]) -> list[Json]:
@@ -359,7 +363,13 @@ def _of_card(row: Json) -> list[Json]:
 
 def _of_backups(row: Json) -> list[Json]:
     return [
-        _wrong("attention", f"backup_{code}", target=one["target"], why=one["proof_said"] or "?", when=one["saved"])
+        _wrong(
+            "attention",
+            f"backup_{code}",
+            target=one["target"],
+            why=one[WHY.get(code, "proof_said")] or "?",
+            when=one["saved"],
+        )
         for one in row["backups"]
         for code in OF_BACKUPS
         if one[code]

@@ -41,6 +41,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "this Pi. {why}",
         "backup_too_small": "The newest backup on {target} has less than half of what was proven last: look whether "
         "data are missing. If that is right, sudo /usr/local/lib/poppyfield/backup prove on the Pi takes it as such.",
+        "backup_behind": "What is committed is not saved on {target} within a minute: on the Pi, sudo journalctl -u "
+        "poppyfield-last-minute tells more. ({why})",
         "read_only": "Nothing can be written to its card or disk: make a backup, restart the Pi, and replace the card "
         "if it stays so.",
         "io_errors": "Its card or disk fails to read or write: make a backup now, and replace the card.",
@@ -91,6 +93,8 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "backup_too_small": "La sauvegarde la plus récente sur {target} contient moins de la moitié de la dernière "
         "éprouvée : voyez s'il manque des données. Si c'est voulu, sudo /usr/local/lib/poppyfield/backup prove sur le "
         "Pi l'accepte.",
+        "backup_behind": "Ce qui est saisi n'est pas sauvegardé sur {target} dans la minute : sur le Pi, sudo "
+        "journalctl -u poppyfield-last-minute en dit plus. ({why})",
         "read_only": "Plus rien ne peut être écrit sur sa carte ou son disque : sauvegardez, redémarrez le Pi, et "
         "remplacez la carte si cela reste.",
         "io_errors": "Sa carte ou son disque lit ou écrit mal : sauvegardez tout de suite, et remplacez la carte.",
@@ -140,6 +144,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "disk": "Disk",
         "backup": "Backup",
         "backup_of": "{target}: {saved} (last proven: {proven})",
+        "backup_minute": "{backup}, with what was committed until {committed}",
         "data_check": "Data read whole on the disk",
         "temperature": "Temperature",
         "clock": "Clock",
@@ -190,6 +195,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "disk": "Disque",
         "backup": "Sauvegarde",
         "backup_of": "{target} : {saved} (dernière preuve : {proven})",
+        "backup_minute": "{backup}, avec ce qui a été saisi jusqu'au {committed}",
         "data_check": "Données lues intactes sur le disque",
         "temperature": "Température",
         "clock": "Horloge",
@@ -331,9 +337,11 @@ class Speech:
         return f"{disk['folder']}: {free}" if free else None
 
     def _backup(self, one: Json) -> str:
-        return self.label(
+        said = self.label(
             "backup_of", target=one["target"], saved=self.moment(one["saved"]), proven=self.moment(one["proven"])
         )
+        committed = one["committed"]
+        return self.label("backup_minute", backup=said, committed=self.moment(committed)) if committed else said
 
     def _data_check(self, found: Json | None) -> str | None:
         return self.moment(found["at"]) if found and found["whole"] else None

@@ -20,6 +20,8 @@ ASKED = {
     "backup_password_folder": f"{STATE}/backup-passwords",
     # An emulated Pi takes many minutes for it, and whatever else asks for a backup waits: tests/images plays it.
     "backup_prove": False,
+    # Nor has it the time for that.
+    "backup_wal": "off",
 }
 BACKUPS = ("-e", json.dumps(ASKED))
 """For a Pi that makes backups."""
