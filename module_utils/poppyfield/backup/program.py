@@ -1787,8 +1787,10 @@ def take_back(settings: Settings) -> str:
     stop(settings)
     psql(settings, taking_back(journal["databases"], stamp))
     psql(settings, journal["globals"], tolerant=True)
+    # A release before this one did not write down what was there.
+    replaced = journal["replaced"] if "replaced" in journal else journal["folders"]
     for target, new in journal["folders"].items():
-        put_back(Path(target), Path(new), stamp, was_there=target in journal.get("replaced", journal["folders"]))
+        put_back(Path(target), Path(new), stamp, was_there=target in replaced)
     said = "Everything is again as it was; what was restored is called failed now, and can be removed."
     try:
         start(settings)
