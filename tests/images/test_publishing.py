@@ -141,7 +141,7 @@ LITTLE: dict[str, tuple[list[Layer], str, dict[str, int]]] = {
 
 
 # The others, which make test-maps plays, are these put together.
-FOR_EACH_CHANGE = ("a survey that starts empty", "tables only", "tiles of the internet only", "one flat area")
+FOR_EACH_CHANGE = ("tables only", "one flat area")
 
 
 @pytest.mark.parametrize(
@@ -416,6 +416,7 @@ def left_out(server: MapServer) -> str:
     return "\n".join(line for line in said.splitlines() if line.startswith("Left out"))
 
 
+@pytest.mark.long
 def test_a_layer_that_is_bad_later_takes_no_other_with_it(pi: tuple[MapServer, Path], publish: Publish) -> None:
     server, _ = pi
     rivers = Layer(TABLE.format("moved"), "postgres", "Rivers")
@@ -573,6 +574,7 @@ def test_visitors_do_not_see_what_is_not_published(pi: tuple[MapServer, Path], p
         staged.rmdir()
 
 
+@pytest.mark.long
 def test_nobody_sees_half_a_project_while_it_is_swapped(pi: tuple[MapServer, Path], publish: Publish) -> None:
     """A browser that asks all the time gets the old picture or the new one, and never an error."""
     server, _ = pi
