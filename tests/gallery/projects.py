@@ -49,6 +49,7 @@ def warned(message: str) -> str:
 
 NOT_THERE = "its file ... is not in the project's folder."
 LAPTOPS_PATH = "its file ... is a path of the laptop, which a Pi does not have."
+NO_BASEMAP = "its file ... is no base map that every Pi of this run has."
 OUTSIDE = "its file ... lies outside of the project's folder, which is all that the Pi gets."
 EMPTY_PATH = "the path of its file is empty."
 LOCALIZED = "its file ... is in QGIS Desktop's folder of localized data."
@@ -353,6 +354,7 @@ LAYERS = [
     Case("tiles of the internet by QGIS", "asked when drawn", by_qgis("xyz"), (warned(TILES), warned(BLANK))),
     Case("shapefile without its .dbf", "parts of it", one("./a.shp", "ogr", "a.shp", "a.shx"), (PARTS,)),
     Case("file of another folder", "only the folder goes", one("../a.gpkg"), (OUTSIDE,)),
+    Case("base map that no Pi has", "it is named nowhere", one("../basemaps/a.mbtiles", "gdal"), (NO_BASEMAP,)),
     Case("file of Windows", "a drive", one("C:/maps/a.shp"), (LAPTOPS_PATH,)),
     Case("file of a share", "a server of the office", one("\\\\office\\maps\\a.shp"), (LAPTOPS_PATH,)),
     Case("file in capitals", "case counts", one("./Meadow.GeoJSON"), (CASE_DIFFERS,)),
