@@ -253,6 +253,7 @@ def test_data_are_loaded_and_added(operator: Operator) -> None:
 def stick(operator: Operator) -> Iterator[str]:
     """Mount memory where the backups of the fleet go; of an operator before this one the Pi knows nothing."""
     log_in().check_output("rm -rf /etc/poppyfield/backup")
+    sql(log_in(), "DROP DATABASE IF EXISTS gis_yesterday", "postgres")
     log_in().check_output("mkdir -p %s && mount -t tmpfs -o size=500m stick %s", STICK, STICK)
     settings = {"backup_targets": [{"name": "stick", "folder": STICK}], "backup_prove": False, "backup_wal": "off"}
     operator.writes(operator.fleet / "group_vars/pis.yml", settings)
