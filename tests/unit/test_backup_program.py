@@ -312,6 +312,13 @@ def test_a_database_that_is_half_restored_beside_the_others_does_not_stay(
     assert 'DROP DATABASE "gis_yesterday"' in pi.sql()
 
 
+def test_a_database_of_that_name_is_neither_replaced_nor_removed(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    pi.run("run")
+    assert pi.run("restore", "--from", "stick", "--database", "gis", "--as", "gis") == 1
+    assert "There is a database gis already. Choose another name" in capsys.readouterr().err
+    assert "DROP DATABASE" not in pi.sql()
+
+
 @pytest.mark.parametrize("failing", ["pg_restore", "docker start"])
 def test_what_was_in_place_comes_back_where_a_restore_fails(
     pi: Pi, capsys: pytest.CaptureFixture[str], failing: str

@@ -1848,6 +1848,9 @@ def restore_beside(settings: Settings, name: str, run: str, database: str, new: 
             raise BackupError(f"There is no database {database} in that backup; it has {held}.")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", new):
             raise BackupError(f"{new!r} can't be the name of a database: letters, digits, _ and -, at most 63.")
+        if any(one["name"] == new for one in databases(settings)):
+            remedy = f"sudo docker exec -u postgres {settings.postgis} dropdb {new}"
+            raise BackupError(f"There is a database {new} already. Choose another name, or remove it: {remedy}")
         check_version(settings, record)
         check_disks((settings.data_folder, Path(settings.data_folder), entry["bytes"]))
         psql(settings, f"CREATE DATABASE {identifier(new)} TEMPLATE template0;")
