@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from docker.errors import APIError, NotFound
 UID = 5432
 NAME = "pf-bench-power-cut"
 PATIENCE = 180
-"""Seconds for a container that serves, and for a client that is asked to end."""
+"""Seconds for a container that is to serve."""
 RESTARTS = 5
 CLIENTS = 5
 CHECKPOINT_SECONDS = 1.0
@@ -108,19 +108,12 @@ class Database:
     def walk(self, seconds: float, position: Callable[[], int]) -> list[tuple[str, int]]:
         """Let five clients commit for so long, and checkpoints run; give what was acknowledged, and where."""
         deadline = time.monotonic() + seconds
-        commits: list[list[tuple[str, int]]] = [[] for _ in range(CLIENTS)]
-        threads = [
-            threading.Thread(target=_walker, args=(client, deadline, position, commits[client]))
-            for client in range(CLIENTS)
-        ]
-        for thread in threads:
-            thread.start()
-        while time.monotonic() < deadline:
-            self.sql("CHECKPOINT", "gis")
-            time.sleep(CHECKPOINT_SECONDS)
-        for thread in threads:
-            thread.join(PATIENCE)
-        return [commit for of_client in commits for commit in of_client]
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            clients = [pool.submit(_walk, client, deadline, position) for client in range(CLIENTS)]
+            while time.monotonic() < deadline:
+                self.sql("CHECKPOINT", "gis")
+                time.sleep(CHECKPOINT_SECONDS)
+            return [commit for client in clients for commit in client.result()]
 
     def damage(self, database: str) -> str:
         """Give what amcheck says of a database, and of its rows; nothing where all is well."""
@@ -144,8 +137,9 @@ def data_folder(path: Path) -> Path:
     return path
 
 
-def _walker(client: int, deadline: float, position: Callable[[], int], commits: list[tuple[str, int]]) -> None:
+def _walk(client: int, deadline: float, position: Callable[[], int]) -> list[tuple[str, int]]:
     """Insert one row after the other, each in a transaction of its own, until the deadline."""
+    commits = []
     dice = random.Random(client)
     command = ["docker", "exec", "--interactive", NAME, *PSQL, "--dbname=gis"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as psql:
@@ -158,6 +152,7 @@ def _walker(client: int, deadline: float, position: Callable[[], int], commits: 
             commits.append((f"{client}/{number}", position()))
             number += 1
         psql.stdin.close()
+    return commits
 
 
 def insert(client: int, number: int, length: int) -> str:
