@@ -238,7 +238,8 @@ def why_not(
 
 def said_of(state: Mapping[str, Any]) -> str:
     """Say in a sentence how a target's last minute fares."""
-    until = f"what was committed until {_second(state['until'])} is on it" if state.get("until") else ""
+    when = state.get("until")
+    until = f"what was committed until {_second(datetime.fromisoformat(when))} is on it" if when else ""
     words = {
         "saving": until or "a base copy is being made; until it is there, backups alone count",
         "absent": f"it is away{', and ' + until if until else ''}; nothing stops, and it goes on when it is back",
@@ -248,8 +249,8 @@ def said_of(state: Mapping[str, Any]) -> str:
     )
 
 
-def _second(moment: str) -> str:
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def _second(moment: datetime) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 # What is on this Pi -------------------------------------------------------------------------------------------------
@@ -579,16 +580,16 @@ class Recovered:
                 raise BackupError(f"{database['name']} could not be restored: {why}.")
 
 
-def found_on(settings: Settings, name: str) -> Json:
-    """Give the newest backup, what it is with the last minute, and whether that is there; the locks are held."""
+def found_on(settings: Settings, name: str) -> tuple[Json, SavedMinute | None]:
+    """Give the newest backup with what is to be said, and the last minute where it can be used; the locks are held."""
     found = program.found_on(settings, name, "latest")
     saved = SavedMinute.on(settings, settings.target(name))
     here = {"postgresql": program.postgresql(settings), "architecture": architecture(settings)}
     refused = why_not(saved.base, saved.pieces, here, datetime.fromisoformat(found["time"]))
     if refused:
-        return {**found, "last_minute": False, "said": f"{found['said']}, without a last minute: {refused}"}
-    until = saved.pieces[-1].time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return {**found, "last_minute": True, "said": f"{found['said']}, and the databases as they were on {until}"}
+        return {**found, "said": f"{found['said']}, without a last minute: {refused}"}, None
+    until = _second(saved.pieces[-1].time)
+    return {**found, "said": f"{found['said']}, and the databases as they were on {until}"}, saved
 
 
 @contextmanager
@@ -601,7 +602,8 @@ def alone(settings: Settings) -> Iterator[None]:
 def find(settings: Settings, name: str) -> Json:
     """Give what a restore would put in place, for a person to agree to."""
     with alone(settings):
-        return found_on(settings, name)
+        found, saved = found_on(settings, name)
+        return {**found, "last_minute": saved is not None}
 
 
 def restore(settings: Settings, name: str, run: str) -> Json:
@@ -610,24 +612,23 @@ def restore(settings: Settings, name: str, run: str) -> Json:
     Where the last minute can't be used here, the backup's own databases are put in place, which is said.
     """
     with alone(settings):
-        found = found_on(settings, name)
+        found, saved = found_on(settings, name)
         run = run or found["run"]
-        if not found["last_minute"]:
+        if saved is None:
             with program.opened(settings, name) as repository:
                 return {**program.put_in_place(settings, repository, run), "said": found["said"]}
-        with recovered(settings, settings.target(name)) as source, program.opened(settings, name) as repository:
+        with recovered(settings, settings.target(name), saved) as source, program.opened(settings, name) as repository:
             return {**program.put_in_place(settings, repository, run, source), "said": found["said"]}
 
 
 @contextmanager
-def recovered(settings: Settings, target: Mapping[str, Any]) -> Iterator[Recovered]:
+def recovered(settings: Settings, target: Mapping[str, Any], saved: SavedMinute) -> Iterator[Recovered]:
     """Recover the cluster into a container that is thrown away, beside the data that are served.
 
     The databases are then dumped from it into those that are served: by that all of it is read once before it counts,
     and what is in place is set aside and taken back as with any backup.
     """
-    saved, there = SavedMinute.on(settings, target), settings.trial
-    scratch = recovering(settings)
+    there, scratch = settings.trial, recovering(settings)
     wal = sum(piece.upto - piece.first for piece in saved.pieces)
     # Once as a cluster, and once in place.
     program.check_disks((settings.data_folder, Path(settings.data_folder), 2 * saved.base["bytes"] + wal))

@@ -1643,7 +1643,7 @@ def put_in_place(
         raise
     try:
         stop(settings)
-        put_databases(settings, source, stamp)
+        put_databases(settings, source, record["databases"], stamp)
         put_folders(journal)
         start(settings)
     # Whatever it was, half of a backup must not be served.
@@ -1756,12 +1756,11 @@ def begin(settings: Settings, record: Mapping[str, Any], staged: Mapping[str, st
     return journal
 
 
-def put_databases(settings: Settings, source: DatabaseSource, stamp: str) -> None:
+def put_databases(settings: Settings, source: DatabaseSource, wanted: Sequence[Json], stamp: str) -> None:
     """Set the databases aside, all or none, and make those of the source."""
-    names = [database["name"] for database in source.databases]
-    psql(settings, setting_aside(names, stamp))
+    psql(settings, setting_aside((database["name"] for database in wanted), stamp))
     psql(settings, source.globals(), tolerant=True)
-    for database in source.databases:
+    for database in wanted:
         consumer = in_postgis(
             settings, "pg_restore", "--create", "--exit-on-error", "--username=postgres", connection("postgres")
         )
