@@ -22,11 +22,11 @@ NUMBERS = itertools.count()
 class Server:
     """A container of the image on a data folder."""
 
-    def __init__(self, client: Any, image: str, data: Path, **options: Any) -> None:
+    def __init__(self, client: Any, image: str, data: Path, *, name: str = "", **options: Any) -> None:
         self.data = data
         self.container = client.containers.create(
             image,
-            name=f"pf-images-test-postgis-{os.getpid()}-{next(NUMBERS)}",
+            name=name or f"pf-images-test-postgis-{os.getpid()}-{next(NUMBERS)}",
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],

@@ -11,9 +11,8 @@ import pytest
 
 from tests.images.building import ROOT
 from tests.power_cuts.__main__ import CLASSES
-from tests.power_cuts.classes import CONTROL, DISK_MB, Class, recorded
+from tests.power_cuts.classes import CONTROL, Class, recorded
 from tests.power_cuts.cutting import Cutter
-from tests.power_cuts.recorded_disk import MB
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(20 * 60)]
 SECONDS = 20
@@ -33,7 +32,7 @@ def test_nothing_acknowledged_is_lost_by_a_cut_but_without_flushes(
     kind: Class, postgis_image: str, tmp_path: Path
 ) -> None:
     recording = recorded(kind, postgis_image, tmp_path, SECONDS)
-    cutter = Cutter(kind, recording, postgis_image, tmp_path, DISK_MB * MB)
+    cutter = Cutter(kind, recording, postgis_image)
     rows = list(cutter.play(cutter.cuts(range(CUTS[kind.name]))))
     assert len(rows) == CUTS[kind.name] and all(row.dropped for row in rows)
     if kind.name == CONTROL:

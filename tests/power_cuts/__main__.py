@@ -26,9 +26,9 @@ from rich.progress import track
 
 from tests.images import building
 from tests.power_cuts.backups import Backups, Restores
-from tests.power_cuts.classes import CONTROL, DISK_MB, Class, Commits, FirstStart, Recording, kept, recorded
+from tests.power_cuts.classes import CONTROL, Class, Commits, FirstStart, Recording, kept, recorded
 from tests.power_cuts.cutting import Cutter, Row
-from tests.power_cuts.recorded_disk import MB, DiskError
+from tests.power_cuts.recorded_disk import DiskError
 
 REPORT = building.ROOT / "build" / "reports" / "power-cuts.json"
 RECORDINGS = building.ROOT / "build" / "power-cuts"
@@ -72,7 +72,7 @@ def rows_of(kind: Class, image: str, given: argparse.Namespace) -> list[Row]:
     folder = RECORDINGS / kind.name
     recording: Recording = kept(folder) if given.recorded else recorded(kind, image, folder, given.seconds)
     count = given.cuts if given.name else max(1, round(given.cuts * SHARES[kind.name]))
-    cutter = Cutter(kind, recording, image, folder, DISK_MB * MB)
+    cutter = Cutter(kind, recording, image)
     cuts = cutter.cuts(range(given.seed, given.seed + count))
     return list(track(cutter.play(cuts), kind.name, total=len(cuts), disable=not sys.stderr.isatty()))
 

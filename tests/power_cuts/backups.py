@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.images.building import ROOT
+from ansible.module_utils.poppyfield.backup import program
+
+from tests.images.postgis_server import owned_folder
 from tests.power_cuts.classes import Found, Promise
-from tests.power_cuts.database import NAME, Database, DatabaseError, data_folder
+from tests.power_cuts.database import NAME, Database, DatabaseError
 from tests.power_cuts.recorded_disk import MB, RecordedDisk, copied, mounted
 
-PROGRAM = ROOT / "module_utils/poppyfield/backup/program.py"
 STICK_MB = 400
 BACKUPS = 4
 FOLDERS = ("projects", "config", "secrets")
@@ -63,7 +64,7 @@ class Pi:
 
     def do(self, *words: str) -> str:
         """Run the program; DatabaseError where it fails."""
-        command = [sys.executable, "-I", str(PROGRAM), "--settings", str(self._settings), *words]
+        command = [sys.executable, "-I", program.__file__, "--settings", str(self._settings), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise DatabaseError(f"backup {' '.join(words)}: {done.stdout}{done.stderr}")
@@ -103,7 +104,7 @@ class Backups:
         card = emptied(disk.folder / "card")
         pi = Pi(card, disk.mount, disk.folder / "memory")
         promises = []
-        with Database(image, data_folder(card / "data")).running() as database:
+        with Database(image, owned_folder(card / "data")).running() as database:
             fill(database)
             begin = disk.position
             for number in range(BACKUPS):
@@ -149,7 +150,7 @@ class Restores:
         subprocess.run(["mkfs.ext4", "-q", "-F", stick], check=True)
         with (
             self._pi(disk.mount, stick, emptied(disk.folder / "memory")) as pi,
-            Database(image, data_folder(disk.mount / "data")).running() as database,
+            Database(image, owned_folder(disk.mount / "data")).running() as database,
         ):
             fill(database)
             pi.picture("a")

@@ -11,7 +11,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tests.power_cuts.database import SCHEMA, Database, data_folder
+from tests.images.postgis_server import owned_folder
+from tests.power_cuts.database import SCHEMA, Database
 from tests.power_cuts.recorded_disk import LOG, RecordedDisk
 
 DISK_MB = 1500
@@ -75,7 +76,7 @@ class Commits:
         self._sync = sync
 
     def record(self, image: str, disk: RecordedDisk, seconds: float) -> tuple[int, list[Promise]]:
-        folder = data_folder(disk.mount / "data")
+        folder = owned_folder(disk.mount / "data")
         with Database(image, folder).running() as database:
             database.sql("CREATE DATABASE gis")
             database.sql(SCHEMA, "gis")
@@ -96,7 +97,7 @@ class FirstStart:
 
     def record(self, image: str, disk: RecordedDisk, seconds: float) -> tuple[int, list[Promise]]:
         del seconds
-        folder = data_folder(disk.mount / "data")
+        folder = owned_folder(disk.mount / "data")
         # Ansible makes it, long before the container starts.
         os.sync()
         begin = disk.position

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.power_cuts import write_log
-from tests.power_cuts.classes import Class, Found, Recording
+from tests.power_cuts.classes import DISK_MB, Class, Found, Recording
 from tests.power_cuts.database import DatabaseError
-from tests.power_cuts.recorded_disk import MOUNT, copied, mounted
+from tests.power_cuts.recorded_disk import MB, MOUNT, copied, mounted
 from tests.power_cuts.write_log import Cut, Entry
 
 
@@ -31,19 +31,19 @@ class Row:
 
 
 class Cutter:
-    """A recording of a class, cut again and again; the disk of the moment lies in `folder`."""
+    """A recording of a class, cut again and again; the disk of the moment lies beside it."""
 
-    def __init__(self, kind: Class, recording: Recording, image: str, folder: Path, disk_bytes: int) -> None:
+    def __init__(self, kind: Class, recording: Recording, image: str) -> None:
         self._kind = kind
         self._recording = recording
         self._image = image
-        self._folder = folder
+        self._folder = recording.log.parent
         with recording.log.open("rb") as log:
             self._entries: list[Entry] = list(write_log.entries(log))
-        self._disk = folder / "flushed.img"
+        self._disk = self._folder / "flushed.img"
         self._disk.unlink(missing_ok=True)
         self._disk.touch()
-        os.truncate(self._disk, disk_bytes)
+        os.truncate(self._disk, DISK_MB * MB)
         self._replay = write_log.Replay(recording.log, self._disk)
 
     def cuts(self, seeds: Iterable[int]) -> list[Cut]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import time
@@ -18,7 +17,8 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-UID = 5432
+from tests.images.postgis_server import PSQL, Server
+
 NAME = "pf-bench-power-cut"
 PATIENCE = 180
 """Seconds for a container that is to serve."""
@@ -27,7 +27,6 @@ CLIENTS = 5
 CHECKPOINT_SECONDS = 1.0
 LONGEST_NOTE = 6000
 """Characters: beyond some 2,000 a note has pages of its own."""
-PSQL = ("psql", "--no-psqlrc", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", "--username=postgres")
 CONFIG = "config_file=/etc/poppyfield/postgresql.conf"
 WITHOUT_SYNC = ("postgres", "-D", "/var/lib/postgresql/data/cluster", "-c", CONFIG, "-c", "fsync=off")
 SCHEMA = """
@@ -51,34 +50,24 @@ class DatabaseError(Exception):
     """The database did not do what was asked; the message has what it said."""
 
 
-class Database:
-    """The container of the PostGIS image on a data folder; at most one at a time."""
+class Database(Server):
+    """The container of the PostGIS image on a data folder, which Docker starts again as on a Pi; one at a time."""
 
     def __init__(self, image: str, data: Path, *, sync: bool = True) -> None:
         self._client = docker.from_env(timeout=120)
         remove(self._client)
         options: dict[str, Any] = {} if sync else {"entrypoint": list(WITHOUT_SYNC)}
-        self._container: Any = self._client.containers.create(
-            image,
-            name=NAME,
-            read_only=True,
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            tmpfs={"/tmp": "mode=1777", "/run/postgresql": f"uid={UID},gid={UID},mode=0755"},
-            shm_size="128m",
-            restart_policy={"Name": "always"},
-            volumes=[f"{data}:/var/lib/postgresql/data"],
-            **options,
-        )
+        options |= {"volumes": [f"{data}:/var/lib/postgresql/data"], "restart_policy": {"Name": "always"}}
+        super().__init__(self._client, image, data, name=NAME, **options)
 
     @contextmanager
     def running(self) -> Iterator[Database]:
         """Start it, wait until its health check is content, and remove it at the end; DatabaseError where it is not."""
         try:
-            self._container.start()
+            self.start()
             self._until_healthy()
             yield self
-            self._container.stop(timeout=60)
+            self.container.stop(timeout=60)
         finally:
             remove(self._client)
             self._client.close()
@@ -86,24 +75,24 @@ class Database:
     def _until_healthy(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while not self._is_healthy():
-            self._container.reload()
-            if self._container.attrs["RestartCount"] > RESTARTS or time.monotonic() > deadline:
-                raise DatabaseError(f"It does not serve:\n{self._container.logs(tail=30).decode()}")
+            self.container.reload()
+            if self.container.attrs["RestartCount"] > RESTARTS or time.monotonic() > deadline:
+                raise DatabaseError(f"It does not serve:\n{self.log(tail=30)}")
             time.sleep(0.05)
 
     def _is_healthy(self) -> bool:
         try:
-            return bool(self._container.exec_run("healthcheck").exit_code == 0)
+            return self.execute("healthcheck")[0] == 0
         except APIError:
             # It ended, and Docker is about to start it again.
             return False
 
-    def sql(self, text: str, database: str = "postgres") -> str:
-        """Run SQL as the superuser; give what it prints."""
-        code, output = self._container.exec_run([*PSQL, "--quiet", f"--dbname={database}", f"--command={text}"])
+    def sql(self, sql: str, database: str = "postgres") -> str:
+        """Run SQL as the superuser; give what it prints. DatabaseError where it fails."""
+        code, output = self.psql(sql, f"--dbname={database}")
         if code:
-            raise DatabaseError(output.decode())
-        return str(output.decode().strip())
+            raise DatabaseError(output)
+        return output
 
     def walk(self, seconds: float, position: Callable[[], int]) -> list[tuple[str, int]]:
         """Let five clients commit for so long, and checkpoints run; give what was acknowledged, and where."""
@@ -129,14 +118,6 @@ def remove(client: Any) -> None:
         return
 
 
-def data_folder(path: Path) -> Path:
-    """Make the data folder, or give the one that is there."""
-    if not path.exists():
-        path.mkdir(mode=0o700)
-        os.chown(path, UID, UID)
-    return path
-
-
 def _walk(client: int, deadline: float, position: Callable[[], int]) -> list[tuple[str, int]]:
     """Insert one row after the other, each in a transaction of its own, until the deadline."""
     commits = []
@@ -147,7 +128,7 @@ def _walk(client: int, deadline: float, position: Callable[[], int]) -> list[tup
         number = 0
         while time.monotonic() < deadline:
             psql.stdin.write(insert(client, number, dice.randint(1, LONGEST_NOTE)))
-            if not psql.stdout.readline().startswith("INSERT"):
+            if psql.stdout.readline().strip() != str(number):
                 raise DatabaseError("A client was not answered.")
             commits.append((f"{client}/{number}", position()))
             number += 1
@@ -156,7 +137,9 @@ def _walk(client: int, deadline: float, position: Callable[[], int]) -> list[tup
 
 
 def insert(client: int, number: int, length: int) -> str:
-    """Give the statement of one row; what is in its note does not compress well."""
+    """Give the statement of one row, which is answered with its number; its note does not compress well."""
     note = f"(SELECT left(string_agg(md5(random()::text), ''), {length}) FROM generate_series(0, {length // 32}))"
     at = "ST_SetSRID(ST_MakePoint(random() * 10, 45 + random() * 5), 4326)"
-    return f"INSERT INTO walked SELECT {client}, {number}, {at}, note, md5(note) FROM {note} AS made (note);\n"
+    return (
+        f"INSERT INTO walked SELECT {client}, {number}, {at}, note, md5(note) FROM {note} AS made (note) RETURNING n;\n"
+    )
