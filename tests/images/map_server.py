@@ -195,7 +195,9 @@ def map_server(
 
 
 @contextmanager
-def database(image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]] = ()) -> Iterator[str]:
+def database(
+    image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]] = (), **options: Any
+) -> Iterator[str]:
     """Run PostGIS with what the SQL makes, on a network of its own; give the network's name.
 
     Map servers on it connect with the values that MapServer's image has by default. `more` is done before by the
@@ -217,6 +219,7 @@ def database(image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]]
         tmpfs={"/tmp": "mode=1777", "/run/postgresql": "uid=5432,mode=0755"},
         shm_size="128m",
         volumes=[f"{data}:/var/lib/postgresql/data"],
+        **options,
     )
     network.disconnect(container)
     network.connect(container, aliases=["postgis"])

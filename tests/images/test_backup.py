@@ -24,10 +24,11 @@ from typing import Any
 import pytest
 from ansible.module_utils.poppyfield.backup import program
 
+from tests.images import backup_settings
+from tests.images.backup_settings import PASSWORD
 from tests.images.postgis_server import Server, Start, owned_folder
 
 Json = dict[str, Any]
-PASSWORD = "the password of the repository"
 LABEL = f"PF{os.getpid()}"
 ROWS = "SELECT count(*) || md5(string_agg(o::text, ',' ORDER BY id)) FROM observations o"
 RIGHTS = """
@@ -49,25 +50,17 @@ class Pi:
     def __init__(self, folder: Path, server: Server, target: Json) -> None:
         self.folder, self.server, self.target = folder, server, target
         self.lizmap = folder / "lizmap"
-        self.settings: Json = {
-            "host": "pi-orchard",
-            "targets": [target],
-            "keep": {"hourly": 2},
-            "folders": {
+        self.settings: Json = backup_settings.described(
+            folder,
+            data=server.data,
+            postgis=server.container.name,
+            target=target,
+            folders={
                 "projects": str(self.lizmap / "projects"),
                 "config": str(self.lizmap / "config"),
                 "secrets": str(folder / "etc" / "secrets"),
             },
-            "also": [],
-            "data_folder": str(server.data),
-            "postgis": server.container.name,
-            "lizmap": "none-of-this-name",
-            "password_file": str(folder / "password"),
-            "run_folder": str(folder / "run"),
-            "state_folder": str(folder / "state"),
-        }
-        (folder / "password").write_text(PASSWORD)
-        (folder / "password").chmod(0o600)
+        )
         self.write_settings()
 
     def write_settings(self, **other: Any) -> None:

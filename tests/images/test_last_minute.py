@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 from ansible.module_utils.poppyfield.backup import last_minute, program, service
 
+from tests.images import backup_settings
 from tests.images.postgis_server import Server, Start, owned_folder
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 LABEL = f"PL{os.getpid()}"
-PASSWORD = "the password of the repository"
 SLOT = last_minute.slot_name("stick")
 SEEN = "SELECT string_agg(what, ',' ORDER BY id) FROM observations"
 PATIENCE = 300
@@ -58,29 +58,18 @@ class Pi:
 
     def __init__(self, folder: Path, server: Server) -> None:
         self.folder, self.server = folder, server
-        self.settings: Json = {
-            "host": "pi-orchard",
-            "targets": [{"name": "stick", "label": LABEL}],
-            "keep": {"hourly": 2},
-            "folders": {name: str(folder / name) for name in ("projects", "config", "secrets")},
-            "also": [],
-            "data_folder": str(server.data),
-            "postgis": server.container.name,
-            "lizmap": "none-of-this-name",
-            "wal": True,
-            "password_file": str(folder / "password"),
-            "run_folder": str(folder / "run"),
-            "state_folder": str(folder / "state"),
-        }
+        stick = {"name": "stick", "label": LABEL}
+        self.settings: Json = backup_settings.described(
+            folder, data=server.data, postgis=server.container.name, target=stick, wal=True
+        )
         for path in self.settings["folders"].values():
             Path(path).mkdir()
         (folder / "projects" / "map.qgs").write_text("the map")
-        (folder / "password").write_text(PASSWORD)
         (folder / "settings.json").write_text(json.dumps(self.settings))
         self._install(folder / "programs")
 
     def _install(self, programs: Path) -> None:
-        texts = service.last_minute_files(programs / program.LAST_MINUTE)
+        texts = service.program_files(programs / program.LAST_MINUTE, last_minute)
         for path, text in {**texts, programs / "backup": inspect.getsource(program)}.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ansible.module_utils.poppyfield.backup import program
 
+from tests.images import backup_settings
+from tests.images.backup_settings import FOLDERS
 from tests.images.postgis_server import owned_folder
 from tests.power_cuts.classes import Found, Promise
 from tests.power_cuts.database import NAME, Database, DatabaseError
@@ -20,7 +22,6 @@ from tests.power_cuts.recorded_disk import MB, RecordedDisk, copied, mounted
 
 STICK_MB = 400
 BACKUPS = 4
-FOLDERS = ("projects", "config", "secrets")
 WAITS = "neither kept nor taken back"
 PICTURE_BYTES = 300_000
 MAKE = """
@@ -43,24 +44,16 @@ class Pi:
         self.card, self.stick = card, stick
         memory.mkdir(parents=True, exist_ok=True)
         self._settings = memory / "settings.json"
-        (memory / "password").write_text("the password of the repository", encoding="utf-8")
-        (memory / "password").chmod(0o600)
-        self._settings.write_text(json.dumps(self._described(memory)), encoding="utf-8")
-
-    def _described(self, memory: Path) -> dict[str, object]:
-        return {
-            "host": "pi-orchard",
-            "targets": [{"name": "stick", "folder": str(self.stick)}],
-            "keep": {"last": 100},
-            "folders": {name: str(self.card / name) for name in FOLDERS},
-            "also": [],
-            "data_folder": str(self.card / "data"),
-            "postgis": NAME,
-            "lizmap": "none-of-this-name",
-            "password_file": str(memory / "password"),
-            "run_folder": str(memory / "run"),
-            "state_folder": str(self.card / "state"),
-        }
+        described = backup_settings.described(
+            memory,
+            data=self.card / "data",
+            postgis=NAME,
+            target={"name": "stick", "folder": str(self.stick)},
+            state=self.card / "state",
+            keep={"last": 100},
+            folders={name: str(self.card / name) for name in FOLDERS},
+        )
+        self._settings.write_text(json.dumps(described), encoding="utf-8")
 
     def do(self, *words: str) -> str:
         """Run the program; DatabaseError where it fails."""

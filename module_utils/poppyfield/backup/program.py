@@ -60,6 +60,8 @@ LONGEST_NAME = 63
 LAST_MINUTE = "last_minute"
 """What the program is called that saves and restores it, beside this one."""
 WITHOUT_LAST_MINUTE = ", without a last minute: this Pi is to save none (backup_wal)"
+TRIAL_MAPS = "trial_maps"
+"""What the program is called that draws the maps of a trial, beside this one."""
 PROOF = "proof"
 PROVE_EVERY = timedelta(days=7)
 PROVE_AGAIN = timedelta(days=1)
@@ -284,8 +286,8 @@ class Settings:
 
     @property
     def trial(self) -> Settings:
-        """The same with the container in which a backup is restored for trial."""
-        return replace(self, postgis=f"{self.postgis}-proof")
+        """The same with the containers in which a backup is restored for trial."""
+        return replace(self, postgis=f"{self.postgis}-proof", lizmap=f"{self.lizmap}-proof")
 
     def state_of(self, target: Mapping[str, Any]) -> Path:
         """Where it is written down how the backups on a target went."""
@@ -563,6 +565,11 @@ def _of_files(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str
         elif restored["owner"] != saved["owner"]:
             said.append(f"{path} has another owner or other rights than it had.")
     return said
+
+
+def faults_of_maps(maps: Mapping[str, str]) -> list[str]:
+    """Say which maps do not draw from what was restored, and why."""
+    return [f"The map {name} does not draw from it: {why}" for name, why in maps.items() if why]
 
 
 def objects_of(content: Mapping[str, Any]) -> dict[str, int]:
@@ -1388,11 +1395,12 @@ def prove(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
                     f"an earlier release made the backup of {told(run.time)}, and did not record what it holds. "
                     f"Make one now."
                 )
-            said = differences(record["content"], restored_content(settings, repository, record, place))
+            content = restored_content(settings, repository, record, place)
+            said = differences(record["content"], content) + faults_of_maps(content["maps"])
             proof = {
                 "run": run.name,
                 "result": "different" if said else "equal",
-                "objects": objects_of(record["content"]),
+                "objects": {**objects_of(record["content"]), "maps": len(content["maps"])},
                 "differences": said[:MOST_DIFFERENCES],
                 "seconds": round(time.monotonic() - started, 1),
             }
@@ -1431,7 +1439,58 @@ def restored_content(settings: Settings, repository: BackupRepository, record: J
                 session.close()
         for entry in record["sqlite"]:
             check_sqlite(repository.dump(entry["snapshot"], entry["file"]), entry["path"])
+        found["maps"] = maps_drawn(settings, repository, record, place)
     return found
+
+
+def maps_drawn(settings: Settings, repository: BackupRepository, record: Json, place: Path) -> dict[str, str]:
+    """Draw each map from what was restored; give by its name why it does not draw, empty where it does.
+
+    Raises NotTriedError where none can be drawn here.
+    """
+    beside = Path(__file__).resolve().with_name(TRIAL_MAPS)
+    if not beside.exists() or not is_there(settings.lizmap):
+        return {}
+    saved, snapshot = record["folders"]["projects"], record["files"]["snapshot"]
+    scratch = scratch_folder(settings, place)
+    repository.unpack(snapshot, saved, scratch)
+    projects, basemaps = scratch / saved.lstrip("/"), Path(of_basemaps(settings)[0])
+    projects.mkdir(parents=True, exist_ok=True)
+    if basemaps.is_dir():
+        (projects / basemaps.name).mkdir(exist_ok=True)
+    asked = {
+        "postgis": settings.trial.postgis,
+        "map_server": settings.lizmap,
+        "name": settings.trial.lizmap,
+        "label": f"{PROOF_LABEL}=true",
+        "projects": str(projects),
+        "basemaps": str(basemaps) if basemaps.is_dir() else "",
+        "password": repository.dump(snapshot, password_in(settings, record)).decode().strip(),
+    }
+    command = [sys.executable, "-I", "-B", str(beside)]
+    done = subprocess.run(command, input=json.dumps(asked).encode(), capture_output=True, check=False)
+    if done.returncode:
+        raise NotTriedError(f"no map could be drawn from it: {' '.join(done.stderr.decode().split())[-300:]}")
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def password_in(settings: Settings, record: Mapping[str, Any]) -> str:
+    """Give where, in a backup, the password is by which the map server asks the database."""
+    form = '{{range .Mounts}}{{if eq .Destination "/run/secrets/postgis_password"}}{{.Source}}{{end}}{{end}}'
+    source = Path(do(["docker", "inspect", "--format", form, settings.lizmap]).strip())
+    secrets_folder = settings.folders["secrets"]
+    if not source.is_relative_to(secrets_folder):
+        raise NotTriedError(f"the map server has its password from {source}, and not from {secrets_folder}.")
+    return str(Path(record["folders"]["secrets"]) / source.relative_to(secrets_folder))
+
+
+def database_host(settings: Settings) -> str:
+    """Give the name by which the map server asks for the database, empty where there is none."""
+    if not is_there(settings.lizmap):
+        return ""
+    environment = do(["docker", "inspect", "--format", "{{range .Config.Env}}{{println .}}{{end}}", settings.lizmap])
+    return dict(line.partition("=")[::2] for line in environment.splitlines()).get("POSTGIS_HOST", "")
 
 
 def check_sqlite(content: bytes, path: str) -> None:
@@ -1454,14 +1513,16 @@ def trial(settings: Settings, record: Mapping[str, Any], place: Path) -> Iterato
     """
     there = settings.trial
     scratch = scratch_folder(settings, place)
+    host = database_host(settings)
     needed = SPARE_BYTES + sum(database["bytes"] for database in record["databases"]) * 3 // 2
+    needed += record["files"]["bytes"] if host else 0
     if (missing := needed - shutil.disk_usage(place).free) > 0:
         raise NotTriedError(f"{missing // 1_000_000 + 1} MB of room are missing on the target.")
     late = threading.Timer(PROOF_SECONDS, remove_trial, [settings])
     try:
         data = folder_like(Path(settings.data_folder), scratch)
         image = do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
-        do(trial_command(there.postgis, image, data))
+        do(trial_command(there.postgis, image, data, host))
         late.start()
         wait_for(there)
         yield there
@@ -1489,18 +1550,23 @@ def scratch_folder(settings: Settings, place: Path) -> Path:
     return place / "poppyfield" / f"{settings.host}.proof"
 
 
-def trial_command(name: str, image: str, data: Path) -> list[str]:
-    """Give what starts the container: the map comes first, and nothing in it outlives it."""
+def trial_command(name: str, image: str, data: Path, host: str) -> list[str]:
+    """Give what starts the container: the map comes first, and nothing in it outlives it.
+
+    A `host` is by what name the map server that shares its network, which leads nowhere, asks for it.
+    """
+    addresses = ("--add-host", f"{host}:127.0.0.1") if host else ()
     return [
         *("docker", "run", "--detach", "--name", name, "--label", f"{PROOF_LABEL}=true", "--log-driver", "none"),
-        *("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--network", "none", *addresses, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--memory", PROOF_MEMORY, "--memory-swap", PROOF_MEMORY, "--cpu-shares", "256", "--oom-score-adj", "1000"),
         *("--pids-limit", "64", "--tmpfs", "/tmp:mode=1777,size=16m", "--shm-size", "64m"),  # noqa: S108
         *("--tmpfs", f"/run/postgresql:uid={data.stat().st_uid},mode=0755,size=1m"),
         # Fails where the folder is not there for Docker, too.
         *("--mount", f"type=bind,source={data},target=/var/lib/postgresql/data", image, "postgres"),
         *("-c", "shared_buffers=32MB", "-c", "maintenance_work_mem=32MB", "-c", "work_mem=4MB", "-c", "autovacuum=off"),
-        *("-c", "max_connections=8", "-c", "max_wal_size=128MB", "-c", "min_wal_size=32MB", "-c", "listen_addresses="),
+        *("-c", "max_connections=8", "-c", "max_wal_size=128MB", "-c", "min_wal_size=32MB", "-c"),
+        f"listen_addresses={'127.0.0.1' if host else ''}",
         *("-c", "wal_level=minimal", "-c", "max_wal_senders=0", "-c", "log_min_error_statement=panic"),
     ]
 
@@ -1520,8 +1586,9 @@ def wait_for(there: Settings) -> None:
 
 
 def remove_trial(settings: Settings) -> None:
-    """Remove the container of a proof, and nobody else's of that name. Without Docker there is none."""
-    ours = ("--filter", f"label={PROOF_LABEL}=true", "--filter", f"name=^/?{re.escape(settings.trial.postgis)}$")
+    """Remove the containers of a proof, and nobody else's of their names. Without Docker there are none."""
+    named = "|".join(re.escape(name) for name in (settings.trial.lizmap, settings.trial.postgis))
+    ours = ("--filter", f"label={PROOF_LABEL}=true", "--filter", f"name=^/?({named})$")
     with suppress(BackupError, OSError):
         for container in do(["docker", "ps", "--all", "--quiet", *ours]).split():
             do(["docker", "rm", "--force", "--volumes", container])

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import last_minute, program
+from ansible.module_utils.poppyfield.backup import last_minute, program, trial_maps
 from ansible.module_utils.poppyfield.host import host_files, password_file, program_folder, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 
@@ -71,18 +72,19 @@ RestartSec=30
 WantedBy=multi-user.target
 """
 
-MAIN_TEXT = f"""# Managed by Poppyfield.
+MAIN_TEXT = """# Managed by Poppyfield.
 import sys
 
-from {last_minute.__name__} import main
+from {module} import main
 
 sys.exit(main())
 """
 
 
-def last_minute_files(folder: Path) -> dict[Path, str]:
-    """Give the program of the last minute as files of a folder."""
-    texts = {**program_folder.files([last_minute.__name__]), "__main__.py": MAIN_TEXT}
+def program_files(folder: Path, module: ModuleType) -> dict[Path, str]:
+    """Give a program beside that of the backup, of which a module has the function main, as files of a folder."""
+    main = MAIN_TEXT.format(module=module.__name__)
+    texts = {**program_folder.files([module.__name__]), "__main__.py": main}
     return {folder / name: text for name, text in texts.items()}
 
 
@@ -122,12 +124,15 @@ class BackupService:
             self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
         folders = {self.folder: "0700", self.programs: "0755"}
+        beside: dict[Path, str] = {}
         if settings.get("wal"):
-            beside = last_minute_files(self.last_minute)
-            texts |= {path: (text, "0644") for path, text in beside.items()}
+            beside |= program_files(self.last_minute, last_minute)
             texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
-            inner = {folder for path in beside for folder in path.parents if folder.is_relative_to(self.last_minute)}
-            folders |= dict.fromkeys(sorted(inner), "0755")
+        if settings.get("prove"):
+            beside |= program_files(self.programs / program.TRIAL_MAPS, trial_maps)
+        texts |= {path: (text, "0644") for path, text in beside.items()}
+        inner = {folder for path in beside for folder in path.parents if folder.is_relative_to(self.programs)}
+        folders |= dict.fromkeys(sorted(inner), "0755")
         owned = {"owner": "root", "group": "root"}
         return {
             "folders": [{"path": str(path), "mode": mode, **owned} for path, mode in folders.items()],

@@ -56,17 +56,21 @@ done
 [[ -n $WORKER ]] || { echo 'No QGIS Server runs in the container.' >&2; exit 1; }
 """
 )
+# A server for one question, which tells everything that it notices.
+ONE_QUESTION = r"""
+cd /srv/projects
+export QGIS_SERVER_LOG_STDERR=1 QGIS_SERVER_LOG_LEVEL=0 REQUEST_METHOD=GET QUERY_STRING=$1
+export QGIS_SERVER_IGNORE_BAD_LAYERS=$2
+exec /usr/lib/cgi-bin/qgis_mapserv.fcgi
+"""
 SINGLE_QUESTION = (
     FIND_WORKER
     + r"""
 while IFS= read -r -d '' setting; do
     export "${setting?}"
 done < "$WORKER/environ"
-cd /srv/projects
-export QGIS_SERVER_LOG_STDERR=1 QGIS_SERVER_LOG_LEVEL=0 REQUEST_METHOD=GET QUERY_STRING=$1
-export QGIS_SERVER_IGNORE_BAD_LAYERS=$2
-exec /usr/lib/cgi-bin/qgis_mapserv.fcgi
 """
+    + ONE_QUESTION
 )
 # Gives WORKERS, the processes that answer.
 FIND_WORKERS = (
