@@ -195,9 +195,7 @@ def map_server(
 
 
 @contextmanager
-def database(
-    image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]] = (), **options: Any
-) -> Iterator[str]:
+def database(image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]] = (), **options: Any) -> Iterator[str]:
     """Run PostGIS with what the SQL makes, on a network of its own; give the network's name.
 
     Map servers on it connect with the values that MapServer's image has by default. `more` is done before by the

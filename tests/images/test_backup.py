@@ -235,7 +235,7 @@ def test_a_backup_that_is_restored_for_trial_is_equal_and_leaves_nothing(pi: Pi)
     assert "password" not in json.dumps(seen).lower()
     proof = pi.state()["proof"]
     assert proof["objects"] | {"rights": 0} == {
-        **{"databases": 1, "sequences": 1, "tables": 3, "rows": 2000, "files": 4, "rights": 0},
+        **{"databases": 1, "sequences": 1, "tables": 3, "rows": 2000, "files": 4, "rights": 0, "maps": 0},
     }
     assert proof["objects"]["rights"] > 10
     assert pi.state()["proven"] == proof["at"] and f"-{proof['run'][-4:]}" in pi.runs()[-1]
@@ -266,7 +266,8 @@ def test_one_row_one_sequence_one_right_and_one_file_that_differ_are_each_said(p
     with pi.repository() as repository:
         # As if what was saved were less than what there was.
         record = {**record_of_newest(repository), "content": content, "run": "forged"}
-        repository.save_bytes(json.dumps(record).encode(), program.RECORD_NAME, "forged", program.RECORD)
+        kind = f"{program.RECORD},{program.ORDER_TAG}{repository.runs()[-1].order + 1}"
+        repository.save_bytes(json.dumps(record).encode(), program.RECORD_NAME, "forged", kind)
     said = pi.run("prove", fails=True)
     pi.server.sql("UPDATE observations SET what = 'seen 7' WHERE id = 7", "gis")
     pi.server.sql("SELECT setval('observations_id_seq', 2000)", "gis")

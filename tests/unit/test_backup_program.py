@@ -518,7 +518,10 @@ def test_what_is_restored_is_compared_in_a_container_that_is_thrown_away(
     pi: Pi, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = prove(pi, capsys, 0)
-    assert said.count("\n") == 1 and "is equal: 1 databases, 2 tables, 2 rows, 1 sequences, 2 rights, 4 files, 0 maps." in said
+    assert (
+        said.count("\n") == 1
+        and "is equal: 1 databases, 2 tables, 2 rows, 1 sequences, 2 rights, 4 files, 0 maps." in said
+    )
     assert pi.state()["proven"] == pi.state()["proof"]["at"]
     (run,) = pi.called("docker run")
     assert "--name websig-postgis-proof" in run and "--network none" in run and "--read-only" in run

@@ -40,6 +40,7 @@ SETTINGS = "/etc/poppyfield/backup/settings.json"
 TAG = "poppyfield"
 RECORD = "record"
 RUN_TAG = "run="
+ORDER_TAG = "order="
 # Of what comes by a stream; restic 0.18 (trixie) takes no such name with a folder in it.
 RECORD_NAME = "/record.json"
 GLOBALS_NAME = "/globals.sql"
@@ -73,18 +74,30 @@ PROOF_MEMORY = "384m"
 MOST_DIFFERENCES = 20
 """Of a proof, that are written down."""
 MAGIC_OF_SQLITE = b"SQLite format 3\0"
+PULLED_OUT = "it was pulled out, or is damaged"
+DAMAGED = (
+    "it is damaged: take another one for new backups, and keep this one: restic check on another computer tells more"
+)
+SIGNS_OF_DAMAGE = (
+    *("does not contain", "is damaged", "verification failed", "invalid data", "unmarshal", "unexpected eof", "): eof"),
+    *("not found in repository", "runtime.goexit"),
+)
+"""The last one is of restic itself, which ends so where its configuration is empty."""
 MEANINGS = (
     (
         "wrong password",
-        "it was made with another password than this Pi's. It is of another Pi of this name, or the password was "
-        "replaced: give this Pi the right one (backup_password_folder), or name another target",
+        "it was made with another password than this Pi's, or its keys are lost. It is of another Pi of this name, or "
+        "the password was replaced: give this Pi the right one (backup_password_folder), or name another target",
     ),
     ("no space left", "it is full. Take a bigger one, or keep fewer (backup_keep)"),
     ("read-only file system", "it can't be written to: it is write-protected or damaged"),
-    ("input/output error", "it was pulled out, or is damaged"),
-    ("does not contain", "it is damaged: restic check on another computer tells more"),
+    ("input/output error", PULLED_OUT),
+    ("no such file or directory", PULLED_OUT),
+    *((words, DAMAGED) for words in SIGNS_OF_DAMAGE),
 )
 """What restic says, and what that means for a person."""
+UNREADABLE = "could not load snapshot"
+"""What restic says of a snapshot that it leaves out of a list."""
 SOME_UNREAD = 3
 """What restic ends with when it has saved all but some files that it could not read."""
 MOST_NAMED = 5
@@ -305,6 +318,8 @@ class Run:
     time: datetime
     record: str
     """The id of its last snapshot."""
+    order: int = 0
+    """Which one it is on its target: a Pi has no clock that can be trusted. Those of earlier releases have none."""
 
 
 def run_of(snapshot: Mapping[str, Any]) -> str:
@@ -314,13 +329,27 @@ def run_of(snapshot: Mapping[str, Any]) -> str:
 
 
 def complete_runs(snapshots: Iterable[Mapping[str, Any]]) -> list[Run]:
-    """Give the backups that count, the newest last."""
+    """Give the backups that count, the newest last, whatever the clock said when they were made."""
     found = [
-        Run(run_of(snapshot), moment(snapshot["time"]), snapshot["id"])
+        Run(run_of(snapshot), moment(snapshot["time"]), snapshot["id"], order_of(snapshot))
         for snapshot in snapshots
         if run_of(snapshot) and RECORD in snapshot["tags"]
     ]
-    return sorted(found, key=lambda run: run.time)
+    return sorted(found, key=lambda run: (run.order, run.time))
+
+
+def order_of(snapshot: Mapping[str, Any]) -> int:
+    """Give which backup of its target a snapshot belongs to, 0 where it does not say."""
+    return next((int(tag.removeprefix(ORDER_TAG)) for tag in snapshot["tags"] if tag.startswith(ORDER_TAG)), 0)
+
+
+def clock_problem(earlier: Sequence[Run], now: datetime) -> str:
+    """Say that a backup is made at a time before that of one made earlier, empty where it is not."""
+    latest = max((run.time for run in earlier), default=now)
+    if latest <= now:
+        return ""
+    kept = "Until then only the newest of those that seem older is kept."
+    return f" This Pi's clock is wrong, or was: an earlier backup is of {told(latest)}. Set it. {kept}"
 
 
 def without_record(snapshots: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -731,7 +760,7 @@ class BackupRepository:
         """
         if not (self._folder / "config").exists():
             if not make:
-                raise BackupError(f"there is no backup of {self._host}.")
+                raise BackupError(f"there is no backup of {self._host}{self._others()}.")
             if self._folder.exists():
                 raise BackupError(
                     f"{self._folder.name} in poppyfield/ is no backup. Remove it, or take another target."
@@ -744,6 +773,11 @@ class BackupRepository:
         if unlock:
             # Those of programs that have ended.
             self.do("unlock")
+
+    def _others(self) -> str:
+        """Say whose backups are there."""
+        names = sorted(path.parent.name for path in self._folder.parent.glob("*/config") if "." not in path.parent.name)
+        return f"; it has some of {', '.join(names)}" if names else ""
 
     def close(self) -> None:
         """Leave nothing but the repository."""
@@ -764,6 +798,9 @@ class BackupRepository:
 
     def do(self, *words: str, **environment: str) -> str:
         """Run restic; give what it printed."""
+        return self._done(*words, **environment).stdout
+
+    def _done(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self._command(*words),
             env={**self.environment, **environment},
@@ -775,16 +812,24 @@ class BackupRepository:
         )
         if done.returncode:
             raise BackupError(meaning(done.stderr or done.stdout) + ".")
-        return done.stdout
+        return done
 
     def snapshots(self) -> list[Json]:
-        """Give all snapshots of this Pi."""
-        found: list[Json] = json.loads(self.do("snapshots", "--json", "--host", self._host) or "[]") or []
-        return found
+        """Give all snapshots of this Pi that can be read."""
+        return self._listed()[0]
+
+    def _listed(self) -> tuple[list[Json], bool]:
+        """Give all snapshots of this Pi that can be read, and whether there are others."""
+        done = self._done("snapshots", "--json", "--host", self._host)
+        return json.loads(done.stdout or "[]") or [], UNREADABLE in done.stderr
 
     def runs(self) -> list[Run]:
-        """Give the backups that count."""
-        return complete_runs(self.snapshots())
+        """Give the backups that count. Raises BackupError where there is none that can be read, and others."""
+        snapshots, others = self._listed()
+        runs = complete_runs(snapshots)
+        if others and not runs:
+            raise BackupError(f"{DAMAGED}.")
+        return runs
 
     def save_output(
         self, producer: Sequence[str], name: str, run: str, kind: str, owner: os.stat_result | None = None
@@ -894,10 +939,18 @@ class BackupRepository:
         """Restore a folder with owners and rights below another folder."""
         self.do("restore", snapshot, "--include", path, "--target", str(folder))
 
-    def tidy(self, keep: Mapping[str, int]) -> None:
-        """Forget what is not to be kept, and what belongs to no backup that counts; no room is given up yet."""
-        self.do("forget", "--host", self._host, "--tag", f"{TAG},{RECORD}", "--group-by", "host", *keep_options(keep))
-        if gone := without_record(self.snapshots()):
+    def tidy(self, keep: Mapping[str, int], newest: str) -> None:
+        """Forget what is not to be kept, and what belongs to no backup that counts; no room is given up yet.
+
+        The newest run stays, which may be the oldest by its time.
+        """
+        kept = (*keep_options(keep), "--keep-tag", RUN_TAG + newest)
+        self.do("forget", "--host", self._host, "--tag", f"{TAG},{RECORD}", "--group-by", "host", *kept)
+        snapshots, others = self._listed()
+        if others:
+            # What seems to belong to no backup may belong to one whose record can't be read.
+            raise BackupError(f"{DAMAGED}.")
+        if gone := without_record(snapshots):
             self.do("forget", *gone)
 
     def prune(self) -> None:
@@ -1192,13 +1245,14 @@ def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: da
         repository = BackupRepository(settings, place)
         repository.open(make=True)
         try:
-            if only_if_empty and repository.runs():
+            earlier = repository.runs()
+            if only_if_empty and earlier:
                 # Otherwise the newest backup would soon be one of an empty map.
                 raise BackupError(
                     f"there are backups of {settings.host} from before this card. Restore one (playbooks/restore.yml), "
                     f"or go on without: playbooks/backup.yml makes one now."
                 )
-            run, saved = save_all(settings, repository, now)
+            run, saved = save_all(settings, repository, now, order=max([0, *(run.order for run in earlier)]) + 1)
             outcome = {
                 "state": "saved",
                 "saved": now.isoformat(timespec="seconds"),
@@ -1210,14 +1264,14 @@ def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: da
             }
             outcome["said"] = (
                 f"backup of {told(now)}, {outcome['bytes_added']} bytes added, {outcome['seconds']} seconds."
-                f"{not_in_it([path for part in saved for path in part.unread])}"
+                f"{not_in_it([path for part in saved for path in part.unread])}{clock_problem(earlier, now)}"
             )
             return {**outcome, **look_after(repository, settings, outcome, now)}
         finally:
             repository.close()
 
 
-def save_all(settings: Settings, repository: BackupRepository, now: datetime) -> tuple[str, list[Saved]]:
+def save_all(settings: Settings, repository: BackupRepository, now: datetime, order: int) -> tuple[str, list[Saved]]:
     """Save every part, and at last the record; give the run and its snapshots."""
     run = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     record: Json = {
@@ -1250,7 +1304,8 @@ def save_all(settings: Settings, repository: BackupRepository, now: datetime) ->
     record["files"] = {"snapshot": saved[-1].snapshot, "bytes": saved[-1].bytes_read}
     content["files"] = content_of_files(settings, seen, saved[-1].unread)
     record["content"] = content
-    saved.append(repository.save_bytes(json.dumps(record, indent=1).encode(), RECORD_NAME, run, RECORD))
+    kind = f"{RECORD},{ORDER_TAG}{order}"
+    saved.append(repository.save_bytes(json.dumps(record, indent=1).encode(), RECORD_NAME, run, kind))
     return run, saved
 
 
@@ -1273,7 +1328,7 @@ def save_database(
 def look_after(repository: BackupRepository, settings: Settings, outcome: Json, now: datetime) -> Json:
     """Forget old backups and, once a week, look whether what is stored can be read; give what that changes."""
     try:
-        repository.tidy(settings.keep)
+        repository.tidy(settings.keep, outcome["snapshot"])
         if outcome["checked"] and now - datetime.fromisoformat(outcome["checked"]) < CHECK_EVERY:
             return {}
         repository.check(now.isocalendar().week)
