@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-hardening test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-hardening test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts bench-writes test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -216,6 +216,9 @@ bench-serve: ## 1, 5 and 30 visitors of the map page, beside another version: ma
 bench-power-cuts: prepare-test ## 220 cuts of power on a disk that loses what was not flushed: build/reports/power-cuts.json (CUTS=220)
 	$(SUDO) python3 workshop/laptop/prepare.py power-cuts
 	$(SUDO) $(TEST)/python -m tests.power_cuts --cuts $(or $(CUTS),220)
+
+bench-writes: prepare-test ## What a Pi writes on its card in a day, at rest and with people: build/bench/card-writes.json (SECONDS_EACH=900)
+	$(SUDO) $(TEST)/python -m tests.card_writes --seconds $(or $(SECONDS_EACH),900)
 
 bench-abuse: ## Five people at a map server with 1 GB, alone and beside an attacker: make bench-abuse IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench

@@ -23,7 +23,9 @@ options:
     description: Name of the host by which other containers in O(network) reach it.
     type: str
   health:
-    description: When the image's health check runs. Values that are not given are the image's own.
+    description:
+      - When the image's health check runs. Values that are not given are the image's own; but Docker before 26, which
+        writes on the card at each check, checks once a minute.
     type: dict
     suboptions:
       interval:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible.module_utils.poppyfield.containers import container_module
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineMissingError, Result
-from ansible.module_utils.poppyfield.containers.spec import HARDWARE_ADDRESS
+from ansible.module_utils.poppyfield.containers.spec import HARDWARE_ADDRESS, ContainerSpec, HealthTiming
 from ansible.module_utils.poppyfield.host import data_folders
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.postgis import postgres
@@ -662,3 +662,15 @@ def test_a_renewed_secret_is_predicted_to_replace_the_container(
     )
     assert "secrets: chosen renewed" in done["reasons"]
     assert "xxxx" not in json.dumps({**done, "invocation": None})
+
+
+@pytest.mark.parametrize(
+    ("release", "given", "interval"), [(20, None, 60), (25, None, 60), (26, None, None), (20, 5, 5)]
+)
+def test_an_engine_that_writes_at_each_check_of_the_health_checks_it_less_often(
+    release: int, given: int | None, interval: int | None
+) -> None:
+    spec = ContainerSpec(
+        name="map", resource="lizmap", image="i", network="n", health=HealthTiming(interval=given, retries=3)
+    )
+    assert container_module.sparing_the_card(spec, release).health == HealthTiming(interval=interval, retries=3)

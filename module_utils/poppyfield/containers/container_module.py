@@ -53,6 +53,9 @@ NO_IMAGE = (
     "Run a whole stage: ansible-playbook playbooks/deploy.yml."
 )
 
+FIRST_ENGINE_THAT_WRITES_NO_HEALTH = 26
+"""Those before rewrite two files of a container, and flush them, at each check (moby, pull request 47044)."""
+RARE_CHECK_SECONDS = 60
 HEALTH_OPTIONS: Json = {
     "interval": {"type": "int"},
     "timeout": {"type": "int"},
@@ -286,6 +289,13 @@ def missing_sources(spec: ContainerSpec) -> list[str]:
     return [m.source for m in spec.mounts if not Path(m.source).exists()]
 
 
+def sparing_the_card(spec: ContainerSpec, release: int) -> ContainerSpec:
+    """Have the health checked less often by an engine that writes on the card at each check, unless somebody says."""
+    if release >= FIRST_ENGINE_THAT_WRITES_NO_HEALTH or spec.health.interval is not None:
+        return spec
+    return replace(spec, health=replace(spec.health, interval=RARE_CHECK_SECONDS))
+
+
 def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Json:
     """Do what the module was called for; give its result. Ends through fail_json when it cannot."""
     desired = DesiredState(
@@ -301,6 +311,7 @@ def run(module: Any, spec: ContainerSpec, content: Content | None = None) -> Jso
     try:
         lock.take(by)
         engine = Engine.connect()
+        spec = sparing_the_card(spec, engine.release())
         with nullcontext() if module.check_mode else container_lock(spec.name, timeout):
             outcome = converge(
                 engine,

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -299,10 +300,14 @@ class Engine:
                     raise EngineError(f"Docker could not load {archive}: {message['error']}")
 
     def _reads_zstd(self) -> bool:
+        return self.release() >= FIRST_ENGINE_WITH_ZSTD
+
+    def release(self) -> int:
+        """Give the number that its version begins with; a version without one counts as newer than all."""
         with self._explained("tell its version"):
             version = str(self._api.version()["Version"])
         major = re.match(r"\d+", version)
-        return major is None or int(major.group()) >= FIRST_ENGINE_WITH_ZSTD
+        return int(major.group()) if major else sys.maxsize
 
     def images(self, repository: str) -> list[Json]:
         """Inspect every tagged image of a repository."""

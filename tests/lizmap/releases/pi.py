@@ -182,6 +182,7 @@ class Pi:
             "lizmap_verify_password_file": str(self.secrets / "lizmap_admin_password"),
             "lizmap_verify_timeout": 60,
             "lizmap_picture_folder": str(folder / "pictures"),
+            "lizmap_health": {"interval": 5},
             "lizmap_healthy_timeout": 240,
         }
 
