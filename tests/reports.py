@@ -8,7 +8,7 @@ from pathlib import Path
 HOUSE = Path(__file__).resolve().parents[1] / "build" / "reports" / "house.json"
 
 
-def add_to_report(path: Path = HOUSE, **figures: int) -> None:
+def add_to_report(path: Path = HOUSE, **figures: object) -> None:
     """Add figures to a report."""
     path.parent.mkdir(parents=True, exist_ok=True)
     before = json.loads(path.read_text("utf-8")) if path.exists() else {}

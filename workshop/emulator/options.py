@@ -72,6 +72,8 @@ class Pi:
     memory: str
     # The map by HTTPS; not published without it.
     https_port: int | None = None
+    devices: tuple[str, ...] = ()
+    """Of this machine, which the Pi has as well: a loop device is its USB stick."""
 
     @property
     def ports(self) -> dict[str, int]:
@@ -119,7 +121,7 @@ def container_options(pi: Pi, image: str, bounding_set: int) -> dict[str, Any]:
         "cap_add": capabilities(bounding_set),
         "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
         "cgroupns": "private",
-        "devices": [FUSE],
+        "devices": [FUSE, *pi.devices],
         # Docker starts again what did not end by itself with status 0: a reboot, by root/etc/systemd/system. It leaves
         # alone what was stopped or killed from outside.
         "restart_policy": {"Name": "on-failure", "MaximumRetryCount": REBOOTS},

@@ -422,6 +422,7 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--https-port", type=int, help="on 127.0.0.1 (not published unless given)")
             command.add_argument("--state-dir", type=Path, required=True, help="for the key and known_hosts")
             command.add_argument("--memory", help="at most (4g; a machine: 2g)")
+            command.add_argument("--device", action="append", default=[], help="of this machine, as its USB stick")
     for command in commands.choices.values():
         command.add_argument("--kind", choices=sorted(MEMORY_OF_KIND), default="container", help="(%(default)s)")
     return parser.parse_args()
@@ -447,6 +448,7 @@ def run(arguments: argparse.Namespace) -> None:
                 state_dir=str(arguments.state_dir.resolve()),
                 memory=arguments.memory or MEMORY_OF_KIND[arguments.kind],
                 https_port=arguments.https_port,
+                devices=tuple(arguments.device),
             )
             emulator.start(pi, arguments.timeout)
         case "power-on":

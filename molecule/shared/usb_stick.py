@@ -1,0 +1,84 @@
+"""A USB stick of the emulated Pi, which a laptop can look into, too."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.poppyfield.backup import program
+from testinfra.host import Host
+
+from emulated_pi import MAP_PORT, PI_NAME, SSH_PORT, STATE, emulator, log_in
+from tests.power_cuts.recorded_disk import mounted
+
+LABEL = "POPPYFIELD"
+STICK_MB = 600
+PASSWORDS = STATE / "backup-passwords"
+ASKED = {
+    "backup_targets": [{"name": "stick", "label": LABEL}],
+    "backup_password_folder": str(PASSWORDS),
+    # Emulated, both take longer than the rest together: tests/images plays them.
+    "backup_prove": False,
+    "backup_wal": "off",
+}
+BACKUPS = ("-e", json.dumps(ASKED))
+"""For a Pi that makes backups."""
+
+
+class Stick:
+    """A file that a loop device makes a disk of, and that the Pi has as a USB stick."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        image = folder / "stick.img"
+        with image.open("wb") as stream:
+            stream.truncate(STICK_MB << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-L", LABEL, image], check=True)
+        attach = ["losetup", "--find", "--show", str(image)]
+        self.device = subprocess.run(attach, capture_output=True, text=True, check=True).stdout.strip()
+
+    def close(self) -> None:
+        """Give the loop device back."""
+        subprocess.run(["losetup", "--detach", self.device], check=True)
+
+    @contextmanager
+    def repository(self, password_file: Path = PASSWORDS / "demo-pi") -> Iterator[program.BackupRepository]:
+        """Look into it on the laptop."""
+        settings = program.Settings(
+            host="demo-pi",
+            targets=[],
+            keep={},
+            folders={},
+            also=[],
+            data_folder="",
+            postgis="",
+            lizmap="",
+            password_file=str(password_file),
+        )
+        with mounted(Path(self.device), self._folder / "looked-at") as place:
+            repository = program.BackupRepository(settings, place)
+            repository.open()
+            yield repository
+            repository.close()
+
+    def content(self) -> dict[str, Any]:
+        """Give what the newest backup on it held, by its record."""
+        with self.repository() as repository:
+            record = json.loads(repository.dump(repository.runs()[-1].record, program.RECORD_NAME))
+        found: dict[str, Any] = record["content"]
+        return found
+
+
+def with_a_new_card(stick: Stick) -> Host:
+    """Give the Pi a new card, as it comes from Raspberry Pi Imager; return it."""
+    emulator("destroy", "--name", PI_NAME)
+    for path in STATE.glob("ssh-*"):
+        # The connection to the old one.
+        path.unlink()
+    ports = ("--ssh-port", SSH_PORT, "--map-port", MAP_PORT)
+    emulator("start", "--name", PI_NAME, *ports, "--state-dir", str(STATE), "--device", stick.device)
+    return log_in()
