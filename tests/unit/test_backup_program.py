@@ -303,6 +303,24 @@ def test_what_was_taken_back_stays_where_taking_it_back_was_cut_off_at_its_end(
     assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
 
 
+@pytest.mark.parametrize("how", ["decline", "run", "finish"])
+def test_a_card_is_new_until_it_was_saved_or_restored_or_the_backups_before_it_were_declined(
+    pi: Pi, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    pi.run("run")
+    shutil.rmtree(pi.folder / "state")
+    settings = program.Settings.read(pi.folder / "settings.json")
+    (pi.folder / "state").mkdir()
+    settings.new_card.touch()
+    assert program.offers(settings) != []
+    if how == "finish":
+        assert pi.run("restore", "--from", "stick") == 0 and settings.new_card.exists()
+    assert pi.run(how) == 0
+    assert not settings.new_card.exists() and program.offers(settings) == []
+    # The timer makes its own from now on.
+    assert pi.run("run", "--by-timer") == 0
+
+
 def test_a_database_that_is_half_restored_beside_the_others_does_not_stay(
     pi: Pi, capsys: pytest.CaptureFixture[str]
 ) -> None:

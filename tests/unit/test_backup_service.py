@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup.program import Settings
+from ansible.module_utils.poppyfield.backup.program import NEW_CARD, Settings
 from ansible.module_utils.poppyfield.backup.service import LAST_MINUTE, UNIT, BackupService
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
@@ -119,9 +119,27 @@ def test_backups_from_before_a_new_card_are_offered_until_it_is_saved(run_module
     given = {**GIVEN, "_password": PASSWORD}
     assert run_module("backup_service", check_mode=True, **given)["offers"] == [] and pi.asked == 0
     assert run_module("backup_service", **given)["offers"] == pi.offered
-    pi.state.mkdir()
     (pi.state / "stick.json").write_text(json.dumps({"saved": "2026-11-30T10:02:00+00:00"}))
     assert run_module("backup_service", **given)["offers"] == [] and pi.asked == 1
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_a_card_is_new_that_has_no_data_when_backups_are_set_up(
+    run_module: Run, pi: Pi, tmp_path: Path, has_data: bool
+) -> None:
+    given = {**GIVEN, "_password": PASSWORD, "data_folder": str(tmp_path / "data")}
+    cluster = tmp_path / "data" / "cluster"
+    if has_data:
+        cluster.mkdir(parents=True)
+        (cluster / "PG_VERSION").touch()
+    run_module("backup_service", check_mode=True, **given)
+    assert not pi.state.exists()
+    run_module("backup_service", **given)
+    assert (pi.state / NEW_CARD).exists() is not has_data
+    # Once it was saved, it is new no more, whatever is set up anew.
+    (pi.state / NEW_CARD).unlink(missing_ok=True)
+    run_module("backup_service", **given, schedule="daily")
+    assert not (pi.state / NEW_CARD).exists()
 
 
 def test_the_program_stands_alone_with_settings_that_it_understands(run_module: Run, pi: Pi) -> None:

@@ -75,10 +75,9 @@ def test_the_password_is_read_from_page_and_paper(write: Run, passwords: Path, l
 def test_its_commands_are_those_of_the_documentation(write: Run, passwords: Path, language: str) -> None:
     write(language=language)
     paper = " ".join(PdfReader(files(passwords)[".pdf"]).pages[0].extract_text().split())
-    documentation = (ROOT / "docs" / "backup.md").read_text("utf-8")
+    documentation = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("backup.md", "restore.md"))
     for command in (
-        "ansible-playbook site.yml --limit pi-orchard",
-        "ansible-playbook playbooks/restore.yml --limit pi-orchard -e restore_from=stick -e restore_last_minute=true",
+        "ansible-playbook site.yml --limit pi-orchard -e restore_from=stick",
         "sudo /usr/local/lib/poppyfield/backup restore --from stick",
         "sudo /usr/local/lib/poppyfield/backup finish",
         "sudo mount LABEL=POPPYFIELD /mnt",

@@ -39,6 +39,8 @@ def reported(variables: dict[str, object]) -> subprocess.CompletedProcess[str]:
         "playbook",
         "--inventory",
         "pi1,",
+        "--connection",
+        "local",
         "--extra-vars",
         json.dumps(variables),
     ]
@@ -54,9 +56,40 @@ def test_a_backup_from_before_a_new_card_is_offered_with_the_command_that_takes_
     done = reported({"backup_set_up": {"offers": [offer]}})
     assert done.returncode == 0, done.stdout + done.stderr
     said = "pi1: the backup of pi1 of 10:02 on stick, with gis, is from before this card. To put it in place: "
-    command = "ansible-playbook playbooks/restore.yml --limit pi1 -e restore_from=stick -e restore_last_minute=true."
-    assert said + command in done.stdout
+    restore = "ansible-playbook site.yml --limit pi1 -e restore_from=stick. To go on without it: "
+    assert said + restore + "ansible-playbook site.yml --limit pi1 -e restore_from=none." in done.stdout
     assert "from before this card" not in reported({}).stdout
+
+
+@pytest.mark.parametrize(
+    ("restore_from", "asked"),
+    [
+        ("none", ["decline"]),
+        # No map draws on this machine, so that what was put in place is taken back.
+        (
+            "stick",
+            [
+                "find --from stick --time latest --last-minute",
+                "restore --from stick --run r1 --last-minute",
+                "take-back",
+            ],
+        ),
+    ],
+)
+def test_a_run_that_was_told_puts_the_backup_in_place_or_goes_on_without(
+    tmp_path: Path, restore_from: str, asked: list[str]
+) -> None:
+    program, log = tmp_path / "program", tmp_path / "log"
+    program.write_text(
+        f"""#!/bin/sh\necho "$@" >> {log}\n[ $1 != find ] || echo '{{"run": "r1", "said": "a backup"}}'\n"""
+    )
+    program.chmod(0o755)
+    offer = {"target": "stick", "said": "the backup of pi1 of 10:02 on stick, with gis"}
+    given = {"restore_from": restore_from, "restore_program": [str(program)], "lizmap_web_client": "archive"}
+    done = reported({"backup_set_up": {"offers": [offer]}, **given, "ansible_become": False})
+    assert log.read_text().splitlines() == asked, done.stdout
+    assert (done.returncode == 0) is (restore_from == "none")
+    assert "from before this card" not in done.stdout
 
 
 @pytest.mark.parametrize("told_by", ["project_check", "lizmap_published"])

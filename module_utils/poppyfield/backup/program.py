@@ -59,6 +59,9 @@ PENDING = (
 LONGEST_NAME = 63
 LAST_MINUTE = "last_minute"
 """What the program is called that saves and restores it, beside this one."""
+PART = "restore_part"
+"""What the program is called that restores one table or one project, beside this one."""
+NEW_CARD = "card.new"
 WITHOUT_LAST_MINUTE = ", without a last minute: this Pi is to save none (backup_wal)"
 PROOF = "proof"
 PROVE_EVERY = timedelta(days=7)
@@ -271,6 +274,11 @@ class Settings:
     def restored(self) -> Path:
         """What this card was restored from."""
         return Path(self.state_folder) / "restored.from"
+
+    @property
+    def new_card(self) -> Path:
+        """Is there where this card was empty when backups were set up, until it was saved or restored."""
+        return Path(self.state_folder) / NEW_CARD
 
     @property
     def digests(self) -> Path:
@@ -868,6 +876,22 @@ class BackupRepository:
             if done.returncode:
                 raise BackupError(f"{name} could not be restored: {last_words(complaints)}.")
 
+    def beginning(self, snapshot: str, name: str, consumer: Sequence[str]) -> str:
+        """Give what a command prints that reads only the beginning of what was saved of a stream."""
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
+            command, quiet = self._command("dump", snapshot, name), subprocess.DEVNULL
+            with subprocess.Popen(
+                command, env=self.environment, stdin=quiet, stdout=subprocess.PIPE, stderr=said
+            ) as restic:
+                done = subprocess.run(
+                    consumer, stdin=restic.stdout, stdout=subprocess.PIPE, stderr=complaints, check=False
+                )
+                restic.kill()
+            if done.returncode:
+                why = meaning(_text(said)) if _text(said).strip() else last_words(complaints)
+                raise BackupError(f"{name} could not be read: {why}.")
+        return done.stdout.decode(errors="replace")
+
     def files_in(self, snapshot: str) -> dict[str, Json]:
         """Give what the files of a snapshot hold, as restic restores them, without a place to put them."""
         with tempfile.TemporaryFile() as said:
@@ -961,10 +985,10 @@ def in_postgis(settings: Settings, *words: str) -> list[str]:
     ]
 
 
-def psql(settings: Settings, script: str, *, tolerant: bool = False) -> str:
+def psql(settings: Settings, script: str, database: str = "postgres", *, tolerant: bool = False) -> str:
     """Run SQL; give what it printed. What is in the script is in no message."""
     stop = () if tolerant else ("--set=ON_ERROR_STOP=1",)
-    command = in_postgis(settings, *PSQL, *stop, "--set=VERBOSITY=terse", connection("postgres"))
+    command = in_postgis(settings, *PSQL, *stop, "--set=VERBOSITY=terse", connection(database))
     done = subprocess.run(command, input=script.encode(), capture_output=True, check=False)
     if done.returncode:
         raise BackupError(f"PostgreSQL refused: {' '.join(done.stderr.decode(errors='replace').split())[-300:]}")
@@ -1291,6 +1315,7 @@ def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_
         outcome |= back_up(settings, target, before.get("checked", ""), now, only_if_empty=only_if_empty)
         # When the first was made, and how much there was when one was last proven.
         outcome = {"since": outcome["saved"], "usual": outcome["bytes"], **outcome}
+        settings.new_card.unlink(missing_ok=True)
     except AbsentError as error:
         outcome |= {"state": "absent", "said": f"{error}{last}"}
     except (BackupError, OSError) as error:
@@ -1581,6 +1606,13 @@ def offers(settings: Settings) -> list[Json]:
     return found
 
 
+def decline(settings: Settings) -> str:
+    """Go on without the backups from before this card: they are offered no more, and the timer adds its own."""
+    write(settings.restored, {"run": ""})
+    settings.new_card.unlink(missing_ok=True)
+    return "The backups from before this card stay where they are, and are offered no more."
+
+
 def restore(settings: Settings, name: str, run: str) -> Json:
     """Put a backup in place; what was there is set aside, and comes back where this fails. Give what was set aside."""
     with locked(settings, wait=True), opened(settings, name) as repository:
@@ -1770,7 +1802,7 @@ def put_databases(settings: Settings, source: DatabaseSource, wanted: Sequence[J
 def put_folders(journal: Mapping[str, Any]) -> None:
     """Set the folders aside, and give their names to those of the backup."""
     for target, new in journal["folders"].items():
-        before = Path(f"{target}.before-{journal['stamp']}")
+        before = folder_aside(journal, target, "before")
         if Path(target).exists():
             Path(target).rename(before)
         Path(new).rename(target)
@@ -1786,29 +1818,37 @@ def take_back(settings: Settings) -> str:
     stop(settings)
     psql(settings, taking_back(journal["databases"], stamp))
     psql(settings, journal["globals"], tolerant=True)
+    if back := journal.get("back"):
+        psql(settings, back["sql"], back["database"])
     # A release before this one did not write down what was there.
     replaced = journal["replaced"] if "replaced" in journal else journal["folders"]
     for target, new in journal["folders"].items():
-        put_back(Path(target), Path(new), stamp, was_there=target in replaced)
+        aside = {what: folder_aside(journal, target, what) for what in ("before", "failed")}
+        put_back(Path(target), Path(new), **aside, was_there=target in replaced)
     said = "Everything is again as it was; what was restored is called failed now, and can be removed."
     try:
         start(settings)
     except BackupError as error:
         said += f" But {error}"
     clear(settings)
-    settings.restored.unlink(missing_ok=True)
+    if not journal.get("part"):
+        settings.restored.unlink(missing_ok=True)
     close_journal(settings)
     return said
 
 
-def put_back(target: Path, new: Path, stamp: str, *, was_there: bool) -> None:
+def folder_aside(journal: Mapping[str, Any], target: str, what: str) -> Path:
+    """Give where a folder lies while another one has its place: beside it, or where the journal says."""
+    return Path(f"{journal.get('beside', {}).get(target, target)}.{what}-{journal['stamp']}")
+
+
+def put_back(target: Path, new: Path, *, before: Path, failed: Path, was_there: bool) -> None:
     """Give a folder its name again. One that was there, and is not set aside, is as it was, or was put back before."""
-    before = Path(f"{target}.before-{stamp}")
     if was_there and not before.exists():
         return
     # While the new one still lies beside, it has not taken the name.
     if target.exists() and not new.exists():
-        target.rename(f"{target}.failed-{stamp}")
+        target.rename(failed)
     if before.exists():
         before.rename(target)
     sync(target.parent)
@@ -1817,9 +1857,10 @@ def put_back(target: Path, new: Path, stamp: str, *, was_there: bool) -> None:
 def names_set_aside(journal: Mapping[str, Any]) -> list[str]:
     """Give the names of what was set aside."""
     stamp = journal["stamp"]
-    folders = [f"{target}.before-{stamp}" for target in journal["folders"]]
+    folders = [str(folder_aside(journal, target, "before")) for target in journal["folders"]]
     aside = [set_aside(name, "before", stamp) for name, was_there in journal["databases"].items() if was_there]
-    return [*(f"the database {name}" for name in aside), *(folder for folder in folders if Path(folder).exists())]
+    names = [*(f"the database {name}" for name in aside), *journal.get("aside", [])]
+    return [*names, *(folder for folder in folders if Path(folder).exists())]
 
 
 def finish(settings: Settings) -> str:
@@ -1828,6 +1869,7 @@ def finish(settings: Settings) -> str:
     if not journal:
         return "There was nothing to finish."
     close_journal(settings)
+    settings.new_card.unlink(missing_ok=True)
     return f"What was there before is kept: {', '.join(names_set_aside(journal)) or 'nothing'}."
 
 
@@ -1886,15 +1928,18 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("take-back", help="put back what a restore has set aside")
     commands.add_parser("finish", help="keep what was restored")
     commands.add_parser("offers", help="which backups are from before this card")
+    commands.add_parser("decline", help="go on without the backups from before this card")
     for command, words_of_help in (("find", "which backup a restore would take"), ("restore", "put a backup in place")):
         one = commands.add_parser(command, help=words_of_help)
         one.add_argument("--from", dest="target", required=True)
         one.add_argument("--time", default="latest")
         one.add_argument("--last-minute", action="store_true", help="the databases as they were last")
+        one.add_argument("--table", default="", help="one table alone, such as gis.public.trees")
+        one.add_argument("--project", default="", help="one project alone with its folder, such as fields/fields.qgs")
+        one.add_argument("--as", dest="new", default="", help="beside what is in place, under this name")
         if command == "restore":
             one.add_argument("--run", default="")
             one.add_argument("--database", default="")
-            one.add_argument("--as", dest="new", default="")
     return parser.parse_args(words)
 
 
@@ -1903,7 +1948,13 @@ def act(asked: argparse.Namespace) -> int:
     if asked.command == "copy-sqlite":
         copy_sqlite(asked.path, sys.stdout.buffer)
         return 0
-    settings = Settings.read(asked.settings)
+    if getattr(asked, "table", "") or getattr(asked, "project", ""):
+        return hand_over_part(asked)
+    return act_with(Settings.read(asked.settings), asked)
+
+
+def act_with(settings: Settings, asked: argparse.Namespace) -> int:
+    """Do what was asked of all that a backup holds; give the exit status."""
     if getattr(asked, "last_minute", False) and (beside := last_minute_program()).exists():
         return hand_over(asked, beside)
     if asked.command == "run":
@@ -1928,7 +1979,7 @@ def act(asked: argparse.Namespace) -> int:
             print(json.dumps(restore(settings, asked.target, run)))
     else:
         with locked(settings, wait=True):
-            print(take_back(settings) if asked.command == "take-back" else finish(settings))
+            print({"take-back": take_back, "finish": finish, "decline": decline}[asked.command](settings))
     return 0
 
 
@@ -1944,6 +1995,16 @@ def hand_over(asked: argparse.Namespace, beside: Path) -> int:
     run = ("--run", asked.run) if getattr(asked, "run", "") else ()
     words = ("--settings", str(asked.settings), asked.command, "--from", asked.target, *run)
     return subprocess.run([sys.executable, "-I", "-B", str(beside), *words], check=False).returncode
+
+
+def hand_over_part(asked: argparse.Namespace) -> int:
+    """Have the program that restores one table or one project do what was asked."""
+    if asked.last_minute or getattr(asked, "database", ""):
+        raise BackupError("--table and --project go with no --last-minute or --database. Nothing was changed.")
+    beside = Path(__file__).resolve().with_name(PART)
+    words = [f"--{name}={value}" for name in ("time", "run", "table", "project") if (value := getattr(asked, name, ""))]
+    command = ("--settings", str(asked.settings), asked.command, "--from", asked.target, *words, f"--as={asked.new}")
+    return subprocess.run([sys.executable, "-I", "-B", str(beside), *command], check=False).returncode
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import last_minute, program
+from ansible.module_utils.poppyfield.backup import last_minute, program, restore_part
 from ansible.module_utils.poppyfield.host import host_files, password_file, program_folder, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 
@@ -71,18 +72,18 @@ RestartSec=30
 WantedBy=multi-user.target
 """
 
-MAIN_TEXT = f"""# Managed by Poppyfield.
+MAIN_TEXT = """# Managed by Poppyfield.
 import sys
 
-from {last_minute.__name__} import main
+from {module} import main
 
 sys.exit(main())
 """
 
 
-def last_minute_files(folder: Path) -> dict[Path, str]:
-    """Give the program of the last minute as files of a folder."""
-    texts = {**program_folder.files([last_minute.__name__]), "__main__.py": MAIN_TEXT}
+def program_files(module: ModuleType, folder: Path) -> dict[Path, str]:
+    """Give a program that leans on that of the backup as files of a folder."""
+    texts = {**program_folder.files([module.__name__]), "__main__.py": MAIN_TEXT.format(module=module.__name__)}
     return {folder / name: text for name, text in texts.items()}
 
 
@@ -122,12 +123,13 @@ class BackupService:
             self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
         folders = {self.folder: "0700", self.programs: "0755"}
+        beside = program_files(restore_part, self.programs / program.PART)
         if settings.get("wal"):
-            beside = last_minute_files(self.last_minute)
-            texts |= {path: (text, "0644") for path, text in beside.items()}
+            beside |= program_files(last_minute, self.last_minute)
             texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
-            inner = {folder for path in beside for folder in path.parents if folder.is_relative_to(self.last_minute)}
-            folders |= dict.fromkeys(sorted(inner), "0755")
+        texts |= {path: (text, "0644") for path, text in beside.items()}
+        inner = {folder for path in beside for folder in path.parents if self.programs in folder.parents}
+        folders |= dict.fromkeys(sorted(inner), "0755")
         owned = {"owner": "root", "group": "root"}
         return {
             "folders": [{"path": str(path), "mode": mode, **owned} for path, mode in folders.items()],
@@ -142,16 +144,25 @@ class BackupService:
     ) -> list[HostFileChange]:
         """Set the backup up; say what was done. Raises BackupServiceError, SystemdError, HostFileError or OSError."""
         self._refuse_another(password)
+        is_new = self._is_new_card(settings)
         changes: list[HostFileChange] = host_files.converge(
             self.wanted(settings, schedule, password), check_mode=check_mode
         )
         unit = self.units / LAST_MINUTE
         unwanted = [unit] if unit.exists() and not settings.get("wal") else []
         if not check_mode:
+            if is_new:
+                self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+                (self.state / program.NEW_CARD).touch(mode=0o600)
             self._have_run(changes, wal=bool(settings.get("wal")))
             if unwanted:
                 self._end_last_minute(unit)
         return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, "file") for path in unwanted)]
+
+    def _is_new_card(self, settings: Mapping[str, Any]) -> bool:
+        """Tell whether backups are set up for the first time, where there is no data yet."""
+        has_data = (Path(settings["data_folder"]) / "cluster" / "PG_VERSION").exists()
+        return not (self.folder / "settings.json").exists() and not has_data
 
     def _have_run(self, changes: Sequence[HostFileChange], *, wal: bool) -> None:
         if not self.booted.is_dir():

@@ -1,0 +1,99 @@
+"""One table or one project out of a backup: what is asked for, and what of a dump it needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.poppyfield.backup import program, restore_part
+from ansible.module_utils.poppyfield.backup.program import BackupError
+from ansible.module_utils.poppyfield.backup.restore_part import Project, Table, why_not
+from ansible.module_utils.poppyfield.backup.service import program_files
+
+LISTING = """;
+; Archive created at 2026-11-29 10:02:00 UTC
+;
+2; 3079 16385 EXTENSION - postgis
+220; 1259 17400 TABLE orchard trees gis
+221; 1259 17410 TABLE orchard kinds gis
+4300; 0 17400 TABLE DATA orchard trees gis
+4301; 0 17410 TABLE DATA orchard kinds gis
+4302; 0 16700 TABLE DATA public spatial_ref_sys postgres
+4305; 0 0 SEQUENCE SET orchard trees_id_seq gis
+4306; 0 0 BLOBS - BLOBS
+4307; 0 0 COMMENT - LARGE OBJECT 17001 gis
+4308; 0 17500 MATERIALIZED VIEW DATA orchard tall gis
+4100; 2606 17420 CONSTRAINT orchard kinds kinds_pkey gis
+4101; 2606 17430 FK CONSTRAINT orchard trees trees_kind_fkey gis
+4102; 6100 17440 SUBSCRIPTION - office postgres
+"""
+
+
+def test_a_table_is_named_with_its_database_and_schema() -> None:
+    assert Table.named("gis.public.trees") == Table("gis", "public", "trees")
+    assert Table.named('gis."My schema"."a.""b"') == Table("gis", "My schema", 'a."b')
+    assert Table.named('gis."My schema"."a.""b"').sql == '"My schema"."a.""b"'
+
+
+@pytest.mark.parametrize("text", ["", "trees", "public.trees", "a.b.c.d", 'gis.public."trees', "gis..trees"])
+def test_what_names_no_table_is_told(text: str) -> None:
+    with pytest.raises(BackupError, match=r"names no table. Write database.schema.table"):
+        Table.named(text)
+
+
+def test_a_project_is_named_with_its_folder() -> None:
+    assert Project.named("fields/fields.qgs") == Project("fields", "fields.qgs")
+    assert Project.named("fields/north/map.qgz") == Project("fields", "north/map.qgz")
+
+
+@pytest.mark.parametrize(
+    "text", ["fields.qgs", "../fields.qgs", "fields/../x.qgs", ".poppyfield/x.qgs", "fields/photo.jpg", "/etc/x.qgs"]
+)
+def test_what_names_no_project_is_told(text: str) -> None:
+    with pytest.raises(BackupError, match=r"names no project. Write its folder and its file"):
+        Project.named(text)
+
+
+def test_all_definitions_are_restored_and_last_the_rows_of_one_table() -> None:
+    chosen = restore_part.wanted_entries(LISTING, Table("gis", "orchard", "trees"))
+    assert [line.split(";")[0] for line in chosen] == ["2", "220", "221", "4305", "4100", "4101", "4300", "4302"]
+
+
+def test_what_needs_a_table_is_named() -> None:
+    trees = Table("gis", "orchard", "trees")
+    assert why_not({"plain": True, "needing": []}, trees) == ""
+    assert "has partitions" in why_not({"plain": False, "needing": []}, trees)
+    said = why_not({"plain": True, "needing": [f"view {n}" for n in range(7)]}, trees)
+    assert "view 0; view 1" in said and said.endswith("view 4 and 2 more")
+
+
+def test_taking_back_does_nothing_where_the_table_was_not_replaced_yet() -> None:
+    trees = Table("gis", "orchard", "trees")
+    for was_there, mark in ((True, "to_regnamespace(E'\"trees__before_1\"')"), (False, 'to_regclass(E\'"orchard".')):
+        script = restore_part.taking_back(trees, "1", was_there=was_there)
+        assert mark in script and script.index("\\if :swapped") < script.index("BEGIN;") < script.index("\\endif")
+        assert ('DROP SCHEMA "trees__before_1"' in script) is was_there
+
+
+def test_the_program_of_the_backup_hands_over_what_is_asked_of_a_part(tmp_path: Path) -> None:
+    for path, text in program_files(restore_part, tmp_path / program.PART).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "backup").write_text(Path(program.__file__).read_text())
+    settings = {
+        **{"host": "pi", "targets": [], "keep": {}, "also": [], "postgis": "p", "lizmap": "l"},
+        **{"folders": {"projects": str(tmp_path)}, "data_folder": "/", "run_folder": str(tmp_path / "run")},
+    }
+    (tmp_path / "settings").write_text(json.dumps(settings))
+
+    def said(*words: str) -> str:
+        command = [sys.executable, "-I", str(tmp_path / "backup"), "--settings", str(tmp_path / "settings"), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+    assert "'trees' names no table" in said("restore", "--from", "stick", "--run", "r", "--table", "trees")
+    assert "'x' names no project" in said("restore", "--from", "stick", "--run", "r", "--project", "x")
+    assert "There is no target stick" in said("find", "--from", "stick", "--table", "gis.public.trees")
+    assert "go with no --last-minute" in said("find", "--from", "stick", "--table", "gis.public.trees", "--last-minute")
