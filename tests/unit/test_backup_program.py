@@ -859,3 +859,32 @@ def test_a_sequence_that_cannot_be_read_is_told() -> None:
     found = json.loads(json.dumps(CONTENT))
     found["databases"]["gis"]["sequences"]["public.ids"] = None
     assert program.differences(CONTENT, found) == ["gis: the sequence public.ids would give nothing next, and not 3."]
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "told"),
+    [
+        (
+            "ssh: connect to host office.example port 22: Connection timed out",
+            "absent",
+            "office.example does not answer",
+        ),
+        ("ssh: Could not resolve hostname office.example: Name or service", "absent", "office.example does not answer"),
+        ("Host key verification failed.", "failed", "office.example shows another key than host_key"),
+        ("b@office.example: Permission denied (publickey).", "failed", "authorized_keys of b there: ssh-ed25519 BBBB"),
+        ("Bad owner or permissions", "failed", "office.example: Bad owner or permissions"),
+    ],
+)
+def test_why_a_machine_is_not_reached_is_told(pi: Pi, said: str, state: str, told: str) -> None:
+    ssh = pi.folder / "bin" / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho \"$@\" >> $FAKE/ssh\necho '{said}' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    (pi.folder / "ssh").mkdir()
+    (pi.folder / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 BBBB\n")
+    pi.write_settings(targets=[{"name": "office", "sftp": "b@office.example:/srv", "host_key": "ssh-ed25519 AAAA"}])
+    assert pi.run("run", "--by-timer") == int(state == "failed")
+    assert pi.state("office")["state"] == state and told in pi.state("office")["said"]
+    asked = (pi.fake / "ssh").read_text()
+    for option in ("BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "GlobalKnownHostsFile=none"):
+        assert option in asked
+    assert not pi.called("mount") and not pi.called("restic")

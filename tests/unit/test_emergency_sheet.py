@@ -87,6 +87,16 @@ def test_its_commands_are_those_of_the_documentation(write: Run, passwords: Path
     assert "sudo restic --repo /mnt/office/poppyfield/pi-orchard snapshots" in paper
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_machine_that_is_reached_by_sftp_is_on_it(write: Run, passwords: Path, language: str) -> None:
+    write(language=language, targets=[*TARGETS, {"name": "far", "sftp": "b@office.example:/srv", "host_key": "x"}])
+    sheets = PdfReader(files(passwords)[".pdf"]).pages
+    assert len(sheets) == 1
+    assert "restic --repo sftp:b@office.example:/srv/poppyfield/pi-orchard" in " ".join(
+        sheets[0].extract_text().split()
+    )
+
+
 def test_a_sheet_is_written_when_it_says_something_else(write: Run, passwords: Path) -> None:
     assert write(check_mode=True)["changed"] and not (passwords.parent / "sheets").exists()
     write()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.poppyfield.backup import program, restore_part
 from ansible.module_utils.poppyfield.backup.program import BackupError
-from ansible.module_utils.poppyfield.backup.restore_part import Project, Table, why_not
+from ansible.module_utils.poppyfield.backup.restore_part import SavedProject, SavedTable, why_not
 from ansible.module_utils.poppyfield.backup.service import program_files
 
 LISTING = """;
@@ -33,20 +33,20 @@ LISTING = """;
 
 
 def test_a_table_is_named_with_its_database_and_schema() -> None:
-    assert Table.named("gis.public.trees") == Table("gis", "public", "trees")
-    assert Table.named('gis."My schema"."a.""b"') == Table("gis", "My schema", 'a."b')
-    assert Table.named('gis."My schema"."a.""b"').sql == '"My schema"."a.""b"'
+    assert SavedTable.named("gis.public.trees") == SavedTable("gis", "public", "trees")
+    assert SavedTable.named('gis."My schema"."a.""b"') == SavedTable("gis", "My schema", 'a."b')
+    assert SavedTable.named('gis."My schema"."a.""b"').sql == '"My schema"."a.""b"'
 
 
 @pytest.mark.parametrize("text", ["", "trees", "public.trees", "a.b.c.d", 'gis.public."trees', "gis..trees"])
 def test_what_names_no_table_is_told(text: str) -> None:
     with pytest.raises(BackupError, match=r"names no table. Write database.schema.table"):
-        Table.named(text)
+        SavedTable.named(text)
 
 
 def test_a_project_is_named_with_its_folder() -> None:
-    assert Project.named("fields/fields.qgs") == Project("fields", "fields.qgs")
-    assert Project.named("fields/north/map.qgz") == Project("fields", "north/map.qgz")
+    assert SavedProject.named("fields/fields.qgs") == SavedProject("fields", "fields.qgs")
+    assert SavedProject.named("fields/north/map.qgz") == SavedProject("fields", "north/map.qgz")
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_a_project_is_named_with_its_folder() -> None:
 )
 def test_what_names_no_project_is_told(text: str) -> None:
     with pytest.raises(BackupError, match=r"names no project. Write its folder and its file"):
-        Project.named(text)
+        SavedProject.named(text)
 
 
 def test_all_definitions_are_restored_and_last_the_rows_of_one_table() -> None:
-    chosen = restore_part.wanted_entries(LISTING, Table("gis", "orchard", "trees"))
+    chosen = restore_part.wanted_entries(LISTING, SavedTable("gis", "orchard", "trees"))
     assert [line.split(";")[0] for line in chosen] == ["2", "220", "221", "4305", "4100", "4101", "4300", "4302"]
 
 
 def test_what_needs_a_table_is_named() -> None:
-    trees = Table("gis", "orchard", "trees")
+    trees = SavedTable("gis", "orchard", "trees")
     assert why_not({"plain": True, "needing": []}, trees) == ""
     assert "has partitions" in why_not({"plain": False, "needing": []}, trees)
     said = why_not({"plain": True, "needing": [f"view {n}" for n in range(7)]}, trees)
@@ -71,7 +71,7 @@ def test_what_needs_a_table_is_named() -> None:
 
 
 def test_taking_back_does_nothing_where_the_table_was_not_replaced_yet() -> None:
-    trees = Table("gis", "orchard", "trees")
+    trees = SavedTable("gis", "orchard", "trees")
     for was_there, mark in ((True, "to_regnamespace(E'\"trees__before_1\"')"), (False, 'to_regclass(E\'"orchard".')):
         script = restore_part.taking_back(trees, "1", was_there=was_there)
         assert mark in script and script.index("\\if :swapped") < script.index("BEGIN;") < script.index("\\endif")

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -62,7 +63,18 @@ LAST_MINUTE = "last_minute"
 PART = "restore_part"
 """What the program is called that restores one table or one project, beside this one."""
 NEW_CARD = "card.new"
-WITHOUT_LAST_MINUTE = ", without a last minute: this Pi is to save none (backup_wal)"
+WITHOUT_LAST_MINUTE = {
+    True: ", without a last minute: this Pi is to save none (backup_wal)",
+    False: ", without a last minute: none is saved on another machine",
+}
+"""By whether the target is in this Pi."""
+SSH_FOLDER = "ssh"
+"""Beside the password: the Pi's key for targets by SFTP, and the keys of their machines."""
+SSH_KEY = "id_ed25519"
+SFTP = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)@([A-Za-z0-9][A-Za-z0-9.-]*):(/[^\s]*)")
+"""User, machine and folder."""
+AWAY = re.compile(r"timed out|timeout|refused|no route|unreachable|could not resolve|temporary failure", re.IGNORECASE)
+"""What ssh says of a machine that is not there."""
 PROOF = "proof"
 PROVE_EVERY = timedelta(days=7)
 PROVE_AGAIN = timedelta(days=1)
@@ -294,6 +306,16 @@ class Settings:
     def trial(self) -> Settings:
         """The same with the container in which a backup is restored for trial."""
         return replace(self, postgis=f"{self.postgis}-proof")
+
+    @property
+    def near(self) -> list[Json]:
+        """The targets that are in this Pi: they get the last minute, and backups on them are restored for trial."""
+        return [target for target in self.targets if not target.get("sftp")]
+
+    @property
+    def ssh_folder(self) -> Path:
+        """Where the key of this Pi lies, and the keys of the machines that are targets by SFTP."""
+        return Path(self.password_file).parent / SSH_FOLDER
 
     def state_of(self, target: Mapping[str, Any]) -> Path:
         """Where it is written down how the backups on a target went."""
@@ -650,8 +672,13 @@ def mounted(settings: Settings, target: Mapping[str, Any]) -> Iterator[Path]:
     A folder is mounted once more, too: what is written goes to its file system even if that is unmounted meanwhile,
     and never to the card.
     """
-    source = source_of(target)
     place = Path(settings.run_folder) / target["name"]
+    if target.get("sftp"):
+        SftpServer.of(settings, target).reach()
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield place
+        return
+    source = source_of(target)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     unmount(place)
     do(["mount", *source, str(place)])
@@ -686,6 +713,65 @@ def unmount(place: Path) -> None:
             do(["umount", str(place)])
         except BackupError:
             do(["umount", "--lazy", str(place)])
+
+
+@dataclass(frozen=True)
+class SftpServer:
+    """The machine of a target by SFTP."""
+
+    name: str
+    user: str
+    machine: str
+    port: int
+    folder: str
+    keys: Path
+
+    @classmethod
+    def of(cls, settings: Settings, target: Mapping[str, Any]) -> SftpServer:
+        """Read a target."""
+        found = SFTP.fullmatch(target["sftp"])
+        if not found:
+            raise BackupError(f"{target['sftp']} is not USER@MACHINE:/FOLDER.")
+        return cls(target["name"], found[1], found[2], target.get("port") or 22, found[3], settings.ssh_folder)
+
+    def command(self) -> list[str]:
+        """Give the command whose input and output are SFTP: by this Pi's key alone, and with that machine alone."""
+        options = {
+            "BatchMode": "yes",
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": f"{self.keys}/{self.name}.known_hosts",
+            "GlobalKnownHostsFile": "none",
+            "UpdateHostKeys": "no",
+            "ConnectTimeout": "10",
+            "ServerAliveInterval": "15",
+            "ServerAliveCountMax": "4",
+        }
+        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        where = ("-i", f"{self.keys}/{SSH_KEY}", "-p", str(self.port), "-l", self.user, self.machine)
+        return ["ssh", "-F", "none", *words, *where, "-s", "sftp"]
+
+    def reach(self) -> None:
+        """Raise AbsentError where the machine does not answer, and BackupError where it is another or refuses."""
+        quiet = subprocess.DEVNULL
+        done = subprocess.run(self.command(), stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode == 0:
+            return
+        if "Host key verification failed" in done.stderr:
+            raise BackupError(
+                f"{self.machine} shows another key than host_key in backup_targets, so nothing was sent. If it was set "
+                f"up again, give its new key; if not, somebody is in between."
+            )
+        if "Permission denied" in done.stderr:
+            key = (self.keys / f"{SSH_KEY}.pub").read_text("utf-8").strip()
+            raise BackupError(
+                f"{self.machine} does not let this Pi in. Add this line to .ssh/authorized_keys of {self.user} there: "
+                f"{key}"
+            )
+        said = " ".join(done.stderr.split())[-300:]
+        if AWAY.search(said):
+            raise AbsentError(f"{self.machine} does not answer, so nothing was saved there.")
+        raise BackupError(f"{self.machine}: {said or 'ssh ended without a word'}")
 
 
 # The repository -----------------------------------------------------------------------------------------------------
@@ -730,13 +816,9 @@ class BackupRepository:
 
         To unlock it takes restic a second: needless for who has done so just before.
         """
-        if not (self._folder / "config").exists():
+        if not self._is_there():
             if not make:
                 raise BackupError(f"there is no backup of {self._host}.")
-            if self._folder.exists():
-                raise BackupError(
-                    f"{self._folder.name} in poppyfield/ is no backup. Remove it, or take another target."
-                )
             self._make()
         # Of a proof that was cut off.
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -750,8 +832,13 @@ class BackupRepository:
         """Leave nothing but the repository."""
         shutil.rmtree(self._temporary, ignore_errors=True)
 
+    def _is_there(self) -> bool:
+        return (self._folder / "config").exists()
+
     def _make(self) -> None:
         """Make the repository whole, or not at all."""
+        if self._folder.exists():
+            raise BackupError(f"{self._folder.name} in poppyfield/ is no backup. Remove it, or take another target.")
         partial = self._folder.with_name(f"{self._host}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700, parents=True)
@@ -925,6 +1012,41 @@ class BackupRepository:
         """Give up the room of what was forgotten, and read a part of all that is stored."""
         self.prune()
         self.do("check", f"--read-data-subset={week % CHECK_PARTS + 1}/{CHECK_PARTS}")
+
+
+class SftpRepository(BackupRepository):
+    """This Pi's repository on another machine; what is written into files before it is sent is in memory."""
+
+    def __init__(self, settings: Settings, place: Path, server: SftpServer) -> None:
+        super().__init__(settings, place)
+        self._server = server
+        where = f"sftp:{server.user}@{server.machine}:{server.folder.rstrip('/')}/poppyfield/{settings.host}"
+        self.environment["RESTIC_REPOSITORY"] = where
+
+    def _command(self, *words: str) -> list[str]:
+        return [*super()._command(), "--option", f"sftp.command={shlex.join(self._server.command())}", *words]
+
+    def _is_there(self) -> bool:
+        self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command, quiet = self._command("cat", "config"), subprocess.DEVNULL
+        done = subprocess.run(
+            command, env=self.environment, stdin=quiet, capture_output=True, text=True, errors="replace", check=False
+        )
+        # As restic 0.14 and 0.18 say it.
+        if done.returncode and "is there a repository at" not in done.stderr.lower():
+            raise BackupError(meaning(done.stderr) + ".")
+        return done.returncode == 0
+
+    def _make(self) -> None:
+        """Make it; its last file is the one by which it is found."""
+        self.do("init")
+
+
+def repository_on(settings: Settings, target: Mapping[str, Any], place: Path) -> BackupRepository:
+    """Give this Pi's repository on a target."""
+    if target.get("sftp"):
+        return SftpRepository(settings, place, SftpServer.of(settings, target))
+    return BackupRepository(settings, place)
 
 
 def files_of_archive(stream: IO[bytes] | None) -> dict[str, Json]:
@@ -1206,7 +1328,7 @@ def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: da
     """Make a backup on one target; give how it went. Raises BackupError."""
     started = time.monotonic()
     with mounted(settings, target) as place:
-        repository = BackupRepository(settings, place)
+        repository = repository_on(settings, target, place)
         repository.open(make=True)
         try:
             if only_if_empty and repository.runs():
@@ -1355,7 +1477,7 @@ def status(settings: Settings) -> str:
 
 def last_minutes(settings: Settings) -> dict[str, str]:
     """Say by target how its last minute fares."""
-    found = {one["name"]: read(Path(settings.last_minute_folder) / f"{one['name']}.json") for one in settings.targets}
+    found = {one["name"]: read(Path(settings.last_minute_folder) / f"{one['name']}.json") for one in settings.near}
     return {
         name: was.get("said", "The last minute is not saved: its service does not run.") for name, was in found.items()
     }
@@ -1366,9 +1488,10 @@ def last_minutes(settings: Settings) -> dict[str, str]:
 
 def proven_if_due(settings: Settings, outcome: Json, now: datetime) -> Json:
     """Restore for trial the backup that was just made, where that is due; give how it all went."""
-    if outcome["state"] != "saved" or not is_due(outcome, now):
+    target = settings.target(outcome["target"])
+    if outcome["state"] != "saved" or target not in settings.near or not is_due(outcome, now):
         return outcome
-    return attempt_proof(settings, settings.target(outcome["target"]), now)
+    return attempt_proof(settings, target, now)
 
 
 def prove_backups(settings: Settings, name: str) -> int:
@@ -1401,6 +1524,8 @@ def attempt_proof(settings: Settings, target: Mapping[str, Any], now: datetime) 
 
 def prove(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
     """Restore the newest backup on a target for trial, and compare its content with what was recorded with it."""
+    if target not in settings.near:
+        raise NotTriedError("there is no room for it on another machine.")
     started = time.monotonic()
     with mounted(settings, target) as place:
         repository = BackupRepository(settings, place)
@@ -1567,8 +1692,9 @@ def clear_up(settings: Settings) -> None:
 @contextmanager
 def opened(settings: Settings, name: str) -> Iterator[BackupRepository]:
     """Give the repository on a target, to read from it."""
-    with mounted(settings, settings.target(name)) as place:
-        repository = BackupRepository(settings, place)
+    target = settings.target(name)
+    with mounted(settings, target) as place:
+        repository = repository_on(settings, target, place)
         repository.open()
         try:
             yield repository
@@ -1955,7 +2081,8 @@ def act(asked: argparse.Namespace) -> int:
 
 def act_with(settings: Settings, asked: argparse.Namespace) -> int:
     """Do what was asked of all that a backup holds; give the exit status."""
-    if getattr(asked, "last_minute", False) and (beside := last_minute_program()).exists():
+    is_near = getattr(asked, "last_minute", False) and settings.target(asked.target) in settings.near
+    if is_near and (beside := last_minute_program()).exists():
         return hand_over(asked, beside)
     if asked.command == "run":
         return run_backups(settings, by_timer=asked.by_timer)
@@ -1969,7 +2096,8 @@ def act_with(settings: Settings, asked: argparse.Namespace) -> int:
         print(json.dumps(offers(settings)))
     elif asked.command == "find":
         found = find(settings, asked.target, asked.time)
-        said = f"{found['said']}{WITHOUT_LAST_MINUTE if asked.last_minute else ''}"
+        is_in_pi = settings.target(asked.target) in settings.near
+        said = f"{found['said']}{WITHOUT_LAST_MINUTE[is_in_pi] if asked.last_minute else ''}"
         print(json.dumps({**found, "said": said}))
     elif asked.command == "restore":
         run = asked.run or find(settings, asked.target, asked.time)["run"]

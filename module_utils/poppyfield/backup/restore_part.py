@@ -128,7 +128,7 @@ AND format('%s %s %s', c.oid::regclass, a.grantee::regrole, a.privilege_type)
 
 
 @dataclass(frozen=True)
-class Table:
+class SavedTable:
     """A table of a database."""
 
     database: str
@@ -136,7 +136,7 @@ class Table:
     name: str
 
     @classmethod
-    def named(cls, text: str) -> Table:
+    def named(cls, text: str) -> SavedTable:
         """Read `database.schema.table`, as it is written; a part with a dot in it stands in quotation marks."""
         found = re.fullmatch(rf"({PART_OF_NAME})\.({PART_OF_NAME})\.({PART_OF_NAME})", text)
         if not found:
@@ -153,20 +153,20 @@ class Table:
         """Write it for SQL."""
         return f"{identifier(self.schema)}.{identifier(self.name)}"
 
-    def called(self, name: str) -> Table:
+    def called(self, name: str) -> SavedTable:
         """Give the table of another name beside it."""
-        return Table(self.database, self.schema, name)
+        return SavedTable(self.database, self.schema, name)
 
 
 @dataclass(frozen=True)
-class Project:
+class SavedProject:
     """A project with the folder that holds it and all that it needs."""
 
     folder: str
     file: str
 
     @classmethod
-    def named(cls, text: str) -> Project:
+    def named(cls, text: str) -> SavedProject:
         """Read `FOLDER/NAME.qgs`, below the folder of the projects."""
         folder, _, file = text.partition("/")
         steps = file.split("/")
@@ -175,7 +175,7 @@ class Project:
         return cls(folder, file)
 
 
-def wanted_entries(listing: str, table: Table) -> list[str]:
+def wanted_entries(listing: str, table: SavedTable) -> list[str]:
     """Choose from the list of a dump all but the rows of other tables.
 
     Rows come last: keys that lead to other tables are then there before, and nobody misses those tables' rows.
@@ -196,7 +196,7 @@ def _is_of_systems(entry: str) -> bool:
     return entry.startswith("TABLE DATA ") and SYSTEMS in entry
 
 
-def setting_aside(table: Table, aside: str) -> str:
+def setting_aside(table: SavedTable, aside: str) -> str:
     """Give the script that puts a table into a schema of its own, with all that belongs to it."""
     owner = "GRANT USAGE ON SCHEMA %I TO %I"
     whose = f"SELECT format('{owner}', {literal(aside)}, pg_get_userbyid(relowner)) FROM pg_class"  # noqa: S608
@@ -206,19 +206,19 @@ def setting_aside(table: Table, aside: str) -> str:
     )
 
 
-def before_the_table(table: Table, aside: str) -> str:
+def before_the_table(table: SavedTable, aside: str) -> str:
     """Give the script before the new table is made, within its transaction; `aside` is empty where there is none."""
     begin = "BEGIN;\nSET LOCAL lock_timeout = '60s';\n" + REMEMBER_VIEWS.format(name=literal(table.sql))
     return begin + (setting_aside(table, aside) if aside else "")
 
 
-def after_the_table(table: Table, rights: Iterable[str]) -> str:
+def after_the_table(table: SavedTable, rights: Iterable[str]) -> str:
     """Give the script after it, which makes all of it count."""
     taken = TAKE_RIGHTS.format(name=literal(table.sql), rights=literal(json.dumps(list(rights))))
     return f"{taken}{LEAD_VIEWS}COMMIT;\n"
 
 
-def taking_back(table: Table, stamp: str, *, was_there: bool) -> str:
+def taking_back(table: SavedTable, stamp: str, *, was_there: bool) -> str:
     """Give the script that puts a table back, if the new one has taken its place."""
     before, failed = program.set_aside(table.name, "before", stamp), program.set_aside(table.name, "failed", stamp)
     mark = f"to_regnamespace({literal(identifier(before))})" if was_there else f"to_regclass({literal(table.sql)})"
@@ -232,7 +232,7 @@ def taking_back(table: Table, stamp: str, *, was_there: bool) -> str:
     )
 
 
-def why_not(found: Mapping[str, Any], table: Table) -> str:
+def why_not(found: Mapping[str, Any], table: SavedTable) -> str:
     """Say why a table can't be taken out of its place; empty where it can."""
     if not found["plain"]:
         return f"{table} is a view, has partitions or heirs, or belongs to an extension"
@@ -278,7 +278,7 @@ def opened(settings: Settings, name: str, run: str) -> Iterator[tuple[BackupRepo
 # A table ------------------------------------------------------------------------------------------------------------
 
 
-def restore_table(settings: Settings, name: str, run: str, table: Table, new: str) -> Json:
+def restore_table(settings: Settings, name: str, run: str, table: SavedTable, new: str) -> Json:
     """Restore a table in place, or beside it as `new`; give what was set aside."""
     with opened(settings, name, run) as (repository, record):
         entry = entry_of(record, table)
@@ -295,7 +295,7 @@ def restore_table(settings: Settings, name: str, run: str, table: Table, new: st
             return put_in_place(settings, record, table, there=there)
 
 
-def entry_of(record: Mapping[str, Any], table: Table) -> Json:
+def entry_of(record: Mapping[str, Any], table: SavedTable) -> Json:
     """Give the database of a backup that has a table. Raises BackupError."""
     for entry in record["databases"]:
         if entry["name"] == table.database:
@@ -313,11 +313,11 @@ def names_of(tables: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in tables:
         # Large objects are among them, and are no table.
         with suppress(BackupError):
-            table = Table.named(f"x.{name}")
+            table = SavedTable.named(f"x.{name}")
             yield table.schema, table.name
 
 
-def look_in_place(settings: Settings, table: Table, new: str) -> bool:
+def look_in_place(settings: Settings, table: SavedTable, new: str) -> bool:
     """Tell whether the table is there. Raises BackupError where it can't be put where it is to be."""
     if table.database not in [one["name"] for one in program.databases(settings)]:
         raise BackupError(f"There is no database {table.database} on this Pi: restore all of it. Nothing was changed.")
@@ -350,7 +350,7 @@ def scratch(settings: Settings) -> Iterator[None]:
             program.psql(settings, drop)
 
 
-def fill(settings: Settings, repository: BackupRepository, entry: Mapping[str, Any], table: Table) -> None:
+def fill(settings: Settings, repository: BackupRepository, entry: Mapping[str, Any], table: SavedTable) -> None:
     """Restore all definitions of a database, and the rows of one table, into the one that is thrown away."""
     saved = entry["snapshot"], entry["file"]
     listing = repository.beginning(*saved, program.in_postgis(settings, "pg_restore", "--list"))
@@ -366,13 +366,13 @@ def fill(settings: Settings, repository: BackupRepository, entry: Mapping[str, A
         program.do(program.in_postgis(settings, "rm", "-f", LIST))
 
 
-def renaming(table: Table, new: str) -> str:
+def renaming(table: SavedTable, new: str) -> str:
     """Give the script that renames a table with its indexes and sequences, and lets its keys to others go."""
     names = {"name": literal(table.sql), "old": literal(table.name), "new": literal(new)}
     return RENAME.format(**names, table=table.sql, new_name=identifier(new))
 
 
-def put_in_place(settings: Settings, record: Mapping[str, Any], table: Table, *, there: bool) -> Json:
+def put_in_place(settings: Settings, record: Mapping[str, Any], table: SavedTable, *, there: bool) -> Json:
     """Set the table aside and put that of the backup in its place, in one transaction."""
     journal = begun(record)
     aside = program.set_aside(table.name, "before", journal["stamp"]) if there else ""
@@ -384,7 +384,7 @@ def put_in_place(settings: Settings, record: Mapping[str, Any], table: Table, *,
     return switch(settings, journal, lambda: pour(settings, table, aside))
 
 
-def pour(settings: Settings, table: Table, aside: str) -> None:
+def pour(settings: Settings, table: SavedTable, aside: str) -> None:
     """Take a table over from the database that is thrown away, all or nothing. Raises BackupError."""
     rights = json.loads(program.psql(settings, RIGHTS.format(name=literal(table.sql)), SCRATCH))
     dump = program.in_postgis(
@@ -418,7 +418,7 @@ def pour(settings: Settings, table: Table, aside: str) -> None:
 # A project ----------------------------------------------------------------------------------------------------------
 
 
-def restore_project(settings: Settings, name: str, run: str, project: Project, new: str) -> Json:
+def restore_project(settings: Settings, name: str, run: str, project: SavedProject, new: str) -> Json:
     """Restore the folder of a project in place, or beside the folder of the projects; give what was set aside."""
     with opened(settings, name, run) as (repository, record):
         projects = Path(settings.folders["projects"])
@@ -453,7 +453,7 @@ def beside_projects(projects: Path, new: str) -> Path:
     return beside
 
 
-def stage(settings: Settings, repository: BackupRepository, record: Mapping[str, Any], project: Project) -> Path:
+def stage(settings: Settings, repository: BackupRepository, record: Mapping[str, Any], project: SavedProject) -> Path:
     """Unpack the folder of a project beside the folder of the projects. Raises BackupError where it is not there."""
     program.clear(settings)
     unpacked = Path(settings.folders["projects"]).with_name(f"{program.STAGING}project")
@@ -476,11 +476,11 @@ def find(settings: Settings, asked: argparse.Namespace) -> Json:
     """Give what a restore would put in place, for a person to agree to; what it refuses is said now."""
     found = program.find(settings, asked.target, asked.time)
     if asked.table:
-        look_in_place(settings, Table.named(asked.table), asked.new)
-        what = f"the table {Table.named(asked.table)}"
+        look_in_place(settings, SavedTable.named(asked.table), asked.new)
+        what = f"the table {SavedTable.named(asked.table)}"
     else:
         what = f"the folder of the project {asked.project}, with all that is in it"
-        Project.named(asked.project)
+        SavedProject.named(asked.project)
     return {**found, "said": f"{what}, of {found['said']}"}
 
 
@@ -509,9 +509,9 @@ def act(asked: argparse.Namespace) -> int:
         return 0
     run = asked.run or program.find(settings, asked.target, asked.time)["run"]
     if asked.table:
-        done = restore_table(settings, asked.target, run, Table.named(asked.table), asked.new)
+        done = restore_table(settings, asked.target, run, SavedTable.named(asked.table), asked.new)
     else:
-        done = restore_project(settings, asked.target, run, Project.named(asked.project), asked.new)
+        done = restore_project(settings, asked.target, run, SavedProject.named(asked.project), asked.new)
     print(json.dumps(done))
     return 0
 
