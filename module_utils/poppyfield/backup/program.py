@@ -1609,16 +1609,53 @@ def trial(settings: Settings, record: Mapping[str, Any], place: Path) -> Iterato
         raise NotTriedError(f"{missing // 1_000_000 + 1} MB of room are missing on the target.")
     late = threading.Timer(PROOF_SECONDS, remove_trial, [settings])
     try:
-        data = folder_like(Path(settings.data_folder), scratch)
-        image = do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
-        do(trial_command(there.postgis, image, data))
-        late.start()
-        wait_for(there)
-        yield there
+        with folder_for_trial(Path(settings.data_folder), scratch, needed) as data:
+            image = do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
+            try:
+                do(trial_command(there.postgis, image, data))
+                late.start()
+                wait_for(there)
+                yield there
+            finally:
+                # Before what it has its data on.
+                remove_trial(settings)
     finally:
         late.cancel()
         remove_trial(settings)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def folder_for_trial(model: Path, scratch: Path, needed: int) -> Iterator[Path]:
+    """Give a folder with the owner of another one; where the target keeps no owners, on ext4 in a file there."""
+    try:
+        data = folder_like(model, scratch)
+    except NotTriedError:
+        with ext4_in_a_file(scratch, needed) as inside:
+            yield folder_like(model, inside / PROOF)
+        return
+    yield data
+
+
+@contextmanager
+def ext4_in_a_file(scratch: Path, needed: int) -> Iterator[Path]:
+    """Give a file system that keeps owners, in a file of this size, which goes with its folder."""
+    image, inside = scratch / "ext4", scratch / "mounted"
+    inside.mkdir()
+    try:
+        with image.open("wb") as stream:
+            stream.truncate(needed)
+        # Nobody needs it after a loss of power.
+        do(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", str(image)])
+        do(["mount", "--options", "loop,nosuid,nodev,noexec,noatime", str(image), str(inside)])
+    except (BackupError, OSError) as error:
+        raise NotTriedError(
+            f"the target's file system keeps no owners and rights, and none could be made in a file on it: {error}"
+        ) from error
+    try:
+        yield inside
+    finally:
+        unmount(inside)
 
 
 def folder_like(model: Path, scratch: Path) -> Path:
