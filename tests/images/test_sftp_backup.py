@@ -131,6 +131,19 @@ def test_what_was_lost_comes_back_from_the_office(pi: Pi, office: Office) -> Non
     assert "no room for it on another machine" in pi.run("prove", fails=True)
 
 
+@pytest.mark.long
+def test_the_office_proves_what_it_has_and_changes_nothing(pi: Pi, office: Office, tmp_path: Path) -> None:
+    pi.run("run")
+    before = {str(path): path.stat().st_mtime_ns for path in office.store.rglob("*")}
+    image = pi.server.container.image.id
+    words = ("--host", "pi-orchard", "--image", image, "--scratch", str(tmp_path))
+    command = ("prove-copy", "--folder", str(office.store), "--password-file", str(pi.folder / "password"))
+    said = pi.run(*command, *words)
+    assert said.startswith("pi-orchard: The backup of ") and "and is equal: 1 databases" in said
+    assert {str(path): path.stat().st_mtime_ns for path in office.store.rglob("*")} == before
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_office_that_is_away_is_missing_and_no_failure(pi: Pi, office: Office) -> None:
     office.closes()
     try:

@@ -888,3 +888,72 @@ def test_why_a_machine_is_not_reached_is_told(pi: Pi, said: str, state: str, tol
     for option in ("BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "GlobalKnownHostsFile=none"):
         assert option in asked
     assert not pi.called("mount") and not pi.called("restic")
+
+
+def office(pi: Pi) -> Path:
+    """Have the Pi make backups on another machine, which is a folder here and answers; give that."""
+    (pi.folder / "bin" / "ssh").write_text("#!/bin/sh\n")
+    (pi.folder / "bin" / "ssh").chmod(0o755)
+    store = pi.folder / "store"
+    far = {"name": "office", "sftp": f"b@office.example:{store}", "host_key": "ssh-ed25519 AAAA"}
+    pi.write_settings(targets=[far])
+    return store
+
+
+def test_a_backup_goes_to_another_machine_and_comes_back_from_there(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    store = office(pi)
+    assert pi.run("find", "--from", "office") == 1
+    assert "there is no backup of pi-orchard." in capsys.readouterr().err
+    assert pi.run("run", "--by-timer") == 0 and pi.run("run", "--by-timer") == 0
+    assert len(list((store / "poppyfield" / "pi-orchard" / "snapshots").iterdir())) == 10
+    assert "sftp.command=ssh -F none -o BatchMode=yes" in pi.called("restic")[-1]
+    destroy(pi)
+    assert pi.run("restore", "--from", "office") == 0
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "the map"
+    capsys.readouterr()
+    # There is neither a proof nor a last minute of it.
+    assert pi.run("prove") == 1 and "no room for it on another machine" in capsys.readouterr().out
+    assert pi.run("find", "--from", "office", "--last-minute") == 0
+    assert "without a last minute: none is saved on another machine" in capsys.readouterr().out
+    (pi.folder / "password").write_text("another password\n")
+    assert pi.run("find", "--from", "office") == 1
+    assert "it was made with another password" in capsys.readouterr().err
+
+
+def test_what_lies_in_a_folder_is_proven_without_a_pi(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    store = office(pi)
+    pi.run("run")
+    capsys.readouterr()
+    words = ["prove-copy", "--folder", str(store), "--host", "pi-orchard"]
+    words += ["--password-file", str(pi.folder / "password"), "--scratch", str(pi.folder)]
+    assert program.main(words) == 0
+    assert "and is equal: 1 databases" in capsys.readouterr().out
+    assert not pi.called("backup --json")[5:] and not list(pi.folder.glob("poppyfield-proof-*"))
+    pi.say("restored-rows", '[1, "123", true]')
+    assert program.main(words) == 1
+    assert "gis: public.fields has 1 rows, and had 2." in capsys.readouterr().out
+    pi.say("image", "amd64")
+    assert program.main(words) == 1
+    assert "has no image poppyfield/postgis for arm64" in capsys.readouterr().err
+
+
+def test_a_backup_is_proven_on_ext4_in_a_file_where_the_stick_keeps_no_owners(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi.run("run")
+    mkfs = pi.folder / "bin" / "mkfs.ext4"
+    mkfs.write_text('#!/bin/sh\necho "mkfs.ext4 $*" >> "$FAKE/log"\n')
+    mkfs.chmod(0o755)
+    kept = os.chown
+
+    def chown(path: Path, *owner: int) -> None:
+        """Keep no owner but in the file."""
+        kept(path, *owner) if "mounted" in path.parts else path.chmod(0o755)
+
+    monkeypatch.setattr(os, "chown", chown)
+    assert pi.run("prove") == 0
+    (made,) = pi.called("mkfs.ext4")
+    assert made.endswith("pi-orchard.proof/ext4") and pi.called("mount --options loop")
+    assert "target=/var/lib/postgresql/data" in pi.called("docker run")[0]
+    assert "pi-orchard.proof/mounted/proof/data" in pi.called("docker run")[0]
+    assert not (pi.folder / "run/stick/poppyfield/pi-orchard.proof").exists()

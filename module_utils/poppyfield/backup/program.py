@@ -260,6 +260,8 @@ class Settings:
     max_age_days: int = 3
     max_unproven_days: int = 14
     """These two are for whoever judges what is written down, see `state`."""
+    image: str = ""
+    """Of what a backup is restored for trial into, where that is no Pi's; else that of the database's container."""
     password_file: str = "/etc/poppyfield/backup/password"  # noqa: S105 - a path
     run_folder: str = "/run/poppyfield-backup"
     state_folder: str = "/var/lib/poppyfield/backup"
@@ -1014,6 +1016,18 @@ class BackupRepository:
         self.do("check", f"--read-data-subset={week % CHECK_PARTS + 1}/{CHECK_PARTS}")
 
 
+class CopiedRepository(BackupRepository):
+    """A Pi's repository in a folder of any machine, of which nothing is changed: no file there is of another owner."""
+
+    def __init__(self, settings: Settings, place: Path, folder: Path) -> None:
+        super().__init__(settings, place)
+        self._folder = folder / "poppyfield" / settings.host
+        self.environment["RESTIC_REPOSITORY"] = str(self._folder)
+
+    def _command(self, *words: str) -> list[str]:
+        return super()._command("--no-lock", *words)
+
+
 class SftpRepository(BackupRepository):
     """This Pi's repository on another machine; what is written into files before it is sent is in memory."""
 
@@ -1554,6 +1568,53 @@ def prove(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
     return proof
 
 
+def prove_copy(folder: Path, host: str, password_file: Path, image: str, scratch: Path) -> int:
+    """Restore for trial on this machine the newest backup of a Pi in a folder; give the exit status."""
+    now = datetime.now(UTC)
+    image = image or own_image()
+    with tempfile.TemporaryDirectory(prefix="poppyfield-proof-", dir=scratch) as made:
+        place = Path(made)
+        uid = int(do(["docker", "run", "--rm", "--network", "none", "--entrypoint", "id", image, "-u", "postgres"]))
+        (place / "poppyfield").mkdir()
+        # For the owner of the data.
+        (place / "model").mkdir()
+        os.chown(place / "model", uid, uid)
+        settings = Settings(
+            host=host,
+            targets=[],
+            keep={},
+            folders={},
+            also=[],
+            data_folder=str(place / "model"),
+            postgis=f"poppyfield-{host}",
+            lizmap="",
+            image=image,
+            password_file=str(password_file),
+            run_folder=str(place / "run"),
+        )
+        repository = CopiedRepository(settings, place, folder)
+        repository.open(unlock=False)
+        run = chosen(repository.runs(), "latest")
+        record = json.loads(repository.dump(run.record, RECORD_NAME))
+        if "content" not in record:
+            raise BackupError(
+                f"an earlier release made the backup of {told(run.time)}, and recorded nothing to compare."
+            )
+        said = differences(record["content"], restored_content(settings, repository, record, place))
+    proof = {"objects": objects_of(record["content"]), "differences": said[:MOST_DIFFERENCES]}
+    print("\n".join([f"{host}: {verdict(proof, len(said), told(run.time), told(now))}", *proof["differences"]]))
+    return int(bool(said))
+
+
+def own_image() -> str:
+    """Give the newest image of the database that is of this machine's own architecture."""
+    kind = do(["docker", "version", "--format", "{{.Server.Arch}}"]).strip()
+    for name in do(["docker", "images", "--quiet", "--filter", "reference=poppyfield/postgis"]).split():
+        if do(["docker", "inspect", "--format", "{{.Architecture}}", name]).strip() == kind:
+            return name
+    raise BackupError(f"this machine has no image poppyfield/postgis for {kind}: name one.")
+
+
 def verdict(proof: Mapping[str, Any], wrong: int, made: str, now: str) -> str:
     """Say what came of a proof."""
     if wrong:
@@ -1610,7 +1671,7 @@ def trial(settings: Settings, record: Mapping[str, Any], place: Path) -> Iterato
     late = threading.Timer(PROOF_SECONDS, remove_trial, [settings])
     try:
         with folder_for_trial(Path(settings.data_folder), scratch, needed) as data:
-            image = do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
+            image = settings.image or do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
             try:
                 do(trial_command(there.postgis, image, data))
                 late.start()
@@ -2087,6 +2148,12 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("clear-up", help="take away what a run that was ended has left")
     one = commands.add_parser("prove", help="restore the newest backup for trial, and compare it with what was saved")
     one.add_argument("--from", dest="target", default="")
+    one = commands.add_parser("prove-copy", help="the same without a Pi, for backups in a folder of this machine")
+    one.add_argument("--folder", type=Path, required=True, help="what is the target: it has poppyfield/ in it")
+    one.add_argument("--host", required=True)
+    one.add_argument("--password-file", type=Path, required=True)
+    one.add_argument("--image", default="", help="of the database; else the newest of this machine's architecture")
+    one.add_argument("--scratch", type=Path, default=Path("/var/tmp"), help="where there is room")  # noqa: S108
     commands.add_parser("status", help="how the newest backups went")
     commands.add_parser("take-back", help="put back what a restore has set aside")
     commands.add_parser("finish", help="keep what was restored")
@@ -2111,6 +2178,8 @@ def act(asked: argparse.Namespace) -> int:
     if asked.command == "copy-sqlite":
         copy_sqlite(asked.path, sys.stdout.buffer)
         return 0
+    if asked.command == "prove-copy":
+        return prove_copy(asked.folder, asked.host, asked.password_file, asked.image, asked.scratch)
     if getattr(asked, "table", "") or getattr(asked, "project", ""):
         return hand_over_part(asked)
     return act_with(Settings.read(asked.settings), asked)

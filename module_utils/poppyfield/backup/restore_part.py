@@ -445,9 +445,9 @@ def restore_project(settings: Settings, name: str, run: str, project: SavedProje
 
 def beside_projects(projects: Path, new: str) -> Path:
     """Give where a folder lies that no map server reads. Raises BackupError where something is there."""
-    beside = projects.with_name(f"{projects.name}-{new}")
     if not FOLDER.fullmatch(new):
         raise BackupError(f"{new!r} can't be the name of a folder: letters, digits, -, _ and ., at most 63.")
+    beside = projects.with_name(f"{projects.name}-{new}")
     if beside.exists():
         raise BackupError(f"There is {beside} already. Choose another name.")
     return beside
