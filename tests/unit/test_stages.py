@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = str(ROOT / "playbooks" / "plays" / "report.yml")
@@ -103,3 +104,32 @@ def test_what_was_withheld_is_told_last_and_the_run_is_no_success(withheld: list
 @pytest.mark.parametrize("stage", ["build", "provision", "deliver", "deploy", "verify"])
 def test_a_run_without_a_stage_is_checked_all_the_same(stage: str) -> None:
     assert set(tasks("playbooks/preflight.yml")) <= set(tasks("site.yml", "--skip-tags", stage))
+
+
+@pytest.mark.parametrize(("stages", "refused"), [({}, True), ({"preflight_stages": ["verify"]}, False)])
+def test_a_run_that_would_replace_the_data_of_a_pi_ends_before_it_begins(
+    tmp_path: Path, stages: dict[str, object], refused: bool
+) -> None:
+    (looking,) = yaml.safe_load((ROOT / "playbooks" / "plays" / "preflight.yml").read_text("utf-8"))
+    facts = {"set_fact": {"poppyfield_pi": {"files": {"/data": {"sha256": "0"}, "/new": None}}, "cacheable": True}}
+    known = {
+        "inventory_check": {
+            "all_must_answer": False,
+            "requirements": {"pi1": {"card": {"data": "/data", "new": "/new"}}},
+        },
+        "first_look": {"problems": [], "msg": ""},
+        "backup_targets": [{"name": "stick", "label": "POPPYFIELD"}],
+        "restore_from": "stick",
+    }
+    play = {**looking, "hosts": "all", "become": False, "tasks": [facts, looking["tasks"][-1]]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "pi1,", "--connection", "local"]
+    done = subprocess.run(
+        [*command, "--extra-vars", json.dumps({**known, **stages}), str(tmp_path / "play.yml")],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode != 0) is refused, done.stdout + done.stderr
+    assert ("pi1: restore_from is for a new card, and this Pi has data of its own." in done.stdout) is refused
