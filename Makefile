@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-backup test-hardening test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts bench-writes test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-backup test-hardening test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts bench-writes test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify prove
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -159,6 +159,10 @@ verify: ## Look at the Pis of an inventory from outside, and change nothing: mak
 	@python3 workshop/laptop/prepare.py verify
 	@PATH="$$PWD/build/venv-verify/bin:$$PATH" ANSIBLE_BECOME=true POPPYFIELD_VERIFY_RESTART='$(RESTART)' build/venv-verify/bin/pytest tests/fleet \
 		--hosts='ansible://$(or $(PIS),pis)?force_ansible=True' --ansible-inventory='$(or $(INVENTORY),inventory/fleet)'
+
+prove: ## Restore for trial, on this machine, the newest backup of a Pi in a folder: make prove BACKUPS=/srv/backups HOST=pi-orchard [IMAGE=poppyfield/postgis:…]
+	@$(SUDO) python3 module_utils/poppyfield/backup/program.py prove-copy --folder '$(BACKUPS)' --host '$(HOST)' --image '$(IMAGE)' \
+		--password-file '$(or $(PASSWORD_FILE),inventory/fleet/backup-passwords/$(HOST))'
 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements
 	python3 -m workshop.laptop.locks

@@ -37,6 +37,15 @@ options:
       folder:
         description: A folder on which something is mounted. While nothing is, nothing is written.
         type: path
+      sftp:
+        description: Another machine, as C(USER@MACHINE:/FOLDER). The host gets in with a key of its own.
+        type: str
+      port:
+        description: Where that machine answers.
+        type: int
+      host_key:
+        description: The key that the machine of O(targets[].sftp) must show, such as C(ssh-ed25519 AAAA...).
+        type: str
   keep:
     description: How many backups are kept by C(hourly), C(daily) and C(weekly).
     type: dict
@@ -132,6 +141,10 @@ reasons:
   returned: success
   type: list
   elements: str
+public_key:
+  description: What machines that are targets by SFTP are to let in, a line for their C(authorized_keys). Else empty.
+  returned: success
+  type: str
 offers:
   description: >-
     For each target that holds backups of this host from before its card, which was neither saved there nor restored
@@ -164,6 +177,9 @@ ARGUMENTS: dict[str, Any] = {
             "name": {"type": "str", "required": True},
             "label": {"type": "str"},
             "folder": {"type": "path"},
+            "sftp": {"type": "str"},
+            "port": {"type": "int"},
+            "host_key": {"type": "str", "no_log": False},
         },
     },
     "keep": {"type": "dict", "required": True},
@@ -202,11 +218,12 @@ def main() -> None:
         settings = settings_of(params)
         changes = service.converge(settings, params["schedule"], params["_password"], check_mode=module.check_mode)
         offers = [] if module.check_mode else service.offers(settings)
+        key = service.public_key() if any(target.get("sftp") for target in settings["targets"]) else ""
     except (BackupServiceError, HostFileError, PasswordFileError, SystemdError) as error:
         module.fail_json(msg=f"{str(error).rstrip('.')}.")
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}.")
-    module.exit_json(**host_files.result(changes), offers=offers)
+    module.exit_json(**host_files.result(changes), offers=offers, public_key=key)
 
 
 if __name__ == "__main__":

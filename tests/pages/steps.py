@@ -41,8 +41,11 @@ SECONDS_OF_LAYERS = Step("projects.md", "ansible-playbook playbooks/verify.yml -
 BACKUP = Step("backup.md", "ansible-playbook playbooks/backup.yml")
 BACKUP_REPORT = Step("backup.md", "ansible-playbook playbooks/backup_report.yml")
 EMERGENCY_SHEET = Step("backup.md", "ansible-playbook playbooks/emergency_sheet.yml")
-RESTORE_BESIDE = Step("backup.md", "ansible-playbook playbooks/restore.yml")
+RESTORE_BESIDE = Step(
+    "restore.md", "ansible-playbook playbooks/restore.yml --limit pi-orchard -e restore_from=stick -e restore_databases"
+)
 BACKUP_ON_THE_PI = Step("backup.md", "sudo /usr/local/lib/poppyfield/backup run")
+RESTORE_ON_THE_PI = Step("restore.md", "sudo /usr/local/lib/poppyfield/backup restore")
 TAKE_LOCK = Step("fleet.md", "ansible-playbook site.yml --limit pi-orchard -e take_lock=true")
 REMOVE = Step("chores.md", "ansible-playbook playbooks/remove.yml")
 DELETE_DATA = Step("chores.md", "ansible-playbook playbooks/delete_data.yml")
@@ -87,6 +90,7 @@ STEPS = (
     EMERGENCY_SHEET,
     RESTORE_BESIDE,
     BACKUP_ON_THE_PI,
+    RESTORE_ON_THE_PI,
     TAKE_LOCK,
     REMOVE,
     DELETE_DATA,

@@ -272,6 +272,7 @@ def test_backups_are_made_and_restored(operator: Operator, stick: str) -> None:
     assert sql(log_in(), "SELECT count(*) FROM sample.towns", "gis_yesterday") > "0"
     before = towns()
     typed_on_the_pi(steps.BACKUP_ON_THE_PI)
+    typed_on_the_pi(steps.RESTORE_ON_THE_PI)
     assert towns() == before and colours("champs/champs") > 10
     operator.writes(operator.fleet / "group_vars/pis.yml", {"backup_targets": []})
     operator.types(steps.TAKE_LOCK)

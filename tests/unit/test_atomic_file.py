@@ -21,6 +21,7 @@ ELSEWHERE = {
     "module_utils/poppyfield/host/beneath.py": "by handles of folders, so that no link is followed",
     "module_utils/poppyfield/backup/program.py": "a program of its own on the Pi, without Ansible",
     "module_utils/poppyfield/backup/last_minute.py": "in a folder beside the data that is thrown away",
+    "module_utils/poppyfield/backup/restore_part.py": "a folder that restic has unpacked gets its name",
     "module_utils/poppyfield/images/git_command.py": "in a temporary folder",
     "module_utils/poppyfield/bundle/apt.py": "what apt is told, written again with each bundle",
     "module_utils/poppyfield/bundle/making.py": "beside its place, flushed, and then one rename",

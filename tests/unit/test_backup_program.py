@@ -303,6 +303,24 @@ def test_what_was_taken_back_stays_where_taking_it_back_was_cut_off_at_its_end(
     assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
 
 
+@pytest.mark.parametrize("how", ["decline", "run", "finish"])
+def test_a_card_is_new_until_it_was_saved_or_restored_or_the_backups_before_it_were_declined(
+    pi: Pi, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    pi.run("run")
+    shutil.rmtree(pi.folder / "state")
+    settings = program.Settings.read(pi.folder / "settings.json")
+    (pi.folder / "state").mkdir()
+    settings.new_card.touch()
+    assert program.offers(settings) != []
+    if how == "finish":
+        assert pi.run("restore", "--from", "stick") == 0 and settings.new_card.exists()
+    assert pi.run(how) == 0
+    assert not settings.new_card.exists() and program.offers(settings) == []
+    # The timer makes its own from now on.
+    assert pi.run("run", "--by-timer") == 0
+
+
 def test_a_database_that_is_half_restored_beside_the_others_does_not_stay(
     pi: Pi, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -596,7 +614,7 @@ def test_what_cannot_be_tried_tells_nothing_of_the_backup(
     with monkeypatch.context() as patch:
         # As a file system does that knows of neither.
         patch.setattr(os, "chown", lambda path, *_: path.chmod(0o755))
-        assert "keeps no owners and rights: make it ext4" in prove(pi, capsys)
+        assert "keeps no owners and rights, and none could be made in a file on it" in prove(pi, capsys)
     pi.say("devices", "")
     assert pi.run("prove", "--from", "stick") == 1
     assert "no stick with the label POPPYFIELD is in this Pi." in capsys.readouterr().out
@@ -844,3 +862,101 @@ def test_a_sequence_that_cannot_be_read_is_told() -> None:
     found = json.loads(json.dumps(CONTENT))
     found["databases"]["gis"]["sequences"]["public.ids"] = None
     assert program.differences(CONTENT, found) == ["gis: the sequence public.ids would give nothing next, and not 3."]
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "told"),
+    [
+        (
+            "ssh: connect to host office.example port 22: Connection timed out",
+            "absent",
+            "office.example does not answer",
+        ),
+        ("ssh: Could not resolve hostname office.example: Name or service", "absent", "office.example does not answer"),
+        ("Host key verification failed.", "failed", "office.example shows another key than host_key"),
+        ("b@office.example: Permission denied (publickey).", "failed", "authorized_keys of b there: ssh-ed25519 BBBB"),
+        ("Bad owner or permissions", "failed", "office.example: Bad owner or permissions"),
+    ],
+)
+def test_why_a_machine_is_not_reached_is_told(pi: Pi, said: str, state: str, told: str) -> None:
+    ssh = pi.folder / "bin" / "ssh"
+    ssh.write_text(f"#!/bin/sh\necho \"$@\" >> $FAKE/ssh\necho '{said}' >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    (pi.folder / "ssh").mkdir()
+    (pi.folder / "ssh" / "id_ed25519.pub").write_text("ssh-ed25519 BBBB\n")
+    pi.write_settings(targets=[{"name": "office", "sftp": "b@office.example:/srv", "host_key": "ssh-ed25519 AAAA"}])
+    assert pi.run("run", "--by-timer") == int(state == "failed")
+    assert pi.state("office")["state"] == state and told in pi.state("office")["said"]
+    asked = (pi.fake / "ssh").read_text()
+    for option in ("BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "GlobalKnownHostsFile=none"):
+        assert option in asked
+    assert not pi.called("mount") and not pi.called("restic")
+
+
+def office(pi: Pi) -> Path:
+    """Have the Pi make backups on another machine, which is a folder here and answers; give that."""
+    (pi.folder / "bin" / "ssh").write_text("#!/bin/sh\n")
+    (pi.folder / "bin" / "ssh").chmod(0o755)
+    store = pi.folder / "store"
+    far = {"name": "office", "sftp": f"b@office.example:{store}", "host_key": "ssh-ed25519 AAAA"}
+    pi.write_settings(targets=[far])
+    return store
+
+
+def test_a_backup_goes_to_another_machine_and_comes_back_from_there(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    store = office(pi)
+    assert pi.run("find", "--from", "office") == 1
+    assert "there is no backup of pi-orchard." in capsys.readouterr().err
+    assert pi.run("run", "--by-timer") == 0 and pi.run("run", "--by-timer") == 0
+    assert len(list((store / "poppyfield" / "pi-orchard" / "snapshots").iterdir())) == 10
+    assert "sftp.command=ssh -F none -o BatchMode=yes" in pi.called("restic")[-1]
+    destroy(pi)
+    assert pi.run("restore", "--from", "office") == 0
+    assert (pi.lizmap / "projects" / "map.qgs").read_text() == "the map"
+    capsys.readouterr()
+    # There is neither a proof nor a last minute of it.
+    assert pi.run("prove") == 1 and "no room for it on another machine" in capsys.readouterr().out
+    assert pi.run("find", "--from", "office", "--last-minute") == 0
+    assert "without a last minute: none is saved on another machine" in capsys.readouterr().out
+    (pi.folder / "password").write_text("another password\n")
+    assert pi.run("find", "--from", "office") == 1
+    assert "it was made with another password" in capsys.readouterr().err
+
+
+def test_what_lies_in_a_folder_is_proven_without_a_pi(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
+    store = office(pi)
+    pi.run("run")
+    capsys.readouterr()
+    words = ["prove-copy", "--folder", str(store), "--host", "pi-orchard"]
+    words += ["--password-file", str(pi.folder / "password"), "--scratch", str(pi.folder)]
+    assert program.main(words) == 0
+    assert "and is equal: 1 databases" in capsys.readouterr().out
+    assert not pi.called("backup --json")[5:] and not list(pi.folder.glob("poppyfield-proof-*"))
+    pi.say("restored-rows", '[1, "123", true]')
+    assert program.main(words) == 1
+    assert "gis: public.fields has 1 rows, and had 2." in capsys.readouterr().out
+    pi.say("image", "amd64")
+    assert program.main(words) == 1
+    assert "has no image poppyfield/postgis for arm64" in capsys.readouterr().err
+
+
+def test_a_backup_is_proven_on_ext4_in_a_file_where_the_stick_keeps_no_owners(
+    pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi.run("run")
+    mkfs = pi.folder / "bin" / "mkfs.ext4"
+    mkfs.write_text('#!/bin/sh\necho "mkfs.ext4 $*" >> "$FAKE/log"\n')
+    mkfs.chmod(0o755)
+    kept = os.chown
+
+    def chown(path: Path, *owner: int) -> None:
+        """Keep no owner but in the file."""
+        kept(path, *owner) if "mounted" in path.parts else path.chmod(0o755)
+
+    monkeypatch.setattr(os, "chown", chown)
+    assert pi.run("prove") == 0
+    (made,) = pi.called("mkfs.ext4")
+    assert made.endswith("pi-orchard.proof/ext4") and pi.called("mount --options loop")
+    assert "target=/var/lib/postgresql/data" in pi.called("docker run")[0]
+    assert "pi-orchard.proof/mounted/proof/data" in pi.called("docker run")[0]
+    assert not (pi.folder / "run/stick/poppyfield/pi-orchard.proof").exists()

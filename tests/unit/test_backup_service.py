@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup.program import Settings
-from ansible.module_utils.poppyfield.backup.service import LAST_MINUTE, UNIT, BackupService
+from ansible.module_utils.poppyfield.backup.program import NEW_CARD, Settings
+from ansible.module_utils.poppyfield.backup.service import LAST_MINUTE, RULES, UNIT, BackupService
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
@@ -40,11 +41,12 @@ class Pi(Systemd):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         (folder / "units").mkdir()
+        (folder / "rules").mkdir()
         self.asked = 0
         self.offered: list[Json] = []
         self.state = folder / "state"
         self.service = BackupService(
-            folder / "backup", folder / "programs", folder / "units", folder, self.run, self.state
+            folder / "backup", folder / "programs", folder / "units", folder, self.run, self.state, folder / "rules"
         )
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -107,6 +109,24 @@ def test_the_last_minute_is_saved_by_a_service_of_its_own_and_ended_where_it_is_
     assert not run_module("backup_service", **given)["changed"]
 
 
+def test_a_target_by_sftp_is_known_by_its_key_and_gets_one_of_this_host(run_module: Run, pi: Pi) -> None:
+    office = {"name": "office", "sftp": "b@office.example:/srv", "port": 2222, "host_key": "ssh-ed25519 AAAA"}
+    given = {**GIVEN, "targets": [office], "_password": PASSWORD}
+    assert run_module("backup_service", **given)["changed"]
+    ssh = pi.service.folder / "ssh"
+    assert (ssh / "office.known_hosts").read_text() == "[office.example]:2222 ssh-ed25519 AAAA\n"
+    assert stat.S_IMODE(ssh.stat().st_mode) == 0o700
+    key = f"ssh-keygen -q -t ed25519 -N  -C poppyfield-backup@pi-orchard -f {ssh}/id_ed25519"
+    assert pi.done.count(key) == 1
+    # What ssh-keygen makes.
+    (ssh / "id_ed25519.pub").write_text("ssh-ed25519 BBBB poppyfield-backup@pi-orchard\n")
+    result = run_module("backup_service", **given)
+    assert not result["changed"] and pi.done.count(key) == 1
+    assert result["public_key"] == "ssh-ed25519 BBBB poppyfield-backup@pi-orchard"
+    # Without such a target, nobody is told.
+    assert run_module("backup_service", **GIVEN, _password=PASSWORD)["public_key"] == ""
+
+
 def test_it_is_set_up_where_systemd_does_not_run(run_module: Run, pi: Pi, tmp_path: Path) -> None:
     pi.service = replace(pi.service, booted=tmp_path / "none")
     for wal in (True, False):
@@ -119,9 +139,27 @@ def test_backups_from_before_a_new_card_are_offered_until_it_is_saved(run_module
     given = {**GIVEN, "_password": PASSWORD}
     assert run_module("backup_service", check_mode=True, **given)["offers"] == [] and pi.asked == 0
     assert run_module("backup_service", **given)["offers"] == pi.offered
-    pi.state.mkdir()
     (pi.state / "stick.json").write_text(json.dumps({"saved": "2026-11-30T10:02:00+00:00"}))
     assert run_module("backup_service", **given)["offers"] == [] and pi.asked == 1
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_a_card_is_new_that_has_no_data_when_backups_are_set_up(
+    run_module: Run, pi: Pi, tmp_path: Path, has_data: bool
+) -> None:
+    given = {**GIVEN, "_password": PASSWORD, "data_folder": str(tmp_path / "data")}
+    cluster = tmp_path / "data" / "cluster"
+    if has_data:
+        cluster.mkdir(parents=True)
+        (cluster / "PG_VERSION").touch()
+    run_module("backup_service", check_mode=True, **given)
+    assert not pi.state.exists()
+    run_module("backup_service", **given)
+    assert (pi.state / NEW_CARD).exists() is not has_data
+    # Once it was saved, it is new no more, whatever is set up anew.
+    (pi.state / NEW_CARD).unlink(missing_ok=True)
+    run_module("backup_service", **given, schedule="daily")
+    assert not (pi.state / NEW_CARD).exists()
 
 
 def test_the_program_stands_alone_with_settings_that_it_understands(run_module: Run, pi: Pi) -> None:
@@ -132,6 +170,38 @@ def test_the_program_stands_alone_with_settings_that_it_understands(run_module: 
     command = [sys.executable, "-I", str(pi.service.programs / "backup")]
     helped = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
     assert "take-back" in helped.stdout
+
+
+def test_a_stick_that_is_plugged_in_starts_a_backup_where_one_has_a_label(run_module: Run, pi: Pi) -> None:
+    office = {"name": "office", "folder": "/mnt/office"}
+    targets = [*GIVEN["targets"], {"name": "second", "label": "SPARE-2"}, office]
+    run_module("backup_service", **{**GIVEN, "targets": targets}, _password=PASSWORD)
+    rule = pi.service.rules / RULES
+    _, first, second = rule.read_text().splitlines()
+    timer = "poppyfield-backup-plugged.timer"
+    assert first == (
+        'ACTION=="add", SUBSYSTEM=="block", ENV{ID_FS_LABEL_ENC}=="POPPYFIELD", TAG+="systemd", '
+        f'ENV{{SYSTEMD_WANTS}}+="{timer}"'
+    )
+    assert '"SPARE-2"' in second
+    text = (pi.service.units / timer).read_text()
+    assert "OnActiveSec=1min" in text and f"Unit={UNIT}.service" in text and "RemainAfterElapse=no" in text
+    result = run_module("backup_service", **{**GIVEN, "targets": [office]}, _password=PASSWORD)
+    assert result["changed"] and not rule.exists() and not (pi.service.units / timer).exists()
+    assert pi.done[-1] == "systemctl daemon-reload"
+    assert not run_module("backup_service", **{**GIVEN, "targets": [office]}, _password=PASSWORD)["changed"]
+
+
+@pytest.mark.skipif(not (shutil.which("systemd-analyze") and shutil.which("udevadm")), reason="needs systemd")
+def test_systemd_and_udev_understand_what_is_written(run_module: Run, pi: Pi) -> None:
+    run_module("backup_service", **GIVEN, _password=PASSWORD, wal=True)
+    units = [str(path) for path in pi.service.units.iterdir()]
+    told = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False).stderr
+    assert not [line for line in told.splitlines() if any(unit in line for unit in units)], told
+    # That of Debian bookworm does not verify rules.
+    helped = subprocess.run(["udevadm", "--help"], capture_output=True, text=True, check=False).stdout
+    if "verify" in helped:
+        subprocess.run(["udevadm", "verify", "--no-style", str(pi.service.rules / RULES)], check=True)
 
 
 def test_the_units_give_the_map_precedence_and_leave_no_mount(run_module: Run, pi: Pi) -> None:

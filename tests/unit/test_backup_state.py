@@ -97,6 +97,17 @@ def test_it_is_read_from_what_the_program_wrote(tmp_path: Path) -> None:
     assert state.look(NOW, tmp_path)[0]["saved"] is None
 
 
+def test_what_lies_on_another_machine_is_neither_proven_nor_saved_by_the_minute(tmp_path: Path) -> None:
+    targets = [{"name": "stick", "label": "A"}, {"name": "office", "sftp": "b@o.example:/s"}]
+    (tmp_path / state.SETTINGS).parent.mkdir(parents=True)
+    (tmp_path / state.SETTINGS).write_text(json.dumps({**SETTINGS, "wal": True, "targets": targets}))
+    long_ago = (NOW - timedelta(days=50)).timestamp()
+    os.utime(tmp_path / state.SETTINGS, (long_ago, long_ago))
+    near, far = state.look(NOW, tmp_path)
+    assert (near["behind"], near["unproven"]) == (True, True)
+    assert (far["behind"], far["unproven"], far["too_old"]) == (False, False, True)
+
+
 MINUTE: Json = {"state": "saving", "until": "2026-11-30T11:59:50+00:00", "said": "The last minute: it is on it."}
 
 

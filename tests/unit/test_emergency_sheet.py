@@ -75,10 +75,9 @@ def test_the_password_is_read_from_page_and_paper(write: Run, passwords: Path, l
 def test_its_commands_are_those_of_the_documentation(write: Run, passwords: Path, language: str) -> None:
     write(language=language)
     paper = " ".join(PdfReader(files(passwords)[".pdf"]).pages[0].extract_text().split())
-    documentation = (ROOT / "docs" / "backup.md").read_text("utf-8")
+    documentation = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("backup.md", "restore.md"))
     for command in (
-        "ansible-playbook site.yml --limit pi-orchard",
-        "ansible-playbook playbooks/restore.yml --limit pi-orchard -e restore_from=stick -e restore_last_minute=true",
+        "ansible-playbook site.yml --limit pi-orchard -e restore_from=stick",
         "sudo /usr/local/lib/poppyfield/backup restore --from stick",
         "sudo /usr/local/lib/poppyfield/backup finish",
         "sudo mount LABEL=POPPYFIELD /mnt",
@@ -86,6 +85,16 @@ def test_its_commands_are_those_of_the_documentation(write: Run, passwords: Path
     ):
         assert command in paper and command in documentation, command
     assert "sudo restic --repo /mnt/office/poppyfield/pi-orchard snapshots" in paper
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_machine_that_is_reached_by_sftp_is_on_it(write: Run, passwords: Path, language: str) -> None:
+    write(language=language, targets=[*TARGETS, {"name": "far", "sftp": "b@office.example:/srv", "host_key": "x"}])
+    sheets = PdfReader(files(passwords)[".pdf"]).pages
+    assert len(sheets) == 1
+    assert "restic --repo sftp:b@office.example:/srv/poppyfield/pi-orchard" in " ".join(
+        sheets[0].extract_text().split()
+    )
 
 
 def test_a_sheet_is_written_when_it_says_something_else(write: Run, passwords: Path) -> None:

@@ -317,7 +317,7 @@ def around_backup_service(tmp_path: Path, library: Library, monkeypatch: pytest.
 
     (tmp_path / "units").mkdir()
     folder, programs, units = (tmp_path / name for name in ("backup", "programs", "units"))
-    service = BackupService(folder, programs, units, tmp_path, run, tmp_path / "state")
+    service = BackupService(folder, programs, units, tmp_path, run, tmp_path / "state", tmp_path / "rules")
     monkeypatch.setattr(library("backup_service"), "BackupService", lambda: service)
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("backup_service").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])

@@ -10,10 +10,11 @@ from tests.unit.inventory_of import told
 
 STICK = {"name": "stick", "label": "POPPYFIELD"}
 OFFICE = {"name": "office", "folder": "/mnt/office"}
+FAR = {"name": "far", "sftp": "backup@office.example:/srv/backups", "host_key": f"ssh-ed25519 {'A' * 68}"}
 
 
 def test_a_stick_and_a_folder_go_with_the_defaults() -> None:
-    assert told(backup_targets=[STICK, OFFICE]) == []
+    assert told(backup_targets=[STICK, OFFICE, FAR]) == []
     assert told(backup_targets=[STICK], backup_keep={"daily": 3}) == []
 
 
@@ -22,8 +23,14 @@ def test_a_stick_and_a_folder_go_with_the_defaults() -> None:
     [
         ({"name": "my stick", "label": "A"}, "a target's name is of letters, digits, - and _"),
         ({"name": "../etc", "label": "A"}, "a target's name is of letters, digits, - and _"),
-        ({"name": "stick"}, "stick needs a label or a folder, and not both"),
-        ({**STICK, "folder": "/mnt/x"}, "stick needs a label or a folder, and not both"),
+        ({"name": "stick"}, "stick needs one of label, folder and sftp"),
+        ({**STICK, "folder": "/mnt/x"}, "stick needs one of label, folder and sftp"),
+        ({**STICK, "sftp": FAR["sftp"], "host_key": FAR["host_key"]}, "stick needs one of label, folder and sftp"),
+        ({**FAR, "sftp": "office.example:/srv"}, "far is not USER@MACHINE:/FOLDER"),
+        ({**FAR, "sftp": "a@office.example:srv"}, "far is not USER@MACHINE:/FOLDER"),
+        ({**FAR, "sftp": "-oProxyCommand=x@y:/srv"}, "far is not USER@MACHINE:/FOLDER"),
+        ({"name": "far", "sftp": FAR["sftp"]}, "far needs host_key, by which its machine is known"),
+        ({**FAR, "host_key": "SHA256:abc"}, "far needs host_key, by which its machine is known"),
         ({"name": "stick", "label": "MY STICK"}, "such a label can't be told apart on every file system"),
         ({"name": "stick", "label": "-o"}, "such a label can't be told apart on every file system"),
         ({"name": "office", "folder": "mnt"}, "a folder is a path of the Pi on which something is mounted"),

@@ -35,7 +35,13 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
             "/etc/systemd/journald.conf.d/poppyfield.conf",
             "/srv/poppyfield/postgis/data/cluster/PG_VERSION",
         ],
+        "card": {
+            "data": "/srv/poppyfield/postgis/data/cluster/PG_VERSION",
+            "new": "/var/lib/poppyfield/backup/card.new",
+        },
     }
+    stick = {"name": "stick", "label": "POPPYFIELD"}
+    assert "/var/lib/poppyfield/backup/card.new" in requirements(host(backup_targets=[stick]))["files"]
 
 
 def test_ports_and_files_follow_the_variables() -> None:

@@ -513,11 +513,11 @@ def sweep(settings: Settings) -> None:
 
 def save_on(settings: Settings, wait: Callable[[float], None] = time.sleep) -> None:
     """Save the WAL on every target for as long as the service runs; what changed is said once."""
-    streams = [LastMinute(settings, target) for target in settings.targets]
+    streams = [LastMinute(settings, target) for target in settings.near]
     said: dict[int, Any] = {}
     sweep(settings)
     with suppress(BackupError):
-        drop_slots(settings, [target["name"] for target in settings.targets])
+        drop_slots(settings, [target["name"] for target in settings.near])
     while True:
         begun = time.monotonic()
         for number, stream in enumerate(streams):
@@ -526,7 +526,7 @@ def save_on(settings: Settings, wait: Callable[[float], None] = time.sleep) -> N
             words = state["state"], state["why"], bool(state["until"])
             if said.get(number) != words:
                 said[number] = words
-                print(f"{settings.targets[number]['name']}: {state['said']}", flush=True)
+                print(f"{settings.near[number]['name']}: {state['said']}", flush=True)
         wait(max(0.0, EVERY - (time.monotonic() - begun)))
 
 
@@ -695,7 +695,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 def clear_up(settings: Settings) -> None:
     """Take away the mounts of a service that has ended."""
     for side in (for_base(settings), for_wal(settings)):
-        for target in settings.targets:
+        for target in settings.near:
             program.unmount(Path(side.run_folder) / target["name"])
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -60,9 +61,23 @@ PENDING = (
 LONGEST_NAME = 63
 LAST_MINUTE = "last_minute"
 """What the program is called that saves and restores it, beside this one."""
-WITHOUT_LAST_MINUTE = ", without a last minute: this Pi is to save none (backup_wal)"
 TRIAL_MAPS = "trial_maps"
 """What the program is called that draws the maps of a trial, beside this one."""
+PART = "restore_part"
+"""What the program is called that restores one table or one project, beside this one."""
+NEW_CARD = "card.new"
+WITHOUT_LAST_MINUTE = {
+    True: ", without a last minute: this Pi is to save none (backup_wal)",
+    False: ", without a last minute: none is saved on another machine",
+}
+"""By whether the target is in this Pi."""
+SSH_FOLDER = "ssh"
+"""Beside the password: the Pi's key for targets by SFTP, and the keys of their machines."""
+SSH_KEY = "id_ed25519"
+SFTP = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*)@([A-Za-z0-9][A-Za-z0-9.-]*):(/[^\s]*)")
+"""User, machine and folder."""
+AWAY = re.compile(r"timed out|timeout|refused|no route|unreachable|could not resolve|temporary failure", re.IGNORECASE)
+"""What ssh says of a machine that is not there."""
 PROOF = "proof"
 PROVE_EVERY = timedelta(days=7)
 PROVE_AGAIN = timedelta(days=1)
@@ -260,6 +275,8 @@ class Settings:
     max_age_days: int = 3
     max_unproven_days: int = 14
     """These two are for whoever judges what is written down, see `state`."""
+    image: str = ""
+    """Of what a backup is restored for trial into, where that is no Pi's; else that of the database's container."""
     password_file: str = "/etc/poppyfield/backup/password"  # noqa: S105 - a path
     run_folder: str = "/run/poppyfield-backup"
     state_folder: str = "/var/lib/poppyfield/backup"
@@ -288,6 +305,11 @@ class Settings:
         return Path(self.state_folder) / "restored.from"
 
     @property
+    def new_card(self) -> Path:
+        """Is there where this card was empty when backups were set up, until it was saved or restored."""
+        return Path(self.state_folder) / NEW_CARD
+
+    @property
     def digests(self) -> Path:
         """Where it is remembered, in memory, which files have which digest."""
         return Path(self.run_folder) / "digests.json"
@@ -301,6 +323,16 @@ class Settings:
     def trial(self) -> Settings:
         """The same with the containers in which a backup is restored for trial."""
         return replace(self, postgis=f"{self.postgis}-proof", lizmap=f"{self.lizmap}-proof")
+
+    @property
+    def near(self) -> list[Json]:
+        """The targets that are in this Pi: they get the last minute, and backups on them are restored for trial."""
+        return [target for target in self.targets if not target.get("sftp")]
+
+    @property
+    def ssh_folder(self) -> Path:
+        """Where the key of this Pi lies, and the keys of the machines that are targets by SFTP."""
+        return Path(self.password_file).parent / SSH_FOLDER
 
     def state_of(self, target: Mapping[str, Any]) -> Path:
         """Where it is written down how the backups on a target went."""
@@ -678,8 +710,13 @@ def mounted(settings: Settings, target: Mapping[str, Any]) -> Iterator[Path]:
     A folder is mounted once more, too: what is written goes to its file system even if that is unmounted meanwhile,
     and never to the card.
     """
-    source = source_of(target)
     place = Path(settings.run_folder) / target["name"]
+    if target.get("sftp"):
+        SftpServer.of(settings, target).reach()
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield place
+        return
+    source = source_of(target)
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     unmount(place)
     do(["mount", *source, str(place)])
@@ -714,6 +751,65 @@ def unmount(place: Path) -> None:
             do(["umount", str(place)])
         except BackupError:
             do(["umount", "--lazy", str(place)])
+
+
+@dataclass(frozen=True)
+class SftpServer:
+    """The machine of a target by SFTP."""
+
+    name: str
+    user: str
+    machine: str
+    port: int
+    folder: str
+    keys: Path
+
+    @classmethod
+    def of(cls, settings: Settings, target: Mapping[str, Any]) -> SftpServer:
+        """Read a target."""
+        found = SFTP.fullmatch(target["sftp"])
+        if not found:
+            raise BackupError(f"{target['sftp']} is not USER@MACHINE:/FOLDER.")
+        return cls(target["name"], found[1], found[2], target.get("port") or 22, found[3], settings.ssh_folder)
+
+    def command(self) -> list[str]:
+        """Give the command whose input and output are SFTP: by this Pi's key alone, and with that machine alone."""
+        options = {
+            "BatchMode": "yes",
+            "IdentitiesOnly": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": f"{self.keys}/{self.name}.known_hosts",
+            "GlobalKnownHostsFile": "none",
+            "UpdateHostKeys": "no",
+            "ConnectTimeout": "10",
+            "ServerAliveInterval": "15",
+            "ServerAliveCountMax": "4",
+        }
+        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        where = ("-i", f"{self.keys}/{SSH_KEY}", "-p", str(self.port), "-l", self.user, self.machine)
+        return ["ssh", "-F", "none", *words, *where, "-s", "sftp"]
+
+    def reach(self) -> None:
+        """Raise AbsentError where the machine does not answer, and BackupError where it is another or refuses."""
+        quiet = subprocess.DEVNULL
+        done = subprocess.run(self.command(), stdin=quiet, stdout=quiet, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode == 0:
+            return
+        if "Host key verification failed" in done.stderr:
+            raise BackupError(
+                f"{self.machine} shows another key than host_key in backup_targets, so nothing was sent. If it was set "
+                f"up again, give its new key; if not, somebody is in between."
+            )
+        if "Permission denied" in done.stderr:
+            key = (self.keys / f"{SSH_KEY}.pub").read_text("utf-8").strip()
+            raise BackupError(
+                f"{self.machine} does not let this Pi in. Add this line to .ssh/authorized_keys of {self.user} there: "
+                f"{key}"
+            )
+        said = " ".join(done.stderr.split())[-300:]
+        if AWAY.search(said):
+            raise AbsentError(f"{self.machine} does not answer, so nothing was saved there.")
+        raise BackupError(f"{self.machine}: {said or 'ssh ended without a word'}")
 
 
 # The repository -----------------------------------------------------------------------------------------------------
@@ -758,13 +854,9 @@ class BackupRepository:
 
         To unlock it takes restic a second: needless for who has done so just before.
         """
-        if not (self._folder / "config").exists():
+        if not self._is_there():
             if not make:
                 raise BackupError(f"there is no backup of {self._host}{self._others()}.")
-            if self._folder.exists():
-                raise BackupError(
-                    f"{self._folder.name} in poppyfield/ is no backup. Remove it, or take another target."
-                )
             self._make()
         # Of a proof that was cut off.
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -783,8 +875,13 @@ class BackupRepository:
         """Leave nothing but the repository."""
         shutil.rmtree(self._temporary, ignore_errors=True)
 
+    def _is_there(self) -> bool:
+        return (self._folder / "config").exists()
+
     def _make(self) -> None:
         """Make the repository whole, or not at all."""
+        if self._folder.exists():
+            raise BackupError(f"{self._folder.name} in poppyfield/ is no backup. Remove it, or take another target.")
         partial = self._folder.with_name(f"{self._host}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700, parents=True)
@@ -920,6 +1017,22 @@ class BackupRepository:
             if done.returncode:
                 raise BackupError(f"{name} could not be restored: {last_words(complaints)}.")
 
+    def beginning(self, snapshot: str, name: str, consumer: Sequence[str]) -> str:
+        """Give what a command prints that reads only the beginning of what was saved of a stream."""
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
+            command, quiet = self._command("dump", snapshot, name), subprocess.DEVNULL
+            with subprocess.Popen(
+                command, env=self.environment, stdin=quiet, stdout=subprocess.PIPE, stderr=said
+            ) as restic:
+                done = subprocess.run(
+                    consumer, stdin=restic.stdout, stdout=subprocess.PIPE, stderr=complaints, check=False
+                )
+                restic.kill()
+            if done.returncode:
+                why = meaning(_text(said)) if _text(said).strip() else last_words(complaints)
+                raise BackupError(f"{name} could not be read: {why}.")
+        return done.stdout.decode(errors="replace")
+
     def files_in(self, snapshot: str) -> dict[str, Json]:
         """Give what the files of a snapshot hold, as restic restores them, without a place to put them."""
         with tempfile.TemporaryFile() as said:
@@ -961,6 +1074,53 @@ class BackupRepository:
         """Give up the room of what was forgotten, and read a part of all that is stored."""
         self.prune()
         self.do("check", f"--read-data-subset={week % CHECK_PARTS + 1}/{CHECK_PARTS}")
+
+
+class CopiedRepository(BackupRepository):
+    """A Pi's repository in a folder of any machine, of which nothing is changed: no file there is of another owner."""
+
+    def __init__(self, settings: Settings, place: Path, folder: Path) -> None:
+        super().__init__(settings, place)
+        self._folder = folder / "poppyfield" / settings.host
+        self.environment["RESTIC_REPOSITORY"] = str(self._folder)
+
+    def _command(self, *words: str) -> list[str]:
+        return super()._command("--no-lock", *words)
+
+
+class SftpRepository(BackupRepository):
+    """This Pi's repository on another machine; what is written into files before it is sent is in memory."""
+
+    def __init__(self, settings: Settings, place: Path, server: SftpServer) -> None:
+        super().__init__(settings, place)
+        self._server = server
+        where = f"sftp:{server.user}@{server.machine}:{server.folder.rstrip('/')}/poppyfield/{settings.host}"
+        self.environment["RESTIC_REPOSITORY"] = where
+
+    def _command(self, *words: str) -> list[str]:
+        return [*super()._command(), "--option", f"sftp.command={shlex.join(self._server.command())}", *words]
+
+    def _is_there(self) -> bool:
+        self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command, quiet = self._command("cat", "config"), subprocess.DEVNULL
+        done = subprocess.run(
+            command, env=self.environment, stdin=quiet, capture_output=True, text=True, errors="replace", check=False
+        )
+        # As restic 0.14 and 0.18 say it.
+        if done.returncode and "is there a repository at" not in done.stderr.lower():
+            raise BackupError(meaning(done.stderr) + ".")
+        return done.returncode == 0
+
+    def _make(self) -> None:
+        """Make it; its last file is the one by which it is found."""
+        self.do("init")
+
+
+def repository_on(settings: Settings, target: Mapping[str, Any], place: Path) -> BackupRepository:
+    """Give this Pi's repository on a target."""
+    if target.get("sftp"):
+        return SftpRepository(settings, place, SftpServer.of(settings, target))
+    return BackupRepository(settings, place)
 
 
 def files_of_archive(stream: IO[bytes] | None) -> dict[str, Json]:
@@ -1021,10 +1181,10 @@ def in_postgis(settings: Settings, *words: str) -> list[str]:
     ]
 
 
-def psql(settings: Settings, script: str, *, tolerant: bool = False) -> str:
+def psql(settings: Settings, script: str, database: str = "postgres", *, tolerant: bool = False) -> str:
     """Run SQL; give what it printed. What is in the script is in no message."""
     stop = () if tolerant else ("--set=ON_ERROR_STOP=1",)
-    command = in_postgis(settings, *PSQL, *stop, "--set=VERBOSITY=terse", connection("postgres"))
+    command = in_postgis(settings, *PSQL, *stop, "--set=VERBOSITY=terse", connection(database))
     done = subprocess.run(command, input=script.encode(), capture_output=True, check=False)
     if done.returncode:
         raise BackupError(f"PostgreSQL refused: {' '.join(done.stderr.decode(errors='replace').split())[-300:]}")
@@ -1242,7 +1402,7 @@ def back_up(settings: Settings, target: Mapping[str, Any], checked: str, now: da
     """Make a backup on one target; give how it went. Raises BackupError."""
     started = time.monotonic()
     with mounted(settings, target) as place:
-        repository = BackupRepository(settings, place)
+        repository = repository_on(settings, target, place)
         repository.open(make=True)
         try:
             earlier = repository.runs()
@@ -1353,6 +1513,7 @@ def attempt(settings: Settings, target: Mapping[str, Any], now: datetime, *, by_
         outcome |= back_up(settings, target, before.get("checked", ""), now, only_if_empty=only_if_empty)
         # When the first was made, and how much there was when one was last proven.
         outcome = {"since": outcome["saved"], "usual": outcome["bytes"], **outcome}
+        settings.new_card.unlink(missing_ok=True)
     except AbsentError as error:
         outcome |= {"state": "absent", "said": f"{error}{last}"}
     except (BackupError, OSError) as error:
@@ -1392,7 +1553,7 @@ def status(settings: Settings) -> str:
 
 def last_minutes(settings: Settings) -> dict[str, str]:
     """Say by target how its last minute fares."""
-    found = {one["name"]: read(Path(settings.last_minute_folder) / f"{one['name']}.json") for one in settings.targets}
+    found = {one["name"]: read(Path(settings.last_minute_folder) / f"{one['name']}.json") for one in settings.near}
     return {
         name: was.get("said", "The last minute is not saved: its service does not run.") for name, was in found.items()
     }
@@ -1403,9 +1564,10 @@ def last_minutes(settings: Settings) -> dict[str, str]:
 
 def proven_if_due(settings: Settings, outcome: Json, now: datetime) -> Json:
     """Restore for trial the backup that was just made, where that is due; give how it all went."""
-    if outcome["state"] != "saved" or not is_due(outcome, now):
+    target = settings.target(outcome["target"])
+    if outcome["state"] != "saved" or target not in settings.near or not is_due(outcome, now):
         return outcome
-    return attempt_proof(settings, settings.target(outcome["target"]), now)
+    return attempt_proof(settings, target, now)
 
 
 def prove_backups(settings: Settings, name: str) -> int:
@@ -1438,6 +1600,8 @@ def attempt_proof(settings: Settings, target: Mapping[str, Any], now: datetime) 
 
 def prove(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
     """Restore the newest backup on a target for trial, and compare its content with what was recorded with it."""
+    if target not in settings.near:
+        raise NotTriedError("there is no room for it on another machine.")
     started = time.monotonic()
     with mounted(settings, target) as place:
         repository = BackupRepository(settings, place)
@@ -1467,6 +1631,53 @@ def prove(settings: Settings, target: Mapping[str, Any], now: datetime) -> Json:
     return proof
 
 
+def prove_copy(folder: Path, host: str, password_file: Path, image: str, scratch: Path) -> int:
+    """Restore for trial on this machine the newest backup of a Pi in a folder; give the exit status."""
+    now = datetime.now(UTC)
+    image = image or own_image()
+    with tempfile.TemporaryDirectory(prefix="poppyfield-proof-", dir=scratch) as made:
+        place = Path(made)
+        uid = int(do(["docker", "run", "--rm", "--network", "none", "--entrypoint", "id", image, "-u", "postgres"]))
+        (place / "poppyfield").mkdir()
+        # For the owner of the data.
+        (place / "model").mkdir()
+        os.chown(place / "model", uid, uid)
+        settings = Settings(
+            host=host,
+            targets=[],
+            keep={},
+            folders={},
+            also=[],
+            data_folder=str(place / "model"),
+            postgis=f"poppyfield-{host}",
+            lizmap="",
+            image=image,
+            password_file=str(password_file),
+            run_folder=str(place / "run"),
+        )
+        repository = CopiedRepository(settings, place, folder)
+        repository.open(unlock=False)
+        run = chosen(repository.runs(), "latest")
+        record = json.loads(repository.dump(run.record, RECORD_NAME))
+        if "content" not in record:
+            raise BackupError(
+                f"an earlier release made the backup of {told(run.time)}, and recorded nothing to compare."
+            )
+        said = differences(record["content"], restored_content(settings, repository, record, place))
+    proof = {"objects": objects_of(record["content"]), "differences": said[:MOST_DIFFERENCES]}
+    print("\n".join([f"{host}: {verdict(proof, len(said), told(run.time), told(now))}", *proof["differences"]]))
+    return int(bool(said))
+
+
+def own_image() -> str:
+    """Give the newest image of the database that is of this machine's own architecture."""
+    kind = do(["docker", "version", "--format", "{{.Server.Arch}}"]).strip()
+    for name in do(["docker", "images", "--quiet", "--filter", "reference=poppyfield/postgis"]).split():
+        if do(["docker", "inspect", "--format", "{{.Architecture}}", name]).strip() == kind:
+            return name
+    raise BackupError(f"this machine has no image poppyfield/postgis for {kind}: name one.")
+
+
 def verdict(proof: Mapping[str, Any], wrong: int, made: str, now: str) -> str:
     """Say what came of a proof."""
     if wrong:
@@ -1494,20 +1705,19 @@ def restored_content(settings: Settings, repository: BackupRepository, record: J
                 session.close()
         for entry in record["sqlite"]:
             check_sqlite(repository.dump(entry["snapshot"], entry["file"]), entry["path"])
-        found["maps"] = maps_drawn(settings, repository, record, place)
+        found["maps"] = maps_drawn(settings, repository, record, Path(there.data_folder).parent)
     return found
 
 
-def maps_drawn(settings: Settings, repository: BackupRepository, record: Json, place: Path) -> dict[str, str]:
+def maps_drawn(settings: Settings, repository: BackupRepository, record: Json, scratch: Path) -> dict[str, str]:
     """Draw each map from what was restored; give by its name why it does not draw, empty where it does.
 
-    Raises NotTriedError where none can be drawn here.
+    The projects are restored into `scratch`. Raises NotTriedError where none can be drawn here.
     """
     beside = Path(__file__).resolve().with_name(TRIAL_MAPS)
     if not beside.exists() or not is_there(settings.lizmap):
         return {}
     saved, snapshot = record["folders"]["projects"], record["files"]["snapshot"]
-    scratch = scratch_folder(settings, place)
     repository.unpack(snapshot, saved, scratch)
     projects, basemaps = scratch / saved.lstrip("/"), Path(of_basemaps(settings)[0])
     projects.mkdir(parents=True, exist_ok=True)
@@ -1575,16 +1785,53 @@ def trial(settings: Settings, record: Mapping[str, Any], place: Path) -> Iterato
         raise NotTriedError(f"{missing // 1_000_000 + 1} MB of room are missing on the target.")
     late = threading.Timer(PROOF_SECONDS, remove_trial, [settings])
     try:
-        data = folder_like(Path(settings.data_folder), scratch)
-        image = do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
-        do(trial_command(there.postgis, image, data, host))
-        late.start()
-        wait_for(there)
-        yield there
+        with folder_for_trial(Path(settings.data_folder), scratch, needed) as data:
+            image = settings.image or do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
+            try:
+                do(trial_command(there.postgis, image, data, host))
+                late.start()
+                wait_for(there)
+                yield replace(there, data_folder=str(data))
+            finally:
+                # Before what it has its data on.
+                remove_trial(settings)
     finally:
         late.cancel()
         remove_trial(settings)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def folder_for_trial(model: Path, scratch: Path, needed: int) -> Iterator[Path]:
+    """Give a folder with the owner of another one; where the target keeps no owners, on ext4 in a file there."""
+    try:
+        data = folder_like(model, scratch)
+    except NotTriedError:
+        with ext4_in_a_file(scratch, needed) as inside:
+            yield folder_like(model, inside / PROOF)
+        return
+    yield data
+
+
+@contextmanager
+def ext4_in_a_file(scratch: Path, needed: int) -> Iterator[Path]:
+    """Give a file system that keeps owners, in a file of this size, which goes with its folder."""
+    image, inside = scratch / "ext4", scratch / "mounted"
+    inside.mkdir()
+    try:
+        with image.open("wb") as stream:
+            stream.truncate(needed)
+        # Nobody needs it after a loss of power.
+        do(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", str(image)])
+        do(["mount", "--options", "loop,nosuid,nodev,noexec,noatime", str(image), str(inside)])
+    except (BackupError, OSError) as error:
+        raise NotTriedError(
+            f"the target's file system keeps no owners and rights, and none could be made in a file on it: {error}"
+        ) from error
+    try:
+        yield inside
+    finally:
+        unmount(inside)
 
 
 def folder_like(model: Path, scratch: Path) -> Path:
@@ -1664,8 +1911,9 @@ def clear_up(settings: Settings) -> None:
 @contextmanager
 def opened(settings: Settings, name: str) -> Iterator[BackupRepository]:
     """Give the repository on a target, to read from it."""
-    with mounted(settings, settings.target(name)) as place:
-        repository = BackupRepository(settings, place)
+    target = settings.target(name)
+    with mounted(settings, target) as place:
+        repository = repository_on(settings, target, place)
         repository.open()
         try:
             yield repository
@@ -1701,6 +1949,13 @@ def offers(settings: Settings) -> list[Json]:
             with suppress(BackupError):
                 found.append({"target": name, "said": found_on(settings, name, "latest")["said"]})
     return found
+
+
+def decline(settings: Settings) -> str:
+    """Go on without the backups from before this card: they are offered no more, and the timer adds its own."""
+    write(settings.restored, {"run": ""})
+    settings.new_card.unlink(missing_ok=True)
+    return "The backups from before this card stay where they are, and are offered no more."
 
 
 def restore(settings: Settings, name: str, run: str) -> Json:
@@ -1892,7 +2147,7 @@ def put_databases(settings: Settings, source: DatabaseSource, wanted: Sequence[J
 def put_folders(journal: Mapping[str, Any]) -> None:
     """Set the folders aside, and give their names to those of the backup."""
     for target, new in journal["folders"].items():
-        before = Path(f"{target}.before-{journal['stamp']}")
+        before = folder_aside(journal, target, "before")
         if Path(target).exists():
             Path(target).rename(before)
         Path(new).rename(target)
@@ -1908,29 +2163,37 @@ def take_back(settings: Settings) -> str:
     stop(settings)
     psql(settings, taking_back(journal["databases"], stamp))
     psql(settings, journal["globals"], tolerant=True)
+    if back := journal.get("back"):
+        psql(settings, back["sql"], back["database"])
     # A release before this one did not write down what was there.
     replaced = journal["replaced"] if "replaced" in journal else journal["folders"]
     for target, new in journal["folders"].items():
-        put_back(Path(target), Path(new), stamp, was_there=target in replaced)
+        aside = {what: folder_aside(journal, target, what) for what in ("before", "failed")}
+        put_back(Path(target), Path(new), **aside, was_there=target in replaced)
     said = "Everything is again as it was; what was restored is called failed now, and can be removed."
     try:
         start(settings)
     except BackupError as error:
         said += f" But {error}"
     clear(settings)
-    settings.restored.unlink(missing_ok=True)
+    if not journal.get("part"):
+        settings.restored.unlink(missing_ok=True)
     close_journal(settings)
     return said
 
 
-def put_back(target: Path, new: Path, stamp: str, *, was_there: bool) -> None:
+def folder_aside(journal: Mapping[str, Any], target: str, what: str) -> Path:
+    """Give where a folder lies while another one has its place: beside it, or where the journal says."""
+    return Path(f"{journal.get('beside', {}).get(target, target)}.{what}-{journal['stamp']}")
+
+
+def put_back(target: Path, new: Path, *, before: Path, failed: Path, was_there: bool) -> None:
     """Give a folder its name again. One that was there, and is not set aside, is as it was, or was put back before."""
-    before = Path(f"{target}.before-{stamp}")
     if was_there and not before.exists():
         return
     # While the new one still lies beside, it has not taken the name.
     if target.exists() and not new.exists():
-        target.rename(f"{target}.failed-{stamp}")
+        target.rename(failed)
     if before.exists():
         before.rename(target)
     sync(target.parent)
@@ -1939,9 +2202,10 @@ def put_back(target: Path, new: Path, stamp: str, *, was_there: bool) -> None:
 def names_set_aside(journal: Mapping[str, Any]) -> list[str]:
     """Give the names of what was set aside."""
     stamp = journal["stamp"]
-    folders = [f"{target}.before-{stamp}" for target in journal["folders"]]
+    folders = [str(folder_aside(journal, target, "before")) for target in journal["folders"]]
     aside = [set_aside(name, "before", stamp) for name, was_there in journal["databases"].items() if was_there]
-    return [*(f"the database {name}" for name in aside), *(folder for folder in folders if Path(folder).exists())]
+    names = [*(f"the database {name}" for name in aside), *journal.get("aside", [])]
+    return [*names, *(folder for folder in folders if Path(folder).exists())]
 
 
 def finish(settings: Settings) -> str:
@@ -1950,6 +2214,7 @@ def finish(settings: Settings) -> str:
     if not journal:
         return "There was nothing to finish."
     close_journal(settings)
+    settings.new_card.unlink(missing_ok=True)
     return f"What was there before is kept: {', '.join(names_set_aside(journal)) or 'nothing'}."
 
 
@@ -2004,19 +2269,28 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     commands.add_parser("clear-up", help="take away what a run that was ended has left")
     one = commands.add_parser("prove", help="restore the newest backup for trial, and compare it with what was saved")
     one.add_argument("--from", dest="target", default="")
+    one = commands.add_parser("prove-copy", help="the same without a Pi, for backups in a folder of this machine")
+    one.add_argument("--folder", type=Path, required=True, help="what is the target: it has poppyfield/ in it")
+    one.add_argument("--host", required=True)
+    one.add_argument("--password-file", type=Path, required=True)
+    one.add_argument("--image", default="", help="of the database; else the newest of this machine's architecture")
+    one.add_argument("--scratch", type=Path, default=Path("/var/tmp"), help="where there is room")  # noqa: S108
     commands.add_parser("status", help="how the newest backups went")
     commands.add_parser("take-back", help="put back what a restore has set aside")
     commands.add_parser("finish", help="keep what was restored")
     commands.add_parser("offers", help="which backups are from before this card")
+    commands.add_parser("decline", help="go on without the backups from before this card")
     for command, words_of_help in (("find", "which backup a restore would take"), ("restore", "put a backup in place")):
         one = commands.add_parser(command, help=words_of_help)
         one.add_argument("--from", dest="target", required=True)
         one.add_argument("--time", default="latest")
         one.add_argument("--last-minute", action="store_true", help="the databases as they were last")
+        one.add_argument("--table", default="", help="one table alone, such as gis.public.trees")
+        one.add_argument("--project", default="", help="one project alone with its folder, such as fields/fields.qgs")
+        one.add_argument("--as", dest="new", default="", help="beside what is in place, under this name")
         if command == "restore":
             one.add_argument("--run", default="")
             one.add_argument("--database", default="")
-            one.add_argument("--as", dest="new", default="")
     return parser.parse_args(words)
 
 
@@ -2025,8 +2299,17 @@ def act(asked: argparse.Namespace) -> int:
     if asked.command == "copy-sqlite":
         copy_sqlite(asked.path, sys.stdout.buffer)
         return 0
-    settings = Settings.read(asked.settings)
-    if getattr(asked, "last_minute", False) and (beside := last_minute_program()).exists():
+    if asked.command == "prove-copy":
+        return prove_copy(asked.folder, asked.host, asked.password_file, asked.image, asked.scratch)
+    if getattr(asked, "table", "") or getattr(asked, "project", ""):
+        return hand_over_part(asked)
+    return act_with(Settings.read(asked.settings), asked)
+
+
+def act_with(settings: Settings, asked: argparse.Namespace) -> int:
+    """Do what was asked of all that a backup holds; give the exit status."""
+    is_near = getattr(asked, "last_minute", False) and settings.target(asked.target) in settings.near
+    if is_near and (beside := last_minute_program()).exists():
         return hand_over(asked, beside)
     if asked.command == "run":
         return run_backups(settings, by_timer=asked.by_timer)
@@ -2040,7 +2323,8 @@ def act(asked: argparse.Namespace) -> int:
         print(json.dumps(offers(settings)))
     elif asked.command == "find":
         found = find(settings, asked.target, asked.time)
-        said = f"{found['said']}{WITHOUT_LAST_MINUTE if asked.last_minute else ''}"
+        is_in_pi = settings.target(asked.target) in settings.near
+        said = f"{found['said']}{WITHOUT_LAST_MINUTE[is_in_pi] if asked.last_minute else ''}"
         print(json.dumps({**found, "said": said}))
     elif asked.command == "restore":
         run = asked.run or find(settings, asked.target, asked.time)["run"]
@@ -2050,7 +2334,7 @@ def act(asked: argparse.Namespace) -> int:
             print(json.dumps(restore(settings, asked.target, run)))
     else:
         with locked(settings, wait=True):
-            print(take_back(settings) if asked.command == "take-back" else finish(settings))
+            print({"take-back": take_back, "finish": finish, "decline": decline}[asked.command](settings))
     return 0
 
 
@@ -2066,6 +2350,16 @@ def hand_over(asked: argparse.Namespace, beside: Path) -> int:
     run = ("--run", asked.run) if getattr(asked, "run", "") else ()
     words = ("--settings", str(asked.settings), asked.command, "--from", asked.target, *run)
     return subprocess.run([sys.executable, "-I", "-B", str(beside), *words], check=False).returncode
+
+
+def hand_over_part(asked: argparse.Namespace) -> int:
+    """Have the program that restores one table or one project do what was asked."""
+    if asked.last_minute or getattr(asked, "database", ""):
+        raise BackupError("--table and --project go with no --last-minute or --database. Nothing was changed.")
+    beside = Path(__file__).resolve().with_name(PART)
+    words = [f"--{name}={value}" for name in ("time", "run", "table", "project") if (value := getattr(asked, name, ""))]
+    command = ("--settings", str(asked.settings), asked.command, "--from", asked.target, *words, f"--as={asked.new}")
+    return subprocess.run([sys.executable, "-I", "-B", str(beside), *command], check=False).returncode
 
 
 def main(words: Sequence[str] | None = None) -> int:

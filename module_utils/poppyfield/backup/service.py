@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import last_minute, program, trial_maps
+from ansible.module_utils.poppyfield.backup import last_minute, program, restore_part, trial_maps
 from ansible.module_utils.poppyfield.host import host_files, password_file, program_folder, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 
@@ -52,6 +52,31 @@ Persistent=true
 WantedBy=timers.target
 """
 
+PLUGGED_TIMER = f"{UNIT}-plugged.timer"
+PLUGGED_TIMER_TEXT = f"""# Managed by Poppyfield.
+[Unit]
+Description=A minute after a stick for Poppyfield's backup was plugged in
+
+[Timer]
+# So long a stick that comes and goes counts once, and at boot the database has its time to start.
+OnActiveSec=1min
+# The next stick that is plugged in starts it again.
+RemainAfterElapse=no
+Unit={UNIT}.service
+"""
+RULES = "70-poppyfield-backup.rules"
+"""After those of systemd that read the label."""
+RULE_TEXT = (
+    'ACTION=="add", SUBSYSTEM=="block", ENV{ID_FS_LABEL_ENC}=="{label}", TAG+="systemd", '
+    'ENV{SYSTEMD_WANTS}+="{timer}"\n'
+)
+
+
+def rules(labels: Sequence[str]) -> str:
+    """Give what has udev start a backup when a stick with one of these labels is plugged in."""
+    lines = [RULE_TEXT.replace("{label}", label).replace("{timer}", PLUGGED_TIMER) for label in labels]
+    return "".join(["# Managed by Poppyfield.\n", *lines])
+
 
 LAST_MINUTE_TEXT = """# Managed by Poppyfield.
 [Unit]
@@ -81,11 +106,19 @@ sys.exit(main())
 """
 
 
-def program_files(folder: Path, module: ModuleType) -> dict[Path, str]:
-    """Give a program beside that of the backup, of which a module has the function main, as files of a folder."""
-    main = MAIN_TEXT.format(module=module.__name__)
-    texts = {**program_folder.files([module.__name__]), "__main__.py": main}
+def program_files(module: ModuleType, folder: Path) -> dict[Path, str]:
+    """Give a program that leans on that of the backup as files of a folder."""
+    texts = {**program_folder.files([module.__name__]), "__main__.py": MAIN_TEXT.format(module=module.__name__)}
     return {folder / name: text for name, text in texts.items()}
+
+
+def known_host(target: Mapping[str, Any]) -> str:
+    """Give the line by which ssh knows the machine of a target by SFTP."""
+    found = program.SFTP.fullmatch(target["sftp"])
+    if not found:
+        raise BackupServiceError(f"{target['sftp']} is not USER@MACHINE:/FOLDER")
+    port = target.get("port") or 22
+    return f"{found[2] if port == 22 else f'[{found[2]}]:{port}'} {target['host_key']}\n"  # noqa: PLR2004
 
 
 class BackupServiceError(Exception):
@@ -104,11 +137,22 @@ class BackupService:
     run: systemd.Run = systemd.run
     state: Path = Path("/var/lib/poppyfield/backup")
     """Where the program writes down what it did."""
+    rules: Path = Path("/etc/udev/rules.d")
 
     @property
     def last_minute(self) -> Path:
         """Give the folder of the program of the last minute."""
         return self.programs / program.LAST_MINUTE
+
+    @property
+    def ssh(self) -> Path:
+        """Give the folder of the keys for targets by SFTP."""
+        return self.folder / program.SSH_FOLDER
+
+    def public_key(self) -> str:
+        """Give what machines that are targets by SFTP are to let in; empty where there is none yet."""
+        path = self.ssh / f"{program.SSH_KEY}.pub"
+        return path.read_text("utf-8").strip() if path.exists() else ""
 
     def has_password(self) -> bool:
         """Tell whether the host has a password already."""
@@ -124,15 +168,23 @@ class BackupService:
             self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
         folders = {self.folder: "0700", self.programs: "0755"}
-        beside: dict[Path, str] = {}
+        beside = program_files(restore_part, self.programs / program.PART)
         if settings.get("wal"):
-            beside |= program_files(self.last_minute, last_minute)
+            beside |= program_files(last_minute, self.last_minute)
             texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
         if settings.get("prove"):
-            beside |= program_files(self.programs / program.TRIAL_MAPS, trial_maps)
+            beside |= program_files(trial_maps, self.programs / program.TRIAL_MAPS)
         texts |= {path: (text, "0644") for path, text in beside.items()}
-        inner = {folder for path in beside for folder in path.parents if folder.is_relative_to(self.programs)}
+        inner = {folder for path in beside for folder in path.parents if self.programs in folder.parents}
         folders |= dict.fromkeys(sorted(inner), "0755")
+        if labels := [target["label"] for target in settings["targets"] if target.get("label")]:
+            texts[self.units / PLUGGED_TIMER] = (PLUGGED_TIMER_TEXT, "0644")
+            texts[self.rules / RULES] = (rules(labels), "0644")
+            folders[self.rules] = "0755"
+        by_sftp = [target for target in settings["targets"] if target.get("sftp")]
+        if by_sftp:
+            folders[self.ssh] = "0700"
+            texts |= {self.ssh / f"{one['name']}.known_hosts": (known_host(one), "0600") for one in by_sftp}
         owned = {"owner": "root", "group": "root"}
         return {
             "folders": [{"path": str(path), "mode": mode, **owned} for path, mode in folders.items()],
@@ -147,16 +199,37 @@ class BackupService:
     ) -> list[HostFileChange]:
         """Set the backup up; say what was done. Raises BackupServiceError, SystemdError, HostFileError or OSError."""
         self._refuse_another(password)
+        is_new = self._is_new_card(settings)
         changes: list[HostFileChange] = host_files.converge(
             self.wanted(settings, schedule, password), check_mode=check_mode
         )
-        unit = self.units / LAST_MINUTE
-        unwanted = [unit] if unit.exists() and not settings.get("wal") else []
+        kept = {change.path for change in changes}
+        ours = (self.units / LAST_MINUTE, self.units / PLUGGED_TIMER, self.rules / RULES)
+        unwanted = [path for path in ours if path.exists() and path not in kept]
         if not check_mode:
+            if self.ssh.exists() and not self.public_key():
+                changes.append(self._make_key(settings["host"]))
+            if is_new:
+                self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+                (self.state / program.NEW_CARD).touch(mode=0o600)
             self._have_run(changes, wal=bool(settings.get("wal")))
-            if unwanted:
-                self._end_last_minute(unit)
+            if self.units / LAST_MINUTE in unwanted:
+                self._end_last_minute()
+            self._remove(unwanted)
         return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, "file") for path in unwanted)]
+
+    def _make_key(self, host: str) -> HostFileChange:
+        """Make the key of this host, which never leaves it."""
+        path = self.ssh / program.SSH_KEY
+        words = ("-q", "-t", "ed25519", "-N", "", "-C", f"poppyfield-backup@{host}", "-f", str(path))
+        path.unlink(missing_ok=True)
+        systemd.do(self.run, "ssh-keygen", *words)
+        return HostFileChange(path, HostFileAction.CREATE, "secret")
+
+    def _is_new_card(self, settings: Mapping[str, Any]) -> bool:
+        """Tell whether backups are set up for the first time, where there is no data yet."""
+        has_data = (Path(settings["data_folder"]) / "cluster" / "PG_VERSION").exists()
+        return not (self.folder / "settings.json").exists() and not has_data
 
     def _have_run(self, changes: Sequence[HostFileChange], *, wal: bool) -> None:
         if not self.booted.is_dir():
@@ -167,14 +240,17 @@ class BackupService:
         if wal and (any(change.is_new for change in changes) or not systemd.is_active(self.run, LAST_MINUTE)):
             systemd.start(self.run, LAST_MINUTE)
 
-    def _end_last_minute(self, unit: Path) -> None:
+    def _end_last_minute(self) -> None:
         """End it, and let PostgreSQL keep no WAL for it; what is on the targets stays, as the program does."""
         if self.booted.is_dir():
             systemd.do(self.run, "systemctl", "disable", "--quiet", "--now", LAST_MINUTE)
             # Where the database does not answer, PostgreSQL gives the slot up by itself.
             self.run([sys.executable, "-I", "-B", str(self.last_minute), "end"])
-        unit.unlink()
-        if self.booted.is_dir():
+
+    def _remove(self, unwanted: Sequence[Path]) -> None:
+        for path in unwanted:
+            path.unlink()
+        if unwanted and self.booted.is_dir():
             systemd.do(self.run, "systemctl", "daemon-reload")
 
     def offers(self, settings: Mapping[str, Any]) -> list[Json]:

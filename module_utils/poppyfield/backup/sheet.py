@@ -22,12 +22,12 @@ class SheetError(Exception):
 def as_html(template: str, host: str, targets: Sequence[Mapping[str, str]], password: str) -> str:
     """Give the sheet as one file of HTML that needs no other; the password is on it as text and as a QR code.
 
-    `targets` are those of the inventory, each with a `name` and a `label` or a `folder`.
+    `targets` are those of the inventory, each with a `name` and a `label`, a `folder` or what is reached by `sftp`.
     """
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     # Level M stands a crease or a stain; the picture is made here, so that nothing asks another server for it.
     code = segno.make(password, error="m", micro=False).png_data_uri(scale=4)
-    places = [{"name": one["name"], "label": one.get("label"), "folder": one.get("folder")} for one in targets]
+    places = [{name: one.get(name) for name in ("name", "label", "folder", "sftp", "port")} for one in targets]
     return page.from_string(template).render(host=host, targets=places, password=password, code=code)
 
 

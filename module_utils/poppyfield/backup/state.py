@@ -29,7 +29,10 @@ def look(now: datetime, root: Path = Path("/")) -> list[Json]:
     states = {target["name"]: _read(root / STATES / f"{target['name']}.json") for target in settings["targets"]}
     for name, state in states.items():
         state["minute"] = _read(root / LAST_MINUTES / f"{name}.json")
-    return [judged(name, state, settings, installed, now) for name, state in states.items()]
+    # Of what lies on another machine neither the last minute is saved, nor is it restored for trial here.
+    far = {**settings, "prove": False, "wal": False}
+    of = {target["name"]: far if target.get("sftp") else settings for target in settings["targets"]}
+    return [judged(name, state, of[name], installed, now) for name, state in states.items()]
 
 
 def _read(path: Path) -> Json:

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ansible.module_utils.poppyfield.backup.program import SFTP
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 TARGETS = "backup_targets"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,15}")
+HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp\d+|ssh-rsa) [A-Za-z0-9+/]{40,}={0,2}")
 UNPROVEN = "backup_max_unproven_days"
 HOW_OFTEN = {"hourly": 0, "daily": 1, "weekly": 7}
 """How many days there are between two backups."""
@@ -51,10 +53,18 @@ def _of_ages(host: Host) -> Iterator[Finding]:
 
 def _of_target(target: dict[str, Any], host: Host) -> Iterator[Finding]:
     name, label, folder = target["name"], target.get("label"), target.get("folder")
+    sftp, key = target.get("sftp"), target.get("host_key")
     if not NAME.fullmatch(name):
         yield Finding(TARGETS, "a target's name is of letters, digits, - and _", "Choose another name", shown(name))
-    if bool(label) == bool(folder):
-        yield Finding(TARGETS, f"{name} needs a label or a folder, and not both", "Give one of them", shown(target))
+    if sum(map(bool, (label, folder, sftp))) != 1:
+        wrong = f"{name} needs one of label, folder and sftp"
+        yield Finding(TARGETS, wrong, "Give one of them", shown(target))
+    if sftp and not SFTP.fullmatch(sftp):
+        remedy = "Write it as in backup@office.example:/srv/backups, and the port, if it is not 22, as port"
+        yield Finding(TARGETS, f"{name} is not USER@MACHINE:/FOLDER", remedy, shown(sftp))
+    if sftp and not HOST_KEY.fullmatch(key or ""):
+        remedy = "Give what stands there in /etc/ssh/ssh_host_ed25519_key.pub, the first two words of it"
+        yield Finding(TARGETS, f"{name} needs host_key, by which its machine is known", remedy, shown(key))
     if label and not LABEL.fullmatch(label):
         remedy = "Give the stick another label: of letters, digits, - and _, at most 16"
         yield Finding(TARGETS, "such a label can't be told apart on every file system", remedy, shown(label))

@@ -26,6 +26,8 @@ FILES_ASKED_FOR = {
     "hardening_audit": ("/etc/audit/rules.d/poppyfield.rules", "/etc/tmpfiles.d/poppyfield-audit.conf"),
 }
 """Files that roles keep while a variable is on."""
+NEW_CARD = "/var/lib/poppyfield/backup/card.new"
+"""Is there while the data of a card are those that site.yml has made on it; see the program of the backup."""
 
 
 def writes(stages: Iterable[str]) -> bool:
@@ -81,10 +83,13 @@ def requirements(
         "bundle": bundle if provisioning else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
+        # Whether the card holds data, and whether these are of this card alone: see plays/preflight.yml.
+        "card": {"data": marker, "new": NEW_CARD},
         "files": [
             *MANAGED_FILES,
             *(path for variable, paths in FILES_ASKED_FOR.items() if values[variable] for path in paths),
             marker,
+            *([NEW_CARD] if values["backup_targets"] else []),
             *(f"{initial}/{entry['name']}.sql" for entry in values["postgis_databases"] if entry.get("initial_sql")),
         ],
     }
