@@ -13,7 +13,7 @@ CAPABILITIES = (
     '<WMS_Capabilities xmlns="http://www.opengis.net/wms"><Capability><Layer><Layer><Name>trees</Name></Layer>'
     "</Layer></Capability></WMS_Capabilities>"
 )
-ASKED = trial_maps.Asked("db-proof", "map", "map-proof", "ours=true", "/mnt/projects", "", "a secret of gis")
+ASKED = trial_maps.TrialMaps("db-proof", "map", "map-proof", "ours=true", "/mnt/projects", "", "a secret of gis")
 
 
 class Server:

@@ -41,7 +41,7 @@ KEEP = 'umask 077; mkdir "$1"; cat > "$2"'
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialMaps:
     """What the program of the backup asks for."""
 
     postgis: str
@@ -83,7 +83,7 @@ def service_file(environment: Mapping[str, str], password: str) -> str:
     return "\n".join([f"[{SERVICE}]", *(f"{name}={value}" for name, value in settings.items()), ""])
 
 
-def container_command(asked: Asked, image: str, user: str) -> list[str]:
+def container_command(asked: TrialMaps, image: str, user: str) -> list[str]:
     """Give what starts the container: as weak as that of the trial's database."""
     basemaps = ("--mount", f"type=bind,source={asked.basemaps},target={PROJECTS}/{Path(asked.basemaps).name},readonly")
     return [
@@ -168,7 +168,7 @@ class RestoredServer:
 
 
 @contextmanager
-def restored_server(engine: Engine, asked: Asked) -> Iterator[RestoredServer]:
+def restored_server(engine: Engine, asked: TrialMaps) -> Iterator[RestoredServer]:
     """Give QGIS Server as it is in use, with what was restored. Raises EngineError."""
     container = engine.container(asked.map_server) or {}
     user = (container["Config"]["Labels"] or {}).get(QGIS_USER_LABEL, QGIS_USER_BEFORE)
@@ -193,7 +193,7 @@ def tried(projects: Iterable[str], restored: Asks, in_use: Asks) -> dict[str, st
 
 def main() -> int:
     """Read what is asked, draw the projects, and write what is wrong with each."""
-    asked = Asked(**json.load(sys.stdin))
+    asked = TrialMaps(**json.load(sys.stdin))
     projects = projects_in(Path(asked.projects))[:MOST_PROJECTS]
     try:
         engine = Engine.connect()
