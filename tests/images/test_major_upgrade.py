@@ -16,11 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 from ansible.module_utils.poppyfield.backup import program
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, container_body
-from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_program, upgrade_service
+from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_files, upgrade_program
 from docker.errors import NotFound
 
 from tests.images import building
@@ -58,7 +57,8 @@ FROM generate_series(1, {rows}) n;
 CREATE INDEX ON observations USING gist (place);
 CREATE VIEW north WITH (security_barrier) AS SELECT * FROM observations WHERE ST_Y(place) > 20;
 CREATE MATERIALIZED VIEW counted AS SELECT ST_Y(place) AS y, count(*) FROM observations GROUP BY 1;
-CREATE TABLE heights AS SELECT 1 AS id, ST_AddBand(ST_MakeEmptyRaster(40, 30, 2, 48, 0.1, -0.1, 0, 0, 4326), '16BUI'::text, 7.0, 0.0) r;
+CREATE TABLE heights AS
+SELECT 1 AS id, ST_AddBand(ST_MakeEmptyRaster(40, 30, 2, 48, 0.1, -0.1, 0, 0, 4326), '16BUI'::text, 7.0, 0.0) r;
 SELECT AddRasterConstraints('heights', 'r');
 SELECT topology.CreateTopology('parcels', 4326);
 CREATE TABLE fields (id serial PRIMARY KEY);
@@ -134,11 +134,12 @@ class Pi:
         self.data = folder / "data"
         self.state = folder / "state"
         self.installed = self._install(folder / "upgrade")
-        options = {"network": network, "restart_policy": {"Name": "always"}}
+        always = {"Name": "always"}
+        options = {"network": network, "restart_policy": always}
         options |= {"volumes": {str(self.data): {"bind": "/var/lib/postgresql/data", "mode": "rw"}}}
         self._start = Server(client, images[0], owned_folder(self.data), name=self.name, **options).start
-        map_server = client.containers.create(images[0], ["sleep", "infinity"], name=f"{self.name}-map", init=True)
-        map_server.start()
+        map_server = {"name": f"{self.name}-map", "init": True, "restart_policy": always}
+        client.containers.run(images[0], ["sleep", "infinity"], detach=True, **map_server)
         health = HealthTiming(interval=1, timeout=20, retries=30, start_period=1)
         mounts = (Mount(str(self.data), "/var/lib/postgresql/data", read_only=False),)
         tmpfs = {"/tmp": "mode=1777", "/run/postgresql": "uid=5432,gid=5432,mode=0755"}
@@ -150,7 +151,7 @@ class Pi:
 
     @staticmethod
     def _install(folder: Path) -> Path:
-        for path, text in upgrade_service.program_files(folder).items():
+        for path, text in upgrade_files.program_files(folder).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return folder
@@ -186,15 +187,15 @@ class Pi:
         return subprocess.run(words, capture_output=True, text=True, check=False)
 
     def do(self, what: str, *, fails: bool = False, **other: Any) -> Json:
-        program.write(self.state / upgrade_program.ORDER, self.order(what, fresh=True, **other))
+        program.write(self.state / major_upgrade.ORDER, self.order(what, fresh=True, **other))
         done = self.go()
-        outcome: Json = json.loads((self.state / upgrade_program.OUTCOME).read_text())
+        outcome: Json = json.loads((self.state / major_upgrade.OUTCOME).read_text())
         assert bool(done.returncode) is outcome["failed"] is fails, done.stdout + done.stderr
         return outcome
 
     def do_otherwise(self, what: str, text: str) -> subprocess.CompletedProcess[str]:
         """Have an order carried out by a program that was changed."""
-        program.write(self.state / upgrade_program.ORDER, self.order(what, fresh=True))
+        program.write(self.state / major_upgrade.ORDER, self.order(what, fresh=True))
         beginning = f"import os, signal, sys; sys.path.insert(0, {str(self.installed)!r})"
         imported = f"from {upgrade_program.__name__.rpartition('.')[0]} import upgrade_program"
         launcher = f"{beginning}\n{imported}\n{text}\nsys.exit(upgrade_program.main())"
@@ -202,6 +203,8 @@ class Pi:
 
     def cut(self, what: str, step: str, when: str) -> None:
         """Kill the program right before a step that was done is written down, or right after that."""
+        # PostgreSQL takes a sequence's next values from its WAL after a crash, where they are some ahead.
+        self.sql("CHECKPOINT")
         assert self.do_otherwise(what, KILLED.format(step=step, when=when)).returncode == -9
 
     def lose_power(self) -> None:
@@ -247,8 +250,8 @@ class Pi:
         upgraded = version == 17
         assert self.folders() == (["data", KEPT] if upgraded else ["data"])
         assert self.names == (["", major_upgrade.SET_ASIDE, "-map"] if upgraded else ["", "-map"])
-        left = {path.name for path in self.state.iterdir()} - {upgrade_program.OUTCOME}
-        assert left == ({upgrade_program.DONE, upgrade_program.CONTENT} if upgraded else set())
+        left = {path.name for path in self.state.iterdir()} - {major_upgrade.OUTCOME}
+        assert left == ({major_upgrade.DONE, major_upgrade.CONTENT} if upgraded else set())
 
 
 MakePi = Callable[..., Pi]

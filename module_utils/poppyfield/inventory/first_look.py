@@ -81,6 +81,7 @@ def requirements(
         "bundle": bundle if provisioning else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
+        "cluster": {"folder": data, "marker": marker, "upgraded": values["postgis_upgrade"]} if writing else None,
         "files": [
             *MANAGED_FILES,
             *(path for variable, paths in FILES_ASKED_FOR.items() if values[variable] for path in paths),

@@ -17,6 +17,13 @@ Json = dict[str, Any]
 STATE_FOLDER = "/var/lib/poppyfield/upgrade"
 """Where a host writes down how far an upgrade is, and what came of it."""
 JOURNAL = "journal.json"
+ORDER = "order.json"
+"""What is asked for; there as long as it is at work."""
+OUTCOME = "outcome.json"
+DONE = "done.json"
+"""Of an upgrade whose old cluster is kept."""
+CONTENT = "content.json"
+"""What the new cluster held when it began to serve."""
 STEPS = (
     *("begun", "stopped", "copied", "compared", "created", "parted"),
     *("decided", "swapped", "renamed", "started", "kept"),
@@ -92,8 +99,8 @@ def problem(old: Mapping[str, Any], new: int) -> str:
     if old["closed"]:
         names = _names(old["closed"])
         return (
-            f"These databases let nobody in, and so can't be carried over: {names}. They are mostly what a restore has set "
-            f"aside. Remove them (sudo docker exec -u postgres websig-postgis dropdb NAME), or open them"
+            f"These databases let nobody in, and so can't be carried over: {names}. They are mostly what a restore has "
+            f"set aside. Remove them (sudo docker exec -u postgres websig-postgis dropdb NAME), or open them"
         )
     if old["tablespaces"]:
         return f"There are tablespaces, which are not carried over: {_names(old['tablespaces'])}. Move what is in them"
@@ -146,7 +153,9 @@ def further_differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -
         for what, value in was["properties"].items():
             if now["properties"].get(what) != value:
                 said.append(f"{name}: its {what} is {now['properties'].get(what)}, and was {value}.")
-        said += [f"{name}: the extension {one} is missing." for one in was["extensions"] if one not in now["extensions"]]
+        said += [
+            f"{name}: the extension {one} is missing." for one in was["extensions"] if one not in now["extensions"]
+        ]
         for sequence, number in was["numbers"].items():
             if now["numbers"].get(sequence, number) != number:
                 said.append(f"{name}: the sequence {sequence} is at {now['numbers'][sequence]}, and was at {number}.")
@@ -157,7 +166,7 @@ def not_back(differing: Sequence[str]) -> str:
     """Say why there is no way back, from what has changed since an upgrade."""
     more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
     return (
-        f"Something was written since the upgrade, which the old cluster does not have: {differing[0].rstrip('.')}{more}. "
+        f"Something was written since the upgrade, which the old cluster lacks: {differing[0].rstrip('.')}{more}. "
         f"So the new one goes on serving. Nothing was changed."
     )
 

@@ -31,15 +31,9 @@ from ansible.module_utils.poppyfield.backup.program import BackupError, Database
 from ansible.module_utils.poppyfield.containers.apply import ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.postgis import major_upgrade
+from ansible.module_utils.poppyfield.postgis.major_upgrade import CONTENT, DONE, ORDER, OUTCOME
 from ansible.module_utils.poppyfield.postgis.postgres import VERSION_LABEL
 
-ORDER = "order.json"
-"""What is asked for; there as long as it is at work."""
-OUTCOME = "outcome.json"
-DONE = "done.json"
-"""Of an upgrade whose old cluster is kept."""
-CONTENT = "content.json"
-"""What the new cluster held when it began to serve."""
 LOCK_SECONDS = 600
 STOP_SECONDS = "120"
 """That a server has for a clean shutdown."""
@@ -82,7 +76,7 @@ FROM (SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN 
     JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'
     WHERE c.relkind = 'S') s;
 """
-"""Sequences of extensions, which a dump holds only where the extension says so: PostGIS' topologies are numbered by one."""
+"""Sequences of extensions, which a dump holds only where the extension says so. One numbers PostGIS' topologies."""
 SET_NUMBER = "SELECT pg_catalog.setval({name}, {value}, {called}) WHERE pg_catalog.to_regclass({name}) IS NOT NULL;\n"
 GONE_FIRST = "ALTER DATABASE {name} IS_TEMPLATE false;\nDROP DATABASE {name};\n"
 
@@ -408,7 +402,9 @@ def unchanged() -> Iterator[None]:
     try:
         yield
     except BackupError as error:
-        raise BackupError(str(error) if "Nothing was changed" in str(error) else f"{error} Nothing was changed.") from None
+        raise BackupError(
+            str(error) if "Nothing was changed" in str(error) else f"{error} Nothing was changed."
+        ) from None
 
 
 def check_room(order: Order, seen: Mapping[str, Any]) -> None:
@@ -416,7 +412,9 @@ def check_room(order: Order, seen: Mapping[str, Any]) -> None:
     place = Path(order.data_folder).parent
     program.check_disks((order.data_folder, Path(order.data_folder), major_upgrade.needed_bytes(seen["bytes"])))
     if place.stat().st_dev != Path(order.data_folder).stat().st_dev:
-        raise BackupError(f"{order.data_folder} is a disk of its own: its data can't change places with a folder beside.")
+        raise BackupError(
+            f"{order.data_folder} is a disk of its own: its data can't change places with a folder beside."
+        )
     with tempfile.TemporaryDirectory(dir=place) as folder:
         one, other = Path(folder, "one"), Path(folder, "other")
         one.mkdir()
@@ -424,7 +422,9 @@ def check_room(order: Order, seen: Mapping[str, Any]) -> None:
         try:
             exchange(one, other)
         except OSError as error:
-            raise BackupError(f"The file system of {order.data_folder} can't let folders change places ({error.strerror}).") from None
+            raise BackupError(
+                f"The file system of {order.data_folder} can't let folders change places ({error.strerror})."
+            ) from None
 
 
 # Upgrade ------------------------------------------------------------------------------------------------------------
@@ -471,7 +471,9 @@ def upgrade(order: Order) -> Json:
     except (BackupError, EngineError, OSError) as error:
         undo(order, journal)
         old = journal.known["version"]
-        raise BackupError(f"The upgrade failed: {str(error).rstrip('.')}. PostgreSQL {old} serves as before.") from error
+        raise BackupError(
+            f"The upgrade failed: {str(error).rstrip('.')}. PostgreSQL {old} serves as before."
+        ) from error
     journal.note(major_upgrade.DECISION)
     go_on(order, journal)
     return {**outcome, "seconds": round(time.monotonic() - began, 1)}
@@ -629,7 +631,11 @@ def upgraded(order: Order) -> Json:
 def back(order: Order) -> Json:
     """Put the old cluster back into service, as long as nothing was written since. Raises BackupError."""
     done, recorded = upgraded(order), program.read(order.file(CONTENT))
-    if done.get("forgotten") or cluster_version(Path(done["folder"])) != done["version"] or not inspected(done["old_id"]):
+    if (
+        done.get("forgotten")
+        or cluster_version(Path(done["folder"])) != done["version"]
+        or not inspected(done["old_id"])
+    ):
         raise BackupError("The earlier cluster, or its container, is not there any more. Nothing was changed.")
     if said := written(order.settings, recorded):
         raise BackupError(major_upgrade.not_back(said))
@@ -763,7 +769,12 @@ def acted(order: Order) -> Json:
     # From now on it is one that was begun.
     program.write(order.file(ORDER), {**program.read(order.file(ORDER)), "fresh": False})
     result = ACTIONS[order.what](order)
-    return {"failed": False, **result, "said": SENTENCES[order.what].format(**result, told=_told(result))}
+    return {
+        "failed": False,
+        "what": order.what,
+        **result,
+        "said": SENTENCES[order.what].format(**result, told=_told(result)),
+    }
 
 
 def _told(result: Mapping[str, Any]) -> str:
