@@ -283,6 +283,11 @@ def test_the_new_server_serves_goes_back_and_is_kept_for_good(host: Host) -> Non
     assert "no earlier cluster" in host.go("back")["said"]
 
 
+def test_an_order_of_before_a_restart_begins_nothing(host: Host) -> None:
+    said = host.go("upgrade", boot="another start of this host")["said"]
+    assert "cut off before anything was changed" in said and host.serving == ("old", "15")
+
+
 def test_what_is_not_equal_never_serves(host: Host) -> None:
     host.lost = lambda content: content["tables"].update({"public.seen": [2, "5"]})
     assert "has 2 rows, and had 3" in host.go("upgrade")["said"]
@@ -406,7 +411,7 @@ def test_what_one_command_prints_goes_to_another_one_and_either_failure_is_told(
             upgrade_program.pour("gis", producer, consumer)
 
 
-# The module, and the orders ---------------------------------------------------------------------------------------------
+# The module, and the orders -------------------------------------------------------------------------------------------
 
 
 class FakeProgram(Systemd):

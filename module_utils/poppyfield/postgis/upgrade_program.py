@@ -33,6 +33,7 @@ from ansible.module_utils.poppyfield.containers.engine import Engine, EngineErro
 from ansible.module_utils.poppyfield.postgis import major_upgrade
 from ansible.module_utils.poppyfield.postgis.major_upgrade import CONTENT, DONE, ORDER, OUTCOME
 from ansible.module_utils.poppyfield.postgis.postgres import VERSION_LABEL
+from ansible.module_utils.poppyfield.postgis.upgrade_service import boot_id
 
 LOCK_SECONDS = 600
 STOP_SECONDS = "120"
@@ -97,6 +98,8 @@ class Order:
     healthy_timeout: int = 600
     fresh: bool = False
     """Whether it was not begun yet."""
+    boot: str = ""
+    """Since which start of the host it is there: another one begins nothing."""
     state_folder: str = major_upgrade.STATE_FOLDER
     run_folder: str = "/run/poppyfield-backup"
     backup_state_folder: str = "/var/lib/poppyfield/backup"
@@ -722,11 +725,11 @@ def alone(order: Order) -> Iterator[None]:
 
 
 def settle(order: Order) -> str:
-    """Bring what was cut off to an end: the old cluster serves, or the new one. Say which; nothing where none was."""
+    """Bring what was cut off to an end: the old cluster serves, or the new one. Say which."""
     journal = Journal.find(order)
     if journal is None:
         clear(order)
-        return "It was cut off before anything was changed." if not order.fresh else ""
+        return "It was cut off before anything was changed."
     old, new = journal.known["version"], journal.known["new"]
     if journal.step == major_upgrade.LOOKING:
         go_on_serving(order, journal)
@@ -764,7 +767,7 @@ def go(folder: Path) -> int:
 def acted(order: Order) -> Json:
     """Do what an order says."""
     pending = Journal.find(order) is not None
-    if pending or not order.fresh:
+    if pending or not order.fresh or order.boot not in ("", boot_id()):
         return {"failed": True, "settled": True, "said": settle(order)}
     # From now on it is one that was begun.
     program.write(order.file(ORDER), {**program.read(order.file(ORDER)), "fresh": False})

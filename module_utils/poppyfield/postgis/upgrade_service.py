@@ -26,6 +26,12 @@ class UpgradeServiceError(Exception):
     """The upgrade was not made, in a sentence."""
 
 
+def boot_id() -> str:
+    """Give what the kernel calls this start of the host; empty where it does not tell."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text("ascii").strip() if path.is_file() else ""
+
+
 @dataclass(frozen=True)
 class UpgradeService:
     """Where the files are, and how commands are run."""
@@ -52,8 +58,8 @@ class UpgradeService:
     def give(self, order: Mapping[str, Any]) -> Json:
         """Have an order carried out; give what came of it. Raises UpgradeServiceError where it was not done."""
         self.settle()
-        text = json.dumps({**order, "fresh": True, "state_folder": str(self.state)})
-        atomic_file.write(self.state / major_upgrade.ORDER, text.encode(), mode=0o600)
+        given = {**order, "fresh": True, "boot": boot_id(), "state_folder": str(self.state)}
+        atomic_file.write(self.state / major_upgrade.ORDER, json.dumps(given).encode(), mode=0o600)
         outcome = self._go()
         if outcome.get("failed"):
             raise UpgradeServiceError(str(outcome["said"]))
