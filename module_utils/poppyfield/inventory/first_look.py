@@ -18,6 +18,8 @@ ONLY_LOOKING = frozenset({"build", "verify"})
 """Stages that write nothing on a Pi."""
 AFTER_PROVISION = ONLY_LOOKING | {"deliver", "deploy"}
 """Stages that leave Docker as they find it."""
+BEFORE_DEPLOY = ONLY_LOOKING | {"provision", "deliver"}
+"""Stages that leave the database as they find it."""
 MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf",)
 """Files that roles keep, whatever the variables are."""
 FILES_ASKED_FOR = {
@@ -36,6 +38,11 @@ def writes(stages: Iterable[str]) -> bool:
 def provisions(stages: Iterable[str]) -> bool:
     """Tell whether such a run installs and configures Docker."""
     return not _only(AFTER_PROVISION, stages)
+
+
+def deploys(stages: Iterable[str]) -> bool:
+    """Tell whether such a run may put another image of PostgreSQL on the data."""
+    return not _only(BEFORE_DEPLOY, stages)
 
 
 def _only(known: Set[str], stages: Iterable[str]) -> bool:
@@ -81,7 +88,9 @@ def requirements(
         "bundle": bundle if provisioning else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
-        "cluster": {"folder": data, "marker": marker, "upgraded": values["postgis_upgrade"]} if writing else None,
+        "cluster": {"folder": data, "marker": marker, "upgraded": values["postgis_upgrade"]}
+        if deploys(stages)
+        else None,
         "files": [
             *MANAGED_FILES,
             *(path for variable, paths in FILES_ASKED_FOR.items() if values[variable] for path in paths),
