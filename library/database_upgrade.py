@@ -1,7 +1,7 @@
 #!/usr/bin/python
 # Copyright: Poppyfield contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Ansible module: what an upgrade of the database to another major version needs, its rehearsal, and the way back."""
+"""Ansible module: what an upgrade of the database to another major version needs, its rehearsal and its rollback."""
 
 from __future__ import annotations
 

@@ -283,8 +283,6 @@ from ansible.module_utils.poppyfield.host import firewall, host_files, password_
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.postgis import people, postgres
 from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeService, UpgradeServiceError
-from ansible.module_utils.poppyfield.runs import lock
-from ansible.module_utils.poppyfield.runs.lock import LockError
 
 DATA_TARGET = "/var/lib/postgresql/data"
 FIRST_START_TARGET = "/etc/poppyfield/first-start"
@@ -565,7 +563,6 @@ def upgrade(module: AnsibleModule, spec: ContainerSpec) -> list[str]:
     service = UpgradeService()
     if module.params["state"] != "started" or not (module.params["upgrade"] or service.is_pending()):
         return []
-    lock.take(None if module.check_mode else module.params["run"])
     settled = "" if module.check_mode else service.settle()
     found, engine = data_folder(module.params["data_folder"]).version, Engine.connect()
     wanted = postgres.version_of(engine.image(spec.image) or {})
@@ -622,7 +619,7 @@ def main() -> None:
         else:
             result = container_module.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))
         result = with_upgrade(result, upgraded)
-    except (postgres.PostgresError, EngineError, PlanError, LockError, UpgradeServiceError) as error:
+    except (postgres.PostgresError, EngineError, PlanError, UpgradeServiceError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")

@@ -34,7 +34,7 @@ DECISION = "decided"
 RETURNING = "returning"
 """In place of a step, where the old cluster is to serve again after the decision."""
 LOOKING = "looking"
-"""In place of a step, while it is looked whether there is a way back."""
+"""In place of a step, while it is looked whether a rollback loses nothing."""
 SET_ASIDE = "-before-upgrade"
 """How the name of the old container ends."""
 STAGING = "upgrading"
@@ -163,7 +163,7 @@ def further_differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -
 
 
 def not_back(differing: Sequence[str]) -> str:
-    """Say why there is no way back, from what has changed since an upgrade."""
+    """Say why there is no rollback, from what has changed since an upgrade."""
     more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
     return (
         f"Something was written since the upgrade, which the old cluster lacks: {differing[0].rstrip('.')}{more}. "

@@ -389,7 +389,7 @@ def looked(order: Order) -> Json:
             raise BackupError(f"An earlier cluster is still kept: {major_upgrade.PLAYBOOK} -e forget=true lets it go.")
         found = inspected(order.postgis)
         if not is_running(order.postgis):
-            raise BackupError(f"The container {order.postgis} does not run: start it, or deploy the release of before.")
+            raise BackupError(f"The container {order.postgis} does not run: start it, or deploy the previous release.")
         seen: Json = json.loads(program.psql(order.settings, LOOK))
         new = image_version(order.image)
         if problem := major_upgrade.problem(seen, new):
@@ -414,7 +414,8 @@ def check_room(order: Order, seen: Mapping[str, Any]) -> None:
     """Raise BackupError where the disk has too little room, or can't let two folders change places."""
     place = Path(order.data_folder).parent
     program.check_disks((order.data_folder, Path(order.data_folder), major_upgrade.needed_bytes(seen["bytes"])))
-    if place.stat().st_dev != Path(order.data_folder).stat().st_dev:
+    folders = (Path(order.data_folder), Path(order.data_folder) / "cluster")
+    if any(folder.stat().st_dev != place.stat().st_dev for folder in folders):
         raise BackupError(
             f"{order.data_folder} is a disk of its own: its data can't change places with a folder beside."
         )
@@ -547,7 +548,7 @@ def go_on(order: Order, journal: Journal) -> None:
             AFTER[step](order, journal)
         except (BackupError, OSError) as error:
             journal.note(major_upgrade.RETURNING)
-            go_back(order, journal)
+            roll_back(order, journal)
             raise BackupError(
                 f"The new server did not come up: {str(error).rstrip('.')}. The old one serves again, as before."
             ) from error
@@ -601,7 +602,7 @@ AFTER: dict[str, Callable[[Order, Journal], None]] = {
 # Back, and forgetting -----------------------------------------------------------------------------------------------
 
 
-def go_back(order: Order, journal: Journal) -> None:
+def roll_back(order: Order, journal: Journal) -> None:
     """Let the old cluster serve again after the decision, wherever that was cut off before."""
     known, data = journal.known, Path(order.data_folder)
     beside = [folder for folder in (kept(order, journal), order.staging / "data") if folder.exists()]
@@ -658,12 +659,12 @@ def back(order: Order) -> Json:
         raise
     program.do(["docker", "stop", order.old.postgis])
     journal.note(major_upgrade.RETURNING)
-    go_back(order, journal)
+    roll_back(order, journal)
     return {"from": done["new"], "to": done["version"]}
 
 
 def go_on_serving(order: Order, journal: Journal) -> None:
-    """Let the new server serve again, where the way back was not taken."""
+    """Let the new server serve again, where it is not rolled back."""
     remove(order.old.postgis)
     program.do(["docker", "start", order.postgis])
     start_map(order, wanted=journal.known["map_ran"])
@@ -681,7 +682,7 @@ def written(server: Settings, recorded: Json) -> list[str]:
 def forget(order: Order) -> Json:
     """Delete the old cluster and its container, for good."""
     done = upgraded(order)
-    # Cut off half-way there is no way back, and the next time deletes the rest.
+    # Cut off half-way there is no rollback, and the next time deletes the rest.
     program.write(order.file(DONE), {**done, "forgotten": True})
     remove(order.set_aside)
     removed_folder(Path(done["folder"]))
@@ -733,10 +734,10 @@ def settle(order: Order) -> str:
     old, new = journal.known["version"], journal.known["new"]
     if journal.step == major_upgrade.LOOKING:
         go_on_serving(order, journal)
-        return f"It was cut off before there was a way back. PostgreSQL {new} serves; begin again."
+        return f"It was cut off before the rollback began. PostgreSQL {new} serves; begin again."
     if journal.step == major_upgrade.RETURNING:
-        go_back(order, journal)
-        return f"It was cut off on the way back. PostgreSQL {old} serves, as before."
+        roll_back(order, journal)
+        return f"It was cut off during the rollback. PostgreSQL {old} serves, as before."
     if major_upgrade.undoes(journal.step):
         undo(order, journal)
         return f"It was cut off. PostgreSQL {old} serves, as before; begin again."
