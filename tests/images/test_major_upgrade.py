@@ -9,14 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.postgis import major_upgrade
+from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeService
 
 from tests.images import building
+from tests.images.postgis_server import owned_folder
 from tests.images.upgrading_pi import PASSWORD, ROWS, SEEN, UpgradingPi
+from tests.unit.conftest import load_module, run_module  # noqa: F401 - a fixture
 
+Json = dict[str, Any]
 NETWORK = f"pf-images-test-upgrade-{os.getpid()}"
 DIFFERENT = """
 settled = upgrade_program.settled_new
@@ -49,6 +54,7 @@ def network(docker_client: Any) -> Iterator[str]:
     made.remove()
 
 
+Run = Callable[..., Json]
 MakePi = Callable[..., UpgradingPi]
 
 
@@ -202,3 +208,43 @@ def test_a_million_rows_are_equal_and_the_old_cluster_goes_when_that_is_asked(ma
     pi.do("forget")
     assert pi.version == 17 and pi.sql(SEEN) == seen and pi.folders() == ["data"] and pi.names == ["", "-map"]
     assert "no earlier cluster" in pi.do("back", fails=True)["said"]
+
+
+@pytest.mark.long
+def test_by_the_modules_it_is_upgraded_once_and_taken_back(
+    run_module: Run,  # noqa: F811 - the fixture
+    docker_client: Any,
+    images: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, network = f"pf-upgrade-{os.getpid()}-modules", f"{NETWORK}-modules"
+    data, nothing = owned_folder(tmp_path / "data"), tmp_path / "no-systemd"
+    (tmp_path / "units").mkdir()
+    service = UpgradeService(tmp_path / "upgrade", tmp_path / "units", nothing, tmp_path / "state")
+    for module in ("postgis_container", "database_upgrade"):
+        monkeypatch.setattr(load_module(module), "UpgradeService", lambda: service)
+    common = {"name": name, "data_folder": str(data), "map_server": "none-of-this-name", "healthy_timeout": 120}
+    given = {**common, "network": network, "memory_limit_share": 0.2, "health": {"interval": 2}}
+
+    def version() -> str:
+        server = docker_client.containers.get(name)
+        return str(server.exec_run(["psql", "-tAc", "SHOW server_version_num"]).output.decode()[:2])
+
+    try:
+        assert run_module("postgis_container", **given, image=images[0])["changed"]
+        assert "playbooks/upgrade_database.yml" in run_module("postgis_container", **given, image=images[1])["msg"]
+        assert "would succeed" in run_module("database_upgrade", **common, image=images[1], state="rehearsed")["msg"]
+        wanted = {**given, "image": images[1], "upgrade": True}
+        assert run_module("postgis_container", check_mode=True, **wanted)["changed"] and version() == "15"
+        done = run_module("postgis_container", **wanted)
+        assert "upgraded from PostgreSQL 15 to 17" in done["steps"][0] and len(done["steps"]) == 1
+        assert version() == "17" and done["container"]["health"] == "healthy"
+        assert not run_module("postgis_container", **wanted)["changed"]
+        assert run_module("database_upgrade", **common, state="back")["changed"] and version() == "15"
+        assert not run_module("postgis_container", **given, image=images[0])["changed"]
+    finally:
+        for found in docker_client.containers.list(all=True):
+            if found.name.startswith(name):
+                found.remove(force=True)
+        docker_client.networks.get(network).remove()
