@@ -36,6 +36,7 @@ CONTENT: Json = {
     "properties": {"encoding": "UTF8"},
     "extensions": {"postgis": "3.3"},
     "of_extensions": [],
+    "counted": {"indexes": 2},
     "numbers": {"topology.ids": [3, True]},
 }
 
@@ -82,8 +83,16 @@ def test_what_a_newer_version_adds_by_itself_is_no_difference_and_all_else_is() 
     content["sequences"]["public.more"] = [1, 1]
     content["properties"] = {"encoding": "LATIN1"}
     content["extensions"] = {}
+    content["counted"] = {"indexes": 1}
     content["numbers"] = {"topology.ids": [1, False]}
-    for words in ("reader has SELECT", "public.more", "encoding", "extension postgis", "sequence topology.ids"):
+    for words in (
+        "it has 1 indexes, and had 2",
+        "reader has SELECT",
+        "public.more",
+        "encoding",
+        "extension postgis",
+        "sequence topology.ids",
+    ):
         assert [line for line in said() if words in line], words
     assert major_upgrade.further_differences(recorded, {"databases": {}}) == []
 

@@ -153,6 +153,9 @@ def further_differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -
         for what, value in was["properties"].items():
             if now["properties"].get(what) != value:
                 said.append(f"{name}: its {what} is {now['properties'].get(what)}, and was {value}.")
+        for what, count in was["counted"].items():
+            if now["counted"].get(what) != count:
+                said.append(f"{name}: it has {now['counted'].get(what)} {what}, and had {count}.")
         said += [
             f"{name}: the extension {one} is missing." for one in was["extensions"] if one not in now["extensions"]
         ]

@@ -60,6 +60,21 @@ SELECT json_build_object('encoding', pg_encoding_to_char(encoding), 'collation',
 FROM pg_database d WHERE datname = current_database();
 """
 EXTENSIONS = "SELECT coalesce(json_object_agg(extname, extversion), '{}') FROM pg_extension;"
+COUNTED = """
+WITH own AS (
+    SELECT c.oid, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'))
+SELECT json_build_object(
+    'views', (SELECT count(*) FROM own WHERE relkind IN ('v', 'm')),
+    'indexes', (SELECT count(*) FROM pg_index JOIN own ON own.oid = indrelid WHERE indisvalid),
+    'constraints', (SELECT count(*) FROM pg_constraint JOIN own ON own.oid = conrelid
+        WHERE contype IN ('c', 'f', 'p', 'u', 'x')),
+    'triggers', (SELECT count(*) FROM pg_trigger JOIN own ON own.oid = tgrelid WHERE NOT tgisinternal),
+    'rules', (SELECT count(*) FROM pg_rewrite JOIN own ON own.oid = ev_class),
+    'policies', (SELECT count(*) FROM pg_policy JOIN own ON own.oid = polrelid));
+"""
+"""Of what has neither rows nor rights of its own."""
 OF_EXTENSIONS = """
 SELECT coalesce(json_agg(what), '[]') FROM (
     SELECT CASE c.relkind WHEN 'S' THEN 'sequence ' ELSE 'table ' END || c.oid::regclass FROM pg_class c
@@ -321,6 +336,7 @@ def described(session: DatabaseSession, before: Mapping[str, int | None]) -> Jso
         **content,
         "properties": session.listed(PROPERTIES),
         "extensions": session.listed(EXTENSIONS),
+        "counted": session.listed(COUNTED),
         "of_extensions": session.listed(OF_EXTENSIONS),
         "numbers": session.each(NUMBERS),
     }
