@@ -6,6 +6,7 @@ new one serves afterwards, with all rows, and nothing is left that says otherwis
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tests.images.upgrading_pi import PASSWORD, ROWS, SEEN, UpgradingPi
 from tests.unit.conftest import load_module, run_module  # noqa: F401 - a fixture
 
 Json = dict[str, Any]
+REPORT = building.ROOT / "build" / "reports" / "major-upgrade.json"
 NETWORK = f"pf-images-test-upgrade-{os.getpid()}"
 DIFFERENT = """
 settled = upgrade_program.settled_new
@@ -201,6 +203,8 @@ def test_a_million_rows_are_equal_and_the_old_cluster_goes_when_that_is_asked(ma
     seen = pi.sql(SEEN)
     outcome = pi.do("upgrade")
     assert outcome["objects"]["rows"] > 1_000_000
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(json.dumps(outcome, indent=2) + "\n", encoding="utf-8")
     pi.is_as(17, seen)
     pi.do("back")
     pi.is_as(15, seen)

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import docker
@@ -26,6 +27,12 @@ from tests.power_cuts.recorded_disk import RecordedDisk
 NETWORK = "pf-bench-power-cut"
 UPGRADED = "upgraded"
 ROWS = 2000
+
+
+@cache
+def old_image() -> str:
+    """Build the image with PostgreSQL 15; give its reference."""
+    return building.build("upgrade-bookworm.json", "bookworm")["postgis"]
 
 
 class Upgrades:
@@ -84,10 +91,9 @@ class Upgrades:
     @contextmanager
     def _pi(image: str, card: Path, memory: Path) -> Iterator[UpgradingPi]:
         """Give a Pi, whose containers are removed at the end."""
-        old = building.build("upgrade-bookworm.json", "bookworm")["postgis"]
         client = docker.from_env(timeout=120)
         network = client.networks.create(NETWORK)
-        pi = UpgradingPi(card, client, (old, image), NETWORK, memory)
+        pi = UpgradingPi(card, client, (old_image(), image), NETWORK, memory)
         try:
             yield pi
         finally:
