@@ -577,6 +577,7 @@ def upgrade(module: AnsibleModule, spec: ContainerSpec) -> list[str]:
         "lizmap": module.params["map_server"],
         "image": spec.image,
         "body": container_module.body_of(engine, spec, module.params["compose_folder"]),
+        "old_body": container_module.body_without_compose(engine, spec, spec.name),
         "healthy_timeout": module.params["healthy_timeout"],
     }
     said = service.give(order)["said"]

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ class UpgradingPi:
             self.name, "postgis", images[1], network, health=health, mounts=mounts, tmpfs=tmpfs, shm_size=128 << 20
         )
         self.body = container_body(spec, image)
+        self.old_body = container_body(replace(spec, image=images[0]), client.api.inspect_image(images[0]))
 
     def make_containers(self) -> None:
         """Make those of PostgreSQL 15 and of the map, which Docker starts by itself."""
@@ -145,6 +147,7 @@ class UpgradingPi:
             "lizmap": f"{self.name}-map",
             "image": self.images[1],
             "body": self.body,
+            "old_body": self.old_body,
             "healthy_timeout": 120,
             "state_folder": str(self.state),
             "run_folder": str(self.memory / "run"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -121,6 +122,7 @@ class Host:
     def __init__(self, folder: Path) -> None:
         self.folder, self.data = folder, folder / "data"
         self.containers: dict[str, Json] = {}
+        self.numbers = itertools.count()
         self.contents: dict[str, Json] = {"gis": copy.deepcopy(CONTENT)}
         self.ill: set[str] = set()
         """Images whose servers never become healthy."""
@@ -128,7 +130,7 @@ class Host:
         """What happens to what is carried over."""
         self.closed: list[str] = []
         self.make_cluster(self.data, 15)
-        self.run("websig-postgis", "old", policy="always")
+        self.first = self.run("websig-postgis", "old", policy="always")
         self.run("websig-lizmap", "map", policy="always")
         self.order = upgrade_program.Order(
             what="upgrade",
@@ -137,6 +139,7 @@ class Host:
             lizmap="websig-lizmap",
             image="new",
             body={"Image": "new"},
+            old_body={"Image": "old"},
             fresh=True,
             state_folder=str(folder / "state"),
             run_folder=str(folder / "run"),
@@ -151,7 +154,7 @@ class Host:
         (data / "cluster" / "global" / "pg_control").write_text("at rest")
 
     def run(self, name: str, image: str, policy: str = "no") -> str:
-        identity = f"id{len(self.containers)}-{name}"
+        identity = f"id{next(self.numbers)}-{name}"
         self.containers[identity] = {
             "Id": identity,
             "Name": f"/{name}",
@@ -280,6 +283,9 @@ def test_the_new_server_serves_goes_back_and_is_kept_for_good(host: Host) -> Non
     assert not host.go("upgrade")["failed"]
     assert host.serving == ("new", "17")
     assert host.found("websig-postgis-before-upgrade")["policy"] == "no"
+    # The old one, which docker-compose knows, is gone for one that it does not.
+    assert sorted(host.names) == ["websig-lizmap", "websig-postgis", "websig-postgis-before-upgrade"]
+    assert host.first not in host.containers
     assert "still kept" in host.go("upgrade")["said"]
     assert "went back" in host.go("back")["said"]
     assert host.serving == ("old", "15") and not host.order.file(major_upgrade.DONE).exists()
@@ -360,6 +366,29 @@ def test_cut_at_each_step_one_of_both_serves(
     assert not host.order.file(major_upgrade.JOURNAL).exists()
     assert not host.order.file(major_upgrade.ORDER).exists()
     assert not host.order.staging.exists()
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before", "after"])
+def test_cut_while_the_old_container_makes_room_for_its_like(
+    host: Host, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    remove = upgrade_program.remove
+
+    def cut(*names: str) -> None:
+        if host.first in names and early:
+            raise PowerCutError
+        remove(*names)
+        if host.first in names:
+            raise PowerCutError
+
+    with monkeypatch.context() as patched, pytest.raises(PowerCutError):
+        patched.setattr(upgrade_program, "remove", cut)
+        host.go("upgrade")
+    host.go()
+    assert host.serving == ("new", "17")
+    assert sorted(host.names) == ["websig-lizmap", "websig-postgis", "websig-postgis-before-upgrade"]
+    host.go("back")
+    assert host.serving == ("old", "15")
 
 
 def test_a_rehearsal_leaves_nothing_and_one_that_was_cut_off_neither(

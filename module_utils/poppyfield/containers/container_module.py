@@ -436,6 +436,14 @@ def converge(
     return outcome
 
 
+def body_without_compose(engine: Engine, spec: ContainerSpec, container: str) -> Json:
+    """Give the request that makes a container of the image of another one, which docker-compose does not know."""
+    spec, _ = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
+    found = engine.container(container)
+    image = engine.image(found["Image"]) if found else None
+    return container_body(replace(spec, image=found["Image"]), image) if found and image else {}
+
+
 def body_of(engine: Engine, spec: ContainerSpec, compose_folder: str) -> Json:
     """Give the request that makes a container in which the next run finds nothing to change."""
     spec, _ = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())

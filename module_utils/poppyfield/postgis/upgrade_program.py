@@ -110,6 +110,11 @@ class Order:
     """The new image."""
     body: Json = field(default_factory=dict)
     """Docker's request that makes the new container."""
+    old_body: Json = field(default_factory=dict)
+    """That which makes the old one again, for a rollback; without it the old one is kept as it is.
+
+    docker-compose would take the old one, which it knows, for a second container of its service.
+    """
     healthy_timeout: int = 600
     fresh: bool = False
     """Whether it was not begun yet."""
@@ -569,8 +574,9 @@ def go_on(order: Order, journal: Journal) -> None:
                 f"The new server did not come up: {str(error).rstrip('.')}. The old one serves again, as before."
             ) from error
         journal.note(step)
-    done = {name: journal.known[name] for name in ("version", "new", "old_id", "at")}
-    program.write(order.file(DONE), {**done, "folder": str(kept(order, journal))})
+    done = {name: journal.known[name] for name in ("version", "new", "at")}
+    found = {"old_id": set_aside(order, journal.known["old_id"]), "folder": str(kept(order, journal))}
+    program.write(order.file(DONE), {**done, **found})
     start_map(order, wanted=journal.known["map_ran"])
     journal.close()
 
@@ -605,6 +611,19 @@ def keep(order: Order, journal: Journal) -> None:
     if order.staging.exists():
         (order.staging / "data").rename(kept(order, journal))
         removed_folder(order.staging)
+
+
+def set_aside(order: Order, old: str) -> str:
+    """Give the id of the container that a rollback starts: the old one, or another one that compose does not know."""
+    twin = f"{order.postgis}-again{major_upgrade.SET_ASIDE}"
+    if order.old_body and inspected(old):
+        remove(twin)
+        with suppress(EngineError):
+            Engine.connect().create_container(twin, order.old_body)
+            remove(old)
+    if inspected(twin) and not inspected(order.set_aside):
+        program.do(["docker", "rename", twin, order.set_aside])
+    return str(inspected(order.set_aside)["Id"])
 
 
 AFTER: dict[str, Callable[[Order, Journal], None]] = {
