@@ -21,7 +21,7 @@ import pytest
 from ansible.module_utils.poppyfield.backup import program
 from ansible.module_utils.poppyfield.backup.program import BackupError
 from ansible.module_utils.poppyfield.containers.engine import Engine
-from ansible.module_utils.poppyfield.host import host_files, requirements
+from ansible.module_utils.poppyfield.host import folder_exchange, host_files, requirements
 from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_program
 from ansible.module_utils.poppyfield.postgis.upgrade_service import UNIT, UpgradeService, UpgradeServiceError
 
@@ -426,7 +426,7 @@ def test_it_is_refused_before_anything_is_changed(host: Host, monkeypatch: pytes
         patched.setattr(major_upgrade, "ROOM_BYTES", 1 << 60)
         refused("MB are missing on the disk")
     with monkeypatch.context() as patched:
-        patched.setattr(upgrade_program, "RENAME_EXCHANGE", 1 << 20)
+        patched.setattr(folder_exchange, "RENAME_EXCHANGE", 1 << 20)
         refused("can't let folders change places")
     (host.folder / "backup").mkdir()
     (host.folder / "backup" / "restore.journal").write_text("{}")

@@ -11,7 +11,6 @@ Has the program of the backup to lean on, whose comparison this is. `upgrade_ser
 from __future__ import annotations
 
 import argparse
-import ctypes
 import hashlib
 import json
 import os
@@ -30,6 +29,7 @@ from ansible.module_utils.poppyfield.backup import program
 from ansible.module_utils.poppyfield.backup.program import BackupError, DatabaseSession, Json, Settings
 from ansible.module_utils.poppyfield.containers.apply import ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
+from ansible.module_utils.poppyfield.host import folder_exchange
 from ansible.module_utils.poppyfield.postgis import major_upgrade
 from ansible.module_utils.poppyfield.postgis.major_upgrade import CONTENT, DONE, ORDER, OUTCOME
 from ansible.module_utils.poppyfield.postgis.postgres import VERSION_LABEL
@@ -38,8 +38,6 @@ from ansible.module_utils.poppyfield.postgis.upgrade_service import boot_id
 LOCK_SECONDS = 600
 STOP_SECONDS = "120"
 """That a server has for a clean shutdown."""
-AT_FDCWD = -100
-RENAME_EXCHANGE = 2
 MADE_FIRST = ("template1", "postgres")
 """Databases that a new cluster has already, and that are made again as the old one had them."""
 LOOK = """
@@ -209,10 +207,7 @@ def control_digest(data: Path) -> str:
 
 def exchange(one: Path, other: Path) -> None:
     """Let two folders change places, at once. Raises OSError where the file system can't."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(one))
+    folder_exchange.exchange(one, other)
     for folder in (one.parent, other.parent):
         program.sync(folder)
 
