@@ -158,6 +158,24 @@ options:
         description: By release and architecture, as in V(trixie-arm64), apt's index of its packages.
         type: dict
         required: true
+  cluster:
+    description:
+      - The database. One of another major version of PostgreSQL than the images of O(profile) have is a problem, unless
+        it is an earlier one that may be upgraded. Nothing is asked of it unless this is given.
+    type: dict
+    suboptions:
+      folder:
+        description: The folder that holds it, to be named in the message.
+        type: str
+        required: true
+      marker:
+        description: One of O(files), PostgreSQL's file with its major version.
+        type: path
+        required: true
+      upgraded:
+        description: Whether one of an earlier major version may be upgraded.
+        type: bool
+        default: false
   services:
     description: Services of systemd to tell whether they run and start with the host.
     type: list
@@ -253,6 +271,9 @@ ansible_facts:
         run:
           description: The run that has locked the host, as later modules take it; nothing where none did.
           type: dict
+        upgrades:
+          description: Whether the database is to be brought to another major version of PostgreSQL.
+          type: bool
         packages:
           description: Those of O(packages) that are installed.
           type: list
@@ -304,6 +325,7 @@ from ansible.module_utils.poppyfield.host.requirements import (
     problems,
     published_ports,
     repository_address,
+    upgrades,
     warnings,
 )
 from ansible.module_utils.poppyfield.images.image_names import digest_of
@@ -386,6 +408,14 @@ ARGUMENTS: dict[str, Any] = {
             "signers": {"type": "str", "required": True},
             "packages": {"type": "dict", "required": True},
             "indexes": {"type": "dict", "required": True},
+        },
+    },
+    "cluster": {
+        "type": "dict",
+        "options": {
+            "folder": {"type": "str", "required": True},
+            "marker": {"type": "path", "required": True},
+            "upgraded": {"type": "bool", "default": False},
         },
     },
     "services": {"type": "list", "elements": "str", "default": ["docker"]},
@@ -626,6 +656,7 @@ def main() -> None:
         disks=tuple(still_needed(need) for need in module.params["disk"]),
         folders=tuple(module.params["folders"]),
         ports=tuple(module.params["ports"]),
+        cluster=module.params["cluster"] or {},
     )
     found = problems(facts, wanted)
     run = None if found or module.check_mode else module.params["run"]
@@ -640,6 +671,7 @@ def main() -> None:
                 **asdict(facts),
                 "os_codename": RELEASES.get(facts.os_version_id, ""),
                 "platform": PLATFORMS.get(facts.architecture, ""),
+                "upgrades": upgrades(facts, wanted),
                 "run": lock.given_on(run) if run and not found else {},
                 "environment": {"APT_CONFIG": str(BundlePlace().configuration)} if module.params["bundle"] else {},
             },

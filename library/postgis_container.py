@@ -18,7 +18,7 @@ description:
     and no database or data folder is ever removed.
   - A container or network of the same name that Poppyfield did not make is never touched.
   - A data folder of another major version of PostgreSQL or another architecture, or one that another container writes
-    to, is refused before anything is stopped.
+    to, is refused before anything is stopped. With O(upgrade) one of an earlier major version is upgraded.
   - PostgreSQL's port is not published, unless O(desktop_networks) names networks. Other containers reach it inside
     O(network), and the host's firewall lets it reach nothing else.
 extends_documentation_fragment:
@@ -160,6 +160,17 @@ options:
             description: Whether rows may be added, changed and removed; otherwise they can be read.
             type: bool
             default: false
+  upgrade:
+    description:
+      - Whether a data folder that an earlier major version of PostgreSQL made is brought to that of O(image), by a dump
+        into a cluster beside that is compared by content. The old cluster is kept. M(database_upgrade) must have
+        installed its program.
+    type: bool
+    default: false
+  map_server:
+    description: Container that is stopped while the database is upgraded.
+    type: str
+    default: websig-lizmap
   stop_timeout:
     description: Seconds that PostgreSQL has for a clean shutdown.
     default: 120
@@ -266,11 +277,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers import container_module, services
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result, last_lines
 from ansible.module_utils.poppyfield.containers.plan import PlanError
-from ansible.module_utils.poppyfield.containers.services import POSTGIS
+from ansible.module_utils.poppyfield.containers.services import LIZMAP, POSTGIS
 from ansible.module_utils.poppyfield.containers.spec import ANY_ADDRESS, ContainerSpec, Json, Mount, Port
 from ansible.module_utils.poppyfield.host import firewall, host_files, password_file
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
 from ansible.module_utils.poppyfield.postgis import people, postgres
+from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeService, UpgradeServiceError
 
 DATA_TARGET = "/var/lib/postgresql/data"
 FIRST_START_TARGET = "/etc/poppyfield/first-start"
@@ -332,6 +344,8 @@ ARGUMENTS: dict[str, Any] = {
             },
         },
     },
+    "upgrade": {"type": "bool", "default": False},
+    "map_server": {"type": "str", "default": LIZMAP.container},
     "stop_timeout": {"type": "int", "default": 120},
 }
 
@@ -544,6 +558,50 @@ def _role(given: dict[str, Any], *, files_may_be_missing: bool) -> postgres.Role
     return postgres.Role(given["name"], postgres.check_password(password, str(path)))
 
 
+def upgrade(module: AnsibleModule, spec: ContainerSpec) -> list[str]:
+    """Bring the data to the major version of the image where that is wanted; say what is done, or would be."""
+    service = UpgradeService()
+    if module.params["state"] != "started" or not (module.params["upgrade"] or service.is_pending()):
+        return []
+    settled = "" if module.check_mode else service.settle()
+    found, engine = data_folder(module.params["data_folder"]).version, Engine.connect()
+    wanted = postgres.version_of(engine.image(spec.image) or {})
+    if not (module.params["upgrade"] and found and wanted and int(found) < int(wanted)):
+        return [settled] if settled else []
+    if module.check_mode:
+        return [f"upgrade the database from PostgreSQL {found} to {wanted}"]
+    order = {
+        "what": "upgrade",
+        "data_folder": module.params["data_folder"],
+        "postgis": spec.name,
+        "lizmap": module.params["map_server"],
+        "image": spec.image,
+        "body": container_module.body_of(engine, spec, module.params["compose_folder"]),
+        "old_body": container_module.body_without_compose(engine, spec, spec.name),
+        "healthy_timeout": module.params["healthy_timeout"],
+    }
+    said = service.give(order)["said"]
+    container_module.note_upgrade(module, spec, said)
+    return [said]
+
+
+def with_upgrade(result: dict[str, Any], said: list[str]) -> dict[str, Any]:
+    """Give a result with what was done before the container was looked at."""
+    steps, reasons = ([*said, *result.get(name, [])] for name in ("steps", "reasons"))
+    return {**result, "changed": bool(said) or result["changed"], "steps": steps, "reasons": reasons}
+
+
+NOTHING_MORE: dict[str, Any] = {
+    "changed": False,
+    "content_changes": [],
+    "container": {},
+    "previous": "",
+    "seconds_without_service": 0.0,
+    "diff": {"before": {}, "after": {}},
+}
+"""What is told in check mode besides an upgrade: what follows it is not known yet."""
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
@@ -556,8 +614,13 @@ def main() -> None:
         files += container_module.keep_to_network(module, spec, only_from=only_from(module.params))
         # Only what is started needs its passwords.
         lenient = module.check_mode or module.params["state"] != "started"
-        result = container_module.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))
-    except (postgres.PostgresError, EngineError, PlanError) as error:
+        upgraded = upgrade(module, spec)
+        if upgraded and module.check_mode:
+            result = dict(NOTHING_MORE)
+        else:
+            result = container_module.run(module, spec, cluster_of(module.params, files_may_be_missing=lenient))
+        result = with_upgrade(result, upgraded)
+    except (postgres.PostgresError, EngineError, PlanError, UpgradeServiceError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")

@@ -8,6 +8,7 @@ some moment, and of what was written since, some part. The product's container s
 - backup: backups are made on a stick; after the cut the next is made, and each that was complete comes back
 - restore: a backup is put in place and kept; after the cut there is all of the one or all of the other
 - take-back: a backup is put in place and taken back; after the cut there is what was before
+- upgrade: the database is brought from PostgreSQL 15 to 17; after the cut there is all of the one or all of the other
 - control: as commits, but PostgreSQL does not flush. This one must lose rows, or the others prove nothing.
 
 Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds
@@ -29,10 +30,19 @@ from tests.power_cuts.backups import Backups, Restores
 from tests.power_cuts.classes import CONTROL, Class, Commits, FirstStart, Recording, kept, recorded
 from tests.power_cuts.cutting import Cutter, Row
 from tests.power_cuts.recorded_disk import DiskError
+from tests.power_cuts.upgrades import Upgrades
 
 REPORT = building.ROOT / "build" / "reports" / "power-cuts.json"
 RECORDINGS = building.ROOT / "build" / "power-cuts"
-SHARES = {"commits": 0.7, "first-start": 0.1, "backup": 0.05, "restore": 0.07, "take-back": 0.05, "control": 0.03}
+SHARES = {
+    "commits": 0.65,
+    "first-start": 0.1,
+    "backup": 0.05,
+    "restore": 0.07,
+    "take-back": 0.05,
+    "upgrade": 0.05,
+    "control": 0.03,
+}
 """Of all cuts, by class."""
 CLASSES: tuple[Class, ...] = (
     Commits("commits"),
@@ -40,6 +50,7 @@ CLASSES: tuple[Class, ...] = (
     Backups(),
     Restores("restore", "finish"),
     Restores("take-back", "take-back"),
+    Upgrades(),
     Commits(CONTROL, sync=False),
 )
 

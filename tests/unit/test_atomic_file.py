@@ -35,6 +35,7 @@ ELSEWHERE = {
     "module_utils/poppyfield/containers/apply.py": "containers change names",
     "module_utils/poppyfield/containers/engine.py": "containers change names",
     "module_utils/poppyfield/containers/compose_file.py": "in a temporary folder, for docker-compose to read",
+    "module_utils/poppyfield/postgis/upgrade_program.py": "a folder gets its name, flushed",
     "module_utils/poppyfield/runs/lock.py": "in memory, gone when the Pi restarts",
     "module_utils/poppyfield/runs/trail.py": "lines are added, and an unfinished one is passed over",
     "plugins/action/published_projects.py": "in a temporary folder",

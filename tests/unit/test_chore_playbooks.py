@@ -37,6 +37,7 @@ LACKING: list[tuple[str, list[str], str]] = [
     ("rollback", [], "Add -e service=postgis|lizmap."),
     ("load", [], "Add -e database=gis -e files=FILE."),
     ("load", ["-e", "database=gis", "-e", "mode=merge"], "mode can be replace, add or undo, not merge."),
+    ("upgrade_database", ["-e", "rehearsal=maybe"], "rehearsal can be true or false, not maybe."),
     ("images", ["-e", "remove_unused=maybe"], "remove_unused can be true or false, not maybe."),
 ]
 
@@ -57,3 +58,10 @@ def test_what_it_lacks_is_said_before_a_pi_is_asked(name: str, options: list[str
     assert f"Nothing was done. {said}" in done.stdout, done.stdout + done.stderr
     assert re.findall(r"^TASK \[(.*)\]", done.stdout, re.MULTILINE)[-1] == "Check what the chore was given"
     assert "UNREACHABLE" not in done.stdout
+
+
+def test_one_thing_is_asked_of_an_upgrade_of_the_database() -> None:
+    done = run("upgrade_database", "-e", "back=true", "-e", "forget=true")
+    assert done.returncode != 0
+    assert "Nothing was done. Give one of these, not all: -e back=true, -e forget=true." in done.stdout
+    assert "UNREACHABLE" not in done.stdout and "Check the inventory" not in done.stdout

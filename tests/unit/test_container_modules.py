@@ -176,7 +176,7 @@ def test_each_option_is_named_and_applied_once(
     ("name", "changes", "elsewhere"),
     [
         ("lizmap", LIZMAP_CHANGES, {"prove_beside", "keep_previous", "hold", "host_files"}),
-        ("postgis", POSTGIS_CHANGES, {"roles", "databases", "people", "host_files"}),
+        ("postgis", POSTGIS_CHANGES, {"roles", "databases", "people", "host_files", "upgrade", "map_server"}),
     ],
 )
 def test_no_option_is_left_out(
@@ -560,6 +560,62 @@ def test_data_of_another_release_is_refused_before_anything_stops(
         result = run_module("postgis_container", check_mode=check_mode, **{**postgis, "image": NEW})
         assert "was made by PostgreSQL 17, but the image holds PostgreSQL 18" in result["msg"]
     assert engine.calls == calls
+
+
+class FakeUpgrade:
+    """What stands for the program of an upgrade on a Pi: it swaps the containers, and the version of the data."""
+
+    def __init__(self, docker: FakeDocker, data: Path) -> None:
+        self._docker, self._data = docker, data
+        self.orders: list[Json] = []
+        self.pending = ""
+
+    def is_pending(self) -> bool:
+        return bool(self.pending)
+
+    def settle(self) -> str:
+        said, self.pending = self.pending, ""
+        return said
+
+    def give(self, order: Json) -> Json:
+        self.orders.append(order)
+        (self._data / "cluster" / "PG_VERSION").write_text("18\n")
+        engine, name = Engine.connect(), order["postgis"]
+        engine.stop(name, 1)
+        engine.set_restart_policy(name, "no")
+        engine.rename(name, f"{name}-before-upgrade")
+        engine.create_container(name, order["body"])
+        engine.set_restart_policy(name, "always")
+        engine.start(name)
+        return {"said": "upgraded from PostgreSQL 17 to 18."}
+
+
+def test_a_database_is_upgraded_where_that_is_asked_and_the_next_run_finds_nothing_to_change(
+    run_module: Run, library: Library, engine: FakeDocker, postgis: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_module("postgis_container", **postgis)
+    data = Path(postgis["data_folder"])
+    (data / "cluster").mkdir()
+    (data / "cluster" / "PG_VERSION").write_text("17\n")
+    engine.images_by_reference[NEW]["Config"]["Labels"][postgres.VERSION_LABEL] = "18"
+    upgrade = FakeUpgrade(engine, data)
+    monkeypatch.setattr(library("postgis_container"), "UpgradeService", lambda: upgrade)
+    wanted = {**postgis, "image": NEW, "upgrade": True, "map_server": "map"}
+    assert "playbooks/upgrade_database.yml" in run_module("postgis_container", **{**wanted, "upgrade": False})["msg"]
+    predicted = run_module("postgis_container", check_mode=True, **wanted)
+    assert predicted["changed"] and predicted["steps"] == ["upgrade the database from PostgreSQL 17 to 18"]
+    assert not upgrade.orders
+    done = run_module("postgis_container", **wanted)
+    assert done["steps"] == done["reasons"] == ["upgraded from PostgreSQL 17 to 18."]
+    assert (upgrade.orders[0]["image"], upgrade.orders[0]["lizmap"]) == (NEW, "map")
+    assert upgrade.orders[0]["old_body"]["Image"] == engine.images_by_reference[OLD]["Id"]
+    assert not [label for label in upgrade.orders[0]["old_body"]["Labels"] if "compose" in label]
+    assert engine.names() == {"websig-postgis": True, "websig-postgis-before-upgrade": False}
+    assert not run_module("postgis_container", **wanted)["changed"] and len(upgrade.orders) == 1
+    # What was cut off is brought to an end by any run.
+    upgrade.pending = "It was cut off."
+    ended = run_module("postgis_container", **{**wanted, "upgrade": False})
+    assert ended["changed"] and ended["steps"] == ["It was cut off."]
 
 
 @pytest.mark.parametrize(

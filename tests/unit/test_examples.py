@@ -34,6 +34,7 @@ from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.pi_page.service import PiPageService
 from ansible.module_utils.poppyfield.postgis import people, postgres
+from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeService
 from ansible.module_utils.urls import open_url
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.plugin_docs import read_docstring
@@ -322,6 +323,24 @@ def around_backup_service(tmp_path: Path, library: Library, monkeypatch: pytest.
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("backup_service").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
     return {"inventory_hostname": "pi-orchard", "inventory_dir": str(tmp_path)}
+
+
+@pytest.fixture
+def around_database_upgrade(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        if "start" in command:
+            outcome = {"failed": False, "what": "rehearse", "said": "it would succeed.", "seconds": 9.0}
+            (tmp_path / "state" / "outcome.json").write_text(json.dumps(outcome))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    (tmp_path / "units").mkdir()
+    service = UpgradeService(tmp_path / "upgrade", tmp_path / "units", tmp_path, tmp_path / "state", run)
+    monkeypatch.setattr(library("database_upgrade"), "UpgradeService", lambda: service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(
+        library("database_upgrade").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind]
+    )
+    return {"postgis": {"image": "poppyfield/postgis:trixie-arm64-3f1c0a9be2d4"}}
 
 
 @pytest.fixture

@@ -31,6 +31,11 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
             {"path": "/srv/poppyfield/lizmap/config", "variable": "lizmap_folder"},
         ],
         "ports": [{"port": 80, "container": "websig-lizmap", "variable": "lizmap_port"}],
+        "cluster": {
+            "folder": "/srv/poppyfield/postgis/data",
+            "marker": "/srv/poppyfield/postgis/data/cluster/PG_VERSION",
+            "upgraded": False,
+        },
         "files": [
             "/etc/systemd/journald.conf.d/poppyfield.conf",
             "/srv/poppyfield/postgis/data/cluster/PG_VERSION",
@@ -60,22 +65,22 @@ def test_ports_and_files_follow_the_variables() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "expected", "provisioning"),
+    ("stages", "expected", "provisioning", "deploying"),
     [
-        ([], True, True),
-        (["all"], True, True),
-        (["preflight"], True, True),
-        (["provision"], True, True),
-        (["verify"], False, False),
-        (["build"], False, False),
-        (["build", "verify"], False, False),
-        (["deploy", "verify"], True, False),
-        (["deliver"], True, False),
-        (["a tag of somebody's own"], True, True),
+        ([], True, True, True),
+        (["all"], True, True, True),
+        (["preflight"], True, True, True),
+        (["provision"], True, True, False),
+        (["verify"], False, False, False),
+        (["build"], False, False, False),
+        (["build", "verify"], False, False, False),
+        (["deploy", "verify"], True, False, True),
+        (["deliver"], True, False, False),
+        (["a tag of somebody's own"], True, True, True),
     ],
 )
 def test_a_pi_is_asked_only_for_what_the_stages_of_a_run_need(
-    stages: list[str], expected: bool, provisioning: bool
+    stages: list[str], expected: bool, provisioning: bool, deploying: bool
 ) -> None:
     assert provisions(stages) is provisioning
     assert writes(stages) is expected
@@ -84,7 +89,9 @@ def test_a_pi_is_asked_only_for_what_the_stages_of_a_run_need(
     assert (bool(asked["disk"]), bool(asked["folders"])) == (expected, expected)
     assert bool(asked["clock_difference"]) is expected
     assert (bool(asked["docker_source"]), bool(asked["docker_settings"])) == (provisioning, provisioning)
+    assert bool(asked["cluster"]) is deploying
     nothing: dict[str, object] = {
+        "cluster": None,
         "disk": [],
         "folders": [],
         "clock_difference": 0,

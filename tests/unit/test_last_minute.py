@@ -297,6 +297,22 @@ def test_a_new_card_does_not_replace_the_last_minute_of_the_old_one(pi: MinutePi
     assert {tuple(tags[1:]) for tags in pi.kept("wal")} == {("run=8", "wal=1000000-1000009")}
 
 
+def test_an_upgrade_of_the_database_begins_with_a_base_copy_of_the_new_cluster(pi: MinutePi) -> None:
+    pi.run("run")
+    pi.cycles(3)
+    old = pi.kept("base")
+
+    def upgraded(cycle: int) -> None:
+        if cycle == 1:
+            pi.at(system="8", slot=None)
+            pi.say("look-with-slot", json.dumps({**LOOK, "system": "8", "slot": SEGMENT, "flushed": SEGMENT + 9}))
+
+    # The service runs on meanwhile.
+    assert pi.cycles(5, upgraded)["base"]
+    assert pi.kept("base") != old and len(pi.kept("base")) == len(old)
+    assert {tuple(tags[1:]) for tags in pi.kept("wal")} == {("run=8", "wal=1000000-1000009")}
+
+
 @pytest.mark.parametrize(
     ("failing", "why"),
     [

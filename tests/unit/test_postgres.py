@@ -287,20 +287,20 @@ def test_a_data_folder_that_fits_or_tells_nothing_is_accepted(
 
 
 @pytest.mark.parametrize(
-    ("version", "architecture", "words"),
+    ("version", "architecture", "words", "remedy"),
     [
-        ("15", "arm64", "made by PostgreSQL 15, but the image holds PostgreSQL 17"),
-        ("17", "armhf", "made on arm, but the image is for arm64"),
-        ("17", "amd64", "made on amd64, but the image is for arm64"),
+        ("15", "arm64", "made by PostgreSQL 15, but the image holds PostgreSQL 17", "playbooks/upgrade_database.yml"),
+        ("17", "armhf", "made on arm, but the image is for arm64", "dump the databases"),
+        ("17", "amd64", "made on amd64, but the image is for arm64", "dump the databases"),
     ],
 )
 def test_a_data_folder_of_another_release_or_architecture_is_refused(
-    version: str, architecture: str, words: str
+    version: str, architecture: str, words: str, remedy: str
 ) -> None:
     problem = postgres.data_problem(postgres.DataFolder("/srv/data", version, architecture), IMAGE)
     assert words in problem
     assert "/srv/data" in problem
-    assert "dump the databases" in problem
+    assert remedy in problem
 
 
 # The module's part --------------------------------------------------------------------------------------------------

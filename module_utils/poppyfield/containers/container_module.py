@@ -34,6 +34,7 @@ from ansible.module_utils.poppyfield.containers.spec import (
     Mount,
     bridge_of,
     clean_path,
+    container_body,
     is_ours,
     within_kernel,
 )
@@ -360,6 +361,11 @@ def note_failure(module: Any, spec: ContainerSpec, by: Json | None, error: Excep
         lock.let_go(by)
 
 
+def note_upgrade(module: Any, spec: ContainerSpec, said: str) -> None:
+    """Put into the host's trail that what a container works on was brought to another version."""
+    _note(module, trail.CHANGED, spec, module.params.get("run"), Engine.connect().container(spec.name), why=said)
+
+
 def _note(module: Any, result: str, spec: ContainerSpec, by: Json | None, container: Json | None, **what: str) -> None:
     if problem := trail.note(result, by, service=spec.resource, container=spec.name, **image_in(container), **what):
         module.warn(problem)
@@ -439,6 +445,24 @@ def converge(
         outcome.previous = spec.previous_name
     outcome.outage = applier.outage.seconds
     return outcome
+
+
+def body_without_compose(engine: Engine, spec: ContainerSpec, container: str) -> Json:
+    """Give the request that makes a container of the image of another one, which docker-compose does not know."""
+    spec, _ = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
+    found = engine.container(container)
+    image = engine.image(found["Image"]) if found else None
+    return container_body(replace(spec, image=found["Image"]), image) if found and image else {}
+
+
+def body_of(engine: Engine, spec: ContainerSpec, compose_folder: str) -> Json:
+    """Give the request that makes a container in which the next run finds nothing to change."""
+    spec, _ = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
+    compose, image = ComposeProject.find(compose_folder), engine.image(spec.image) or {}
+    spec = _known_to(compose, spec, image, DesiredState(State.STARTED))
+    body = container_body(spec, image)
+    body["Labels"] |= compose.labels(spec, image) if compose else {}
+    return body
 
 
 def _creates(planned: Plan | None, name: str) -> bool:

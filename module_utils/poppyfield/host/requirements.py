@@ -11,7 +11,8 @@ from typing import Any
 from ansible.module_utils.poppyfield.host import data_folders, docker_packages, docker_settings
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, unfit
-from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, RELEASES
+from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, PROFILES, RELEASES
+from ansible.module_utils.poppyfield.postgis import major_upgrade
 
 DEBIAN_LIKE = ("debian", "raspbian")
 CLOCK_TOLD = 5 * 60
@@ -119,6 +120,8 @@ class Requirements:
     disks: tuple[Mapping[str, Any], ...] = ()
     folders: tuple[Mapping[str, Any], ...] = ()
     ports: tuple[Mapping[str, Any], ...] = field(default=())
+    cluster: Mapping[str, Any] = field(default_factory=dict)
+    """Of the database its `folder`, the `marker` in it, and whether it may be `upgraded`; nothing when nobody asks."""
 
 
 def problems(facts: Facts, wanted: Requirements) -> list[str]:
@@ -131,6 +134,7 @@ def problems(facts: Facts, wanted: Requirements) -> list[str]:
         *_disks(facts, wanted),
         *_file_systems(facts, wanted),
         *_data_folders(facts, wanted),
+        *_cluster(facts, wanted),
         *_ports(facts, wanted),
         *_docker(facts, wanted),
         *_clashes(facts),
@@ -253,6 +257,33 @@ def _data_folders(facts: Facts, wanted: Requirements) -> Iterable[str]:
         found = facts.data_folders.get(need["path"])
         if found and not need.get("may_change"):
             yield from filter(None, [data_folders.problem(need["path"], need["variable"], found)])
+
+
+def cluster_versions(facts: Facts, wanted: Requirements) -> tuple[str, str]:
+    """Give the major version of PostgreSQL that made the database, and that of the images; empty where unknown."""
+    marker = facts.files.get(wanted.cluster.get("marker", "")) or {}
+    version = next((profile.postgresql for profile in PROFILES if profile.name == wanted.profile), "")
+    return major_upgrade.made_by(marker.get("sha256", "")), version
+
+
+def upgrades(facts: Facts, wanted: Requirements) -> bool:
+    """Tell whether the database is to be brought to another major version."""
+    found, version = cluster_versions(facts, wanted)
+    return bool(wanted.cluster.get("upgraded") and found and version and int(found) < int(version))
+
+
+def _cluster(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    found, version = cluster_versions(facts, wanted)
+    if version and (
+        said := major_upgrade.preflight_problem(
+            wanted.cluster.get("folder", ""),
+            found,
+            wanted.profile,
+            version,
+            may_upgrade=bool(wanted.cluster.get("upgraded")),
+        )
+    ):
+        yield said
 
 
 def _ports(facts: Facts, wanted: Requirements) -> Iterable[str]:

@@ -18,6 +18,8 @@ ONLY_LOOKING = frozenset({"build", "verify"})
 """Stages that write nothing on a Pi."""
 AFTER_PROVISION = ONLY_LOOKING | {"deliver", "deploy"}
 """Stages that leave Docker as they find it."""
+BEFORE_DEPLOY = ONLY_LOOKING | {"provision", "deliver"}
+"""Stages that leave the database as they find it."""
 MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf",)
 """Files that roles keep, whatever the variables are."""
 FILES_ASKED_FOR = {
@@ -38,6 +40,11 @@ def writes(stages: Iterable[str]) -> bool:
 def provisions(stages: Iterable[str]) -> bool:
     """Tell whether such a run installs and configures Docker."""
     return not _only(AFTER_PROVISION, stages)
+
+
+def deploys(stages: Iterable[str]) -> bool:
+    """Tell whether such a run may put another image of PostgreSQL on the data."""
+    return not _only(BEFORE_DEPLOY, stages)
 
 
 def _only(known: Set[str], stages: Iterable[str]) -> bool:
@@ -85,6 +92,9 @@ def requirements(
         "ports": services.published_ports(values),
         # Whether the card holds data, and whether these are of this card alone: see plays/preflight.yml.
         "card": {"data": marker, "new": NEW_CARD},
+        "cluster": {"folder": data, "marker": marker, "upgraded": values["postgis_upgrade"]}
+        if deploys(stages)
+        else None,
         "files": [
             *MANAGED_FILES,
             *(path for variable, paths in FILES_ASKED_FOR.items() if values[variable] for path in paths),

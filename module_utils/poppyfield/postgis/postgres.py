@@ -128,14 +128,20 @@ class DataFolder:
     architecture: str = ""
 
 
+def version_of(image: Mapping[str, Any]) -> str:
+    """Give the major version of the PostgreSQL in an image; empty where it does not tell."""
+    return str(((image.get("Config") or {}).get("Labels") or {}).get(VERSION_LABEL, ""))
+
+
 def data_problem(folder: DataFolder, image: Mapping[str, Any]) -> str:
     """Say why a server of this image must not work on this folder, and what to do; empty if it may."""
-    wanted = ((image.get("Config") or {}).get("Labels") or {}).get(VERSION_LABEL, "")
+    wanted = version_of(image)
     if folder.version and wanted and folder.version != wanted:
         return (
             f"The data folder {folder.path} was made by PostgreSQL {folder.version}, but the image holds PostgreSQL "
-            f"{wanted}, which cannot read it. Nothing was changed. Use an image of PostgreSQL {folder.version} again "
-            f"(another arm_images_profile), or dump the databases with it and load them into another data folder."
+            f"{wanted}, which cannot read it. Nothing was changed. Upgrade the database with "
+            f"ansible-playbook playbooks/upgrade_database.yml, or use an image of PostgreSQL {folder.version} again "
+            f"(another arm_images_profile)."
         )
     made_on = ENGINE_NAMES.get(folder.architecture, folder.architecture)
     if made_on and image.get("Architecture") and made_on != image["Architecture"]:

@@ -15,7 +15,6 @@ of use for the next run, which removes the rest.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -26,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ansible.module_utils.poppyfield.host import atomic_file
+from ansible.module_utils.poppyfield.host import atomic_file, folder_exchange
 from ansible.module_utils.poppyfield.projects.folder_difference import (
     File,
     FolderDifference,
@@ -49,8 +48,6 @@ BASEMAPS = "basemaps"
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
 CLOSED_MODE = 0o700
-AT_FDCWD = -100
-RENAME_EXCHANGE = 2
 CHUNK = 1024 * 1024
 GROWING = ".growing"
 
@@ -312,16 +309,15 @@ def _make_newer(path: Path, old: Path) -> None:
 
 def exchange(one: Path, other: Path) -> None:
     """Exchange two folders in one step: at no moment is there none, or part of one."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) == 0:
-        return
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+    try:
+        folder_exchange.exchange(one, other)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EXDEV):
+            raise
         raise FolderError(
             f"The file system of {other.parent} cannot exchange two folders in one step: use ext4, "
             "as Raspberry Pi OS does."
-        )
-    raise OSError(number, os.strerror(number), str(other))
+        ) from error
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -27,7 +27,7 @@ LEVELS = ("unreachable", "broken", "attention", "fine")
 NOT_WELL = LEVELS[:2]
 """What a run that tells of it does not end as a success with."""
 
-SET_ASIDE = ("-previous", "-candidate")
+SET_ASIDE = ("-previous", "-candidate", "-before-upgrade")
 """How the names of containers end that wait for the end of a deployment."""
 MOST_WORDS = 300
 MOST_ITEMS = 20
