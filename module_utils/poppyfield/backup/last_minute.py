@@ -638,7 +638,7 @@ def recovered(settings: Settings, target: Mapping[str, Any], saved: SavedMinute)
         _unpack(settings, target, saved, data)
         image = program.do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
         program.remove_trial(settings)
-        program.do([*program.trial_command(there.postgis, image, data, host=""), *_recovering()])
+        program.do([*program.trial_command(there.postgis, image, data), *_recovering()])
         # It lets nobody in before it has played all of the WAL.
         program.wait_for(there)
         yield Recovered(there)

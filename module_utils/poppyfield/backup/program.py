@@ -1852,7 +1852,7 @@ def scratch_folder(settings: Settings, place: Path) -> Path:
     return place / "poppyfield" / f"{settings.host}.proof"
 
 
-def trial_command(name: str, image: str, data: Path, host: str) -> list[str]:
+def trial_command(name: str, image: str, data: Path, host: str = "") -> list[str]:
     """Give what starts the container: the map comes first, and nothing in it outlives it.
 
     A `host` is by what name the map server that shares its network, which leads nowhere, asks for it.
