@@ -86,7 +86,11 @@ def test_a_run_that_was_told_puts_the_backup_in_place_or_goes_on_without(
     )
     program.chmod(0o755)
     offer = {"target": "stick", "said": "the backup of pi1 of 10:02 on stick, with gis"}
-    given = {"restore_from": restore_from, "restore_program": [str(program)], "lizmap_web_client": "archive"}
+    given: dict[str, object] = {
+        "restore_from": restore_from,
+        "restore_program": [str(program)],
+        "lizmap_web_client": "archive",
+    }
     # A single stage offers it, whatever it was told.
     assert "is from before this card" in reported({"backup_set_up": {"offers": [offer]}, **given}).stdout
     assert not log.exists()
