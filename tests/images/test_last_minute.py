@@ -69,7 +69,7 @@ class Pi:
         self._install(folder / "programs")
 
     def _install(self, programs: Path) -> None:
-        texts = service.program_files(last_minute, programs / program.LAST_MINUTE)
+        texts = service.program_files(programs / program.LAST_MINUTE, last_minute)
         for path, text in {**texts, programs / "backup": inspect.getsource(program)}.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -80,7 +80,7 @@ class PiWithParts(Pi):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        for path, text in program_files(restore_part, self.folder / program.PART).items():
+        for path, text in program_files(self.folder / program.PART, restore_part).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         (self.folder / "backup").write_text(Path(program.__file__).read_text())

@@ -83,7 +83,7 @@ def test_taking_back_does_nothing_where_the_table_was_not_replaced_yet() -> None
 
 
 def test_the_program_of_the_backup_hands_over_what_is_asked_of_a_part(tmp_path: Path) -> None:
-    for path, text in program_files(restore_part, tmp_path / program.PART).items():
+    for path, text in program_files(tmp_path / program.PART, restore_part).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     (tmp_path / "backup").write_text(Path(program.__file__).read_text())

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -87,7 +86,7 @@ def test_a_run_that_was_told_puts_the_backup_in_place_or_goes_on_without(
     )
     program.chmod(0o755)
     offer = {"target": "stick", "said": "the backup of pi1 of 10:02 on stick, with gis"}
-    given: dict[str, Any] = {
+    given: dict[str, object] = {
         "restore_from": restore_from,
         "restore_program": [str(program)],
         "lizmap_web_client": "archive",

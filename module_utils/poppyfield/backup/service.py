@@ -106,9 +106,10 @@ sys.exit(main())
 """
 
 
-def program_files(module: ModuleType, folder: Path) -> dict[Path, str]:
-    """Give a program that leans on that of the backup as files of a folder."""
-    texts = {**program_folder.files([module.__name__]), "__main__.py": MAIN_TEXT.format(module=module.__name__)}
+def program_files(folder: Path, module: ModuleType) -> dict[Path, str]:
+    """Give a program beside that of the backup, of which a module has the function main, as files of a folder."""
+    main = MAIN_TEXT.format(module=module.__name__)
+    texts = {**program_folder.files([module.__name__]), "__main__.py": main}
     return {folder / name: text for name, text in texts.items()}
 
 
@@ -168,9 +169,9 @@ class BackupService:
             self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
         folders = {self.folder: "0700", self.programs: "0755"}
-        beside = program_files(restore_part, self.programs / program.PART)
+        beside = program_files(self.programs / program.PART, restore_part)
         if settings.get("wal"):
-            beside |= program_files(last_minute, self.last_minute)
+            beside |= program_files(self.last_minute, last_minute)
             texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
         if settings.get("prove"):
             beside |= program_files(trial_maps, self.programs / program.TRIAL_MAPS)
