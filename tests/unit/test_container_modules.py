@@ -608,7 +608,7 @@ def test_a_database_is_upgraded_where_that_is_asked_and_the_next_run_finds_nothi
     done = run_module("postgis_container", **wanted)
     assert done["steps"] == done["reasons"] == ["upgraded from PostgreSQL 17 to 18."]
     assert (upgrade.orders[0]["image"], upgrade.orders[0]["lizmap"]) == (NEW, "map")
-    assert upgrade.orders[0]["old_body"]["Image"] == engine.images_by_reference[OLD]["Id"]
+    assert upgrade.orders[0]["old_body"]["Image"] == OLD
     assert not [label for label in upgrade.orders[0]["old_body"]["Labels"] if "compose" in label]
     assert engine.names() == {"websig-postgis": True, "websig-postgis-before-upgrade": False}
     assert not run_module("postgis_container", **wanted)["changed"] and len(upgrade.orders) == 1

@@ -452,7 +452,12 @@ def body_without_compose(engine: Engine, spec: ContainerSpec, container: str) ->
     spec, _ = within_kernel(spec, keeps_memory_limits=not spec.memory_limit or engine.keeps_memory_limits())
     found = engine.container(container)
     image = engine.image(found["Image"]) if found else None
-    return container_body(replace(spec, image=found["Image"]), image) if found and image else {}
+    if not found or not image:
+        return {}
+    # By its name, as long as that still means it.
+    named = engine.image(found["Config"]["Image"])
+    reference = found["Config"]["Image"] if named and named["Id"] == image["Id"] else image["Id"]
+    return container_body(replace(spec, image=reference), image)
 
 
 def body_of(engine: Engine, spec: ContainerSpec, compose_folder: str) -> Json:
