@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.poppyfield.backup import program
 
+from tests.engine.little_pi import unpacked_sshd
 from tests.images.postgis_server import Start, owned_folder
 from tests.images.test_backup import Pi
 
@@ -31,6 +33,14 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 ForceCommand internal-sftp
+"""
+
+# Of Debian's package, which is not installed, so that nobody gets into this machine by it.
+SCRIPT = """
+mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr
+mount -t tmpfs tmpfs /run && mkdir /run/sshd
+mount --bind "$2/passwd" /etc/passwd
+exec /usr/sbin/sshd -D -e -f "$2/sshd_config"
 """
 
 
@@ -52,17 +62,18 @@ class Office:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         (folder / "sshd_config").write_text(CONFIGURATION.format(port=self.port, folder=folder))
+        people = Path("/etc/passwd").read_text("utf-8")
+        own = "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin\n"
+        (folder / "passwd").write_text(people if "\nsshd:" in people else people + own, "utf-8")
         self._sshd: subprocess.Popen[bytes] | None = None
 
     def lets_in(self, key: str) -> None:
         (self.folder / "authorized_keys").write_text(f"{key}\n")
 
     def opens(self) -> None:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-        assert sshd
-        command = [sshd, "-D", "-e", "-f", str(self.folder / "sshd_config")]
-        self._sshd = subprocess.Popen(command, stderr=(self.folder / "log").open("ab"))
+        command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-euc", SCRIPT, "sh"]
+        arguments = [str(unpacked_sshd()), str(self.folder)]
+        self._sshd = subprocess.Popen([*command, *arguments], stderr=(self.folder / "log").open("ab"))
         deadline = time.monotonic() + 30
         while not self._answers():
             assert self._sshd.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
@@ -74,15 +85,15 @@ class Office:
 
     def closes(self) -> None:
         if self._sshd:
-            self._sshd.terminate()
+            self._sshd.kill()
             self._sshd.wait()
             self._sshd = None
 
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    if not shutil.which("sshd", path="/usr/sbin:/usr/local/sbin"):
-        pytest.skip("needs sshd, of the package openssh-server")
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it mounts the files of sshd")
     found = Office(tmp_path_factory.mktemp("office"))
     found.opens()
     yield found

@@ -40,7 +40,7 @@ class Pi:
         )
         (folder / "settings.json").write_text(json.dumps(self.settings))
         programs = folder / "programs"
-        texts = service.program_files(trial_maps, programs / program.TRIAL_MAPS)
+        texts = service.program_files(programs / program.TRIAL_MAPS, trial_maps)
         for path, text in {**texts, programs / "backup": inspect.getsource(program)}.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -174,7 +174,7 @@ class BackupService:
             beside |= program_files(self.last_minute, last_minute)
             texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
         if settings.get("prove"):
-            beside |= program_files(trial_maps, self.programs / program.TRIAL_MAPS)
+            beside |= program_files(self.programs / program.TRIAL_MAPS, trial_maps)
         texts |= {path: (text, "0644") for path, text in beside.items()}
         inner = {folder for path in beside for folder in path.parents if self.programs in folder.parents}
         folders |= dict.fromkeys(sorted(inner), "0755")
