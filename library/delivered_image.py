@@ -99,15 +99,23 @@ reasons:
   elements: str
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.host import systemd
+from ansible.module_utils.poppyfield.host.systemd import SystemdError
 from ansible.module_utils.poppyfield.images import image_names
+from ansible.module_utils.poppyfield.images.unfinished_loads import UnfinishedLoads
+from ansible.module_utils.poppyfield.images.unused_layers import DockerFolder
 from ansible.module_utils.poppyfield.runs import lock
 from ansible.module_utils.poppyfield.runs.lock import LockError
 
+START_SECONDS = 120
+"""For Docker, after it was stopped."""
 ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "digest": {"type": "str", "required": True},
@@ -118,11 +126,31 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-def converge(engine: Engine, params: dict[str, Any], *, look_only: bool) -> dict[str, Any]:
+@contextmanager
+def docker_stopped() -> Iterator[None]:
+    """Have Docker stopped meanwhile; its containers start again with it."""
+    systemd.do(systemd.run, "systemctl", "stop", "docker.socket", "docker.service")
+    try:
+        yield
+    finally:
+        systemd.do(systemd.run, "systemctl", "start", "docker.service")
+
+
+def converge(
+    engine: Engine,
+    params: dict[str, Any],
+    *,
+    look_only: bool,
+    unfinished: UnfinishedLoads | None = None,
+    stopped: Callable[[], AbstractContextManager[None]] = docker_stopped,
+) -> dict[str, Any]:
     """Say whether the host has the image; unless only looking, load or remove it."""
+    unfinished = unfinished or UnfinishedLoads()
     reference, digest = params["name"], params["digest"]
     wanted = params["state"] == "present"
-    found = engine.image(reference)
+    cut_off = wanted and unfinished.has(reference)
+    # Docker may fail on what is left of it.
+    found = None if cut_off else engine.image(reference)
     has_it = found is not None and image_names.digest_of(found) == digest
     if not wanted and found is not None and not image_names.digest_of(found):
         raise EngineError(f"The image {reference} was not made by Poppyfield, so it is left alone.")
@@ -130,29 +158,53 @@ def converge(engine: Engine, params: dict[str, Any], *, look_only: bool) -> dict
     pruned: list[str] = []
     if differs and not look_only:
         if wanted:
-            pruned = _deliver(engine, params)
+            pruned = _deliver(engine, params, unfinished, stopped)
         elif not engine.remove_image(reference):
             raise EngineError(f"The image {reference} is in use by a container, so it cannot be removed.")
         found = engine.image(reference)
     result = _result(params, present=has_it, changed=differs, image_id=(found or {}).get("Id", ""), pruned=pruned)
     if differs and wanted and look_only:
-        result["layers"] = engine.layers_for_loading()
+        # Of what was being loaded nobody knows what is whole.
+        result["layers"] = [] if cut_off else engine.layers_for_loading()
     return result
 
 
-def _deliver(engine: Engine, params: dict[str, Any]) -> list[str]:
+def _deliver(
+    engine: Engine,
+    params: dict[str, Any],
+    unfinished: UnfinishedLoads,
+    stopped: Callable[[], AbstractContextManager[None]],
+) -> list[str]:
     reference = params["name"]
     archive = params["archive"]
     if not archive:
         raise EngineError(f"The image {reference} is not on this host, and no archive was given to load it from.")
     if not Path(archive).is_file():
         raise EngineError(f"There is no archive at {archive} on this host: it is the action plugin that uploads it.")
-    engine.load_image(Path(archive))
+    _load(engine, params, unfinished, stopped())
     if image_names.digest_of(engine.image(reference)) != params["digest"]:
         raise EngineError(f"The archive does not hold {reference} with the digest {params['digest']}.")
     name = image_names.split(reference)
     old = image_names.to_prune(name, engine.images(name.repository), params["keep"], reference)
     return [tag for tag in old if engine.remove_image(tag)]
+
+
+def _load(
+    engine: Engine, params: dict[str, Any], unfinished: UnfinishedLoads, docker: AbstractContextManager[None]
+) -> None:
+    """Load an image so that it is on the disk, after what an earlier load has left that was cut off by the power."""
+    reference = params["name"]
+    if unfinished.has(reference):
+        folder = DockerFolder(Path(engine.about()["DockerRootDir"]))
+        if folder.is_known():
+            with docker:
+                folder.forget(reference, params["digest"])
+                folder.remove_unused()
+            engine.wait(START_SECONDS)
+    unfinished.begin(reference)
+    engine.load_image(Path(params["archive"]))
+    engine.flush()
+    unfinished.end(reference)
 
 
 def _result(
@@ -189,7 +241,7 @@ def main() -> None:
         wanted = module.params["state"] == "present"
         result = _result(module.params, present=False, changed=wanted)
         result["reasons"] = [str(error), *result["reasons"]]
-    except (EngineError, LockError) as error:
+    except (EngineError, LockError, SystemdError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.strerror}: {error.filename}.")

@@ -16,7 +16,16 @@ from tests.power_cuts.cutting import Cutter
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(20 * 60)]
 SECONDS = 20
-CUTS = {"commits": 4, "first-start": 2, "backup": 1, "restore": 1, "take-back": 1, "upgrade": 1, "control": 1}
+CUTS = {
+    "commits": 4,
+    "first-start": 2,
+    "backup": 1,
+    "restore": 1,
+    "take-back": 1,
+    "upgrade": 1,
+    "images": 1,
+    "control": 1,
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,6 +9,7 @@ some moment, and of what was written since, some part. The product's container s
 - restore: a backup is put in place and kept; after the cut there is all of the one or all of the other
 - take-back: a backup is put in place and taken back; after the cut there is what was before
 - upgrade: the database is brought from PostgreSQL 15 to 17; after the cut there is all of the one or all of the other
+- images: the module delivered_image loads an image; after the cut it is run again, and each file is as it should be
 - control: as commits, but PostgreSQL does not flush. This one must lose rows, or the others prove nothing.
 
 Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds
@@ -29,18 +30,20 @@ from tests.images import building
 from tests.power_cuts.backups import Backups, Restores
 from tests.power_cuts.classes import CONTROL, Class, Commits, FirstStart, Recording, kept, recorded
 from tests.power_cuts.cutting import Cutter, Row
+from tests.power_cuts.image_loads import ImageLoads
 from tests.power_cuts.recorded_disk import DiskError
 from tests.power_cuts.upgrades import Upgrades
 
 REPORT = building.ROOT / "build" / "reports" / "power-cuts.json"
 RECORDINGS = building.ROOT / "build" / "power-cuts"
 SHARES = {
-    "commits": 0.65,
+    "commits": 0.6,
     "first-start": 0.1,
     "backup": 0.05,
     "restore": 0.07,
     "take-back": 0.05,
     "upgrade": 0.05,
+    "images": 0.05,
     "control": 0.03,
 }
 """Of all cuts, by class."""
@@ -51,6 +54,7 @@ CLASSES: tuple[Class, ...] = (
     Restores("restore", "finish"),
     Restores("take-back", "take-back"),
     Upgrades(),
+    ImageLoads(),
     Commits(CONTROL, sync=False),
 )
 

@@ -23,6 +23,8 @@ settings.load_profile("poppyfield")
 
 from ansible.module_utils.common.parameters import PASS_VARS  # noqa: E402
 from ansible.module_utils.poppyfield.containers import apply  # noqa: E402
+from ansible.module_utils.poppyfield.containers.engine import Engine  # noqa: E402
+from ansible.module_utils.poppyfield.images import unfinished_loads  # noqa: E402
 from ansible.module_utils.poppyfield.runs import lock, trail  # noqa: E402
 from ansible.module_utils.testing import patch_module_args  # noqa: E402
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
@@ -40,11 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def lock_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let no test lock what a run of this machine would, nor need root to."""
+    """Let no test lock or write what a run of this machine would, nor need root to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(apply, "LOCK_FOLDER", tmp_path_factory.mktemp("locks"))
         patch.setattr(lock, "FOLDER", tmp_path_factory.mktemp("locks"))
         patch.setattr(trail, "FILE", tmp_path_factory.mktemp("trail") / "history.jsonl")
+        patch.setattr(unfinished_loads, "FOLDER", tmp_path_factory.mktemp("notes"))
+        # Of a disk that the fake engine does not have.
+        patch.setattr(Engine, "flush", lambda _: None)
         yield
 
 

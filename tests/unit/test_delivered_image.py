@@ -11,13 +11,34 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
-from ansible.module_utils.poppyfield.images import partial_archive
+from ansible.module_utils.poppyfield.images import partial_archive, unfinished_loads
+from ansible.module_utils.poppyfield.images.unused_layers import DockerFolder
 from docker import errors
 
 from tests.doubles.docker_engine import FakeDocker
 
 REFERENCE = "poppyfield/postgis:trixie-arm64-000000000002"
+
+
+class Host:
+    """What the module does on its host beside Docker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.notes = folder / "notes"
+        self.did: list[str] = []
+
+
 Library = Callable[[str], ModuleType]
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """Return a host whose notes are in a folder of the test, and whose Docker keeps its folder otherwise."""
+    found = Host(tmp_path_factory.mktemp("host"))
+    monkeypatch.setattr(DockerFolder, "is_known", lambda _: False)
+    monkeypatch.setattr(unfinished_loads, "FOLDER", found.notes)
+    monkeypatch.setattr(Engine, "flush", lambda _: found.did.append("flush"))
+    return found
 
 
 @pytest.fixture
@@ -90,6 +111,24 @@ def test_absent(deliver: Callable[..., dict[str, Any]], docker: FakeDocker) -> N
     docker.add_image(REFERENCE)
     with pytest.raises(EngineError, match="not made by Poppyfield"):
         deliver(state="absent")
+
+
+def test_what_was_loaded_is_flushed_before_it_counts(
+    deliver: Callable[..., dict[str, Any]], docker: FakeDocker, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def power_goes(_: Engine) -> None:
+        raise EngineError("The power goes.")
+
+    monkeypatch.setattr(Engine, "flush", power_goes)
+    with pytest.raises(EngineError):
+        deliver()
+    # Docker says that it has it.
+    assert REFERENCE in docker.images_by_reference
+    monkeypatch.setattr(Engine, "flush", lambda _: host.did.append("flush"))
+    looked = deliver(look_only=True)
+    assert looked["changed"] and looked["layers"] == []
+    assert deliver()["changed"] and host.did == ["flush"]
+    assert not deliver()["changed"] and not list(host.notes.iterdir())
 
 
 # As Ansible runs it -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -298,6 +299,25 @@ class Engine:
             for message in self._api.load_image(stream):
                 if isinstance(message, dict) and message.get("error"):
                     raise EngineError(f"Docker could not load {archive}: {message['error']}")
+
+    def flush(self) -> None:
+        """Have all that the engine has written on its disk."""
+        root = self.about()["DockerRootDir"]
+        result = self._run(["sync", "--file-system", root], ())
+        if result.code:
+            raise EngineError(f"What Docker has written in {root} could not be flushed: {printable(result.errors)}")
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it answers after it was started again."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.about()
+                return
+            except EngineError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
 
     def _reads_zstd(self) -> bool:
         return self.release() >= FIRST_ENGINE_WITH_ZSTD
