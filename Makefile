@@ -74,7 +74,7 @@ test-chores: prepare-test ## Each chore on an emulated Pi, and its page: faults 
 test-hardening: prepare-test ## What protects the Pi itself, on an emulated Pi with a neighbour
 	$(SUDO) $(PART) bash tests/molecule hardening
 
-test-machine: prepare-test ## An emulated Pi that is a whole machine: kernel, FAT, reboots, clock, and a power cut that loses what was not flushed
+test-machine: prepare-test ## An emulated Pi that is a whole machine: kernel, FAT, reboots, clock, power cuts that lose what was not flushed, site.yml on it, and a stick that is pulled out
 	$(SUDO) python3 workshop/laptop/prepare.py machine
 	$(SUDO) $(PART) $(TEST)/pytest tests/machine
 
@@ -213,9 +213,10 @@ bench-serve: ## 1, 5 and 30 visitors of the map page, beside another version: ma
 	$(SUDO) python3 workshop/laptop/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m workshop.bench.serve --before $(BEFORE) --now $(IMAGES)
 
-bench-power-cuts: prepare-test ## 220 cuts of power on a disk that loses what was not flushed: build/reports/power-cuts.json (CUTS=220)
+bench-power-cuts: prepare-test ## 220 cuts of power on a disk that loses what was not flushed: build/reports/power-cuts.json (CUTS=220), or 20 of a whole machine (CLASS=machine CUTS=20)
 	$(SUDO) python3 workshop/laptop/prepare.py power-cuts
-	$(SUDO) $(TEST)/python -m tests.power_cuts --cuts $(or $(CUTS),220)
+	$(if $(filter machine,$(CLASS)),$(SUDO) python3 workshop/laptop/prepare.py machine)
+	$(SUDO) $(TEST)/python -m tests.power_cuts --cuts $(or $(CUTS),220) $(addprefix --class ,$(CLASS))
 
 bench-abuse: ## Five people at a map server with 1 GB, alone and beside an attacker: make bench-abuse IMAGES="POSTGIS_IMAGE LIZMAP_IMAGE"
 	$(SUDO) python3 workshop/laptop/prepare.py bench
