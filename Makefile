@@ -74,7 +74,7 @@ test-chores: prepare-test ## Each chore on an emulated Pi, and its page: faults 
 test-hardening: prepare-test ## What protects the Pi itself, on an emulated Pi with a neighbour
 	$(SUDO) $(PART) bash tests/molecule hardening
 
-test-machine: prepare-test ## An emulated Pi that is a whole machine: kernel, FAT, reboots, clock, power cuts that lose what was not flushed, site.yml on it, and a stick that is pulled out
+test-machine: prepare-test ## An emulated Pi that is a whole machine: kernel, FAT, reboots, clock, power cuts that lose what was not flushed, and site.yml on it
 	$(SUDO) python3 workshop/laptop/prepare.py machine
 	$(SUDO) $(PART) $(TEST)/pytest tests/machine
 

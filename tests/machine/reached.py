@@ -96,9 +96,9 @@ class Machine:
         emulator("restart", "--name", self.place.name, "--timeout", str(BOOT_SECONDS))
 
     def power_cut(self) -> None:
-        """Cut its power, and give it back."""
+        """Cut its power, and give it back, and wait until it can be logged in to."""
         self.power_off()
-        self.power_on()
+        self.power_on(settled=False)
 
     def power_off(self, seed: int | None = None) -> int:
         """Cut its power; return how many writes were lost. A seed chooses which of those that were not flushed stay."""
