@@ -60,7 +60,8 @@ class Place:
             name=self.name,
             ssh_port=self.ssh_port,
             map_port=self.map_port,
-            state_dir=str(ROOT / "build" / self.name),
+            # Beside the machines, which outlive a checkout.
+            state_dir=str(MACHINES / "state" / self.name),
             memory="3g",
             more_ports={f"{inside}/tcp": outside for inside, outside in self.more_ports.items()},
         )

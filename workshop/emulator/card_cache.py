@@ -45,14 +45,20 @@ def cut(folder: Path, seed: int | None) -> Loss:
     found = written(folder)
     flushed = write_log.flushed_before(found, len(found) - 1)
     window = found[flushed:]
-    waiting = sum(write_log.can_be_lost(entry) for entry in window)
-    if seed is None or not waiting:
+    can_be_lost = sum(write_log.can_be_lost(entry) for entry in window)
+    if seed is None or not can_be_lost:
         some = whole([entry for entry in window if entry.is_lasting])
     else:
         some = write_log.survivors(window, seed)
     _bring(folder, [*whole(found[:flushed]), *some])
     kept = sum(write_log.can_be_lost(part.entry) for part in some)
-    return Loss(waiting - kept, kept)
+    return Loss(can_be_lost - kept, kept)
+
+
+def waiting(folder: Path) -> int:
+    """Give how many writes wait for a flush now."""
+    found = written(folder)
+    return sum(write_log.can_be_lost(entry) for entry in found[write_log.flushed_before(found, len(found) - 1) :])
 
 
 def written(folder: Path) -> list[Entry]:

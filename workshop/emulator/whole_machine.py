@@ -32,6 +32,9 @@ HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.
 KEPT = "kept"
 POLL_SECONDS = 1.0
 STOP_SECONDS = 300
+# To wait for a write that is not flushed yet, and between two looks.
+WRITING_SECONDS = 30
+MOMENT_SECONDS = 0.01
 LAST_LINES = 30
 SETTLED = {"running", "degraded"}
 PROGRAMS = {
@@ -131,8 +134,13 @@ class WholeMachines:
         say(f"{name} is stopped")
 
     def kill(self, name: str, seed: int | None = None) -> Loss:
-        """Cut the Pi's power: every process ends at once. Of what was not flushed a seed says what the card has."""
+        """Cut the Pi's power: every process ends at once.
+
+        With a seed it is while something was written and not flushed yet; the seed says what of it the card has.
+        """
         folder = self._get(name)
+        if seed is not None and has_power(folder):
+            stop_while_writing(folder)
         end_all(folder)
         loss = card_cache.cut(folder, seed)
         say(f"{name} has no power; of its last writes {loss.dropped} are lost and {loss.kept} on the card")
@@ -223,6 +231,16 @@ def has_power(folder: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def stop_while_writing(folder: Path) -> None:
+    """Stop the Pi's time at a moment when writes wait for a flush; where none comes, it stands still all the same."""
+    group, deadline = loader_of(folder), time.monotonic() + WRITING_SECONDS
+    os.killpg(group, signal.SIGSTOP)
+    while not card_cache.waiting(folder) and time.monotonic() < deadline:
+        os.killpg(group, signal.SIGCONT)
+        time.sleep(MOMENT_SECONDS)
+        os.killpg(group, signal.SIGSTOP)
 
 
 def end_all(folder: Path) -> None:
