@@ -79,7 +79,7 @@ test-backup: prepare-test ## Backups, a dead card and its restore, with the imag
 test-hardening: prepare-test ## What protects the Pi itself, on an emulated Pi with a neighbour
 	$(SUDO) $(PART) bash tests/molecule hardening
 
-test-machine: prepare-test ## An emulated Pi that is a whole machine: kernel, FAT, reboots, clock, and a power cut that loses what was not flushed
+test-machine: prepare-test ## An emulated Pi that is a whole machine: kernel, FAT, reboots, clock, power cuts that lose what was not flushed, and site.yml on it
 	$(SUDO) python3 workshop/laptop/prepare.py machine
 	$(SUDO) $(PART) $(TEST)/pytest tests/machine
 
@@ -222,9 +222,10 @@ bench-serve: ## 1, 5 and 30 visitors of the map page, beside another version: ma
 	$(SUDO) python3 workshop/laptop/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m workshop.bench.serve --before $(BEFORE) --now $(IMAGES)
 
-bench-power-cuts: prepare-test ## 220 cuts of power on a disk that loses what was not flushed: build/reports/power-cuts.json (CUTS=220)
+bench-power-cuts: prepare-test ## 220 cuts of power on a disk that loses what was not flushed: build/reports/power-cuts.json (CUTS=220), or 20 of a whole machine (CLASS=machine CUTS=20)
 	$(SUDO) python3 workshop/laptop/prepare.py power-cuts
-	$(SUDO) $(TEST)/python -m tests.power_cuts --cuts $(or $(CUTS),220)
+	$(if $(filter machine,$(CLASS)),$(SUDO) python3 workshop/laptop/prepare.py machine)
+	$(SUDO) $(TEST)/python -m tests.power_cuts --cuts $(or $(CUTS),220) $(addprefix --class ,$(CLASS))
 
 bench-writes: prepare-test ## What a Pi writes on its card in a day, at rest and with people: build/bench/card-writes.json (SECONDS_EACH=900)
 	$(SUDO) $(TEST)/python -m tests.card_writes --seconds $(or $(SECONDS_EACH),900)

@@ -199,6 +199,12 @@ options:
     description: Seconds from which on a clock that differs from O(laptop_clock) is a problem. 0 only tells it.
     type: int
     default: 0
+  set_clock:
+    description:
+      - Whether a clock that is a minute off O(laptop_clock) or more, and that no time server sets, is set later in the
+        run. It is then no problem, but told, and the fact C(clock_to_set) is true. In check mode nobody will set it.
+    type: bool
+    default: false
   allow_amd64:
     description: Whether an amd64 machine may pass, as in tests.
     type: bool
@@ -256,6 +262,9 @@ ansible_facts:
         environment:
           description: What tasks that install packages have in their environment; nothing without a bundle.
           type: dict
+        clock_to_set:
+          description: Whether a task is to set the clock, as O(set_clock) says.
+          type: bool
         daemon_differs:
           description: Whether Docker's daemon.json lacks keys of O(docker_settings).
           type: bool
@@ -313,10 +322,13 @@ from ansible.module_utils.poppyfield.host import data_folders, docker_packages, 
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.host.file_systems import FileSystem, holding, parse
 from ansible.module_utils.poppyfield.host.requirements import (
+    CLOCK_SET,
     Disk,
     Facts,
     Listener,
     Requirements,
+    clock_to_set,
+    clocks_apart,
     daemon_facts,
     listening_ports,
     memory_bytes,
@@ -423,6 +435,7 @@ ARGUMENTS: dict[str, Any] = {
     "earliest_year": {"type": "int", "default": 2025},
     "laptop_clock": {"type": "int", "default": 0},
     "clock_difference": {"type": "int", "default": 0},
+    "set_clock": {"type": "bool", "default": False},
     "allow_amd64": {"type": "bool", "default": False},
     "run": lock.OPTION,
 }
@@ -576,6 +589,13 @@ def bundle_facts(given: dict[str, Any] | None, release: str, architecture: str, 
     return bundle_look.look(BundlePlace(), offer, release, architecture, missing)
 
 
+def clock_kept(clock: int, laptop_clock: int) -> bool:
+    """Tell whether somebody sets the clock; nobody is asked where it is right."""
+    if clocks_apart(clock, laptop_clock) < CLOCK_SET:
+        return False
+    return said_by(["timedatectl", "show", "--property=NTPSynchronized", "--value"]).strip() == "yes"
+
+
 def place_of(path: str, docker_root: str) -> str:
     """Give where a path is looked at: Docker's usual folder stands for the one that it was told to work in."""
     return docker_root if docker_root and path == docker_settings.DEFAULT_ROOT else path
@@ -611,6 +631,7 @@ def gather(params: dict[str, Any]) -> Facts:
         memory_mb=memory_mb(text_of("/proc/meminfo")),
         clock_year=time.gmtime(clock).tm_year,
         clock=clock,
+        clock_kept=clock_kept(clock, params["laptop_clock"]),
         disks=tuple(Disk(need["path"], free_mb(place_of(need["path"], root))) for need in params["disk"]),
         file_systems=file_systems([need["path"] for need in params["folders"]]),
         data_folders={
@@ -651,6 +672,7 @@ def main() -> None:
         earliest_year=module.params["earliest_year"],
         laptop_clock=module.params["laptop_clock"],
         clock_difference=module.params["clock_difference"],
+        set_clock=module.params["set_clock"] and not module.check_mode,
         docker_source=module.params["docker_source"] or "",
         allow_amd64=module.params["allow_amd64"],
         disks=tuple(still_needed(need) for need in module.params["disk"]),
@@ -670,6 +692,7 @@ def main() -> None:
             "poppyfield_pi": {
                 **asdict(facts),
                 "os_codename": RELEASES.get(facts.os_version_id, ""),
+                "clock_to_set": clock_to_set(facts, wanted),
                 "platform": PLATFORMS.get(facts.architecture, ""),
                 "upgrades": upgrades(facts, wanted),
                 "run": lock.given_on(run) if run and not found else {},

@@ -91,6 +91,9 @@ requirements:
     clock_difference:
       description: How many seconds the clock may be off the laptop's; 0 where O(stages) write nothing.
       type: int
+    set_clock:
+      description: Whether O(stages) set a clock that no time server sets.
+      type: bool
     docker_source:
       description: Where Docker Engine is to come from; none where O(stages) install nothing.
       type: str

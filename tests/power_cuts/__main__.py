@@ -10,10 +10,13 @@ some moment, and of what was written since, some part. The product's container s
 - take-back: a backup is put in place and taken back; after the cut there is what was before
 - upgrade: the database is brought from PostgreSQL 15 to 17; after the cut there is all of the one or all of the other
 - images: the module delivered_image loads an image; after the cut it is run again, and each file is as it should be
+- machine: as commits, on a whole machine that is emulated, whose power is cut for real: machine.py; by its name alone
 - control: as commits, but PostgreSQL does not flush. This one must lose rows, or the others prove nothing.
 
 Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds
 play the same cuts of the same recording; `--recorded` takes that of the last run, from build/power-cuts. Needs root.
+
+`--class machine --cuts 20` goes on with what its earlier runs did, until there are 20; other runs count these, too.
 """
 
 from __future__ import annotations
@@ -23,14 +26,17 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.progress import track
 
 from tests.images import building
+from tests.power_cuts import machine
 from tests.power_cuts.backups import Backups, Restores
 from tests.power_cuts.classes import CONTROL, Class, Commits, FirstStart, Recording, kept, recorded
 from tests.power_cuts.cutting import Cutter, Row
 from tests.power_cuts.image_loads import ImageLoads
+from tests.power_cuts.machine import MACHINE
 from tests.power_cuts.recorded_disk import DiskError
 from tests.power_cuts.upgrades import Upgrades
 
@@ -64,14 +70,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.power_cuts", description=__doc__)
     parser.add_argument("--cuts", type=int, default=220, help="of all classes together (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60, help="that clients commit (default: %(default)s)")
-    parser.add_argument("--class", dest="name", choices=SHARES, help="this class alone")
+    parser.add_argument("--class", dest="name", choices=[*SHARES, MACHINE], help="this class alone")
     parser.add_argument("--seed", type=int, default=0, help="the first one (default: %(default)s)")
     parser.add_argument("--recorded", action="store_true", help="take the recordings of the last run")
     given = parser.parse_args()
     chosen = [kind for kind in CLASSES if given.name in (None, kind.name)]
     try:
-        image = building.images("images.json")["postgis"]
-        rows = [row for kind in chosen for row in rows_of(kind, image, given)]
+        if given.name == MACHINE:
+            rows = [*others(REPORT), *machine.played(given.cuts, given.seed)]
+        else:
+            image = building.images("images.json")["postgis"]
+            rows = [*(row for kind in chosen for row in rows_of(kind, image, given)), *machine.recorded()]
     except (DiskError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -80,6 +89,12 @@ def main() -> int:
     REPORT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(*(f"{name}: {value}" for name, value in found.items() if name != "rows"), f"Every cut: {REPORT}", sep="\n")
     return 1 if wrong(rows, {kind.name for kind in chosen}) else 0
+
+
+def others(path: Path) -> list[Row]:
+    """Give the rows of the other classes in the report of an earlier run, if there is one."""
+    found = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+    return [row for row in (Row(**one) for one in found) if row.name != MACHINE]
 
 
 def rows_of(kind: Class, image: str, given: argparse.Namespace) -> list[Row]:
@@ -97,8 +112,8 @@ def report(rows: Sequence[Row]) -> dict[str, object]:
     real = [row for row in rows if row.name != CONTROL]
     return {
         "cuts": len(real),
-        "real_cuts": 0,
-        "by_class": {name: sum(row.name == name for row in rows) for name in SHARES},
+        "real_cuts": sum(row.name == MACHINE for row in rows),
+        "by_class": {name: sum(row.name == name for row in rows) for name in (*SHARES, MACHINE)},
         "acknowledged": sum(row.acknowledged for row in real),
         "lost": sum(row.lost for row in real),
         "not_up_again": sum(not row.up for row in real),

@@ -8,16 +8,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.power_cuts import write_log
 from tests.power_cuts.classes import DISK_MB, Class, Found, Recording
 from tests.power_cuts.database import DatabaseError
 from tests.power_cuts.recorded_disk import MB, MOUNT, copied, mounted
-from tests.power_cuts.write_log import Cut, Entry
+from workshop.emulator import write_log
+from workshop.emulator.write_log import Cut, Entry
 
 
 @dataclass(frozen=True)
 class Row:
-    """One cut: `dropped` writes are gone from the disk; of `acknowledged` things, all due, `lost` are not there."""
+    """One cut: `dropped` writes are gone from the disk; of `acknowledged` things, all due, `lost` are not there.
+
+    `last` is the entry of the log after which it was, -1 where that is not known before.
+    """
 
     name: str
     seed: int

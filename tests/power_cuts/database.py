@@ -29,13 +29,13 @@ LONGEST_NOTE = 6000
 """Characters: beyond some 2,000 a note has pages of its own."""
 CONFIG = "config_file=/etc/poppyfield/postgresql.conf"
 WITHOUT_SYNC = ("postgres", "-D", "/var/lib/postgresql/data/cluster", "-c", CONFIG, "-c", "fsync=off")
-SCHEMA = """
-CREATE EXTENSION postgis;
+WALKED = """
 CREATE TABLE walked (
     client integer, n integer, at geometry(Point, 4326), note text, digest text, PRIMARY KEY (client, n)
 );
 CREATE INDEX ON walked USING gist (at);
 """
+SCHEMA = f"CREATE EXTENSION postgis;{WALKED}"
 CHECK = """
 CREATE EXTENSION IF NOT EXISTS amcheck;
 SELECT bt_index_check(c.oid, true) FROM pg_class c JOIN pg_am a ON a.oid = c.relam

@@ -5,13 +5,15 @@ from __future__ import annotations
 import fcntl
 import json
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from workshop.emulator import card, loader, whole_machine
+from tests.unit.write_logs import log_of
+from workshop.emulator import card, card_cache, kept_machine, loader, login, options, whole_machine, write_log
 from workshop.emulator import machine_options as o
+from workshop.emulator.card_cache import Loss
 from workshop.emulator.options import EmulatorError, Pi
 
 PI = Pi(name="pi-1", ssh_port=2222, map_port=8081, state_dir="/state", memory="2g")
@@ -83,9 +85,90 @@ def test_only_this_machine_reaches_its_ports_and_a_reboot_ends_qemu() -> None:
     assert command[command.index("-append") + 1] == "root=x"
 
 
-def test_what_is_not_flushed_stays_outside_the_card() -> None:
-    assert "--filter=cache" in o.disk_command() and "cache=writeback" in o.disk_command()
-    assert "virtio-blk-pci,drive=card,write-cache=on" in o.machine_command(PI, "")
+def test_what_is_written_stays_outside_the_card_until_the_power_ends() -> None:
+    words = o.machine_command(PI, "")
+    assert "virtio-blk-pci,drive=card,write-cache=on,discard=off,write-zeroes=off" in words
+    assert any(word.startswith("driver=blklogwrites,node-name=card,file=session,log=writes") for word in words)
+    assert not any(f"filename={o.CARD}" in word for word in words)
+
+
+SECTORS = 8
+FLUSH = (0, b"", write_log.Flag.FLUSH)
+
+
+@pytest.fixture
+def power(folder: Path) -> Path:
+    """Return the folder of a machine that wrote a, flushed it, and wrote b and c, and d by force."""
+    (folder / o.CARD).write_bytes(b"-" * SECTORS * o.SECTOR)
+    written = [(0, b"a" * o.SECTOR, 0), FLUSH, (1, b"b" * o.SECTOR, 0), (2, b"c" * o.SECTOR, 0)]
+    written.append((3, b"d" * o.SECTOR, write_log.Flag.FUA))
+    assert log_of(folder, *written) == folder / o.WRITES
+    return folder
+
+
+def on_the_card(folder: Path) -> str:
+    assert not (folder / o.WRITES).exists()
+    return (folder / o.CARD).read_bytes()[:: o.SECTOR].decode()
+
+
+def test_a_cut_with_a_seed_waits_for_writes_that_can_be_lost(power: Path) -> None:
+    assert card_cache.waiting(power) == 2
+    log_of(power, (0, b"a" * o.SECTOR, 0), FLUSH)
+    assert card_cache.waiting(power) == 0
+
+
+def test_a_power_cut_loses_what_was_not_flushed(machines: whole_machine.WholeMachines, power: Path) -> None:
+    assert machines.kill(PI.name) == Loss(dropped=2, kept=0)
+    assert on_the_card(power) == "a--d----"
+    # It has no power any more.
+    assert machines.kill(PI.name) == Loss(dropped=0, kept=0)
+
+
+def test_a_seed_chooses_what_a_cut_leaves_of_it(machines: whole_machine.WholeMachines, power: Path) -> None:
+    log, left = (power / o.WRITES).read_bytes(), set()
+    for seed in range(40):
+        (power / o.WRITES).write_bytes(log)
+        (power / o.CARD).write_bytes(b"-" * SECTORS * o.SECTOR)
+        loss = machines.kill(PI.name, seed)
+        assert loss.dropped >= 1 and loss.dropped + loss.kept == 2
+        left.add(on_the_card(power))
+    assert left == {"a--d----", "ab-d----", "a-cd----"}
+
+
+def test_a_clean_end_loses_nothing_and_an_unseen_one_what_was_not_flushed(power: Path) -> None:
+    log = (power / o.WRITES).read_bytes()
+    card_cache.end(power)
+    assert on_the_card(power) == "abcd----"
+    (power / o.CARD).write_bytes(b"-" * SECTORS * o.SECTOR)
+    (power / o.WRITES).write_bytes(log)
+    assert card_cache.cut(power, None).dropped == 2
+    assert on_the_card(power) == "a--d----"
+    # QEMU had not begun to write the log.
+    (power / o.WRITES).touch()
+    assert card_cache.cut(power, 1) == Loss(0, 0)
+
+
+def test_a_machine_that_was_kept_begins_again_at_other_ports(
+    machines: whole_machine.WholeMachines, folder: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    made = replace(PI, state_dir=str(state))
+    (folder / loader.DESCRIPTION).write_text(json.dumps(asdict(made)), encoding="utf-8")
+    (folder / o.CARD).write_text("as it is")
+    files = login.StateFiles(state)
+    login.make_key(files.key)
+    login.make_password(files.password)
+    files.known_hosts.write_text(options.known_hosts_line(made.ssh_port, "ssh-ed25519 AAAA"))
+    kept_machine.keep(machines.cache, PI.name, tmp_path / "kept" / "here")
+    other = replace(made, name="pi-2", ssh_port=2229, state_dir=str(tmp_path / "other"))
+    kept_machine.bring_back(tmp_path / "kept" / "here", machines.cache, other)
+    assert (machines.cache / "pi-2" / o.CARD).read_text() == "as it is"
+    assert machines.status("pi-2") == "exited"
+    assert login.StateFiles(tmp_path / "other").password.read_text() == files.password.read_text()
+    assert (tmp_path / "other" / "known_hosts").read_text() == "[127.0.0.1]:2229 ssh-ed25519 AAAA\n"
+    with (folder / loader.LOCK).open() as lock, pytest.raises(EmulatorError, match="stop it first"):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept_machine.keep(machines.cache, PI.name, tmp_path / "kept" / "there")
 
 
 def test_a_module_is_loaded_after_what_it_needs_and_once() -> None:
@@ -132,6 +215,9 @@ def test_forgetting_cards_keeps_those_of_machines(machines: whole_machine.WholeM
     blank = machines.cache / "key.img"
     blank.touch()
     (folder / o.CARD).touch()
+    kept = machines.cache / whole_machine.KEPT / "digest" / o.CARD
+    kept.parent.mkdir(parents=True)
+    kept.touch()
     assert machines.build() == blank
     machines.forget()
-    assert not blank.exists() and (folder / o.CARD).exists()
+    assert not blank.exists() and not kept.exists() and (folder / o.CARD).exists()

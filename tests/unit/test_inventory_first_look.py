@@ -16,6 +16,7 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "memory_mb": 900,
         "disk": [{"path": "/var/lib/docker", **enough}, {"path": "/srv/poppyfield/postgis/data", **enough}],
         "clock_difference": 86400,
+        "set_clock": True,
         "bundle": None,
         "docker_source": "distribution",
         "docker_settings": {
@@ -90,11 +91,13 @@ def test_a_pi_is_asked_only_for_what_the_stages_of_a_run_need(
     assert bool(asked["clock_difference"]) is expected
     assert (bool(asked["docker_source"]), bool(asked["docker_settings"])) == (provisioning, provisioning)
     assert bool(asked["cluster"]) is deploying
+    assert asked["set_clock"] is provisioning
     nothing: dict[str, object] = {
         "cluster": None,
         "disk": [],
         "folders": [],
         "clock_difference": 0,
+        "set_clock": False,
         "docker_source": None,
         "docker_settings": None,
     }

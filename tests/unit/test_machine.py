@@ -98,7 +98,7 @@ def test_only_the_attacks_need_scanners() -> None:
 
 def test_only_a_whole_machine_needs_qemu_for_machines_and_what_makes_its_card() -> None:
     packages = missing_packages(READY, "machine")
-    assert {"qemu-system-arm", "nbdkit", "mtools", "dosfstools", "fakeroot", "fdisk"} <= set(packages)
+    assert {"qemu-system-arm", "qemu-utils", "mtools", "dosfstools", "fakeroot", "fdisk"} <= set(packages)
     assert not set(packages) & {*missing_packages(READY, "test"), *missing_packages(READY, "demo")}
     # What is looked for before a card is made is what is installed.
     assert set(whole_machine.PROGRAMS.values()) == set(packages)

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import struct
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.power_cuts import __main__ as program
-from tests.power_cuts import write_log
+from tests.power_cuts import machine
 from tests.power_cuts.cutting import Row
-from tests.power_cuts.write_log import SECTOR, Flag
+from tests.unit.write_logs import log_of
+from workshop.emulator import write_log
+from workshop.emulator.write_log import SECTOR, Flag
 
 DISK_SECTORS = 64
-MAGIC = 0x6A736677736872
 
 
 def sectors(letter: str, count: int = 1) -> bytes:
     return letter.encode() * SECTOR * count
-
-
-def log_of(folder: Path, *written: tuple[int, bytes, int]) -> Path:
-    """Write a log of dm-log-writes, version 1: of each entry the first sector, the data and the flags."""
-    log = struct.pack("<QQQI", MAGIC, 1, len(written), SECTOR).ljust(SECTOR, b"\0")
-    for sector, data, flags in written:
-        log += struct.pack("<QQQQ", sector, len(data) // SECTOR, flags, 0).ljust(SECTOR, b"\0") + data
-    path = folder / "writes.log"
-    path.write_bytes(log)
-    return path
 
 
 def disk_of(folder: Path) -> Path:
@@ -122,3 +114,55 @@ def test_the_control_counts_for_itself_alone() -> None:
     found = program.report([*GOOD, row("control", lost=6, up=False)])
     assert (found["cuts"], found["acknowledged"], found["lost"], found["not_up_again"]) == (2, 20, 0, 0)
     assert found["control_lost"] == 10
+
+
+def test_real_cuts_count_and_are_not_taken_from_an_old_report(tmp_path: Path) -> None:
+    found = program.report([*GOOD, row("machine"), row("machine", lost=1)])
+    assert (found["cuts"], found["real_cuts"], found["lost"]) == (4, 2, 1)
+    path = tmp_path / "power-cuts.json"
+    path.write_text(json.dumps(found))
+    assert program.others(path) == GOOD
+    assert program.others(tmp_path / "none.json") == []
+
+
+class Plugged:
+    """A machine whose cuts are told beforehand."""
+
+    def __init__(self) -> None:
+        self.stopped = 0
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+def test_a_later_run_goes_on_with_the_cuts_that_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(machine, "state", lambda: "this-one")
+    plugged = Plugged()
+    monkeypatch.setattr(machine, "running", lambda: plugged)
+    dropped = iter([3, 0, 1, 2, 5])
+    monkeypatch.setattr(
+        machine, "cuts", lambda *_: (replace(row("machine"), seed=number, dropped=number) for number in dropped)
+    )
+    assert [one.dropped for one in machine.played(2, 0)] == [3, 1]
+    assert [one.dropped for one in machine.played(3, 0)] == [3, 1, 2]
+    assert machine.played(3, 0) == machine.recorded()
+    # The machine is not even started where all have been played.
+    assert plugged.stopped == 2
+    monkeypatch.setattr(machine, "state", lambda: "another")
+    assert machine.recorded() == []
+
+
+def test_what_was_acknowledged_is_known_after_this_machine_ended_in_the_middle(tmp_path: Path) -> None:
+    ledger = machine.Ledger(tmp_path)
+    assert (ledger.rows, ledger.walks) == ([], 0)
+    for name in ("0/0", "4/0", "4/1", "7/0"):
+        ledger.note(name)
+    with (tmp_path / "acknowledged").open("a") as file:
+        file.write("8/")
+    again = machine.Ledger(tmp_path)
+    assert again.rows == ["0/0", "4/0", "4/1", "7/0"]
+    assert again.walks == 2
+    again.note("9/0")
+    assert again.rows[-2:] == ["7/0", "9/0"]
+    assert again.is_as_before(b"picture") and again.is_as_before(b"picture") and not again.is_as_before(b"other")

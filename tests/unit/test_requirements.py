@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pwd
+import time
 from typing import Any
 
 import pytest
@@ -164,6 +165,57 @@ def test_a_clock_is_compared_with_the_laptops(off: int, refused: bool, words: st
     alone = dataclasses.replace(wanted, laptop_clock=0)
     assert bool(requirements.problems(facts, alone)) is (year < NEEDS.earliest_year)
     assert requirements.warnings(facts, alone) == []
+
+
+@pytest.mark.parametrize(
+    ("off", "changes", "is_set"),
+    [
+        (-NOON + HOUR, {}, True),
+        (-90, {}, True),
+        (90, {}, True),
+        (-50, {}, False),
+        # Then it is the laptop that is wrong, or the time server.
+        (-400 * DAY, {"clock_kept": True}, False),
+        # A run that provisions nothing.
+        (-400 * DAY, {"set_clock": False}, False),
+        (-400 * DAY, {"laptop_clock": 0}, False),
+        # The laptop's own is wrong: it is in 1970, which is no time to give to a Pi.
+        (-400 * DAY, {"laptop_clock": HOUR}, False),
+    ],
+)
+@pytest.mark.field("B16", "a clock that no time server sets")
+def test_a_clock_that_nobody_else_sets_is_set(off: int, changes: dict[str, Any], is_set: bool) -> None:
+    facts = dataclasses.replace(PI, clock=NOON + off, clock_year=1970, clock_kept=changes.pop("clock_kept", False))
+    asked = {"laptop_clock": NOON, "clock_difference": DAY, "set_clock": True, **changes}
+    wanted = dataclasses.replace(NEEDS, **asked)
+    assert requirements.clock_to_set(facts, wanted) is is_set
+    if is_set:
+        assert requirements.problems(facts, wanted) == []
+    told = [text for text in requirements.warnings(facts, wanted) if "the provision stage does" in text]
+    assert bool(told) is (is_set and abs(off) >= 5 * MINUTE)
+
+
+@pytest.mark.parametrize(("answer", "to_set"), [("yes", False), ("no", True), ("", True)])
+def test_the_module_asks_who_sets_a_clock_that_is_off(
+    run_module: Any, library: Any, monkeypatch: pytest.MonkeyPatch, answer: str, to_set: bool
+) -> None:
+    module = library("host_requirements")
+    asked: list[list[str]] = []
+
+    def said_by(argv: list[str]) -> str:
+        asked.append(argv)
+        return answer if "timedatectl" in argv else ""
+
+    monkeypatch.setattr(module, "said_by", said_by)
+    off, right = int(time.time()) + 10 * MINUTE, int(time.time())
+    facts = run_module("host_requirements", laptop_clock=off, set_clock=True)["ansible_facts"]["poppyfield_pi"]
+    assert facts["clock_to_set"] is to_set
+    asked.clear()
+    facts = run_module("host_requirements", laptop_clock=right, set_clock=True)["ansible_facts"]["poppyfield_pi"]
+    assert facts["clock_to_set"] is False and not any("timedatectl" in argv for argv in asked)
+    # Nobody sets it later.
+    checked = run_module("host_requirements", laptop_clock=off, set_clock=True, check_mode=True)
+    assert checked["ansible_facts"]["poppyfield_pi"]["clock_to_set"] is False
 
 
 def test_the_clock_is_read_before_the_rest_of_the_look_takes_its_time(

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from workshop.emulator import card
+from workshop.emulator import card, card_cache
 from workshop.emulator import machine_options as o
 from workshop.emulator.options import Pi
 
@@ -63,24 +63,26 @@ def take(lock: IO[str]) -> None:
 
 def run_until_reboot(pi: Pi, lock: IO[str]) -> bool:
     """Start the Pi once; tell whether it ended by a reboot."""
+    card_cache.begin(Path())
     line = o.kernel_line(card.read(Path(o.CARD), o.COMMAND_LINE).decode(errors="replace"))
     if line is None:
         say("There is no root= in the first line of /boot/firmware/cmdline.txt: the kernel has nothing to start from.")
         return False
     for name in (o.KERNEL, o.INITIAL_RAM_DISK):
         Path(name).write_bytes(card.read(Path(o.CARD), name))
-    for name in (o.DISK_SOCKET, o.EVENTS_SOCKET):
+    for name in (o.EVENTS_SOCKET, o.MONITOR_SOCKET):
         Path(name).unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as listener, running(o.disk_command(), lock):
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(o.EVENTS_SOCKET)
         listener.listen()
         listener.settimeout(START_SECONDS)
-        wait_for(Path(o.DISK_SOCKET))
         with running(o.machine_command(pi, line), lock) as machine:
             events, _ = listener.accept()
             reason = follow(events)
-            # It has flushed the card when it ends; only then the card may lose its power.
-            return machine.wait() == 0 and reason == o.REBOOT
+            ended_well = machine.wait() == 0
+    if ended_well:
+        card_cache.end(Path())
+    return ended_well and reason == o.REBOOT
 
 
 @contextmanager
@@ -111,15 +113,6 @@ def follow(events: socket.socket) -> str | None:
 def request(name: str) -> bytes:
     """Return a command in QEMU's protocol."""
     return json.dumps({"execute": name}).encode() + b"\n"
-
-
-def wait_for(path: Path) -> None:
-    """Wait until another process has made a file."""
-    deadline = time.monotonic() + START_SECONDS
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{path} did not come")
-        time.sleep(0.05)
 
 
 def say(text: str) -> None:

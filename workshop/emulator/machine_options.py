@@ -18,10 +18,15 @@ DISK_ID = "4e639091"
 
 CPU = "cortex-a72"
 CPUS = 2
+# QEMU keeps what it has translated of the machine's code; with little room it throws all of it away again and again.
+TRANSLATED_MB = 1024
 # The files of a Pi, in its folder, where QEMU and the disk are started: a socket's path may have 107 characters only.
 CARD = "card.img"
-DISK_SOCKET = "disk.sock"
+# What the Pi writes between power-on and power-off: as it reads it, and as a log.
+SESSION = "session.qcow2"
+WRITES = "writes.log"
 EVENTS_SOCKET = "events.sock"
+MONITOR_SOCKET = "monitor.sock"
 CONSOLE = "console.log"
 KERNEL = "kernel8.img"
 INITIAL_RAM_DISK = "initramfs8"
@@ -53,9 +58,17 @@ def kernel_line(cmdline: str) -> str | None:
     return " ".join([*firmware, *(word.replace(*SERIAL) for word in words if word != SCREEN)])
 
 
-def disk_command() -> list[str]:
-    """Return the command of the card's electronics: what was not flushed it alone has, lost with its power."""
-    return ["nbdkit", "--foreground", "--unix", DISK_SOCKET, "--filter=cache", "file", CARD, "cache=writeback"]
+def card_options() -> list[str]:
+    """Return QEMU's options of the card and its electronics: card_cache.py tells what becomes of the files.
+
+    What is flushed need not reach this machine's own disk: it is the Pi's power that is cut.
+    """
+    session = f"driver=qcow2,node-name=session,cache.no-flush=on,file.driver=file,file.filename={SESSION}"
+    writes = f"driver=file,node-name=writes,cache.no-flush=on,filename={WRITES}"
+    logged = f"driver=blklogwrites,node-name=card,file=session,log=writes,log-sector-size={SECTOR}"
+    # A discard of the whole card would be a log of the whole card.
+    device = "virtio-blk-pci,drive=card,write-cache=on,discard=off,write-zeroes=off"
+    return ["-blockdev", session, "-blockdev", writes, "-blockdev", logged, "-device", device]
 
 
 def machine_command(pi: Pi, append: str) -> list[str]:
@@ -63,15 +76,19 @@ def machine_command(pi: Pi, append: str) -> list[str]:
     forwarded = [f"hostfwd=tcp:{ADDRESS}:{out}-:{inside.removesuffix('/tcp')}" for inside, out in pi.ports.items()]
     return [
         *("qemu-system-aarch64", "-name", pi.name, "-no-user-config", "-nodefaults", "-no-reboot", "-display", "none"),
-        *("-machine", "virt", "-cpu", CPU, "-smp", str(CPUS), "-m", pi.memory, "-accel", "tcg,thread=multi"),
+        *("-machine", "virt,dtb-randomness=off", "-cpu", CPU, "-smp", str(CPUS), "-m", pi.memory),
+        *("-accel", f"tcg,thread=multi,tb-size={TRANSLATED_MB}"),
         *("-kernel", KERNEL, "-initrd", INITIAL_RAM_DISK, "-append", append),
         *("-rtc", f"base={CLOCK_AT_POWER_ON}"),
-        *("-blockdev", f"driver=nbd,node-name=card,server.type=unix,server.path={DISK_SOCKET}"),
-        *("-device", "virtio-blk-pci,drive=card,write-cache=on"),
+        *card_options(),
         *("-netdev", ",".join(["user", "id=lan", *forwarded]), "-device", "virtio-net-pci,netdev=lan,romfile="),
         *("-device", "virtio-rng-pci"),
         *("-chardev", f"file,id=console,path={CONSOLE},append=on", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=events,path={EVENTS_SOCKET}", "-mon", "chardev=events,mode=control"),
+        # Where a stick is plugged in.
+        *("-device", "qemu-xhci"),
+        *("-chardev", f"socket,id=monitor,path={MONITOR_SOCKET},server=on,wait=off"),
+        *("-mon", "chardev=monitor,mode=control"),
     ]
 
 

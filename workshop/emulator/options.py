@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 LABEL = "fr.poppyfield.emulator"
@@ -74,11 +74,13 @@ class Pi:
     https_port: int | None = None
     devices: tuple[str, ...] = ()
     """Of this machine, which the Pi has as well: a loop device is its USB stick."""
+    # More of its ports, as those above: port in the Pi -> port on this machine.
+    more_ports: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ports(self) -> dict[str, int]:
         """What is published: port in the Pi -> port on this machine."""
-        given = {"22/tcp": self.ssh_port, "80/tcp": self.map_port, "443/tcp": self.https_port}
+        given = {"22/tcp": self.ssh_port, "80/tcp": self.map_port, "443/tcp": self.https_port, **self.more_ports}
         return {inside: outside for inside, outside in given.items() if outside is not None}
 
 
@@ -156,7 +158,7 @@ def check_reuse(pi: Pi, existing: Existing) -> None:
 
 def by_option(ports: Mapping[str, int]) -> dict[str, int]:
     """Return the ports by the options that choose them."""
-    return {PORT_OPTIONS[inside]: outside for inside, outside in ports.items()}
+    return {PORT_OPTIONS.get(inside, f"--port {inside}"): outside for inside, outside in ports.items()}
 
 
 def known_hosts_line(port: int, public_key: str) -> str:

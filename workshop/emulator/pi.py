@@ -1,5 +1,5 @@
 """The emulated Raspberry Pi: `python3 workshop/emulator/pi.py COMMAND`, where COMMAND is build, start,
-stop, kill, restart, power-on, status, list, destroy or forget.
+stop, kill, restart, power-on, status, list, destroy, plug-in, pull-out or forget.
 
 A container of Docker on this machine, with systemd and sshd, or with `--kind machine` a whole machine; see README.md.
 What the container consists of is decided in options.py; here it is done. whole_machine.py does it for the machine.
@@ -411,21 +411,36 @@ def parse_arguments() -> argparse.Namespace:
     commands.add_parser("build", help="build the image, if it is not there")
     commands.add_parser("forget", help="remove the images and the cache")
     commands.add_parser("list", help="every Pi of this kind, and how it is")
-    for name in ("start", "stop", "kill", "restart", "power-on", "status", "destroy"):
+    for name in ("start", "stop", "kill", "restart", "power-on", "status", "destroy", "plug-in", "pull-out"):
         command = commands.add_parser(name)
         command.add_argument("--name", required=True)
         if name in {"start", "restart", "power-on"}:
             command.add_argument("--timeout", type=float, default=BOOT_SECONDS, help="seconds (%(default)s)")
+        if name == "power-on":
+            command.add_argument("--unsettled", action="store_true", help="a machine: come back at the log-in")
+        if name == "plug-in":
+            command.add_argument("--image", type=Path, required=True, help="the file that is the stick of a machine")
+        if name == "kill":
+            command.add_argument("--seed", type=int, help="a machine: of what was not flushed, some is kept (none)")
         if name == "start":
             command.add_argument("--ssh-port", type=int, default=2222, help="on 127.0.0.1 (%(default)s)")
             command.add_argument("--map-port", type=int, default=8081, help="on 127.0.0.1 (%(default)s)")
             command.add_argument("--https-port", type=int, help="on 127.0.0.1 (not published unless given)")
+            command.add_argument(
+                "--port", type=more_port, action="append", default=[], metavar="INSIDE=OUTSIDE", help="one more"
+            )
             command.add_argument("--state-dir", type=Path, required=True, help="for the key and known_hosts")
             command.add_argument("--memory", help="at most (4g; a machine: 2g)")
             command.add_argument("--device", action="append", default=[], help="of this machine, as its USB stick")
     for command in commands.choices.values():
         command.add_argument("--kind", choices=sorted(MEMORY_OF_KIND), default="container", help="(%(default)s)")
     return parser.parse_args()
+
+
+def more_port(text: str) -> tuple[str, int]:
+    """Read a port of the Pi and the one of this machine at which it is published; ValueError where it is none."""
+    inside, _, outside = text.partition("=")
+    return f"{int(inside)}/tcp", int(outside)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -449,20 +464,39 @@ def run(arguments: argparse.Namespace) -> None:
                 memory=arguments.memory or MEMORY_OF_KIND[arguments.kind],
                 https_port=arguments.https_port,
                 devices=tuple(arguments.device),
+                more_ports=dict(arguments.port),
             )
             emulator.start(pi, arguments.timeout)
+        case _:
+            run_on(emulator, arguments)
+
+
+def run_on(emulator: Emulator | WholeMachines, arguments: argparse.Namespace) -> None:
+    """Run a command on a Pi that exists."""
+    name = arguments.name
+    match arguments.command:
+        case "power-on" if isinstance(emulator, WholeMachines):
+            emulator.power_on(name, arguments.timeout, settled=not arguments.unsettled)
         case "power-on":
-            emulator.power_on(arguments.name, arguments.timeout)
+            emulator.power_on(name, arguments.timeout)
         case "restart":
-            emulator.restart(arguments.name, arguments.timeout)
+            emulator.restart(name, arguments.timeout)
         case "status":
-            say(emulator.status(arguments.name))
+            say(emulator.status(name))
         case "stop":
-            emulator.stop(arguments.name)
-        case "kill":
-            emulator.kill(arguments.name)
+            emulator.stop(name)
         case "destroy":
-            emulator.destroy(arguments.name)
+            emulator.destroy(name)
+        case "kill" if isinstance(emulator, WholeMachines):
+            emulator.kill(name, arguments.seed)
+        case "kill":
+            emulator.kill(name)
+        case "plug-in" if isinstance(emulator, WholeMachines):
+            emulator.plug_in(name, arguments.image)
+        case "pull-out" if isinstance(emulator, WholeMachines):
+            emulator.pull_out(name)
+        case other:
+            raise EmulatorError(f"{other} is for a whole machine: add --kind machine")
 
 
 def main() -> int:

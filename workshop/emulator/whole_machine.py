@@ -20,20 +20,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from workshop.emulator import card, loader, login, options, ports, rootfs
+from workshop.emulator import card, card_cache, loader, login, options, ports, rootfs, usb_stick
 from workshop.emulator import machine_options as o
+from workshop.emulator.card_cache import Loss
 from workshop.emulator.options import EmulatorError, Pi
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {}\n"
+# The folder of the cards that kept_machine.py keeps.
+KEPT = "kept"
 POLL_SECONDS = 1.0
 STOP_SECONDS = 300
+# To wait for a write that is not flushed yet, and between two looks.
+WRITING_SECONDS = 30
+MOMENT_SECONDS = 0.01
 LAST_LINES = 30
 SETTLED = {"running", "degraded"}
 PROGRAMS = {
     "qemu-system-aarch64": "qemu-system-arm",
-    "nbdkit": "nbdkit",
+    "qemu-img": "qemu-utils",
     "mcopy": "mtools",
     "fakeroot": "fakeroot",
     "/sbin/mkfs.vfat": "dosfstools",
@@ -94,8 +100,8 @@ class WholeMachines:
             say(f"made {pi.name}")
         self.power_on(pi.name, timeout)
 
-    def power_on(self, name: str, timeout: float) -> None:
-        """Start a Pi that exists, after `stop` or `kill`, and wait until it can be logged in to."""
+    def power_on(self, name: str, timeout: float, *, settled: bool = True) -> None:
+        """Start a Pi that exists, after `stop` or `kill`, and wait until it can be logged in to, and has settled."""
         folder = self._get(name)
         pi = self._read(folder)
         if not has_power(folder):
@@ -114,7 +120,7 @@ class WholeMachines:
         files = login.StateFiles(Path(pi.state_dir))
         deadline = time.monotonic() + timeout
         wait_until(lambda: None if has_power(folder) else "its loader has not begun", deadline, folder)
-        wait_until(lambda: unready(folder, files, pi.ssh_port), deadline, folder)
+        wait_until(lambda: unready(folder, files, pi.ssh_port, settled=settled), deadline, folder)
         if failed := run_in(files, pi.ssh_port, "systemctl", "--failed", "--plain", "--no-legend", "--no-pager"):
             say(f"units of {name} that failed:\n{failed}")
         say(f"{name} answers: {' '.join(login.command(files, pi.ssh_port))}")
@@ -127,13 +133,28 @@ class WholeMachines:
             wait_until(lambda: "it is still on" if has_power(folder) else None, time.monotonic() + STOP_SECONDS, folder)
         say(f"{name} is stopped")
 
-    def kill(self, name: str) -> None:
-        """Cut the Pi's power: every process of it ends at once, the card's electronics too, with what it held."""
+    def kill(self, name: str, seed: int | None = None) -> Loss:
+        """Cut the Pi's power: every process ends at once.
+
+        With a seed it is while something was written and not flushed yet; the seed says what of it the card has.
+        """
         folder = self._get(name)
-        if has_power(folder):
-            os.killpg(loader_of(folder), signal.SIGKILL)
-            wait_until(lambda: "it is still on" if has_power(folder) else None, time.monotonic() + STOP_SECONDS, folder)
-        say(f"{name} has no power")
+        if seed is not None and has_power(folder):
+            stop_while_writing(folder)
+        end_all(folder)
+        loss = card_cache.cut(folder, seed)
+        say(f"{name} has no power; of its last writes {loss.dropped} are lost and {loss.kept} on the card")
+        return loss
+
+    def plug_in(self, name: str, image: Path) -> None:
+        """Plug a stick in."""
+        usb_stick.plug_in(self._get(name), image)
+        say(f"{image} is in {name}")
+
+    def pull_out(self, name: str) -> None:
+        """Pull the stick out, whatever is written to it."""
+        usb_stick.pull_out(self._get(name))
+        say(f"the stick is out of {name}")
 
     def restart(self, name: str, timeout: float) -> None:
         """Shut the Pi down cleanly and start it again."""
@@ -145,7 +166,7 @@ class WholeMachines:
         """Remove the Pi and its card, nothing else."""
         folder = self.cache / name
         if folder.exists():
-            self.kill(name)
+            end_all(folder)
             shutil.rmtree(folder)
         say(f"{name} is removed")
 
@@ -161,9 +182,10 @@ class WholeMachines:
         return sorted(note.parent.name for note in self.cache.glob(f"*/{loader.DESCRIPTION}"))
 
     def forget(self) -> None:
-        """Remove the cards that `build` made, not those of Pis."""
+        """Remove the cards that `build` made and those that were kept, not those of Pis."""
         for blank in self.cache.glob("*.img"):
             blank.unlink()
+        shutil.rmtree(self.cache / KEPT, ignore_errors=True)
 
     def _get(self, name: str) -> Path:
         folder = self.cache / name
@@ -211,8 +233,25 @@ def has_power(folder: Path) -> bool:
     return False
 
 
+def stop_while_writing(folder: Path) -> None:
+    """Stop the Pi's time at a moment when writes wait for a flush; where none comes, it stands still all the same."""
+    group, deadline = loader_of(folder), time.monotonic() + WRITING_SECONDS
+    os.killpg(group, signal.SIGSTOP)
+    while not card_cache.waiting(folder) and time.monotonic() < deadline:
+        os.killpg(group, signal.SIGCONT)
+        time.sleep(MOMENT_SECONDS)
+        os.killpg(group, signal.SIGSTOP)
+
+
+def end_all(folder: Path) -> None:
+    """End the Pi's loader and its QEMU at once, where it has power."""
+    if has_power(folder):
+        os.killpg(loader_of(folder), signal.SIGKILL)
+        wait_until(lambda: "it is still on" if has_power(folder) else None, time.monotonic() + STOP_SECONDS, folder)
+
+
 def loader_of(folder: Path) -> int:
-    """Return the process of a loader that holds its lock; QEMU and the disk are of the same group."""
+    """Return the process of a loader that holds its lock; its QEMU is of the same group."""
     return int((folder / loader.LOCK).read_text(encoding="utf-8"))
 
 
@@ -224,11 +263,11 @@ def wait_until(waiting: Callable[[], str | None], deadline: float, folder: Path)
         time.sleep(POLL_SECONDS)
 
 
-def unready(folder: Path, files: login.StateFiles, port: int) -> str | None:
-    """Say why the Pi can't be logged in to or has not settled yet, None if it can and has."""
+def unready(folder: Path, files: login.StateFiles, port: int, *, settled: bool) -> str | None:
+    """Say why the Pi can't be logged in to, or has not settled yet where that matters; None otherwise."""
     if not has_power(folder):
         raise EmulatorError(f"{folder.name} ended while it booted:\n{last_words(folder)}")
-    if reason := login.attempt(files, port):
+    if (reason := login.attempt(files, port)) or not settled:
         return reason
     state = run_in(files, port, "systemctl", "is-system-running")
     return None if state in SETTLED else f"systemd says: {state or 'nothing'}"

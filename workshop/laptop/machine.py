@@ -42,7 +42,7 @@ PACKAGES_OF_PURPOSE = {
     "attacks": ("busybox-static", "sqlmap", "wapiti"),
     "bench": ("busybox-static",),
     "lizmap": ("chromium",),
-    "machine": ("dosfstools", "e2fsprogs", "fakeroot", "fdisk", "mtools", "nbdkit", "qemu-system-arm"),
+    "machine": ("dosfstools", "e2fsprogs", "fakeroot", "fdisk", "mtools", "qemu-system-arm", "qemu-utils"),
     "power-cuts": ("e2fsprogs", "qemu-system-common"),
 }
 EMULATOR_COMMANDS = ("qemu-aarch64-static", "qemu-aarch64")

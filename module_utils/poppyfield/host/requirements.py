@@ -17,6 +17,8 @@ from ansible.module_utils.poppyfield.postgis import major_upgrade
 DEBIAN_LIKE = ("debian", "raspbian")
 CLOCK_TOLD = 5 * 60
 """Seconds between the clocks that are worth a word. What brings the question to a slow Pi takes less."""
+CLOCK_SET = 60
+"""Seconds between the clocks from which on a clock that nobody else sets is set."""
 SUPPORTED = (
     "Supported are Raspberry Pi OS and Debian: trixie (13) 64-bit, bookworm (12) 64-bit, and bookworm 32-bit "
     "on a Raspberry Pi 2 or later."
@@ -27,6 +29,7 @@ SET_CLOCK = (
     "Connect the Pi to a network with a time server, or set its clock from the laptop: "
     "ssh -t NAME sudo date --set=@$(date +%s). If it is the laptop that is wrong, set that one."
 )
+IS_SET = "No time server sets it, so the provision stage does."
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Facts:
     clock_year: int
     clock: int = 0
     """Seconds since 1970, taken before anything else is looked at."""
+    clock_kept: bool = False
+    """Whether a time server, or the like, sets the clock; False where nobody asked."""
     disks: tuple[Disk, ...] = ()
     file_systems: tuple[FileSystem, ...] = ()
     """Those of the folders that were asked for, as far as the kernel tells."""
@@ -114,6 +119,8 @@ class Requirements:
     """Seconds since 1970 on the laptop; 0 when nobody says."""
     clock_difference: int = 0
     """Seconds from which on another clock than the laptop's is a problem; 0 only tells it."""
+    set_clock: bool = False
+    """Whether the run sets a clock that nobody else sets."""
     docker_source: str = ""
     """Where the engine is to come from; empty for a run that installs none."""
     allow_amd64: bool = False
@@ -185,7 +192,21 @@ def _memory(facts: Facts, wanted: Requirements) -> Iterable[str]:
         )
 
 
+def clock_to_set(facts: Facts, wanted: Requirements) -> bool:
+    """Tell whether the run sets the clock; a laptop whose own clock is wrong sets none."""
+    off = clocks_apart(facts.clock, wanted.laptop_clock) >= CLOCK_SET
+    laptop_year = datetime.fromtimestamp(wanted.laptop_clock, UTC).year
+    return wanted.set_clock and off and not facts.clock_kept and laptop_year >= wanted.earliest_year
+
+
+def clocks_apart(clock: int, laptop_clock: int) -> int:
+    """Give how many seconds two clocks differ, 0 where one of them is not known."""
+    return abs(clock - laptop_clock) if clock and laptop_clock else 0
+
+
 def _clock(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if clock_to_set(facts, wanted):
+        return
     off = _clock_off(facts, wanted)
     if off and wanted.clock_difference and abs(off) >= wanted.clock_difference:
         yield (
@@ -201,10 +222,8 @@ def _clock(facts: Facts, wanted: Requirements) -> Iterable[str]:
 
 def _clock_off(facts: Facts, wanted: Requirements) -> int:
     """Give how many seconds the Pi is ahead of the laptop; 0 where nobody can tell, or for too few."""
-    if not facts.clock or not wanted.laptop_clock:
-        return 0
-    off = facts.clock - wanted.laptop_clock
-    return off if abs(off) >= CLOCK_TOLD else 0
+    told = clocks_apart(facts.clock, wanted.laptop_clock) >= CLOCK_TOLD
+    return facts.clock - wanted.laptop_clock if told else 0
 
 
 def _clocks(facts: Facts, wanted: Requirements) -> str:
@@ -330,7 +349,8 @@ def warnings(facts: Facts, wanted: Requirements) -> list[str]:
     if not facts.memory_cgroup:
         found.append("The kernel's memory cgroup is off, so Docker cannot keep memory limits or tell memory use.")
     if _clock_off(facts, wanted) and not any(_clock(facts, wanted)):
-        found.append(f"{_clocks(facts, wanted)}. {SET_CLOCK}")
+        remedy = IS_SET if clock_to_set(facts, wanted) else SET_CLOCK
+        found.append(f"{_clocks(facts, wanted)}. {remedy}")
     return found
 
 

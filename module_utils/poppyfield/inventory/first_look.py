@@ -85,6 +85,7 @@ def requirements(
         "memory_mb": values["raspberry_pi_min_memory_mb"],
         "disk": rooms if writing else [],
         "clock_difference": CLOCK_DIFFERENCE if writing else 0,
+        "set_clock": provisioning,
         "docker_source": values["docker_engine_source"] if provisioning else None,
         "docker_settings": docker_settings.of_variables(values) if provisioning else None,
         "bundle": bundle if provisioning else None,

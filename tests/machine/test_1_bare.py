@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.machine.conftest import Machine
+from tests.machine.reached import Machine
 
 # It boots in the midst of them.
 pytestmark = pytest.mark.timeout(5400)
@@ -60,7 +60,7 @@ def test_its_boot_partition_is_fat_and_nothing_in_it_is_of_this_machine(machine:
 
 
 def test_ansible_reaches_it_and_becomes_root(machine: Machine) -> None:
-    done = machine.ansible("ping", "--become")
+    done = machine.ansible("pis", "--module-name", "ping", "--become")
     assert done.returncode == 0 and '"pong"' in done.stdout, done.stdout + done.stderr
 
 

@@ -109,7 +109,7 @@ def moments(found: Sequence[Entry], begin: int, end: int) -> list[tuple[int, int
 def choose(chances: Sequence[tuple[int, int]], seed: int) -> Cut:
     """Choose a cut at one of these moments. Most have one write that waits: half of the cuts are at others."""
     # Not for secrets: the same seed must give the same cut.
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311
     least = dice.choice((1, MANY))
     many = [number for number, waiting in chances if waiting >= least]
     return Cut(dice.choice(many or [number for number, _ in chances]), seed)
@@ -122,7 +122,7 @@ def can_be_lost(entry: Entry) -> bool:
 
 def survivors(window: Sequence[Entry], seed: int) -> list[Kept]:
     """Choose what is kept of writes after the last flush, in an order in which to write it; at least one is lost."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311
     chance = dice.choice(CHANCES)
     loses = [number for number, entry in enumerate(window) if can_be_lost(entry)]
     lost = dice.choice(loses)

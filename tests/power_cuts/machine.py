@@ -1,0 +1,208 @@
+"""Real cuts: five clients commit over SSH on a whole machine, and its power goes, card and all.
+
+The machine is that of tests/machine: a kernel, Docker and our containers, all emulated. What was acknowledged is noted
+here, where no power goes. Each cut is of the card that the one before left: all rows that were ever acknowledged must
+be there. It counts only where writes that were not flushed are lost; of the others a seed says which are on the card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event, Lock
+
+from rich.console import Console
+
+from tests.machine import map_server
+from tests.machine.reached import MACHINES, PSQL, Machine, Place
+from tests.power_cuts.cutting import Row
+from tests.power_cuts.database import CHECK, CLIENTS, DIGESTS, LONGEST_NOTE, WALKED, insert
+
+MACHINE = "machine"
+PLACE = Place("poppyfield-power-cuts", ssh_port=2234, map_port=8094)
+RESULTS = MACHINES.parent / "power-cuts"
+MADE_OF = ("images", "workshop/emulator/machine")
+"""What decides how a machine takes a cut: a change of it begins the count anew, with another machine."""
+WALK_SECONDS = (3.0, 40.0)
+"""From the first commit of each client to the cut."""
+CHECKPOINT_SECONDS = 2.0
+ANSWER_SECONDS = 900
+
+
+class Ledger:
+    """What was acknowledged, of all cuts of one card, and the picture of its map: files beside the card."""
+
+    def __init__(self, folder: Path) -> None:
+        self._rows = folder / "acknowledged"
+        self._picture = folder / "picture.sha256"
+        self._lock = Lock()
+        text = self._rows.read_text(encoding="ascii") if self._rows.exists() else ""
+        # A note that was cut off with this machine was never read by anybody.
+        self._rows.write_text(text[: text.rfind("\n") + 1], encoding="ascii")
+
+    @property
+    def rows(self) -> list[str]:
+        """Every row, as CLIENT/NUMBER."""
+        return self._rows.read_text(encoding="ascii").split("\n")[:-1]
+
+    @property
+    def walks(self) -> int:
+        """How many times clients have committed."""
+        return 1 + max((int(row.partition("/")[0]) // CLIENTS for row in self.rows), default=-1)
+
+    def note(self, row: str) -> None:
+        """Note a row that was acknowledged."""
+        with self._lock, self._rows.open("a", encoding="ascii") as file:
+            file.write(f"{row}\n")
+
+    def is_as_before(self, picture: bytes) -> bool:
+        """Say whether the map is drawn as it was at first."""
+        digest = hashlib.sha256(picture).hexdigest()
+        if not self._picture.exists():
+            self._picture.write_text(digest, encoding="ascii")
+        return self._picture.read_text(encoding="ascii") == digest
+
+
+def results() -> Path:
+    """Give the file of the cuts of this state of the checkout."""
+    return RESULTS / f"{state()}.jsonl"
+
+
+def state() -> str:
+    """Name the state of the checkout."""
+    return map_server.digest_of(MADE_OF)
+
+
+def recorded() -> list[Row]:
+    """Give the cuts of earlier runs that count."""
+    path = results()
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [row for row in (Row(**json.loads(line)) for line in lines) if row.dropped]
+
+
+def played(count: int, seed: int) -> list[Row]:
+    """Play cuts until so many count, those of earlier runs among them; give all that do."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    if len(recorded()) < count:
+        machine = running()
+        try:
+            for row in cuts(machine, seed):
+                with results().open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(row)) + "\n")
+                Console(stderr=True).print(f"{len(recorded())} of {count}: {row}", highlight=False)
+                if len(recorded()) >= count:
+                    break
+        finally:
+            machine.stop()
+    return recorded()
+
+
+def running() -> Machine:
+    """Return the machine that earlier runs left, or a new one; it is on."""
+    machine = Machine(PLACE)
+    note = machine.folder / "made-of"
+    if note.exists() and note.read_text(encoding="ascii") == state():
+        machine.start()
+        machine.wait_until_healthy()
+        return machine
+    machine = map_server.made(PLACE)
+    note.write_text(state(), encoding="ascii")
+    return machine
+
+
+def cuts(machine: Machine, seed: int) -> Iterator[Row]:
+    """Cut the machine's power again and again."""
+    ledger = Ledger(machine.folder)
+    if machine.sql("SELECT to_regclass('walked') IS NULL") == "t":
+        machine.sql(WALKED)
+    assert ledger.is_as_before(machine.picture().tobytes()), "The map is not drawn as it was before."
+    up = True
+    while up:
+        # Rows may be there of whose commit nobody was told.
+        there = machine.sql(f"SELECT coalesce(max(client) / {CLIENTS} + 1, 0) FROM walked")
+        walk = max(ledger.walks, int(there))
+        dropped = committed_until_cut(machine, ledger, walk, random.Random(f"{seed} {walk}"))
+        row = looked_at(machine, ledger, walk, dropped)
+        up = row.up
+        yield row
+
+
+def committed_until_cut(machine: Machine, ledger: Ledger, walk: int, dice: random.Random) -> int:
+    """Let clients commit, and cut the power meanwhile; give how many writes are lost."""
+    begun = [Event() for _ in range(CLIENTS)]
+    clients = [client_of(machine) for _ in range(CLIENTS + 1)]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        try:
+            for number, event in enumerate(begun):
+                pool.submit(commit, clients[number], walk * CLIENTS + number, ledger, event)
+            pool.submit(checkpoint, clients[-1])
+            for event in begun:
+                assert event.wait(ANSWER_SECONDS), "A client was not answered."
+            time.sleep(dice.uniform(*WALK_SECONDS))
+            return machine.power_off(seed=dice.randrange(2**31))
+        finally:
+            for client in clients:
+                client.terminate()
+                client.wait()
+
+
+def client_of(machine: Machine) -> subprocess.Popen[str]:
+    """Start a client on the machine, over SSH."""
+    client = subprocess.Popen(
+        machine.command(f"exec {PSQL}"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert client.stdin
+    client.stdin.write(machine.password.decode())
+    return client
+
+
+def asked(client: subprocess.Popen[str], statement: str) -> str:
+    """Give the answer to a statement, in one line; nothing from a machine that is gone."""
+    assert client.stdin and client.stdout
+    try:
+        client.stdin.write(statement)
+        return client.stdout.readline().strip()
+    except OSError:
+        return ""
+
+
+def commit(client: subprocess.Popen[str], name: int, ledger: Ledger, begun: Event) -> None:
+    """Insert one row after the other, each in a transaction of its own, as long as there is an answer."""
+    dice = random.Random(name)
+    number = 0
+    while asked(client, insert(name, number, dice.randint(1, LONGEST_NOTE))) == str(number):
+        ledger.note(f"{name}/{number}")
+        begun.set()
+        number += 1
+
+
+def checkpoint(client: subprocess.Popen[str]) -> None:
+    """Have PostgreSQL write what it holds, again and again, as long as there is an answer."""
+    while asked(client, "CHECKPOINT; SELECT 'done';\n") == "done":
+        time.sleep(CHECKPOINT_SECONDS)
+
+
+def looked_at(machine: Machine, ledger: Ledger, walk: int, dropped: int) -> Row:
+    """Give power back, and look: everything is to come up by itself."""
+    rows = ledger.rows
+    began, up, lost, damage = time.monotonic(), True, len(rows), ""
+    try:
+        machine.power_on(settled=False)
+        machine.wait_until_healthy()
+        there = set(machine.sql("SELECT client || '/' || n FROM walked").split())
+        lost = len(set(rows) - there)
+        damage = machine.sql(CHECK + DIGESTS)
+        if not ledger.is_as_before(machine.picture().tobytes()):
+            damage += " The map is not drawn as it was before."
+    except (AssertionError, OSError) as error:
+        up, damage = False, str(error)
+    new = sum(int(row.partition("/")[0]) // CLIENTS == walk for row in rows)
+    seconds = round(time.monotonic() - began, 1)
+    return Row(MACHINE, walk, -1, dropped, new, lost, up, damage.strip(), seconds)
