@@ -113,19 +113,6 @@ class Machine:
         more = () if settled else ("--unsettled",)
         emulator("power-on", "--name", self.place.name, "--timeout", str(BOOT_SECONDS), *more)
 
-    def plug_in(self, stick: Path) -> None:
-        """Plug a stick in."""
-        emulator("plug-in", "--name", self.place.name, "--image", str(stick))
-
-    def pull_out(self) -> None:
-        """Pull it out."""
-        emulator("pull-out", "--name", self.place.name)
-
-    def play(self, playbook: str, variables: str) -> None:
-        """Run a playbook with more variables, which must succeed."""
-        done = self.ansible(f"playbooks/{playbook}.yml", "--extra-vars", variables, program="ansible-playbook")
-        assert done.returncode == 0, done.stdout + done.stderr
-
     def run(self, script: str, *, sudo: bool = True) -> str:
         """Run a shell script on it, which must succeed; return what it prints."""
         done = self.ran(script, sudo=sudo)
