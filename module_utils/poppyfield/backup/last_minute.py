@@ -579,6 +579,14 @@ class Recovered:
                 why = program.last_words(complaints if done.returncode else said)
                 raise BackupError(f"{database['name']} could not be restored: {why}.")
 
+    def numbers(self, database: Mapping[str, Any]) -> dict[str, Any]:
+        """Give where its extensions' sequences are."""
+        session = program.DatabaseSession(self.there, database["name"])
+        try:
+            return session.each(program.NUMBERS)
+        finally:
+            session.close()
+
 
 def found_on(settings: Settings, name: str) -> tuple[Json, SavedMinute | None]:
     """Give the newest backup with what is to be said, and the last minute where it can be used; the locks are held."""

@@ -161,6 +161,15 @@ SELECT coalesce(json_agg(json_build_object('name', format('%I.%I', n.nspname, c.
     (SELECT seqincrement FROM pg_sequence WHERE seqrelid = c.oid), n.nspname, c.relname))), '[]')
 {RELATIONS} AND c.relkind = 'S';
 """  # noqa: S608
+NUMBERS = """
+SELECT coalesce(json_agg(json_build_object('name', s.name, 'sql', format(
+    'SELECT json_build_array(last_value, is_called) FROM %s;', s.name))), '[]')
+FROM (SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'
+    WHERE c.relkind = 'S') s;
+"""
+"""Sequences of extensions, which a dump holds only where the extension says so. One numbers PostGIS' topologies."""
+SET_NUMBER = "SELECT pg_catalog.setval({name}, {value}, {called}) WHERE pg_catalog.to_regclass({name}) IS NOT NULL;\n"
 LARGE_OBJECTS = """
 SELECT json_build_array(
     count(*), coalesce(sum(hashtextextended(oid || encode(sha256(lo_get(oid)), 'hex'), 0)), 0)::text, true)
@@ -1450,7 +1459,8 @@ def save_all(settings: Settings, repository: BackupRepository, now: datetime, or
         name = f"/{quote(database['name'], safe='')}.dump"
         dump, content["databases"][database["name"]] = save_database(settings, repository, database["name"], name, run)
         saved.append(dump)
-        record["databases"].append({**database, "file": name, "snapshot": dump.snapshot})
+        numbers = content["databases"][database["name"]].pop("numbers")
+        record["databases"].append({**database, "file": name, "snapshot": dump.snapshot, "numbers": numbers})
     record["sqlite"] = []
     for path in sqlite_files(Path(settings.folders["config"])):
         copier = [sys.executable, "-I", str(Path(__file__).resolve()), "copy-sqlite", str(path)]
@@ -1480,7 +1490,7 @@ def save_database(
         words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres", f"--snapshot={session.snapshot}")
         dump = in_postgis(settings, *words, connection(database))
         saved = repository.save_output(dump, name, run, "database")
-        return saved, content_of_database(session, before)
+        return saved, {**content_of_database(session, before), "numbers": session.each(NUMBERS)}
     finally:
         session.close()
 
@@ -1977,6 +1987,9 @@ class DatabaseSource(Protocol):
     def pour(self, database: Mapping[str, Any], consumer: Sequence[str]) -> None:
         """Give a database's dump to a command. Raises BackupError unless both ended well."""
 
+    def numbers(self, database: Mapping[str, Any]) -> dict[str, Any]:
+        """Give by name where its extensions' sequences are: their last value, and whether that was given out."""
+
 
 @dataclass(frozen=True)
 class SavedDatabases:
@@ -1998,6 +2011,10 @@ class SavedDatabases:
     def pour(self, database: Mapping[str, Any], consumer: Sequence[str]) -> None:
         """Give a database's dump to a command."""
         self.repository.pour(database["snapshot"], database["file"], consumer)
+
+    def numbers(self, database: Mapping[str, Any]) -> dict[str, Any]:
+        """Give where its extensions' sequences are; earlier releases did not record it."""
+        return dict(database.get("numbers") or {})
 
 
 def put_in_place(
@@ -2142,6 +2159,16 @@ def put_databases(settings: Settings, source: DatabaseSource, wanted: Sequence[J
             settings, "pg_restore", "--create", "--exit-on-error", "--username=postgres", connection("postgres")
         )
         source.pour(database, consumer)
+        carry_numbers(settings, database["name"], source.numbers(database))
+
+
+def carry_numbers(settings: Settings, database: str, numbers: Mapping[str, Sequence[Any]]) -> None:
+    """Let the sequences of extensions in a database go on where they were."""
+    script = "".join(
+        SET_NUMBER.format(name=literal(name), value=int(value), called=str(called).lower())
+        for name, (value, called) in numbers.items()
+    )
+    psql(settings, script, database)
 
 
 def put_folders(journal: Mapping[str, Any]) -> None:
@@ -2254,6 +2281,7 @@ def fill_beside(settings: Settings, repository: BackupRepository, entry: Mapping
     psql(settings, f"{owned} FROM pg_database WHERE datname = {literal(entry['name'])} \\gexec\n")
     consumer = in_postgis(settings, "pg_restore", "--exit-on-error", "--username=postgres", connection(new))
     repository.pour(entry["snapshot"], entry["file"], consumer)
+    carry_numbers(settings, new, entry.get("numbers") or {})
 
 
 # By hand ------------------------------------------------------------------------------------------------------------

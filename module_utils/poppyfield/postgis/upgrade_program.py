@@ -83,15 +83,6 @@ SELECT coalesce(json_agg(what), '[]') FROM (
     WHERE p.proacl IS NOT NULL
 ) objects (what);
 """
-NUMBERS = """
-SELECT coalesce(json_agg(json_build_object('name', s.name, 'sql', format(
-    'SELECT json_build_array(last_value, is_called) FROM %s;', s.name))), '[]')
-FROM (SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'
-    WHERE c.relkind = 'S') s;
-"""
-"""Sequences of extensions, which a dump holds only where the extension says so. One numbers PostGIS' topologies."""
-SET_NUMBER = "SELECT pg_catalog.setval({name}, {value}, {called}) WHERE pg_catalog.to_regclass({name}) IS NOT NULL;\n"
 GONE_FIRST = "ALTER DATABASE {name} IS_TEMPLATE false;\nDROP DATABASE {name};\n"
 
 
@@ -303,19 +294,10 @@ def copy_database(order: Order, source: Settings, name: str) -> Json:
         into = ("pg_restore", "--create", "--exit-on-error", "--username=postgres", program.connection(from_where))
         pour(name, dump, program.in_postgis(order.new, *into))
         content = described(session, before)
-        carry_numbers(order, name, content["numbers"])
+        program.carry_numbers(order.new, name, content["numbers"])
         return content
     finally:
         session.close()
-
-
-def carry_numbers(order: Order, database: str, numbers: Mapping[str, Sequence[Any]]) -> None:
-    """Let the sequences of extensions go on where they were."""
-    script = "".join(
-        SET_NUMBER.format(name=program.literal(name), value=int(value), called=str(called).lower())
-        for name, (value, called) in numbers.items()
-    )
-    ask(order.new, database, script)
 
 
 def pour(name: str, producer: Sequence[str], consumer: Sequence[str]) -> None:
@@ -338,7 +320,7 @@ def described(session: DatabaseSession, before: Mapping[str, int | None]) -> Jso
         "extensions": session.listed(EXTENSIONS),
         "counted": session.listed(COUNTED),
         "of_extensions": session.listed(OF_EXTENSIONS),
-        "numbers": session.each(NUMBERS),
+        "numbers": session.each(program.NUMBERS),
     }
 
 
