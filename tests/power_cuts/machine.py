@@ -109,7 +109,7 @@ def running() -> Machine:
     machine = Machine(PLACE)
     note = machine.folder / "made-of"
     if note.exists() and note.read_text(encoding="ascii") == state():
-        machine.start()
+        machine.power_on(settled=False)
         machine.wait_until_healthy()
         return machine
     machine = map_server.made(PLACE)
