@@ -19,9 +19,12 @@ from ansible.module_utils.poppyfield.backup import program
 
 from tests.images import backup_settings
 from tests.images.postgis_server import Server, Start, owned_folder
+from tests.power_cuts import recorded_disk
 from tests.power_cuts.recorded_disk import MB, mounted
 
 LABEL = f"PS{os.getpid()}"
+SECTORS_WRITTEN, ENOUGH_SECTORS = 6, 60_000
+"""The field of the kernel's statistics of a block device, and what a backup has written when it is at work."""
 ROWS = "SELECT string_agg(what, ',' ORDER BY what) FROM observations"
 WORDS = {
     ("config", "unlink"): r"^there is no backup of pi-orchard\.$|is no backup",
@@ -52,11 +55,14 @@ class Pi:
         (self.folder / "settings.json").write_text(json.dumps(described))
         return program.Settings(**described)
 
+    def command(self, *words: str, **others: Any) -> list[str]:
+        """Give how the program is run, with other settings where there are any."""
+        self.settings(**others)
+        return [sys.executable, "-I", program.__file__, "--settings", str(self.folder / "settings.json"), *words]
+
     def do(self, *words: str, **others: Any) -> tuple[int, str]:
         """Run the program; give its exit status and what it said."""
-        self.settings(**others)
-        command = [sys.executable, "-I", program.__file__, "--settings", str(self.folder / "settings.json"), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(self.command(*words, **others), capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
 
@@ -244,3 +250,32 @@ def test_a_clock_that_was_years_ahead_costs_no_backup(pi: Pi, tmp_path: Path) ->
         found = json.loads(pi.do("find", "--from", "stick")[1])
         # Two hours are kept, and those of 2099 have taken both.
         assert found["run"] == newest and datetime.fromisoformat(found["time"]).year == datetime.now(UTC).year
+
+
+@pytest.mark.long
+def test_a_stick_that_is_gone_in_the_middle_of_a_backup_costs_that_one_alone(pi: Pi, tmp_path: Path) -> None:
+    image, served = tmp_path / "image", tmp_path / "served"
+    with plugged_in(image, megabytes=400):
+        assert pi.do("run")[0] == 0
+    first = json.loads((tmp_path / "state" / "stick.json").read_text())["snapshot"]
+    served.touch()
+    # Where its file is served from ends: as if the stick were pulled out of the machine.
+    blocks = ("--blockdev", f"driver=file,node-name=stick,filename={image}")
+    export = ("--export", f"type=fuse,id=stick,node-name=stick,mountpoint={served},writable=on")
+    with subprocess.Popen([recorded_disk.DAEMON, *blocks, *export]) as daemon:
+        recorded_disk.wait_until_served(daemon, served, image.stat().st_size)
+        with plugged_in(served) as device:
+            (tmp_path / "projects" / "photos").write_bytes(os.urandom(150 * MB))
+            statistics = Path("/sys/block") / Path(device).name / "stat"
+            before = int(statistics.read_text().split()[SECTORS_WRITTEN])
+            with subprocess.Popen(
+                pi.command("run"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as backup:
+                while int(statistics.read_text().split()[SECTORS_WRITTEN]) < before + ENOUGH_SECTORS:
+                    assert backup.poll() is None, "the backup ended first"
+                daemon.kill()
+                said = backup.communicate()[0]
+            assert backup.returncode == 1 and "pulled out" in one_sentence(said), said
+    with plugged_in(image):
+        assert json.loads(pi.do("find", "--from", "stick")[1])["run"] == first
+        assert pi.do("run")[0] == 0

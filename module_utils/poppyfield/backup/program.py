@@ -105,7 +105,7 @@ MEANINGS = (
         "the password was replaced: give this Pi the right one (backup_password_folder), or name another target",
     ),
     ("no space left", "it is full. Take a bigger one, or keep fewer (backup_keep)"),
-    ("read-only file system", "it can't be written to: it is write-protected or damaged"),
+    ("read-only file system", "it can't be written to: it was pulled out, is write-protected, or is damaged"),
     ("input/output error", PULLED_OUT),
     ("no such file or directory", PULLED_OUT),
     *((words, DAMAGED) for words in SIGNS_OF_DAMAGE),
