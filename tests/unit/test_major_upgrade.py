@@ -201,9 +201,9 @@ class Host:
                     self.make_cluster(self.folder / "upgrading" / "data", 17)
         return "{}"
 
-    def psql(self, settings: Any, script: str, *, tolerant: bool = False) -> str:
+    def psql(self, settings: Any, script: str, database: str = "postgres", *, tolerant: bool = False) -> str:
         """Answer for a server."""
-        del tolerant
+        del database, tolerant
         if script == upgrade_program.AVAILABLE:
             return '["postgis"]'
         if script != upgrade_program.LOOK:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.host import host_files
 
 Run = Callable[..., dict[str, Any]]
 SECRET = "correct-horse-battery"
@@ -187,3 +188,9 @@ def test_secrets_like_a_pattern_that_are_not_wanted_any_more_are_removed(predict
     assert done["diff"] == {"before": dict.fromkeys(gone, "present"), "after": dict.fromkeys(gone, "absent")}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["admin", "user_anna", "user_folder"]
     assert not predict_and_run("secret_files", told, secrets=own, purge=f"{tmp_path}/user_*")["changed"]
+
+
+def test_a_random_secret_is_never_taken_for_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_urlsafe", lambda length: "-" * length)
+    made = host_files.random_secret(12)
+    assert len(made) == 12 and made[0].isalpha()

@@ -2168,7 +2168,8 @@ def carry_numbers(settings: Settings, database: str, numbers: Mapping[str, Seque
         SET_NUMBER.format(name=literal(name), value=int(value), called=str(called).lower())
         for name, (value, called) in numbers.items()
     )
-    psql(settings, script, database)
+    if script:
+        psql(settings, script, database)
 
 
 def put_folders(journal: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import os
 import pwd
 import secrets
 import stat
+import string
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -300,8 +301,8 @@ def _make_folder(wanted: WantedHostFile) -> None:
 
 
 def random_secret(length: int) -> str:
-    """Make a random secret of characters that are safe in a URL, a file and a shell."""
-    return secrets.token_urlsafe(length)[:length]
+    """Make a random secret of characters that are safe in a URL, a file and a shell; it begins as no option does."""
+    return secrets.choice(string.ascii_letters) + secrets.token_urlsafe(length)[: length - 1]
 
 
 def reasons(changes: Sequence[HostFileChange]) -> list[str]:
