@@ -84,6 +84,12 @@ def dripping(server: Lizmap, path: str, size: int, visitors: tuple[str, ...], be
             sender.close()
 
 
+def held_of_uploads(server: Lizmap) -> int:
+    """Give how many bytes of uploads nginx holds."""
+    _, told = server.run("df", "--block-size=1", "--output=used", "/tmp/uploads")
+    return int(told.split()[-1])
+
+
 def sent(server: Lizmap, path: str, size: int, pace: int = 0) -> int:
     """Send a body as somebody else, perhaps at a pace; give the status, or none when no answer came."""
     with connected(server) as connection:
@@ -165,6 +171,8 @@ def test_one_address_cannot_fill_what_uploads_have(
         running(lizmap_image, network, tmp_path, **unlimited) as other,
         dripping(other, EDITING, large, (SLOW,) * 2, begun=large - 100 * 1024),
     ):
+        # What was sent may be on its way for a while.
+        wait_until(lambda: held_of_uploads(other) > 2 * (large - MB), "both are nearly there", other.log)
         assert sent(other, EDITING, 5 * MB) in REFUSED | {0}
 
 
