@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import last_minute, program, service
+from ansible.module_utils.poppyfield.backup import last_minute, program
+from ansible.module_utils.poppyfield.host import program_folder
 
 from tests.images import backup_settings
 from tests.images.postgis_server import Server, Start, owned_folder
@@ -69,7 +70,7 @@ class Pi:
         self._install(folder / "programs")
 
     def _install(self, programs: Path) -> None:
-        texts = service.program_files(programs / program.LAST_MINUTE, last_minute)
+        texts = program_folder.program_files(programs / program.LAST_MINUTE, last_minute)
         for path, text in {**texts, programs / "backup": inspect.getsource(program)}.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

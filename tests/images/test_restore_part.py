@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.backup import program, restore_part
-from ansible.module_utils.poppyfield.backup.service import program_files
+from ansible.module_utils.poppyfield.host.program_folder import program_files
 
 from tests.images.postgis_server import Start, owned_folder
 from tests.images.test_backup import Pi, stick

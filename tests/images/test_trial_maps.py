@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program, service, trial_maps
+from ansible.module_utils.poppyfield.backup import program, trial_maps
+from ansible.module_utils.poppyfield.host import program_folder
 
 from tests.images import backup_settings, projects
 from tests.images.map_server import PASSWORD, PREFIX, database, map_server, volumes
@@ -40,7 +41,7 @@ class Pi:
         )
         (folder / "settings.json").write_text(json.dumps(self.settings))
         programs = folder / "programs"
-        texts = service.program_files(programs / program.TRIAL_MAPS, trial_maps)
+        texts = program_folder.program_files(programs / program.TRIAL_MAPS, trial_maps)
         for path, text in {**texts, programs / "backup": inspect.getsource(program)}.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -13,7 +13,8 @@ from typing import Any
 
 from ansible.module_utils.poppyfield.backup import program
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, container_body
-from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_files, upgrade_program
+from ansible.module_utils.poppyfield.host import program_folder
+from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_program
 from docker.errors import NotFound
 
 from tests.images.postgis_server import Server, owned_folder
@@ -120,7 +121,7 @@ class UpgradingPi:
 
     @staticmethod
     def _install(folder: Path) -> Path:
-        for path, text in upgrade_files.program_files(folder).items():
+        for path, text in program_folder.program_files(folder, upgrade_program).items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return folder

@@ -11,7 +11,7 @@ import pytest
 from ansible.module_utils.poppyfield.backup import program, restore_part
 from ansible.module_utils.poppyfield.backup.program import BackupError
 from ansible.module_utils.poppyfield.backup.restore_part import SavedProject, SavedTable, why_not
-from ansible.module_utils.poppyfield.backup.service import program_files
+from ansible.module_utils.poppyfield.host.program_folder import program_files
 
 from tests.unit.test_backup_program import Pi, pi
 

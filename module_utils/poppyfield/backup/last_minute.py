@@ -16,9 +16,7 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -571,13 +569,8 @@ class Recovered:
         """Give a database's dump to a command. Raises BackupError unless both ended well."""
         words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres")
         dump = program.in_postgis(self.there, *words, program.connection(database["name"]))
-        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
-            quiet = subprocess.DEVNULL
-            with subprocess.Popen(dump, stdin=quiet, stdout=subprocess.PIPE, stderr=said) as dumping:
-                done = subprocess.run(consumer, stdin=dumping.stdout, stdout=quiet, stderr=complaints, check=False)
-            if dumping.returncode or done.returncode:
-                why = program.last_words(complaints if done.returncode else said)
-                raise BackupError(f"{database['name']} could not be restored: {why}.")
+        if why := program.piped(dump, consumer):
+            raise BackupError(f"{database['name']} could not be restored: {why}.")
 
     def numbers(self, database: Mapping[str, Any]) -> dict[str, Any]:
         """Give where its extensions' sequences are."""

@@ -1179,6 +1179,17 @@ def last_words(stream: IO[bytes]) -> str:
     return " ".join(" ".join(lines[-2:]).split()).rstrip(".") or "it ended without a word"
 
 
+def piped(producer: Sequence[str], consumer: Sequence[str]) -> str:
+    """Give what one command prints to another one; say why that did not end well, empty where both did."""
+    quiet = subprocess.DEVNULL
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(producer, stdin=quiet, stdout=subprocess.PIPE, stderr=said) as producing:
+            done = subprocess.run(consumer, stdin=producing.stdout, stdout=quiet, stderr=complaints, check=False)
+        if producing.returncode or done.returncode:
+            return last_words(complaints if done.returncode else said)
+    return ""
+
+
 # Databases and containers -------------------------------------------------------------------------------------------
 
 

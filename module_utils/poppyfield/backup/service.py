@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ansible.module_utils.poppyfield.backup import last_minute, program, restore_part, trial_maps
@@ -97,21 +96,6 @@ RestartSec=30
 WantedBy=multi-user.target
 """
 
-MAIN_TEXT = """# Managed by Poppyfield.
-import sys
-
-from {module} import main
-
-sys.exit(main())
-"""
-
-
-def program_files(folder: Path, module: ModuleType) -> dict[Path, str]:
-    """Give a program beside that of the backup, of which a module has the function main, as files of a folder."""
-    main = MAIN_TEXT.format(module=module.__name__)
-    texts = {**program_folder.files([module.__name__]), "__main__.py": main}
-    return {folder / name: text for name, text in texts.items()}
-
 
 def known_host(target: Mapping[str, Any]) -> str:
     """Give the line by which ssh knows the machine of a target by SFTP."""
@@ -169,12 +153,12 @@ class BackupService:
             self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
         folders = {self.folder: "0700", self.programs: "0755"}
-        beside = program_files(self.programs / program.PART, restore_part)
+        beside = program_folder.program_files(self.programs / program.PART, restore_part)
         if settings.get("wal"):
-            beside |= program_files(self.last_minute, last_minute)
+            beside |= program_folder.program_files(self.last_minute, last_minute)
             texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
         if settings.get("prove"):
-            beside |= program_files(self.programs / program.TRIAL_MAPS, trial_maps)
+            beside |= program_folder.program_files(self.programs / program.TRIAL_MAPS, trial_maps)
         texts |= {path: (text, "0644") for path, text in beside.items()}
         inner = {folder for path in beside for folder in path.parents if self.programs in folder.parents}
         folders |= dict.fromkeys(sorted(inner), "0755")

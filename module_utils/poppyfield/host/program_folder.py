@@ -6,11 +6,20 @@ import ast
 import importlib.util
 from collections.abc import Iterable, Iterator
 from importlib.abc import InspectLoader
+from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 OURS = "ansible.module_utils.poppyfield"
 BEFORE_OURS = ("ansible", "ansible.module_utils")
 """Packages that a Pi does not have: they hold nothing there but ours."""
+MAIN_TEXT = """# Managed by Poppyfield.
+import sys
+
+from {module} import main
+
+sys.exit(main())
+"""
 
 
 def files(modules: Iterable[str]) -> dict[str, str]:
@@ -29,6 +38,12 @@ def files(modules: Iterable[str]) -> dict[str, str]:
         found[f"{path}/__init__.py" if spec.submodule_search_locations is not None else f"{path}.py"] = text
         wanted += [name.rpartition(".")[0], *_imported(text)]
     return found
+
+
+def program_files(folder: Path, module: ModuleType) -> dict[Path, str]:
+    """Give the program of which a module has the function main, as files of a folder."""
+    texts = {**files([module.__name__]), "__main__.py": MAIN_TEXT.format(module=module.__name__)}
+    return {folder / name: text for name, text in texts.items()}
 
 
 def _spec(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ansible.module_utils.poppyfield.host import host_files, program_folder, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileChange
@@ -29,24 +28,11 @@ TimeoutStopSec=20min
 [Install]
 WantedBy=multi-user.target
 """
-MAIN_TEXT = f"""# Managed by Poppyfield.
-import sys
-
-from {upgrade_program.__name__} import main
-
-sys.exit(main())
-"""
-
-
-def program_files(folder: Path) -> dict[Path, str]:
-    """Give the program as files of a folder."""
-    texts = {**program_folder.files([upgrade_program.__name__]), "__main__.py": MAIN_TEXT}
-    return {folder / name: text for name, text in texts.items()}
 
 
 def install(service: UpgradeService, *, check_mode: bool) -> Sequence[HostFileChange]:
     """Install the program and its unit. Raises HostFileError, SystemdError or OSError."""
-    texts, unit = program_files(service.program), service.units / UNIT
+    texts, unit = program_folder.program_files(service.program, upgrade_program), service.units / UNIT
     inner = {folder for path in texts for folder in path.parents if folder.is_relative_to(service.program)}
     texts[unit] = UNIT_TEXT.format(program=service.program, order=service.state / major_upgrade.ORDER)
     owned = {"owner": "root", "group": "root"}

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -302,13 +301,8 @@ def copy_database(order: Order, source: Settings, name: str) -> Json:
 
 def pour(name: str, producer: Sequence[str], consumer: Sequence[str]) -> None:
     """Give what one command prints to another one. Raises BackupError unless both ended well."""
-    quiet = subprocess.DEVNULL
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
-        with subprocess.Popen(producer, stdin=quiet, stdout=subprocess.PIPE, stderr=said) as dumping:
-            done = subprocess.run(consumer, stdin=dumping.stdout, stdout=quiet, stderr=complaints, check=False)
-        if dumping.returncode or done.returncode:
-            why = program.last_words(complaints if done.returncode else said)
-            raise BackupError(f"the database {name} could not be carried over: {why}.")
+    if why := program.piped(producer, consumer):
+        raise BackupError(f"the database {name} could not be carried over: {why}.")
 
 
 def described(session: DatabaseSession, before: Mapping[str, int | None]) -> Json:
