@@ -105,7 +105,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, EngineMissingError
+from ansible.module_utils.poppyfield.containers.engine import (
+    Engine,
+    EngineError,
+    EngineGoneError,
+    EngineMissingError,
+)
 from ansible.module_utils.poppyfield.host import systemd
 from ansible.module_utils.poppyfield.host.systemd import SystemdError
 from ansible.module_utils.poppyfield.images import image_names
@@ -194,7 +199,8 @@ def _load(
 ) -> None:
     """Load an image so that it is on the disk, after what an earlier load has left that was cut off by the power."""
     reference = params["name"]
-    if unfinished.has(reference):
+    cut_off = unfinished.has(reference)
+    if cut_off:
         folder = DockerFolder(Path(engine.about()["DockerRootDir"]))
         if folder.is_known():
             with docker:
@@ -202,7 +208,13 @@ def _load(
                 folder.remove_unused()
             engine.wait(START_SECONDS)
     unfinished.begin(reference)
-    engine.load_image(Path(params["archive"]))
+    try:
+        engine.load_image(Path(params["archive"]))
+    except EngineError as error:
+        # What Docker itself refuses it takes back: that is no load that was cut off.
+        if not (cut_off or isinstance(error, EngineGoneError)):
+            unfinished.end(reference)
+        raise
     engine.flush()
     unfinished.end(reference)
 

@@ -131,6 +131,15 @@ def test_what_was_loaded_is_flushed_before_it_counts(
     assert not deliver()["changed"] and not list(host.notes.iterdir())
 
 
+def test_an_archive_that_docker_refuses_is_no_load_that_was_cut_off(
+    deliver: Callable[..., dict[str, Any]], tmp_path: Path, host: Host
+) -> None:
+    (tmp_path / "image.tar.gz").write_text("garbage")
+    with pytest.raises(EngineError, match="invalid tar header"):
+        deliver()
+    assert not list(host.notes.iterdir())
+
+
 # As Ansible runs it -------------------------------------------------------------------------------------------------
 
 Run = Callable[..., dict[str, Any]]
