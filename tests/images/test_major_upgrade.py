@@ -249,7 +249,7 @@ def test_by_the_modules_it_is_upgraded_once_and_taken_back(
         assert run_module("database_upgrade", **common, state="back")["changed"] and version() == "15"
         assert not run_module("postgis_container", **given, image=images[0])["changed"]
     finally:
-        for found in docker_client.containers.list(all=True):
+        for found in docker_client.containers.list(all=True, ignore_removed=True):
             if found.name.startswith(name):
                 found.remove(force=True)
         docker_client.networks.get(network).remove()

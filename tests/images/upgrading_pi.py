@@ -192,7 +192,9 @@ class UpgradingPi:
         self.go()
 
     def containers(self) -> list[Any]:
-        return [one for one in self.client.containers.list(all=True) if one.name.startswith(self.name)]
+        return [
+            one for one in self.client.containers.list(all=True, ignore_removed=True) if one.name.startswith(self.name)
+        ]
 
     @property
     def names(self) -> list[str]:

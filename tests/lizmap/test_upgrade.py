@@ -131,7 +131,7 @@ def pi(
     made = Pi(tmp_path, network, request.param, run_module)
     yield made
     client = docker.from_env()
-    for container in client.containers.list(all=True, filters={"name": made.name}):
+    for container in client.containers.list(all=True, ignore_removed=True, filters={"name": made.name}):
         container.remove(force=True)
 
 

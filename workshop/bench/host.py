@@ -68,7 +68,9 @@ class Host:
 
     def remove_containers(self, subject: str = "") -> None:
         """Remove every container of a subject, or of the benchmark, also those that a run which was cut off left."""
-        for container in self.client.containers.list(all=True, filters={"name": f"^/?{PREFIX}{subject}"}):
+        for container in self.client.containers.list(
+            all=True, ignore_removed=True, filters={"name": f"^/?{PREFIX}{subject}"}
+        ):
             container.remove(force=True)
 
     def folder(self, contender: Contender) -> str:

@@ -187,7 +187,7 @@ class Emulator:
 
     def names(self) -> list[str]:
         """Name every Pi."""
-        found = self.client.containers.list(all=True, filters={"label": options.LABEL})
+        found = self.client.containers.list(all=True, ignore_removed=True, filters={"label": options.LABEL})
         return sorted(str(container.name) for container in found)
 
     def forget(self) -> None:

@@ -221,7 +221,10 @@ class Pi:
 
     def containers(self) -> list[str]:
         """Name all containers of the map server, running or not."""
-        return sorted(str(found.name) for found in self.client.containers.list(all=True, filters={"name": NAME}))
+        return sorted(
+            str(found.name)
+            for found in self.client.containers.list(all=True, ignore_removed=True, filters={"name": NAME})
+        )
 
     def draws(self) -> bool:
         """Ask for the map as a browser does, and tell whether it shows the meadow and the tree."""
