@@ -140,6 +140,12 @@ class Machine:
 
     def ansible(self, *arguments: str, program: str = "ansible", **more: str) -> subprocess.CompletedProcess[str]:
         """Run a program of Ansible, by the inventories of the demo and of these tests."""
+        started = self.ansible_started(*arguments, program=program, **more)
+        said, _ = started.communicate()
+        return subprocess.CompletedProcess(started.args, started.returncode, said)
+
+    def ansible_started(self, *arguments: str, program: str = "ansible", **more: str) -> subprocess.Popen[str]:
+        """Start it; what it says and its errors are one text."""
         inventories = [word for path in INVENTORIES for word in ("--inventory", str(path))]
         ours = {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -150,22 +156,22 @@ class Machine:
             "LIZMAP_ARCHIVE": "",
             "LIZMAP_SERVER_PLUGIN": "",
         }
-        return subprocess.run(
+        return subprocess.Popen(
             [str(Path(sys.executable).parent / program), *inventories, *arguments],
             env={**os.environ, **ours, **more},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
         )
 
     def provision(self, report: Path) -> dict[str, int]:
         """Run site.yml, as it stands; return how many tasks changed something, and how many failed."""
         more = {"ANSIBLE_CALLBACKS_ENABLED": "run_report", "POPPYFIELD_RUN_REPORT": str(report)}
         done = self.ansible("site.yml", program="ansible-playbook", **more)
-        report.with_suffix(".log").write_text(done.stdout + done.stderr, encoding="utf-8")
-        assert done.returncode == 0, done.stdout + done.stderr
+        report.with_suffix(".log").write_text(done.stdout, encoding="utf-8")
+        assert done.returncode == 0, done.stdout
         found: dict[str, int] = json.loads(report.read_text(encoding="utf-8"))
         return found
 

@@ -11,12 +11,14 @@ some moment, and of what was written since, some part. The product's container s
 - upgrade: the database is brought from PostgreSQL 15 to 17; after the cut there is all of the one or all of the other
 - images: the module delivered_image loads an image; after the cut it is run again, and each file is as it should be
 - machine: as commits, on a whole machine that is emulated, whose power is cut for real: machine.py; by its name alone
+- site: such a machine, while site.yml runs, in each of its stages: site_runs.py; by its name alone
 - control: as commits, but PostgreSQL does not flush. This one must lose rows, or the others prove nothing.
 
 Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds
 play the same cuts of the same recording; `--recorded` takes that of the last run, from build/power-cuts. Needs root.
 
-`--class machine --cuts 20` goes on with what its earlier runs did, until there are 20; other runs count these, too.
+`--class machine --cuts 20` goes on with what its earlier runs did, until there are 20, and `--class site` with the
+stages that are left; other runs count these, too.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ from pathlib import Path
 from rich.progress import track
 
 from tests.images import building
-from tests.power_cuts import machine
+from tests.power_cuts import machine, site_runs
 from tests.power_cuts.backups import Backups, Restores
 from tests.power_cuts.classes import CONTROL, Class, Commits, FirstStart, Recording, kept, recorded
 from tests.power_cuts.cutting import Cutter, Row
 from tests.power_cuts.image_loads import ImageLoads
 from tests.power_cuts.machine import MACHINE
 from tests.power_cuts.recorded_disk import DiskError
+from tests.power_cuts.site_runs import SITE
 from tests.power_cuts.upgrades import Upgrades
 
 REPORT = building.ROOT / "build" / "reports" / "power-cuts.json"
@@ -53,6 +56,8 @@ SHARES = {
     "control": 0.03,
 }
 """Of all cuts, by class."""
+REAL = {MACHINE: machine.RESULTS, SITE: site_runs.RESULTS}
+"""What is known of the real cuts, which are no share."""
 CLASSES: tuple[Class, ...] = (
     Commits("commits"),
     FirstStart(),
@@ -70,20 +75,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.power_cuts", description=__doc__)
     parser.add_argument("--cuts", type=int, default=220, help="of all classes together (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=60, help="that clients commit (default: %(default)s)")
-    parser.add_argument("--class", dest="name", choices=[*SHARES, MACHINE], help="this class alone")
+    parser.add_argument("--class", dest="name", choices=[*SHARES, *REAL], help="this class alone")
     parser.add_argument("--seed", type=int, default=0, help="the first one (default: %(default)s)")
     parser.add_argument("--recorded", action="store_true", help="take the recordings of the last run")
     given = parser.parse_args()
     chosen = [kind for kind in CLASSES if given.name in (None, kind.name)]
     try:
         if given.name == MACHINE:
-            rows = [*others(REPORT), *machine.played(given.cuts, given.seed)]
-        else:
-            image = building.images("images.json")["postgis"]
-            rows = [*(row for kind in chosen for row in rows_of(kind, image, given)), *machine.recorded()]
+            machine.play(given.cuts, given.seed)
+        elif given.name == SITE:
+            site_runs.play(given.seed)
+        rows = others(REPORT) if given.name in REAL else rows_of_all(chosen, given)
     except (DiskError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    rows += [row for results in REAL.values() for row in results.counting]
     found = report(rows)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -94,7 +100,13 @@ def main() -> int:
 def others(path: Path) -> list[Row]:
     """Give the rows of the other classes in the report of an earlier run, if there is one."""
     found = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    return [row for row in (Row(**one) for one in found) if row.name != MACHINE]
+    return [row for row in (Row(**one) for one in found) if row.name not in REAL]
+
+
+def rows_of_all(kinds: Sequence[Class], given: argparse.Namespace) -> list[Row]:
+    """Give the rows of some classes."""
+    image = building.images("images.json")["postgis"]
+    return [row for kind in kinds for row in rows_of(kind, image, given)]
 
 
 def rows_of(kind: Class, image: str, given: argparse.Namespace) -> list[Row]:
@@ -112,8 +124,8 @@ def report(rows: Sequence[Row]) -> dict[str, object]:
     real = [row for row in rows if row.name != CONTROL]
     return {
         "cuts": len(real),
-        "real_cuts": sum(row.name == MACHINE for row in rows),
-        "by_class": {name: sum(row.name == name for row in rows) for name in (*SHARES, MACHINE)},
+        "real_cuts": sum(row.name in REAL for row in rows),
+        "by_class": {name: sum(row.name == name for row in rows) for name in (*SHARES, *REAL)},
         "acknowledged": sum(row.acknowledged for row in real),
         "lost": sum(row.lost for row in real),
         "not_up_again": sum(not row.up for row in real),

@@ -7,113 +7,55 @@ be there. It counts only where writes that were not flushed are lost; of the oth
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from pathlib import Path
-from threading import Event, Lock
+from threading import Event
 
 from rich.console import Console
 
 from tests.machine import map_server
-from tests.machine.reached import MACHINES, PSQL, Machine, Place
+from tests.machine.reached import PSQL, Machine, Place
 from tests.power_cuts.cutting import Row
-from tests.power_cuts.database import CHECK, CLIENTS, DIGESTS, LONGEST_NOTE, WALKED, insert
+from tests.power_cuts.database import CLIENTS, LONGEST_NOTE, WALKED, insert
+from tests.power_cuts.real_cuts import Ledger, Results
 
 MACHINE = "machine"
 PLACE = Place("poppyfield-power-cuts", ssh_port=2234, map_port=8094)
-RESULTS = MACHINES.parent / "power-cuts"
-MADE_OF = ("images", "workshop/emulator/machine")
-"""What decides how a machine takes a cut: a change of it begins the count anew, with another machine."""
+# What decides how a machine takes a cut: a change of it begins the count anew, with another machine.
+RESULTS = Results(MACHINE, ("images", "workshop/emulator/machine"))
 WALK_SECONDS = (3.0, 40.0)
 """From the first commit of each client to the cut."""
 CHECKPOINT_SECONDS = 2.0
 ANSWER_SECONDS = 900
 
 
-class Ledger:
-    """What was acknowledged, of all cuts of one card, and the picture of its map: files beside the card."""
-
-    def __init__(self, folder: Path) -> None:
-        self._rows = folder / "acknowledged"
-        self._picture = folder / "picture.sha256"
-        self._lock = Lock()
-        text = self._rows.read_text(encoding="ascii") if self._rows.exists() else ""
-        # A note that was cut off with this machine was never read by anybody.
-        self._rows.write_text(text[: text.rfind("\n") + 1], encoding="ascii")
-
-    @property
-    def rows(self) -> list[str]:
-        """Every row, as CLIENT/NUMBER."""
-        return self._rows.read_text(encoding="ascii").split("\n")[:-1]
-
-    @property
-    def walks(self) -> int:
-        """How many times clients have committed."""
-        return 1 + max((int(row.partition("/")[0]) // CLIENTS for row in self.rows), default=-1)
-
-    def note(self, row: str) -> None:
-        """Note a row that was acknowledged."""
-        with self._lock, self._rows.open("a", encoding="ascii") as file:
-            file.write(f"{row}\n")
-
-    def is_as_before(self, picture: bytes) -> bool:
-        """Say whether the map is drawn as it was at first."""
-        digest = hashlib.sha256(picture).hexdigest()
-        if not self._picture.exists():
-            self._picture.write_text(digest, encoding="ascii")
-        return self._picture.read_text(encoding="ascii") == digest
-
-
-def results() -> Path:
-    """Give the file of the cuts of this state of the checkout."""
-    return RESULTS / f"{state()}.jsonl"
-
-
-def state() -> str:
-    """Name the state of the checkout."""
-    return map_server.digest_of(MADE_OF)
-
-
-def recorded() -> list[Row]:
-    """Give the cuts of earlier runs that count."""
-    path = results()
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [row for row in (Row(**json.loads(line)) for line in lines) if row.dropped]
-
-
-def played(count: int, seed: int) -> list[Row]:
-    """Play cuts until so many count, those of earlier runs among them; give all that do."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    if len(recorded()) < count:
+def play(count: int, seed: int) -> None:
+    """Play cuts until so many count, those of earlier runs among them."""
+    if len(RESULTS.counting) < count:
         machine = running()
         try:
             for row in cuts(machine, seed):
-                with results().open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(row)) + "\n")
-                Console(stderr=True).print(f"{len(recorded())} of {count}: {row}", highlight=False)
-                if len(recorded()) >= count:
+                RESULTS.add(row)
+                Console(stderr=True).print(f"{len(RESULTS.counting)} of {count}: {row}", highlight=False)
+                if len(RESULTS.counting) >= count:
                     break
         finally:
             machine.stop()
-    return recorded()
 
 
 def running() -> Machine:
     """Return the machine that earlier runs left, or a new one; it is on."""
     machine = Machine(PLACE)
     note = machine.folder / "made-of"
-    if note.exists() and note.read_text(encoding="ascii") == state():
+    if note.exists() and note.read_text(encoding="ascii") == RESULTS.state:
         machine.power_on(settled=False)
         machine.wait_until_healthy()
         return machine
     machine = map_server.made(PLACE)
-    note.write_text(state(), encoding="ascii")
+    note.write_text(RESULTS.state, encoding="ascii")
     return machine
 
 
@@ -196,13 +138,9 @@ def looked_at(machine: Machine, ledger: Ledger, walk: int, dropped: int) -> Row:
     try:
         machine.power_on(settled=False)
         machine.wait_until_healthy()
-        there = set(machine.sql("SELECT client || '/' || n FROM walked").split())
-        lost = len(set(rows) - there)
-        damage = machine.sql(CHECK + DIGESTS)
-        if not ledger.is_as_before(machine.picture().tobytes()):
-            damage += " The map is not drawn as it was before."
+        lost, damage = ledger.lost(machine), ledger.damage(machine)
     except (AssertionError, OSError) as error:
         up, damage = False, str(error)
     new = sum(int(row.partition("/")[0]) // CLIENTS == walk for row in rows)
     seconds = round(time.monotonic() - began, 1)
-    return Row(MACHINE, walk, -1, dropped, new, lost, up, damage.strip(), seconds)
+    return Row(MACHINE, walk, -1, dropped, new, lost, up, damage, seconds)
