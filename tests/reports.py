@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-HOUSE = Path(__file__).resolve().parents[1] / "build" / "reports" / "house.json"
+REPORTS = Path(__file__).resolve().parents[1] / "build" / "reports"
+HOUSE = REPORTS / "house.json"
+RESTORE = REPORTS / "restore.json"
 
 
 def add_to_report(path: Path = HOUSE, **figures: object) -> None:

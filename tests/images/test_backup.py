@@ -27,6 +27,7 @@ from ansible.module_utils.poppyfield.backup import program
 from tests.images import backup_settings
 from tests.images.backup_settings import PASSWORD
 from tests.images.postgis_server import Server, Start, owned_folder
+from tests.reports import RESTORE, add_to_report
 
 Json = dict[str, Any]
 LABEL = f"PF{os.getpid()}"
@@ -273,7 +274,9 @@ def test_one_row_one_sequence_one_right_and_one_file_that_differ_are_each_said(p
     pi.server.sql("SELECT setval('observations_id_seq', 2000)", "gis")
     pi.server.sql("GRANT CONNECT ON DATABASE gis TO reader")
     photo.write_bytes(whole)
-    assert said.splitlines()[1:] == [
+    caught = said.splitlines()[1:]
+    add_to_report(RESTORE, comparison_catches=len(caught))
+    assert caught == [
         "gis: public.observations has other values in its 2000 rows than it had.",
         "gis: the sequence public.observations_id_seq would give 2000 next, and not 2001.",
         "gis: missing: database gis: reader has CONNECT.",

@@ -23,9 +23,9 @@ from ansible.module_utils.poppyfield.host import program_folder
 
 from tests.images import backup_settings
 from tests.images.postgis_server import Server, Start, owned_folder
+from tests.reports import RESTORE, add_to_report
 
 Json = dict[str, Any]
-ROOT = Path(__file__).resolve().parents[2]
 LABEL = f"PL{os.getpid()}"
 SLOT = last_minute.slot_name("stick")
 SEEN = "SELECT string_agg(what, ',' ORDER BY id) FROM observations"
@@ -257,10 +257,7 @@ def test_a_dead_card_costs_less_than_a_minute_of_commits(pi: Pi, make_pi: MakePi
         int(number): float(when) for number, when in (line.split() for line in acknowledged.read_text().splitlines())
     }
     lost = times[max(times)] - times[restored] if restored in times else 0.0
-    report = {"seconds_of_commits_lost": round(lost, 1), "commits": len(times), "commits_back": restored}
-    path = ROOT / "build" / "reports" / "last-minute.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")
+    add_to_report(RESTORE, seconds_of_commits_lost=round(lost, 1), commits=len(times), commits_back=restored)
     assert new.server.sql("SELECT count(DISTINCT what) FROM observations WHERE what ~ '^[0-9]+$'", "gis") == str(
         restored
     )

@@ -15,11 +15,10 @@ from ansible.module_utils.poppyfield.backup import program
 from PIL import Image
 from testinfra.host import Host
 
-from emulated_pi import MAP_URL, REQUEST_SECONDS, ROOT, ansible_playbook, do, sql
-from tests.reports import add_to_report
+from emulated_pi import MAP_URL, REQUEST_SECONDS, ansible_playbook, do, sql
+from tests.reports import RESTORE, add_to_report
 from usb_stick import BACKUPS, Stick, with_a_new_card
 
-REPORT = ROOT / "build" / "reports" / "restore.json"
 PROJECTS = "/srv/poppyfield/lizmap/projects"
 DATA_FOLDERS = "/etc/poppyfield/data-folders"
 POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
@@ -70,7 +69,7 @@ def renewed(saved: Saved, stick: Stick) -> Host:
     run = ansible_playbook(*BACKUPS, "-e", "restore_from=stick")
     assert run.returncode == 0, run.stdout + run.stderr
     picture()
-    add_to_report(REPORT, seconds_to_map=round(time.monotonic() - began))
+    add_to_report(RESTORE, seconds_to_map=round(time.monotonic() - began))
     return pi
 
 
@@ -86,7 +85,7 @@ def differences(saved: Saved, stick: Stick) -> list[str]:
     # Which file systems the folders are on is another matter on another card.
     said = program.differences(without(saved.content, DATA_FOLDERS), without(stick.content(), DATA_FOLDERS))
     counted = program.objects_of(without(saved.content, DATA_FOLDERS))
-    add_to_report(REPORT, objects=counted, equal=sum(counted.values()) - len(said))
+    add_to_report(RESTORE, objects=counted, equal=sum(counted.values()) - len(said))
     return said
 
 
