@@ -15,6 +15,8 @@ description:
     waited. Fails with the name of that program when it takes too long.
   - Finishes what an interrupted dpkg left (C(dpkg --configure -a)), without which nothing can be installed, and says
     so. Configuration files that somebody has changed stay.
+  - Compares the files of these packages with what dpkg unpacked (C(dpkg --verify)), since a loss of power leaves files
+    full of zeros in packages that then count as installed. Packages with such files are installed again.
 options:
   timeout:
     description: How many seconds to wait.
@@ -46,6 +48,11 @@ finished:
   returned: success
   type: list
   elements: str
+renewed:
+  description: Of these the packages with damaged files, which were installed again.
+  returned: success
+  type: list
+  elements: str
 waited_for:
   description: Who held a lock, empty when nobody did.
   returned: success
@@ -60,7 +67,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield.host.package_locks import LOCKS, candidates, described, half_done
+from ansible.module_utils.poppyfield.host.package_locks import LOCKS, candidates, described, half_done, is_damaged
 from ansible.module_utils.poppyfield.host.printable import printable
 
 ARGUMENTS: dict[str, Any] = {"timeout": {"type": "int", "default": 600}}
@@ -68,6 +75,7 @@ PROC = Path("/proc")
 JOURNAL = Path("/var/lib/dpkg/updates")
 PAUSE = 2
 FINISH = ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"]
+RENEW = ["apt-get", "install", "--reinstall", "--yes", "--quiet", "-o", "Dpkg::Options::=--force-confold"]
 LAST_LETTERS = 600
 
 
@@ -122,16 +130,42 @@ def interrupted() -> list[str]:
 
 def finish() -> None:
     """Finish what dpkg was interrupted at."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        FINISH, capture_output=True, text=True, errors="replace", check=False, env=environment, stdin=subprocess.DEVNULL
-    )
-    if done.returncode:
-        said = printable(done.stderr or done.stdout).strip()[-LAST_LETTERS:]
+    if said := _refusal(FINISH):
         raise NotReadyError(
             f"dpkg was interrupted, and dpkg --configure -a does not finish it: {said}. On the Pi, sudo apt-get "
             f"--fix-broken install may help"
         )
+
+
+def renew_damaged(packages: list[str]) -> list[str]:
+    """Install those packages again of which a file is not what dpkg unpacked; give them."""
+    damaged = [name for name in packages if is_damaged(_run(["dpkg", "--verify", name]).stdout)]
+    if damaged and (said := _refusal([*RENEW, *damaged])):
+        names = " ".join(damaged)
+        raise NotReadyError(
+            f"A loss of power has damaged files of {names}, and they can't be installed again: {said}. Give the Pi "
+            f"internet and run again, or on the Pi: sudo apt-get update && sudo apt-get install --reinstall {names}"
+        )
+    return damaged
+
+
+def _refusal(command: list[str]) -> str:
+    """Run a command; give what it said where it failed."""
+    done = _run(command)
+    return (printable(done.stderr or done.stdout).strip()[-LAST_LETTERS:] or "nothing") if done.returncode else ""
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def main() -> None:
@@ -141,8 +175,10 @@ def main() -> None:
         waited_for = "" if module.check_mode else wait(module.params["timeout"])
         # What another program is just installing only looks interrupted.
         packages = [] if module.check_mode and holder() else interrupted()
+        renewed = []
         if packages and not module.check_mode:
             finish()
+            renewed = renew_damaged(packages)
     except NotReadyError as error:
         module.fail_json(msg=f"{error}.")
     except OSError as error:
@@ -152,7 +188,9 @@ def main() -> None:
     if packages:
         done = "would be" if module.check_mode else "was"
         module.warn(f"dpkg had been interrupted at {', '.join(packages)}, which {done} finished (dpkg --configure -a).")
-    module.exit_json(changed=bool(packages), finished=packages, waited_for=waited_for)
+    if renewed:
+        module.warn(f"A loss of power had damaged files of {', '.join(renewed)}, which was installed again.")
+    module.exit_json(changed=bool(packages), finished=packages, renewed=renewed, waited_for=waited_for)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ def test_an_interrupted_dpkg_is_finished_and_told(
     finished: list[bool] = []
     monkeypatch.setattr(module, "interrupted", lambda: ["docker.io"])
     monkeypatch.setattr(module, "finish", lambda: finished.append(True))
+    monkeypatch.setattr(module, "renew_damaged", lambda _: [])
     done = run_module("apt_ready", check_mode=check_mode)
     assert (done["changed"], done["finished"], finished) == (True, ["docker.io"], [] if check_mode else [True])
     said = capsys.readouterr().err + str(done.get("warnings"))
@@ -149,7 +150,7 @@ def test_dpkg_is_run_without_questions_and_its_refusal_is_quoted(
         tmp_path,
         monkeypatch,
         dpkg_query=f"test -e {said} || printf 'docker.io\\thalf-configured\\n'",
-        dpkg=f'echo "$DEBIAN_FRONTEND $*" > {said}',
+        dpkg=f'[ "$1" = --verify ] || echo "$DEBIAN_FRONTEND $*" > {said}',
     )
     done = run_module("apt_ready")
     assert (done["changed"], done["finished"]) == (True, ["docker.io"])
@@ -160,6 +161,33 @@ def test_dpkg_is_run_without_questions_and_its_refusal_is_quoted(
     failed = run_module("apt_ready")
     assert "post-installation script failed" in failed["msg"]
     assert "sudo apt-get --fix-broken install" in failed["msg"]
+
+
+def test_a_package_that_the_power_went_in_the_midst_of_is_installed_again_where_a_file_is_damaged(
+    run_module: Run, library: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = library("apt_ready")
+    monkeypatch.setattr(module, "holder", lambda: "")
+    monkeypatch.setattr(module, "JOURNAL", tmp_path / "updates")
+    said = tmp_path / "said"
+    verify = """case "$2" in
+runc) echo '??5??????   /usr/sbin/runc' ;;
+containerd) echo '??5?????? c /etc/containerd/config.toml'; echo 'missing     /usr/share/doc/containerd/NEWS' ;;
+esac"""
+    commands(
+        tmp_path,
+        monkeypatch,
+        dpkg_query="printf 'runc\\tunpacked\\ncontainerd\\tunpacked\\n'",
+        dpkg=f'[ "$1" != --verify ] || {{ {verify}; }}',
+        apt_get=f'echo "$@" > {said}',
+    )
+    done = run_module("apt_ready")
+    assert (done["finished"], done["renewed"]) == (["containerd", "runc"], ["runc"])
+    assert said.read_text().split()[:2] == ["install", "--reinstall"] and said.read_text().split()[-1] == "runc"
+    commands(tmp_path, monkeypatch, apt_get="echo 'E: it cannot be downloaded' >&2; exit 100")
+    failed = run_module("apt_ready")
+    assert "damaged files of runc" in failed["msg"] and "E: it cannot be downloaded" in failed["msg"]
+    assert "Give the Pi internet and run again" in failed["msg"]
 
 
 def test_a_host_without_dpkg_is_a_sentence(

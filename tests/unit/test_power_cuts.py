@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.power_cuts import __main__ as program
-from tests.power_cuts import machine
+from tests.power_cuts import machine, real_cuts
 from tests.power_cuts.cutting import Row
 from tests.unit.write_logs import log_of
 from workshop.emulator import write_log
@@ -136,31 +136,32 @@ class Plugged:
 
 
 def test_a_later_run_goes_on_with_the_cuts_that_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(machine, "state", lambda: "this-one")
+    state = "this one"
+    monkeypatch.setattr(real_cuts, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(real_cuts.Results, "state", property(lambda _: state))
     plugged = Plugged()
     monkeypatch.setattr(machine, "running", lambda: plugged)
     dropped = iter([3, 0, 1, 2, 5])
     monkeypatch.setattr(
         machine, "cuts", lambda *_: (replace(row("machine"), seed=number, dropped=number) for number in dropped)
     )
-    assert [one.dropped for one in machine.played(2, 0)] == [3, 1]
-    assert [one.dropped for one in machine.played(3, 0)] == [3, 1, 2]
-    assert machine.played(3, 0) == machine.recorded()
+    for count, counting in ((2, [3, 1]), (3, [3, 1, 2]), (3, [3, 1, 2])):
+        machine.play(count, 0)
+        assert [one.dropped for one in machine.RESULTS.counting] == counting
     # The machine is not even started where all have been played.
     assert plugged.stopped == 2
-    monkeypatch.setattr(machine, "state", lambda: "another")
-    assert machine.recorded() == []
+    state = "another"
+    assert machine.RESULTS.rows == []
 
 
 def test_what_was_acknowledged_is_known_after_this_machine_ended_in_the_middle(tmp_path: Path) -> None:
-    ledger = machine.Ledger(tmp_path)
+    ledger = real_cuts.Ledger(tmp_path)
     assert (ledger.rows, ledger.walks) == ([], 0)
     for name in ("0/0", "4/0", "4/1", "7/0"):
         ledger.note(name)
     with (tmp_path / "acknowledged").open("a") as file:
         file.write("8/")
-    again = machine.Ledger(tmp_path)
+    again = real_cuts.Ledger(tmp_path)
     assert again.rows == ["0/0", "4/0", "4/1", "7/0"]
     assert again.walks == 2
     again.note("9/0")

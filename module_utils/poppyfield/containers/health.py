@@ -17,6 +17,10 @@ POLL_SECONDS = 1.0
 HOPELESS = 3
 """The exit code of a health check that found what no waiting mends."""
 REMEDIES = {
+    "runc: exec format error": (
+        "A file of Docker itself is damaged, as by a loss of power. On this host: sudo apt-get install --reinstall "
+        "runc containerd docker.io (with Docker's own packages: containerd.io docker-ce)."
+    ),
     "exec format error": "The image is for another kind of processor than this host has: build it for this one.",
     "no space left on device": "A disk of this host is full: free some space on it.",
     "port is already allocated": "Another container has this port: stop it, or choose another port.",

@@ -39,6 +39,12 @@ def half_done(listing: str, journal: list[str]) -> list[str]:
     return found or (["dpkg's own table"] if any(name.isdigit() for name in journal) else [])
 
 
+def is_damaged(said: str) -> bool:
+    """Tell by what `dpkg --verify` says of a package whether a file is not what was unpacked, settings apart."""
+    lines = [line.split() for line in said.splitlines()]
+    return any(line[0][2:3] == "5" and line[1] != "c" for line in lines if len(line) > 1)
+
+
 def described(process: int, command: str) -> str:
     """Name a process for people."""
     words = command.split()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,7 +126,7 @@ class OrderHelper:
         if container is None:
             return self._refuse(orders.MISSING)
         try:
-            with _alone_on_this_pi():
+            with lock.alone("The operator's page", "/operator"):
                 self._accept(order)
                 if container["State"].get("Paused"):
                     self.tell(f"/containers/{container['Id']}/unpause")
@@ -188,17 +187,6 @@ def known_secrets(folder: Path = SECRETS) -> set[str]:
                 with path.open("rb") as stream:
                     found |= support.secrets_of(stream.read(LARGEST_SECRET))
     return found
-
-
-@contextmanager
-def _alone_on_this_pi() -> Iterator[None]:
-    """Hold the lock of runs: nobody's release is disturbed, and none begins meanwhile. Raises LockError."""
-    run = {"machine": "this Pi", "process": str(os.getpid()), "by": "The operator's page", "playbook": "/operator"}
-    lock.take(run)
-    try:
-        yield
-    finally:
-        lock.let_go(run)
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from ansible.module_utils.poppyfield.host import host_files, program_folder, sys
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 from ansible.module_utils.poppyfield.pi_page import (
     data_check,
+    guard,
     operator_login,
     operator_page,
     operator_units,
@@ -30,8 +31,9 @@ UNIT = "poppyfield-page"
 TIMER = f"{UNIT}.timer"
 DATA_CHECK = "poppyfield-data-check"
 DATA_TIMER = f"{DATA_CHECK}.timer"
+GUARD = "poppyfield-guard.service"
 # Ansible brings to a Pi what is imported, and nothing else.
-PROGRAMS = tuple(one.__name__.rpartition(".")[2] for one in (program, operator_page, order_helper, data_check))
+PROGRAMS = tuple(one.__name__.rpartition(".")[2] for one in (program, operator_page, order_helper, data_check, guard))
 """The first is run where none is named."""
 MODULES = [f"{program_folder.OURS}.pi_page.{name}" for name in PROGRAMS]
 MAIN_TEXT = f"""# Managed by Poppyfield.
@@ -59,7 +61,7 @@ ProtectHome=read-only
 PrivateTmp=yes
 NoNewPrivileges=yes
 """
-"""What both services may do: nothing can be written to but what follows it."""
+"""What these services may do: nothing can be written to but what follows it."""
 SERVICE_TEXT = f"""# Managed by Poppyfield.
 [Unit]
 Description=Poppyfield's look at this Pi, for its page
@@ -122,6 +124,23 @@ Persistent=true
 WantedBy=timers.target
 """
 
+GUARD_TEXT = f"""# Managed by Poppyfield.
+[Unit]
+Description=Poppyfield's guard of containers that Docker could not start
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 -I -X pycache_prefix={WORK_FOLDER}/python {{program}} guard
+{READS_ONLY}ReadWritePaths={WORK_FOLDER} {lock.FOLDER}
+# What it says is what it did.
+SyslogLevel=warning
+TimeoutStartSec=15min
+
+[Install]
+WantedBy=docker.service
+"""
+
 
 @dataclass(frozen=True)
 class PiPageService:
@@ -150,6 +169,7 @@ class PiPageService:
             self.units / TIMER: TIMER_TEXT,
             self.units / f"{DATA_CHECK}.service": DATA_SERVICE_TEXT.format(program=self.program),
             self.units / DATA_TIMER: DATA_TIMER_TEXT,
+            self.units / GUARD: GUARD_TEXT.format(program=self.program),
         }
         inner = {folder for path in texts for folder in path.parents if self.program in (folder, *folder.parents)}
         if kept_password:
@@ -197,8 +217,8 @@ class PiPageService:
         timers = (TIMER, DATA_TIMER)
         if self.booted.is_dir() and (renewed or not all(systemd.is_active(self.run, timer) for timer in timers)):
             systemd.do(self.run, "systemd-tmpfiles", "--create", str(self.folders / f"{UNIT}.conf"))
-            for timer in timers:
-                systemd.start(self.run, timer)
+            for unit in (*timers, GUARD):
+                systemd.start(self.run, unit)
 
     def _have_operators_page(self, renewed: Set[Path]) -> None:
         sockets = operator_units.SOCKETS

@@ -7,6 +7,7 @@ each of them renews it instead. It ends with the run, or a while after its last 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -156,6 +157,20 @@ def let_go(run: Mapping[str, Any] | None) -> None:
 def given_on(run: Mapping[str, Any]) -> Json:
     """Give what the later modules of a run are to be told of it."""
     return {name: run[name] for name in KEPT}
+
+
+@contextmanager
+def alone(by: str, playbook: str) -> Iterator[None]:
+    """Hold the lock for what this host does by itself: nobody's release is disturbed, and none begins meanwhile.
+
+    Raises LockError where a run has it.
+    """
+    run = {"machine": "this Pi", "process": str(os.getpid()), "by": by, "playbook": playbook}
+    take(run)
+    try:
+        yield
+    finally:
+        let_go(run)
 
 
 @contextmanager
