@@ -109,27 +109,28 @@ THROUGH_PLUGIN = (
 """Modules whose action plugin says what they are to do."""
 
 
+def run_as_ansible(name: str, /, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
+    """Run a module as Ansible would; give what it printed."""
+    module = load_module(name)
+    output = io.StringIO()
+    given = {
+        **arguments,
+        "_ansible_check_mode": check_mode,
+        **ASKED,
+        "_ansible_remote_tmp": os.environ.get("TMPDIR", "/tmp"),
+    }
+    with patch_module_args(given), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
+        module.main()
+    lines = [line for line in output.getvalue().splitlines() if line.startswith("{")]
+    result: dict[str, Any] = json.loads(lines[-1])
+    assert "deprecations" not in result, result["deprecations"]
+    return result
+
+
 @pytest.fixture
 def run_module() -> Run:
     """Run a module as Ansible would; give what it printed."""
-
-    def run(name: str, /, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
-        module = load_module(name)
-        output = io.StringIO()
-        given = {
-            **arguments,
-            "_ansible_check_mode": check_mode,
-            **ASKED,
-            "_ansible_remote_tmp": os.environ.get("TMPDIR", "/tmp"),
-        }
-        with patch_module_args(given), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
-            module.main()
-        lines = [line for line in output.getvalue().splitlines() if line.startswith("{")]
-        result: dict[str, Any] = json.loads(lines[-1])
-        assert "deprecations" not in result, result["deprecations"]
-        return result
-
-    return run
+    return run_as_ansible
 
 
 @pytest.fixture
