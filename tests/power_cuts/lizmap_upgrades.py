@@ -30,7 +30,7 @@ from tests.lizmap.upgrading_pi import WANTED, Json, Pi, seen, version_of
 from tests.power_cuts.classes import Found, Promise
 from tests.power_cuts.database import Database, DatabaseError
 from tests.power_cuts.recorded_disk import RecordedDisk
-from tests.unit.conftest import run_as_ansible
+from tests.unit.modules import run_as_ansible
 
 NETWORK = "pf-bench-power-cut"
 UPGRADED = "upgraded"
