@@ -44,7 +44,6 @@ def stick(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", place], check=True)
 
 
-# New Pis keep accounts in SQLite unless they are told otherwise.
 @pytest.fixture(params=["sqlite", pytest.param("postgis", marks=pytest.mark.long)])
 def pi(
     request: pytest.FixtureRequest,
@@ -91,7 +90,7 @@ class Backup:
 
     def do(self, *words: str) -> str:
         """Run it."""
-        command = [PYTHON, "-I", "-B", self._installed, "--settings", str(self._settings), *words]
+        command = [PYTHON, "-I", "-B", str(self._installed), "--settings", str(self._settings), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert not done.returncode, done.stdout + done.stderr
         return done.stdout
