@@ -569,6 +569,19 @@ def test_without_lizmap_it_is_said_in_a_sentence(
     assert told.startswith("Users, groups and repositories need Lizmap, but the container websig-lizmap serves the ")
 
 
+def test_what_was_changed_is_flushed_before_it_is_told_and_nothing_else_is(
+    run_module: Run, lizmap: FakeLizmap, anna: Json
+) -> None:
+    run_module("lizmap_user", **anna)
+    assert lizmap.edits and not lizmap.unflushed
+    lizmap.requests.clear()
+    assert not run_module("lizmap_user", **anna)["changed"]
+    assert not [request for request in lizmap.requests if "sync" in request]
+    lizmap.disk_fails = True
+    told = run_module("lizmap_group", name="mappers")["msg"]
+    assert told.endswith("has written could not be flushed: sync: error syncing: Input/output error")
+
+
 def test_a_script_that_does_not_answer_is_told_with_its_last_words(run_module: Run, lizmap: FakeLizmap) -> None:
     lizmap.broken = "lizmapConfig.ini.php cannot be read.\n"
     assert run_module("lizmap_group", name="x")["msg"] == (
