@@ -53,6 +53,7 @@ class FakeLizmap:
     """Every edit that was asked for."""
     unflushed: list[Json] = field(default_factory=list)
     """Those that a loss of power would take back."""
+    flushed_ours: dict[str, list[str]] = field(default_factory=dict)
     disk_fails: bool = False
     requests: list[str] = field(default_factory=list)
     """Every command line; nothing secret may be in one."""
@@ -83,6 +84,7 @@ class FakeLizmap:
         assert words.startswith("docker exec -i --user www-data "), words
         if words.endswith(FLUSH):
             self.unflushed.clear()
+            self.flushed_ours = dict(self.ours)
             return Result(1, "", "sync: error syncing: Input/output error") if self.disk_fails else Result(0, "", "")
         assert words.endswith(SCRIPT), words
         request = json.loads(b"".join(chunks))

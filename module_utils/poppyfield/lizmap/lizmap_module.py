@@ -67,6 +67,13 @@ class Lizmap:
 
     def apply(self, edits: Sequence[Edit], passwords: Mapping[str, str]) -> AccountsState:
         """Make the edits, so that they are there after a loss of power, too; give what there is then."""
+        notes = [edit for edit in edits if edit.body.get("made")]
+        if notes:
+            # On the card before anything is made, of which nobody would know otherwise that it is ours.
+            self._make(notes, passwords)
+        return self._make([edit for edit in edits if edit not in notes], passwords)
+
+    def _make(self, edits: Sequence[Edit], passwords: Mapping[str, str]) -> AccountsState:
         answer = self._ask([edit.body for edit in edits], passwords)
         self._flush()
         if failed := answer["failed"]:
