@@ -16,6 +16,7 @@ from ansible.module_utils.poppyfield.containers.engine import Result
 
 Json = dict[str, Any]
 
+FLUSH = "sync --file-system /srv/lizmap"
 SCRIPT = "php /usr/local/lib/poppyfield/web-client/accounts.php"
 KNOWN_RIGHTS = (
     "acl.group.modify",
@@ -50,6 +51,10 @@ class FakeLizmap:
     folders: set[str] = field(default_factory=lambda: {"/srv/projects/fields/", "/srv/projects/nests/"})
     edits: list[Json] = field(default_factory=list)
     """Every edit that was asked for."""
+    unflushed: list[Json] = field(default_factory=list)
+    """Those that a loss of power would take back."""
+    flushed_ours: dict[str, list[str]] = field(default_factory=dict)
+    disk_fails: bool = False
     requests: list[str] = field(default_factory=list)
     """Every command line; nothing secret may be in one."""
     logged_out: list[str] = field(default_factory=list)
@@ -77,6 +82,10 @@ class FakeLizmap:
         words = " ".join(argv)
         self.requests.append(words)
         assert words.startswith("docker exec -i --user www-data "), words
+        if words.endswith(FLUSH):
+            self.unflushed.clear()
+            self.flushed_ours = dict(self.ours)
+            return Result(1, "", "sync: error syncing: Input/output error") if self.disk_fails else Result(0, "", "")
         assert words.endswith(SCRIPT), words
         request = json.loads(b"".join(chunks))
         if self.broken:
@@ -98,6 +107,7 @@ class FakeLizmap:
     def _make(self, edits: list[Json]) -> Json | None:
         for number, edit in enumerate(edits):
             self.edits.append(edit)
+            self.unflushed.append(edit)
             if self.power_cut_after is not None:
                 if not self.power_cut_after:
                     raise PowerCut

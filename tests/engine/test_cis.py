@@ -39,8 +39,8 @@ from docker import errors
 
 from tests.doubles.docker_engine import Behaviour, FakeDocker
 from tests.engine.private_engine import PrivateEngine
-from tests.unit.conftest import load_module
 from tests.unit.inventory_of import effective
+from tests.unit.modules import load_module
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "build" / "reports" / "cis.json"

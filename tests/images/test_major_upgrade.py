@@ -20,7 +20,8 @@ from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeServi
 from tests.images import building
 from tests.images.postgis_server import owned_folder
 from tests.images.upgrading_pi import PASSWORD, ROWS, SEEN, UpgradingPi
-from tests.unit.conftest import load_module, run_module  # noqa: F401 - a fixture
+from tests.unit.conftest import run_module  # noqa: F401 - a fixture
+from tests.unit.modules import load_module
 
 Json = dict[str, Any]
 REPORT = building.ROOT / "build" / "reports" / "major-upgrade.json"

@@ -1,4 +1,4 @@
-"""Eleven cuts of power, on a disk that loses what was not flushed; `make bench-power-cuts` plays 220."""
+"""Thirteen cuts of power, on a disk that loses what was not flushed; `make bench-power-cuts` plays 220."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ CUTS = {
     "restore": 1,
     "take-back": 1,
     "upgrade": 1,
+    "lizmap-upgrade": 1,
+    "lizmap-upgrade-postgis": 1,
     "images": 1,
     "control": 1,
 }

@@ -23,6 +23,8 @@ ACCOUNTS_PASSWORD = "no secret either"
 CONSOLE = "/usr/share/lizmap/lizmap/console.php"
 SETTINGS = "/usr/share/lizmap/lizmap/var/config"
 STATE = "/srv/lizmap"
+HERE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
+"""Docker's own networks, from where this machine seems to come."""
 Settings = dict[str, dict[str, dict[str, str]]]
 
 

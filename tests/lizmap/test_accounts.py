@@ -11,7 +11,7 @@ import pytest
 
 from tests.lizmap import browser
 from tests.lizmap.conftest import Query
-from tests.lizmap.lizmap import ADMIN_PASSWORD, STATE, Lizmap, lizmap
+from tests.lizmap.lizmap import ADMIN_PASSWORD, HERE, STATE, Lizmap, lizmap
 from tests.unit.conftest import run_module  # noqa: F401 - a fixture
 
 Json = dict[str, Any]
@@ -20,8 +20,6 @@ TOLD = ("changed", "reasons", "removed", "diff")
 PASSWORD = "correct-horse-battery"
 # What a shell, PHP, SQL or an option's parser would take for something else.
 ODD_PASSWORD = '--another $horse\'s "battery"; \\x'
-# Docker's own networks, from where this machine seems to come.
-HERE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
 ADDRESSES = count(1)
 
 

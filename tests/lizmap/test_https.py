@@ -15,10 +15,8 @@ import requests
 from ansible.module_utils.poppyfield.lizmap import sandbox
 
 from tests.images.map_server import HARDENED, PREFIX, REQUEST_SECONDS
-from tests.lizmap.lizmap import ADMIN_PASSWORD, Lizmap, lizmap
+from tests.lizmap.lizmap import ADMIN_PASSWORD, HERE, Lizmap, lizmap
 
-# Docker's own networks, from where this machine seems to come.
-HERE = "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16"
 ALLOWED = 5
 SECURE = {"localconfig": {"sessions": {"cookieSecure": "on", "cookieSameSite": "Lax"}}}
 

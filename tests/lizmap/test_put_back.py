@@ -16,17 +16,8 @@ from ansible.module_utils.poppyfield.lizmap import sandbox
 
 from tests.images.building import ROOT
 from tests.images.map_server import HOME, PREFIX, wait_until
-from tests.lizmap.lizmap import SETTINGS
-from tests.lizmap.test_upgrade import (
-    PASSWORD,
-    WANTED,
-    Pi,
-    Run,
-    pi,  # noqa: F401 - a fixture
-    seen,
-    tar,
-    visitor,
-)
+from tests.lizmap.test_upgrade import pi, tar  # noqa: F401 - pi is a fixture
+from tests.lizmap.upgrading_pi import PASSWORD, WANTED, Pi, Run, seen, visitor
 from tests.unit.conftest import run_module  # noqa: F401 - a fixture
 
 IMAGE = ROOT / "images" / "lizmap"
@@ -103,8 +94,7 @@ def old(pi: Pi, old_image: str, monkeypatch: pytest.MonkeyPatch) -> Pi:  # noqa:
         done = pi.deploy(old_image)
     assert not done.get("failed"), done["msg"]
     pi.keep_accounts()
-    change = ("-e", "/^wmsMaxHeight=/d", "-e", "s|^\\[services\\]|&\\nwmsMaxHeight=1234|")
-    assert pi.server.run("sed", "--in-place", *change, f"{SETTINGS}/lizmapConfig.ini.php")[0] == 0
+    pi.change_a_setting()
     assert users_of(pi) == {str(WWW_DATA)}
     assert seen(pi.server) == WANTED
     return pi

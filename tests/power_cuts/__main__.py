@@ -9,6 +9,9 @@ some moment, and of what was written since, some part. The product's container s
 - restore: a backup is put in place and kept; after the cut there is all of the one or all of the other
 - take-back: a backup is put in place and taken back; after the cut there is what was before
 - upgrade: the database is brought from PostgreSQL 15 to 17; after the cut there is all of the one or all of the other
+- lizmap-upgrade: the module lizmap_container puts a newer Lizmap in the place of an older one; after the cut what was
+  there serves, and when the module has run again, the newer one with all of it; lizmap-upgrade-postgis: the same with
+  the accounts in PostGIS
 - images: the module delivered_image loads an image; after the cut it is run again, and each file is as it should be
 - machine: as commits, on a whole machine that is emulated, whose power is cut for real: machine.py; by its name alone
 - site: such a machine, while site.yml runs, in each of its stages: site_runs.py; by its name alone
@@ -38,6 +41,7 @@ from tests.power_cuts.backups import Backups, Restores
 from tests.power_cuts.classes import CONTROL, Class, Commits, FirstStart, Recording, kept, recorded
 from tests.power_cuts.cutting import Cutter, Row
 from tests.power_cuts.image_loads import ImageLoads
+from tests.power_cuts.lizmap_upgrades import LizmapUpgrades
 from tests.power_cuts.machine import MACHINE
 from tests.power_cuts.recorded_disk import DiskError
 from tests.power_cuts.site_runs import SITE
@@ -46,12 +50,14 @@ from tests.power_cuts.upgrades import Upgrades
 REPORT = building.ROOT / "build" / "reports" / "power-cuts.json"
 RECORDINGS = building.ROOT / "build" / "power-cuts"
 SHARES = {
-    "commits": 0.6,
+    "commits": 0.5,
     "first-start": 0.1,
     "backup": 0.05,
     "restore": 0.07,
     "take-back": 0.05,
     "upgrade": 0.05,
+    "lizmap-upgrade": 0.05,
+    "lizmap-upgrade-postgis": 0.05,
     "images": 0.05,
     "control": 0.03,
 }
@@ -65,6 +71,8 @@ CLASSES: tuple[Class, ...] = (
     Restores("restore", "finish"),
     Restores("take-back", "take-back"),
     Upgrades(),
+    LizmapUpgrades("lizmap-upgrade", "sqlite"),
+    LizmapUpgrades("lizmap-upgrade-postgis", "postgis"),
     ImageLoads(),
     Commits(CONTROL, sync=False),
 )

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
-import json
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,17 +17,16 @@ from hypothesis import settings
 settings.register_profile("poppyfield", deadline=None, database=None)
 settings.load_profile("poppyfield")
 
-from ansible.module_utils.common.parameters import PASS_VARS  # noqa: E402
 from ansible.module_utils.poppyfield.containers import apply  # noqa: E402
 from ansible.module_utils.poppyfield.containers.engine import Engine  # noqa: E402
 from ansible.module_utils.poppyfield.images import unfinished_loads  # noqa: E402
 from ansible.module_utils.poppyfield.runs import lock, trail  # noqa: E402
-from ansible.module_utils.testing import patch_module_args  # noqa: E402
 from ansible.parsing.dataloader import DataLoader  # noqa: E402
 
 from tests.doubles.docker_engine import FakeDocker  # noqa: E402
 from tests.doubles.recording import OF_TRIXIE, VERSIONS  # noqa: E402
 from tests.unit import modules_report  # noqa: E402
+from tests.unit.modules import load_module, run_as_ansible  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,18 +46,6 @@ def lock_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Of a disk that the fake engine does not have.
         patch.setattr(Engine, "flush", lambda _: None)
         yield
-
-
-def load_module(name: str) -> ModuleType:
-    """Import a module of library/ by its name."""
-    full_name = f"library_{name}"
-    if full_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full_name, ROOT / "library" / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full_name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[full_name]
 
 
 def load_plugin(name: str) -> ModuleType:
@@ -93,9 +76,6 @@ def docker(request: pytest.FixtureRequest) -> FakeDocker:
     return FakeDocker(recorded=getattr(request, "param", OF_TRIXIE))
 
 
-# A newer Ansible tells a module's arguments only where it is asked to, an older one always.
-ASKED = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
-
 Run = Callable[..., dict[str, Any]]
 THROUGH_PLUGIN = (
     "container_files",
@@ -112,24 +92,7 @@ THROUGH_PLUGIN = (
 @pytest.fixture
 def run_module() -> Run:
     """Run a module as Ansible would; give what it printed."""
-
-    def run(name: str, /, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
-        module = load_module(name)
-        output = io.StringIO()
-        given = {
-            **arguments,
-            "_ansible_check_mode": check_mode,
-            **ASKED,
-            "_ansible_remote_tmp": os.environ.get("TMPDIR", "/tmp"),
-        }
-        with patch_module_args(given), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
-            module.main()
-        lines = [line for line in output.getvalue().splitlines() if line.startswith("{")]
-        result: dict[str, Any] = json.loads(lines[-1])
-        assert "deprecations" not in result, result["deprecations"]
-        return result
-
-    return run
+    return run_as_ansible
 
 
 @pytest.fixture

@@ -569,6 +569,29 @@ def test_without_lizmap_it_is_said_in_a_sentence(
     assert told.startswith("Users, groups and repositories need Lizmap, but the container websig-lizmap serves the ")
 
 
+def test_what_was_changed_is_flushed_before_it_is_told_and_nothing_else_is(
+    run_module: Run, lizmap: FakeLizmap, anna: Json
+) -> None:
+    run_module("lizmap_user", **anna)
+    assert lizmap.edits and not lizmap.unflushed
+    lizmap.requests.clear()
+    assert not run_module("lizmap_user", **anna)["changed"]
+    assert not [request for request in lizmap.requests if "sync" in request]
+    lizmap.disk_fails = True
+    told = run_module("lizmap_group", name="mappers")["msg"]
+    assert told.endswith("has written could not be flushed: sync: error syncing: Input/output error")
+
+
+@pytest.mark.parametrize("edits", range(4))
+def test_nothing_is_made_before_the_card_has_that_it_is_ours(
+    run_module: Run, lizmap: FakeLizmap, anna: Json, edits: int
+) -> None:
+    lizmap.power_cut_after = edits
+    with pytest.raises(PowerCut):
+        run_module("lizmap_user", users=[anna, {**anna, "login": "bruno"}], purge=True)
+    assert {*lizmap.users} - {"admin"} <= {*lizmap.flushed_ours.get("users", ())}
+
+
 def test_a_script_that_does_not_answer_is_told_with_its_last_words(run_module: Run, lizmap: FakeLizmap) -> None:
     lizmap.broken = "lizmapConfig.ini.php cannot be read.\n"
     assert run_module("lizmap_group", name="x")["msg"] == (
@@ -580,7 +603,7 @@ def test_what_lizmap_refuses_is_told_with_what_was_done_before(run_module: Run, 
     lizmap.folders.clear()
     assert run_module("lizmap_repository", key="fields", view="everyone")["msg"] == (
         "Lizmap refused a change of the repository fields: The path provided doesn't exist or is not a directory ! "
-        "1 of 5 changes were made before; the next run makes those that are left."
+        "0 of 4 changes were made before; the next run makes those that are left."
     )
 
 

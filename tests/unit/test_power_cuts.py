@@ -110,6 +110,11 @@ def test_a_loss_is_a_failure_and_so_is_a_control_without_one(rows: list[Row], *,
     assert program.wrong(rows, {one.name for one in rows}) == is_wrong
 
 
+def test_each_class_has_a_share_of_all_cuts() -> None:
+    assert [kind.name for kind in program.CLASSES] == list(program.SHARES)
+    assert sum(program.SHARES.values()) == pytest.approx(1)
+
+
 def test_the_control_counts_for_itself_alone() -> None:
     found = program.report([*GOOD, row("control", lost=6, up=False)])
     assert (found["cuts"], found["acknowledged"], found["lost"], found["not_up_again"]) == (2, 20, 0, 0)

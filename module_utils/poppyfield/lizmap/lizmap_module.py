@@ -15,6 +15,8 @@ from ansible.module_utils.poppyfield.containers.spec import Json
 from ansible.module_utils.poppyfield.lizmap.accounts import AccountsPlan, AccountsState, Edit, LizmapError
 
 SCRIPT = ("php", "/usr/local/lib/poppyfield/web-client/accounts.php")
+FLUSH = ("sync", "--file-system", "/srv/lizmap")
+"""Files of settings get their names by renaming, which is on the card some seconds later unless it is flushed."""
 WEB_CLIENT_LABEL = "fr.poppyfield.web-client"
 WAIT_SECONDS = 600
 """How long another run, which may be replacing the container, is waited for."""
@@ -64,8 +66,16 @@ class Lizmap:
         return AccountsState.of(self._ask((), passwords)["state"])
 
     def apply(self, edits: Sequence[Edit], passwords: Mapping[str, str]) -> AccountsState:
-        """Make the edits; give what there is then."""
+        """Make the edits, so that they are there after a loss of power, too; give what there is then."""
+        notes = [edit for edit in edits if edit.body.get("made")]
+        if notes:
+            # On the card before anything is made, of which nobody would know otherwise that it is ours.
+            self._make(notes, passwords)
+        return self._make([edit for edit in edits if edit not in notes], passwords)
+
+    def _make(self, edits: Sequence[Edit], passwords: Mapping[str, str]) -> AccountsState:
         answer = self._ask([edit.body for edit in edits], passwords)
+        self._flush()
         if failed := answer["failed"]:
             about = edits[failed["number"]].about
             said = last_lines(failed["message"], 3)
@@ -74,6 +84,14 @@ class Lizmap:
                 f"before; the next run makes those that are left."
             )
         return AccountsState.of(answer["state"])
+
+    def _flush(self) -> None:
+        result = self._engine.execute(self._container, LIZMAP.user, FLUSH, ())
+        if result.code:
+            said = last_lines(result.errors or result.output, 2)
+            raise EngineError(
+                f"What Lizmap in the container {self._container} has written could not be flushed: {said}"
+            )
 
     def _ask(self, edits: Sequence[Json], passwords: Mapping[str, str]) -> Json:
         # As an object also when it is empty, which PHP tells from a list.
