@@ -135,8 +135,9 @@ def test_the_upgrade_carries_all_over_and_leaves_site_nothing_to_do(pi: Host, be
     assert sql(pi, VERSION) == "17"
 
 
-def test_the_old_server_serves_again_as_long_as_nothing_was_written(pi: Host, before: Seen, tmp_path: Path) -> None:
+def test_the_old_server_serves_again_as_long_as_nothing_was_written(pi: Host, before: Seen) -> None:
     assert "demo-pi: went back from PostgreSQL 17 to 15." in upgraded("-e", "back=true")
+    wait_until_healthy(pi)
     assert sql(pi, VERSION) == "15" and seen(pi) == before
     refused = ansible_playbook()
     assert refused.returncode != 0 and f"{major_upgrade.PLAYBOOK} upgrades it" in said(refused), refused.stdout
