@@ -57,6 +57,12 @@ def test_a_map_that_draws(server: MapServer, check: Run, tmp_path: Path) -> None
     assert result["checks"][-1] == {"check": "ogc_api", "ok": True, "detail": "a feature of big_towns"}
 
 
+def test_the_features_of_an_older_qgis_server_are_found(server: MapServer, check: Run) -> None:
+    # QGIS Server 3.22 calls the link otherwise than the standard.
+    server.answers["collections"] = server.answers["collections"].replace(b'"rel": "items"', b'"rel": "item"')
+    assert check()["checks"][-1] == {"check": "ogc_api", "ok": True, "detail": "a feature of big_towns"}
+
+
 def test_a_picture_that_cannot_be_saved_is_a_sentence(check: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     said = check(picture=str(tmp_path / "file" / "map.png"))["msg"]

@@ -768,7 +768,8 @@ def go(folder: Path) -> int:
     if Journal.find(order) is None:
         (folder / ORDER).unlink(missing_ok=True)
     print(outcome["said"])
-    return int(outcome["failed"])
+    # What was brought to an end is no failure of this run, though the order was not carried out.
+    return int(outcome["failed"] and not outcome.get("settled"))
 
 
 def acted(order: Order) -> Json:

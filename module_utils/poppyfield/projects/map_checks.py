@@ -27,6 +27,8 @@ MOST_COLORS = 2**20
 LEVELS_OF_COORDINATES = 4
 """What a multipolygon has, the deepest of GeoJSON."""
 GEOJSON = "application/geo+json"
+ITEMS = ("items", "item")
+"""The relation of a link to features: as the standard has it, and as QGIS Server 3.22 says."""
 PLACES_OF_A_LAYER = 20
 PRINTED_DPI = 75
 """Enough to see that a page prints; people print with more."""
@@ -490,7 +492,7 @@ def parse_collections(body: bytes, address: str) -> dict[str, str]:
 
 
 def _items(links: Sequence[dict[str, Any]]) -> str:
-    return str(next(link["href"] for link in links if link["rel"] == "items" and link["type"] == GEOJSON))
+    return str(next(link["href"] for link in links if link["rel"] in ITEMS and link["type"] == GEOJSON))
 
 
 def find_places(features: Sequence[dict[str, Any]]) -> list[Place]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections.abc import Iterator
@@ -10,23 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import requests
 from ansible.module_utils.poppyfield.backup import program
 from PIL import Image
 from testinfra.host import Host
 
-from emulated_pi import MAP_URL, REQUEST_SECONDS, ansible_playbook, do, sql
+from emulated_pi import ansible_playbook, do, sql
+from sample_map import OBSERVE, PROJECTS, picture
 from tests.reports import RESTORE, add_to_report
 from usb_stick import BACKUPS, Stick, with_a_new_card
 
-PROJECTS = "/srv/poppyfield/lizmap/projects"
 DATA_FOLDERS = "/etc/poppyfield/data-folders"
-POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
-OBSERVE = f"INSERT INTO sample.observations (species, note, geom) VALUES ('Papaver rhoeas', 'seen', {POINT})"
-MAP = (
-    f"{MAP_URL}/ows/sample/france/?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetMap&LAYERS=observations&STYLES="
-    "&CRS=CRS:84&BBOX=2.4,46.5,2.6,46.7&WIDTH=64&HEIGHT=64&FORMAT=image/png"
-)
 # Runs on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(60 * 60)
 
@@ -36,13 +28,6 @@ class Saved(NamedTuple):
 
     content: dict[str, Any]
     picture: Image.Image
-
-
-def picture() -> Image.Image:
-    """Ask for the map, where somebody has observed something."""
-    answer = requests.get(MAP, timeout=REQUEST_SECONDS)
-    assert answer.ok and answer.headers["Content-Type"].startswith("image/"), answer.text[:500]
-    return Image.open(io.BytesIO(answer.content)).convert("RGB")
 
 
 @pytest.fixture(scope="module")
