@@ -225,10 +225,10 @@ bench-serve: ## 1, 5 and 30 visitors of the map page, beside another version: ma
 	$(SUDO) python3 workshop/laptop/prepare.py bench
 	$(SUDO) build/venv-bench/bin/python -m workshop.bench.serve --before $(BEFORE) --now $(IMAGES)
 
-bench-power-cuts: prepare-test ## 220 cuts of power on a disk that loses what was not flushed: build/reports/power-cuts.json (CUTS=220), or 20 of a whole machine (CLASS=machine CUTS=20), or of one while site.yml runs (CLASS=site)
+bench-power-cuts: prepare-test ## 220 cuts of power on a disk that loses what was not flushed: build/reports/power-cuts.json (CUTS=220), or 20 of a whole machine (CLASS=machine CUTS=20; MACHINES=2: of two side by side), or of one while site.yml runs (CLASS=site)
 	$(SUDO) python3 workshop/laptop/prepare.py power-cuts
 	$(if $(filter machine site,$(CLASS)),$(SUDO) python3 workshop/laptop/prepare.py machine)
-	$(SUDO) $(TEST)/python -m tests.power_cuts --cuts $(or $(CUTS),220) $(addprefix --class ,$(CLASS))
+	$(SUDO) $(TEST)/python -m tests.power_cuts --cuts $(or $(CUTS),220) $(addprefix --class ,$(CLASS)) $(addprefix --machines ,$(MACHINES))
 
 bench-writes: prepare-test ## What a Pi writes on its card in a day, at rest and with people: build/bench/card-writes.json (SECONDS_EACH=900)
 	$(SUDO) $(TEST)/python -m tests.card_writes --seconds $(or $(SECONDS_EACH),900)

@@ -20,8 +20,8 @@ some moment, and of what was written since, some part. The product's container s
 Writes build/reports/power-cuts.json; the exit status is 0 where nothing was lost but in the control. The same seeds
 play the same cuts of the same recording; `--recorded` takes that of the last run, from build/power-cuts. Needs root.
 
-`--class machine --cuts 20` goes on with what its earlier runs did, until there are 20, and `--class site` with the
-stages that are left; other runs count these, too.
+`--class machine --cuts 20` goes on with what its earlier runs did, until there are 20, with `--machines 2` on two
+machines side by side, and `--class site` with the stages that are left; other runs count these, too.
 """
 
 from __future__ import annotations
@@ -85,12 +85,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="that clients commit (default: %(default)s)")
     parser.add_argument("--class", dest="name", choices=[*SHARES, *REAL], help="this class alone")
     parser.add_argument("--seed", type=int, default=0, help="the first one (default: %(default)s)")
+    parser.add_argument("--machines", type=int, choices=[1, 2], default=1, help="side by side (default: %(default)s)")
     parser.add_argument("--recorded", action="store_true", help="take the recordings of the last run")
     given = parser.parse_args()
     chosen = [kind for kind in CLASSES if given.name in (None, kind.name)]
     try:
         if given.name == MACHINE:
-            machine.play(given.cuts, given.seed)
+            machine.play(given.cuts, given.seed, given.machines)
         elif given.name == SITE:
             site_runs.play(given.seed)
         rows = others(REPORT) if given.name in REAL else rows_of_all(chosen, given)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -145,7 +147,7 @@ def test_a_later_run_goes_on_with_the_cuts_that_count(tmp_path: Path, monkeypatc
     monkeypatch.setattr(real_cuts, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(real_cuts.Results, "state", property(lambda _: state))
     plugged = Plugged()
-    monkeypatch.setattr(machine, "running", lambda: plugged)
+    monkeypatch.setattr(machine, "running", lambda _: plugged)
     dropped = iter([3, 0, 1, 2, 5])
     monkeypatch.setattr(
         machine, "cuts", lambda *_: (replace(row("machine"), seed=number, dropped=number) for number in dropped)
@@ -157,6 +159,25 @@ def test_a_later_run_goes_on_with_the_cuts_that_count(tmp_path: Path, monkeypatc
     assert plugged.stopped == 2
     state = "another"
     assert machine.RESULTS.rows == []
+
+
+def test_machines_side_by_side_share_the_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(real_cuts, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(real_cuts.Results, "state", property(lambda _: "this one"))
+    plugged = [Plugged(), Plugged()]
+    monkeypatch.setattr(machine, "running", lambda place: plugged[machine.PLACES.index(place)])
+    both_play = Barrier(2, timeout=60)
+
+    def cuts(one: Plugged, _: int) -> Iterator[Row]:
+        both_play.wait()
+        for _ in range(4):
+            yield replace(row("machine"), seed=plugged.index(one))
+
+    monkeypatch.setattr(machine, "cuts", cuts)
+    machine.play(4, 0, machines=2)
+    # Each of the two may have had a cut under way when the last one was noted.
+    assert 4 <= len(machine.RESULTS.counting) <= 5
+    assert [one.stopped for one in plugged] == [1, 1]
 
 
 def test_what_was_acknowledged_is_known_after_this_machine_ended_in_the_middle(tmp_path: Path) -> None:
