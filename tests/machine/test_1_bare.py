@@ -44,6 +44,18 @@ for count in range(1, 10**9):
     print(count, flush=True)
 """
 COUNTED_BEFORE_THE_CUT = 50
+# Neighbours in the file are none in memory, so that each page is a part of its own in what the kernel asks of the card.
+SCATTERED = """import os, random
+pages = list(range(16384))
+random.Random(0).shuffle(pages)
+with open("/srv/scattered", "wb") as file:
+    for page in pages:
+        os.pwrite(file.fileno(), b"%04096d" % page, page * 4096)
+    os.fsync(file.fileno())
+with open("/srv/scattered", "rb") as file:
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    print(all(file.read(4096) == b"%04096d" % page for page in range(16384)))
+"""
 
 
 def test_its_boot_partition_is_fat_and_nothing_in_it_is_of_this_machine(machine: Machine) -> None:
@@ -78,6 +90,11 @@ def test_the_memory_cgroup_comes_by_cmdline_txt_and_a_reboot_only(machine: Machi
     assert "memory" not in machine.run(controllers, sudo=False).split()
     machine.reboot()
     assert "memory" in machine.run(controllers, sudo=False).split()
+
+
+def test_its_card_takes_what_is_scattered_in_memory(machine: Machine) -> None:
+    assert machine.run(f"python3 -c '{SCATTERED}'") == "True"
+    assert "I/O error" not in machine.run("dmesg")
 
 
 def test_a_power_cut_loses_what_was_not_flushed(machine: Machine) -> None:

@@ -87,7 +87,7 @@ def test_only_this_machine_reaches_its_ports_and_a_reboot_ends_qemu() -> None:
 
 def test_what_is_written_stays_outside_the_card_until_the_power_ends() -> None:
     words = o.machine_command(PI, "")
-    assert "virtio-blk-pci,drive=card,write-cache=on,discard=off,write-zeroes=off" in words
+    assert "virtio-blk-pci,drive=card,request-merging=off,write-cache=on,discard=off,write-zeroes=off" in words
     assert any(word.startswith("driver=blklogwrites,node-name=card,file=session,log=writes") for word in words)
     assert not any(f"filename={o.CARD}" in word for word in words)
 
