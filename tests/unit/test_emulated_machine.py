@@ -124,6 +124,12 @@ def test_a_power_cut_loses_what_was_not_flushed(machines: whole_machine.WholeMac
     assert machines.kill(PI.name) == Loss(dropped=0, kept=0)
 
 
+def test_a_card_that_failed_is_told(machines: whole_machine.WholeMachines, power: Path) -> None:
+    (power / o.CONSOLE).write_text("[  601.5] I/O error, dev vda, sector 3278832 op 0x1:(WRITE) flags 0x0\n")
+    with pytest.raises(EmulatorError, match="an error of the emulator"):
+        machines.kill(PI.name)
+
+
 def test_a_seed_chooses_what_a_cut_leaves_of_it(machines: whole_machine.WholeMachines, power: Path) -> None:
     log, left = (power / o.WRITES).read_bytes(), set()
     for seed in range(40):
