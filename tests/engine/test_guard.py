@@ -124,7 +124,7 @@ def test_a_port_that_docker_holds_for_nobody_is_let_go(
     # Docker's own start of it fails each time.
     with pytest.raises(Exception, match=guard.PORT_IS_TAKEN):
         engine.client().start(MAP)
-    guard.Guard(work=tmp_path, command=systemctl).mend()
+    guard.ContainerGuard(work=tmp_path, command=systemctl).mend()
     assert restarted == ["systemctl restart docker.service"]
     wait_for(lambda: container(engine)["State"]["Running"])
     ports = container(engine)["NetworkSettings"]["Ports"]
@@ -154,7 +154,7 @@ def test_a_container_that_stays_unhealthy_is_restarted(
         # Docker does nothing about it.
         wait_for(lambda: container(private)["State"]["Health"]["FailingStreak"] >= 4)
         begun = container(private)["State"]["StartedAt"]
-        guard.Guard(work=tmp_path).mend()
+        guard.ContainerGuard(work=tmp_path).mend()
         wait_for(lambda: container(private)["State"]["Health"]["Status"] == "healthy")
         assert container(private)["State"]["StartedAt"] != begun
     finally:

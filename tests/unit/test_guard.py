@@ -13,7 +13,7 @@ from ansible.module_utils.poppyfield.containers.health import HOPELESS
 from ansible.module_utils.poppyfield.containers.spec import MANAGED, RESOURCE
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
 from ansible.module_utils.poppyfield.pi_page import guard
-from ansible.module_utils.poppyfield.pi_page.guard import Guard
+from ansible.module_utils.poppyfield.pi_page.guard import ContainerGuard
 from ansible.module_utils.poppyfield.runs import lock
 from ansible.module_utils.poppyfield.runs.lock import LockError
 
@@ -30,7 +30,7 @@ class Pi:
         self.done: list[str] = []
         self.said: list[str] = []
         self._error, self._mends, self._policy, self._neighbour = error, mends, policy, neighbour
-        self.guard = Guard(folder, self._look, self._tell, self._command, lambda _: None, self.said.append)
+        self.guard = ContainerGuard(folder, self._look, self._tell, self._command, lambda _: None, self.said.append)
 
     def _look(self) -> DockerAnswers:
         own = {
@@ -175,11 +175,11 @@ def test_an_unhealthy_container_is_restarted_three_times_a_day(make_pi: MakePi, 
     for hour in range(6):
         now[0] = 1000.0 + hour * 3600
         # systemd starts another process each time.
-        Guard(tmp_path, lambda: seen, tell, say=said.append, clock=lambda: now[0]).mend()
+        ContainerGuard(tmp_path, lambda: seen, tell, say=said.append, clock=lambda: now[0]).mend()
     assert done == ["/containers/lizmap/restart"] * 3
     assert said[-1] == "websig-lizmap stays unhealthy, and is restarted, 3 of 3 times in a day: It hangs."
     now[0] += 24 * 3600
-    Guard(tmp_path, lambda: seen, tell, say=said.append, clock=lambda: now[0]).mend()
+    ContainerGuard(tmp_path, lambda: seen, tell, say=said.append, clock=lambda: now[0]).mend()
     assert len(done) == 4
     # The clock that it goes by begins anew when the Pi does.
     assert guard.recent({"websig-lizmap": [1e9]}, 10.0) == {"websig-lizmap": []}
@@ -196,6 +196,6 @@ def test_a_run_that_is_at_work_sees_to_it_itself(
         yield
 
     monkeypatch.setattr(lock, "alone", taken)
-    monkeypatch.setattr(guard, "Guard", lambda: pi.guard)
+    monkeypatch.setattr(guard, "ContainerGuard", lambda: pi.guard)
     assert guard.main() == 0 and not pi.done
     assert capsys.readouterr().err == "Somebody has been working on this Pi.\n"

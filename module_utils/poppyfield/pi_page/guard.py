@@ -104,7 +104,7 @@ def recent(restarts: Mapping[str, Sequence[float]], now: float) -> dict[str, lis
 
 
 @dataclass
-class Guard:
+class ContainerGuard:
     """Has them run, and says what it did."""
 
     work: Path = Path(program.WORK_FOLDER)
@@ -179,7 +179,7 @@ class Guard:
 def main() -> int:
     """Run the program."""
     try:
-        Guard().mend()
+        ContainerGuard().mend()
     except LockError as error:
         sys.stderr.write(f"{error}\n")
     return 0
