@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.poppyfield.position import program
 from ansible.module_utils.poppyfield.position.program import PositionTeller
+from ansible.module_utils.poppyfield.position.service import CHRONY_TEXT
 
 from tests.engine import gps_receiver
 from tests.engine.gps_receiver import GpsReceiver
@@ -26,7 +27,6 @@ SECONDS = 90
 """How long something may take to come about."""
 AHEAD = timedelta(hours=3)
 """How far the receiver's time is ahead of this machine's, which is so far off then."""
-CHRONY = "refclock SOCK {} refid GPS precision 1e-1 offset 0.2 delay 0.5 poll 2"
 
 
 class PositionedPi:
@@ -34,7 +34,8 @@ class PositionedPi:
 
     def __init__(self, folder: Path) -> None:
         self.chrony = folder / "chrony.sock"
-        self.receiver = GpsReceiver()
+        self.device = folder / "gps"
+        self.plug_in()
         self.port = free_port()
         self.later = 0.0
         """How many seconds later it is for the program."""
@@ -49,6 +50,12 @@ class PositionedPi:
         for thread in self._threads:
             thread.start()
 
+    def plug_in(self) -> None:
+        """Plug a receiver in, under the name that udev gives it."""
+        self.receiver = GpsReceiver()
+        self.device.unlink(missing_ok=True)
+        self.device.symlink_to(self.receiver.device)
+
     def ahead(self, by: timedelta, **options: Any) -> None:
         """Have the receiver say from now on a time that is so far from this machine's."""
         self.says = lambda: gps_receiver.second(datetime.now(UTC) + by, **options)
@@ -58,7 +65,7 @@ class PositionedPi:
             try:
                 self.receiver.say(self.says())
             except (BrokenPipeError, ValueError):  # unplugged
-                return
+                continue
 
     def _hear(self) -> None:
         while not self._ended.wait(0.2):
@@ -95,7 +102,7 @@ def pi(tmp_path: Path) -> Iterator[PositionedPi]:
     if os.geteuid() != 0 or os.uname().machine != "x86_64":
         pytest.skip("needs root, as chrony does, and a machine of the architecture of the programs")
     found = PositionedPi(tmp_path)
-    with gps_receiver.gpsd(tmp_path, found.port, found.receiver.device):
+    with gps_receiver.gpsd(tmp_path, found.port, str(found.device)):
         yield found
     found.end()
 
@@ -112,8 +119,9 @@ def wrong_by(log: Path) -> float:
 def test_the_clock_is_right_within_a_minute_and_the_position_is_told_until_it_is_stale(
     pi: PositionedPi, tmp_path: Path
 ) -> None:
+    settings = CHRONY_TEXT.replace(program.CHRONY, str(pi.chrony))
     pi.ahead(AHEAD)
-    with gps_receiver.chrony(tmp_path, CHRONY.format(pi.chrony)) as log:
+    with gps_receiver.chrony(tmp_path, settings) as log:
         fix = pi.until(lambda answer: bool(answer["state"] == "fix" and answer["accuracy_m"]))
         assert (fix["latitude"], fix["longitude"], fix["stale"]) == (45.5, 4.5, False)
         assert datetime.fromisoformat(fix["time"]) - datetime.now(UTC) == pytest.approx(AHEAD, abs=timedelta(minutes=1))
@@ -123,13 +131,15 @@ def test_the_clock_is_right_within_a_minute_and_the_position_is_told_until_it_is
     assert (lost["latitude"], lost["stale"]) == (45.5, True)
 
 
-def test_a_receiver_that_is_unplugged_is_told_within_ten_seconds(pi: PositionedPi) -> None:
+def test_a_receiver_that_is_unplugged_is_told_and_heard_again_when_it_is_back(pi: PositionedPi) -> None:
     pi.ahead(timedelta(0))
     pi.until(lambda answer: answer["state"] == "fix")
     pi.receiver.unplug()
     pi.later += 10.5
     gone = pi.until(lambda answer: answer["state"] == "no receiver")
     assert gone["stale"] and gone["latitude"] == 45.5 and "plugged in" in gone["said"]["en"]
+    pi.plug_in()
+    assert not pi.until(lambda answer: answer["state"] == "fix")["stale"]
 
 
 def test_without_a_fix_it_says_so(pi: PositionedPi) -> None:

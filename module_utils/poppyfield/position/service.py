@@ -101,7 +101,7 @@ ListenStream=127.0.0.1:2947
 
 CHRONY_TEXT = f"""# Managed by Poppyfield.
 # What the GPS receiver says, once its date was found to be possible. It comes some tenths of a second late.
-refclock SOCK {CHRONY} refid GPS precision 1e-1 offset 0.2 delay 0.5
+refclock SOCK {CHRONY} refid GPS precision 1e-1 offset 0.2 delay 0.5 poll 2
 # Who is in the Pi's own network may ask it for the time, also where nobody has set it.
 local stratum 10
 allow 10.0.0.0/8
