@@ -204,6 +204,8 @@ def test_the_firewall_lets_in_the_ports_of_the_map_and_those_of_the_inventory(re
     given = {"lizmap_port": 81, "lizmap_tls": "self_signed", "hardening_firewall_open": [{"port": 8080}]}
     maps = [{"port": 81, "connections": 400}, {"port": 443, "connections": 400}]
     assert render("hardening", asked, **given) == [*maps, {"port": 8080}]
+    # Who asks a Pi with a receiver for the time comes by NTP.
+    assert render("hardening", asked, position_enabled=True)[1:] == [{"port": 123, "protocol": "udp"}]
 
 
 def test_a_proxy_may_have_as_many_connections_as_it_has_visitors(render: Render) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import errno
 import json
 import os
 import shutil
@@ -85,6 +86,33 @@ def test_it_is_set_up_once_and_leaves_nothing(run_module: Run, pi: Pi) -> None:
     assert "systemctl try-restart chrony.service" in pi.done[began:]
     assert sorted(path.name for path in pi.service.units.iterdir()) == []
     assert not run_module("position_service", state="absent")["changed"]
+
+
+def test_a_removal_that_is_cut_off_is_seen_and_made_good(
+    run_module: Run, pi: Pi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = pi.files
+    run_module("position_service", **GIVEN, rtc="ds3231")
+    # Beside the program's folder, which goes as a whole.
+    there = [name for name in pi.files if name not in before and not name.startswith("lib/")]
+    for count in range(len(there) + 1):
+        if count:
+            run_module("position_service", **GIVEN, rtc="ds3231")
+        left = iter(range(count))
+        unlink = Path.unlink
+
+        def cut_off(path: Path, *, left: Any = left, unlink: Any = unlink, **options: bool) -> None:
+            if next(left, None) is None:
+                raise OSError(errno.EIO, "the power is gone", str(path))
+            unlink(path, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", cut_off)
+            failed = run_module("position_service", state="absent")
+        # What a first look sees.
+        assert (pi.service.units / UNIT).exists() or not failed.get("failed")
+        run_module("position_service", state="absent")
+        assert pi.files == before
 
 
 def test_the_files_of_others_stay(run_module: Run, pi: Pi) -> None:

@@ -51,7 +51,7 @@ RuntimeDirectoryMode=0755
 StateDirectory={Path(CLOCK).parent.relative_to("/var/lib")}
 Restart=always
 RestartSec=5
-WatchdogSec=60
+WatchdogSec=30
 CPUWeight=20
 MemoryMax=96M
 TasksMax=8
@@ -195,18 +195,22 @@ class PositionService:
         return [*changes, *self._firmware_changes(firmware)]
 
     def remove(self, *, check_mode: bool) -> list[HostFileChange]:
-        """Take it away, but for the packages; say what was done. Raises SystemdError or OSError."""
-        firmware = self._firmware("")
-        paths = [path for path in (self.program, self.clock, *self._other_texts("")) if path.exists()]
+        """Take it away, but for the packages; say what was done. Raises SystemdError or OSError.
+
+        The unit goes last: while it is there, a run that is cut off is made good by the next one.
+        """
+        firmware, unit = self._firmware(""), self.units / UNIT
+        others = [path for path in self._other_texts("") if path != unit]
+        paths = [path for path in (self.program, self.clock, *others, unit) if path.exists()]
+        if not check_mode:
+            self._write_firmware(firmware)
         if paths and not check_mode:
-            if self.booted.is_dir() and self.units / UNIT in paths:
+            if self.booted.is_dir() and unit in paths:
                 systemd.do(self.run, "systemctl", "disable", "--quiet", "--now", UNIT)
             for path in paths:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
             self._remove_empty(path.parent for path in paths)
             self._let_others_go_on()
-        if not check_mode:
-            self._write_firmware(firmware)
         removed = [HostFileChange(path, HostFileAction.REMOVE, "file") for path in paths]
         return [*removed, *self._firmware_changes(firmware)]
 
