@@ -18,16 +18,17 @@ from typing import IO
 from workshop.laptop import debian_roots
 
 PACKAGES = "gpsd,chrony,python3-gps"
-PYTHON = "python3.13"
+SUITES = {"trixie": ("python3.13", 30), "bookworm": ("python3.11", 28)}
+"""By release its Python, and which of gpsd's libraries it has."""
 SPEED = 9600
 # A loader does not know what is installed in a root of its own.
-FAKE = f"""
+FAKE = """
 import ctypes.util, sys
-ctypes.util.find_library = lambda name: "libgpsdpacket.so.30"
+ctypes.util.find_library = lambda name: "libgpsdpacket.so." + sys.argv[1]
 import gps.fake
 
 class Said:
-    name, sentences, serial = "receiver", [], ({SPEED}, 8, "N", 1)
+    name, sentences, serial = "receiver", [], (int(sys.argv[2]), 8, "N", 1)
 
 receiver = gps.fake.FakePTY(Said())
 print(receiver.byname, flush=True)
@@ -36,18 +37,19 @@ for line in sys.stdin.buffer:
 """
 
 
-def root() -> Path:
-    """Return where the programs are unpacked."""
-    return debian_roots.make(PACKAGES, "trixie", "gps")
+def root(suite: str) -> Path:
+    """Return where the programs of a release are unpacked."""
+    return debian_roots.make(PACKAGES, suite, "gps")
 
 
-def command(name: str) -> list[str]:
-    """Give the words that run a program of the root."""
-    found = root()
-    return [
-        *(f"{found}/usr/lib64/ld-linux-x86-64.so.2", "--library-path", f"{found}/usr/lib/x86_64-linux-gnu"),
-        f"{found}/usr/{name}",
-    ]
+def command(suite: str, name: str) -> list[str]:
+    """Give the words that run a program of a release."""
+    found = root(suite)
+    # Before trixie libraries were in two folders.
+    folders = [folder for folder in (found / "usr/lib", found / "lib") if folder.is_dir()]
+    loader = next(found.glob("**/x86_64-linux-gnu/ld-linux-x86-64.so.2"))
+    libraries = ":".join(f"{folder}/x86_64-linux-gnu" for folder in folders)
+    return [str(loader), "--library-path", libraries, f"{found}/usr/{name}"]
 
 
 def sentence(body: str) -> str:
@@ -72,15 +74,18 @@ def second(when: datetime, latitude: str = "4530.0000,N", longitude: str = "0043
 class GpsReceiver:
     """What is plugged in, and says what it is told."""
 
-    def __init__(self) -> None:
-        found = root()
+    def __init__(self, suite: str) -> None:
+        found, (python, library) = root(suite), SUITES[suite]
         environment = {
             "PYTHONHOME": f"{found}/usr",
             "PYTHONPATH": f"{found}/usr/lib/python3/dist-packages",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._process = subprocess.Popen(
-            [*command(f"bin/{PYTHON}"), "-c", FAKE], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*command(suite, f"bin/{python}"), "-c", FAKE, str(library), str(SPEED)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self.device = self._stream(self._process.stdout).readline().decode().strip()
         assert self.device, "gpsfake's code does not run"
@@ -103,12 +108,12 @@ class GpsReceiver:
 
 
 @contextmanager
-def gpsd(folder: Path, port: int, device: str) -> Iterator[None]:
+def gpsd(suite: str, folder: Path, port: int, device: str) -> Iterator[None]:
     """Run gpsd at a port of this machine; it becomes a user of its own where it can."""
     options = ["-N", "-n", "-s", str(SPEED), "-S", str(port), "-F", str(folder / "gpsd.sock"), device]
     environment = {**os.environ, "GPSD_SHM_KEY": hex(0x47700000 + port)}
     with (folder / "gpsd.log").open("wb") as log:
-        process = subprocess.Popen([*command("sbin/gpsd"), *options], stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen([*command(suite, "sbin/gpsd"), *options], stdout=log, stderr=log, env=environment)
     try:
         yield
     finally:
@@ -117,14 +122,14 @@ def gpsd(folder: Path, port: int, device: str) -> Iterator[None]:
 
 
 @contextmanager
-def chrony(folder: Path, settings: str) -> Iterator[Path]:
+def chrony(suite: str, folder: Path, settings: str) -> Iterator[Path]:
     """Run chrony, which sets no clock here, and gives what it would do in the file of its log."""
     configuration = folder / "chrony.conf"
     configuration.write_text(f"{settings}\nport 0\ncmdport 0\npidfile {folder}/chrony.pid\nbindcmdaddress /\n")
     log = folder / "chrony.log"
     options = ["-d", "-x", "-U", "-u", "root", "-f", str(configuration)]
     with log.open("wb") as stream:
-        process = subprocess.Popen([*command("sbin/chronyd"), *options], stdout=stream, stderr=stream)
+        process = subprocess.Popen([*command(suite, "sbin/chronyd"), *options], stdout=stream, stderr=stream)
     try:
         yield log
     finally:

@@ -32,7 +32,8 @@ AHEAD = timedelta(hours=3)
 class PositionedPi:
     """A Pi with a receiver that speaks each second, and the program that hears it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, suite: str) -> None:
+        self.suite = suite
         self.chrony = folder / "chrony.sock"
         self.device = folder / "gps"
         self.plug_in()
@@ -52,7 +53,7 @@ class PositionedPi:
 
     def plug_in(self) -> None:
         """Plug a receiver in, under the name that udev gives it."""
-        self.receiver = GpsReceiver()
+        self.receiver = GpsReceiver(self.suite)
         self.device.unlink(missing_ok=True)
         self.device.symlink_to(self.receiver.device)
 
@@ -97,12 +98,12 @@ class PositionedPi:
             thread.join()
 
 
-@pytest.fixture
-def pi(tmp_path: Path) -> Iterator[PositionedPi]:
+@pytest.fixture(params=["trixie"])
+def pi(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[PositionedPi]:
     if os.geteuid() != 0 or os.uname().machine != "x86_64":
         pytest.skip("needs root, as chrony does, and a machine of the architecture of the programs")
-    found = PositionedPi(tmp_path)
-    with gps_receiver.gpsd(tmp_path, found.port, str(found.device)):
+    found = PositionedPi(tmp_path, request.param)
+    with gps_receiver.gpsd(found.suite, tmp_path, found.port, str(found.device)):
         yield found
     found.end()
 
@@ -116,12 +117,13 @@ def wrong_by(log: Path) -> float:
     return float(said[1])
 
 
+@pytest.mark.parametrize("pi", gps_receiver.SUITES, indirect=True)
 def test_the_clock_is_right_within_a_minute_and_the_position_is_told_until_it_is_stale(
     pi: PositionedPi, tmp_path: Path
 ) -> None:
     settings = CHRONY_TEXT.replace(program.CHRONY, str(pi.chrony))
     pi.ahead(AHEAD)
-    with gps_receiver.chrony(tmp_path, settings) as log:
+    with gps_receiver.chrony(pi.suite, tmp_path, settings) as log:
         fix = pi.until(lambda answer: bool(answer["state"] == "fix" and answer["accuracy_m"]))
         assert (fix["latitude"], fix["longitude"], fix["stale"]) == (45.5, 4.5, False)
         assert datetime.fromisoformat(fix["time"]) - datetime.now(UTC) == pytest.approx(AHEAD, abs=timedelta(minutes=1))
