@@ -81,6 +81,8 @@ def test_after_ten_seconds_the_position_is_stale_and_no_fix() -> None:
 def test_a_receiver_without_a_fix_and_none_at_all_are_told_apart() -> None:
     silent, searching = Receiver(), after({"class": "TPV", "mode": 1}, {"class": "SKY", "uSat": 0})
     assert (told(silent)["state"], told(searching)["state"]) == ("no receiver", "no fix")
+    # Of satellites alone it speaks as well.
+    assert told(after({"class": "SKY", "uSat": 0}))["state"] == "no fix"
     # One that says nothing any more was pulled out.
     assert told(searching, 10.1)["state"] == "no receiver"
     assert "plugged in" in told(silent)["said"]["en"] and "branché" in told(silent)["said"]["fr"]

@@ -242,29 +242,48 @@ def test_systemd_reads_the_units(pi: Pi, tmp_path: Path) -> None:
     assert not [line for line in told.splitlines() if str(units) in line], told
 
 
-@pytest.mark.parametrize(("kept", "is_set"), [(2_000_000_100, True), (2_000_000_000, False), (None, False)])
-def test_a_pi_without_a_battery_goes_on_when_it_last_knew_the_time(
-    pi: Pi, tmp_path: Path, kept: int | None, is_set: bool
+NOW = 2_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("kept", "battery", "is_set"),
+    [
+        (NOW + 100, (), NOW + 100),
+        (NOW, (), None),
+        (None, (), None),
+        (NOW + 100, (NOW + 7200,), NOW + 7200),
+        (None, (NOW + 7200,), NOW + 7200),
+        # Its battery is empty.
+        (NOW + 100, (60, 0), NOW + 100),
+        (None, (60,), None),
+    ],
+)
+def test_a_pi_goes_on_when_it_last_knew_the_time_or_when_its_battery_says(
+    pi: Pi, tmp_path: Path, kept: int | None, battery: tuple[int, ...], is_set: int | None
 ) -> None:
     unit = configparser.RawConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     texts = {path.parent.name: text for path, text in pi.service.texts("pi", "/dev/ttyACM0").items()}
     unit.read_string(texts["chrony.service.d"].replace("\\\n", ""))
-    line = (
-        unit["Service"]["ExecStartPre"].replace("$$", "$").replace("%%", "%").replace(program.CLOCK, f"{tmp_path}/it")
-    )
+    line = unit["Service"]["ExecStartPre"].replace("$$", "$").replace("%%", "%")
+    for place, other in ((program.CLOCK, tmp_path / "it"), ("/sys/class/rtc", tmp_path / "rtc")):
+        assert place in line
+        line = line.replace(place, str(other))
     prefix, words = "-+/bin/sh -c '", line.removesuffix("'")
     assert words.startswith(prefix)
     if kept:
         (tmp_path / "it").touch()
         os.utime(tmp_path / "it", (kept, kept))
+    for number, seconds in enumerate(battery):
+        (tmp_path / "rtc" / f"rtc{number}").mkdir(parents=True)
+        (tmp_path / "rtc" / f"rtc{number}" / "since_epoch").write_text(f"{seconds}\n")
     date = tmp_path / "date"
-    date.write_text('#!/bin/sh\n[ "$1" = +%s ] && echo 2000000000 || echo "$@"\n')
+    date.write_text(f'#!/bin/sh\n[ "$1" = +%s ] && echo {NOW} || echo "$@"\n')
     date.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     script = ["/bin/sh", "-c", words.removeprefix(prefix)]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == ("--utc --set=@2000000100\n" if is_set else "")
+    assert done.stdout == (f"--utc --set=@{is_set}\n" if is_set else "")
 
 
 def test_the_first_look_knows_the_unit() -> None:

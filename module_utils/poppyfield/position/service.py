@@ -110,16 +110,14 @@ allow 192.168.0.0/16
 allow fc00::/7
 allow fe80::/10
 """
-CHRONY_OPTIONS_TEXT = """# Managed by Poppyfield: options of chrony, over those in /etc/default/chrony.
-# -s: at its start it takes the time of the battery's clock, where there is one.
-DAEMON_OPTS="-F 1 -s"
-"""
-# Without a battery a Pi would begin each time when its system was made: it goes on when it last knew the time.
+# Without a battery a Pi would begin each time when its system was made: it goes on when it last knew the time. A clock
+# with a battery knows better, unless that is empty: so the latest of all counts. chronyd -s would believe an empty one.
 CHRONY_UNIT_TEXT = f"""# Managed by Poppyfield.
 [Service]
-EnvironmentFile=-{{options}}
-ExecStartPre=-+/bin/sh -c 'kept=$$(stat --format=%%Y {CLOCK} 2> /dev/null || echo 0); \
-[ $$kept -le $$(date +%%s) ] || date --utc --set=@$$kept'
+ExecStartPre=-+/bin/sh -c 'latest=$$(date +%%s); \
+for known in $$(stat --format=%%Y {CLOCK}; cat /sys/class/rtc/rtc*/since_epoch); do \
+[ $$known -le $$latest ] || latest=$$known; done 2> /dev/null; \
+[ $$latest -le $$(date +%%s) ] || date --utc --set=@$$latest'
 # The program is a user of its own, who may give chrony the time, and nothing else.
 ExecStartPost=-+/bin/sh -c 'chgrp {USER} {CHRONY} && chmod 0770 {CHRONY}'
 """
@@ -156,7 +154,7 @@ class PositionService:
         }
 
     def _other_texts(self, device: str) -> dict[Path, str]:
-        gpsd, options = self.settings / "gpsd", self.settings / "chrony"
+        gpsd = self.settings / "gpsd"
         return {
             self.users / f"{USER}.conf": USER_TEXT,
             self.units / UNIT: UNIT_TEXT.format(program=self.program),
@@ -166,8 +164,7 @@ class PositionService:
                 for unit in ("gpsd", "gpsdctl@")
             },
             self.units / "gpsd.socket.d" / OURS: GPSD_SOCKET_TEXT,
-            options: CHRONY_OPTIONS_TEXT,
-            self.units / "chrony.service.d" / OURS: CHRONY_UNIT_TEXT.format(options=options),
+            self.units / "chrony.service.d" / OURS: CHRONY_UNIT_TEXT,
             self.chrony / OURS: CHRONY_TEXT,
         }
 
