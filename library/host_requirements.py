@@ -123,7 +123,7 @@ options:
     type: list
     elements: str
     default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, docker-compose,
-      docker-compose-plugin, openssl, unattended-upgrades, auditd, restic]
+      docker-compose-plugin, openssl, unattended-upgrades, auditd, restic, chrony, gpsd, ntpsec, openntpd]
   docker_source:
     description:
       - Where Docker Engine is to come from. An engine from elsewhere that would have to be removed, or is too old, is
@@ -157,6 +157,21 @@ options:
       indexes:
         description: By release and architecture, as in V(trixie-arm64), apt's index of its packages.
         type: dict
+        required: true
+  receiver:
+    description:
+      - A GPS receiver that is to tell the host's position and time. One that is not there is a problem, or a warning
+        where one was set up before. Another time server than chrony is a problem, too. Nothing is asked unless this is
+        given.
+    type: dict
+    suboptions:
+      device:
+        description: The device, such as C(/dev/ttyACM0).
+        type: str
+        required: true
+      marker:
+        description: One of O(files), which is there once a receiver was set up.
+        type: path
         required: true
   cluster:
     description:
@@ -347,6 +362,8 @@ from ansible.module_utils.poppyfield.runs.lock import LockError
 
 MB = 1024 * 1024
 SNAP = "/snap/docker/current"
+RECEIVERS = (("/dev/serial/by-id", "*"), ("/dev", "ttyACM*"), ("/dev", "ttyUSB*"), ("/dev", "serial0"))
+"""Where receivers are found, by the names that stay first."""
 DOCKER_REPOSITORY = "/etc/apt/sources.list.d/docker.sources"
 
 ARGUMENTS: dict[str, Any] = {
@@ -409,6 +426,10 @@ ARGUMENTS: dict[str, Any] = {
             "unattended-upgrades",
             "auditd",
             "restic",
+            "chrony",
+            "gpsd",
+            "ntpsec",
+            "openntpd",
         ],
     },
     "docker_source": {"type": "str", "choices": ["distribution", "docker"]},
@@ -421,6 +442,10 @@ ARGUMENTS: dict[str, Any] = {
             "packages": {"type": "dict", "required": True},
             "indexes": {"type": "dict", "required": True},
         },
+    },
+    "receiver": {
+        "type": "dict",
+        "options": {"device": {"type": "str", "required": True}, "marker": {"type": "path", "required": True}},
     },
     "cluster": {
         "type": "dict",
@@ -589,6 +614,22 @@ def bundle_facts(given: dict[str, Any] | None, release: str, architecture: str, 
     return bundle_look.look(BundlePlace(), offer, release, architecture, missing)
 
 
+def receiver_facts(given: dict[str, Any] | None) -> dict[str, Any]:
+    """Give whether the GPS receiver is missing, and which devices can be one then; nothing where none is wanted."""
+    if not given or is_character_device(Path(given["device"])):
+        return {}
+    found = [str(path) for folder, names in RECEIVERS for path in sorted(Path(folder).glob(names))]
+    return {"receiver_missing": True, "serial_devices": tuple(found)}
+
+
+def is_character_device(path: Path) -> bool:
+    """Tell a device that gives one byte after the other, also by a link to it."""
+    try:
+        return path.is_char_device()
+    except OSError:
+        return False
+
+
 def clock_kept(clock: int, laptop_clock: int) -> bool:
     """Tell whether somebody sets the clock; nobody is asked where it is right."""
     if clocks_apart(clock, laptop_clock) < CLOCK_SET:
@@ -654,6 +695,7 @@ def gather(params: dict[str, Any]) -> Facts:
         docker_snap=os.path.lexists(SNAP),
         adopted=adopted,
         **bundle_facts(params["bundle"], codename, architecture, adopted),
+        **receiver_facts(params["receiver"]),
         versions=versions,
         packages=tuple(name for name in params["packages"] if name in versions),
         services=service_states(params["services"]),
@@ -679,6 +721,7 @@ def main() -> None:
         folders=tuple(module.params["folders"]),
         ports=tuple(module.params["ports"]),
         cluster=module.params["cluster"] or {},
+        receiver=module.params["receiver"] or {},
     )
     found = problems(facts, wanted)
     run = None if found or module.check_mode else module.params["run"]

@@ -54,6 +54,7 @@ OUR_ROLES = frozenset(
         "hardening",
         "lizmap",
         "pi_page",
+        "position",
         "postgis",
         "raspberry_pi",
     }

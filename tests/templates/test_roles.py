@@ -526,6 +526,8 @@ def test_the_folder_of_the_pis_page_is_there_before_docker(render: Render) -> No
     assert "/run/poppyfield-page" in [folder["path"] for folder in files["folders"]]
     without = render("lizmap", "{{ __lizmap_host_files }}", pi_page_enabled=False, **given)
     assert "page" not in str(without)
+    # The position is in it, too.
+    assert render("lizmap", "{{ __lizmap_host_files }}", pi_page_enabled=False, position_enabled=True, **given) == files
 
 
 def test_the_settings_of_lizmap_are_written_as_json_that_ends_with_its_line(render: Render) -> None:

@@ -21,6 +21,7 @@ PLAIN = {
     "hardening_security_updates": False,
     "hardening_audit": False,
     "backup_targets": [],
+    "position_enabled": False,
 }
 STOCK = Path(__file__).with_name("stock") / "trixie-arm64.status"
 """What dpkg has installed on the emulated Pi's card as flashed, without what apt does not ask for."""
@@ -35,6 +36,7 @@ def test_what_roles_install_is_asked_for() -> None:
     more = {"docker-compose", "unattended-upgrades", "restic", "vim"}
     assert set(packages.wanted("trixie", [PLAIN, one], ["vim"])) - set(plain) == more
     assert set(packages.wanted("trixie", [{**PLAIN, "hardening_audit": True}])) - set(plain) == {"auditd"}
+    assert set(packages.wanted("trixie", [{**PLAIN, "position_enabled": True}])) - set(plain) == {"chrony", "gpsd"}
 
 
 def test_beside_an_engine_from_elsewhere_only_the_sdk_is_installed() -> None:

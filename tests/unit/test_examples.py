@@ -33,6 +33,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.pi_page.service import PiPageService
+from ansible.module_utils.poppyfield.position.service import PositionService
 from ansible.module_utils.poppyfield.postgis import people, postgres
 from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeService
 from ansible.module_utils.urls import open_url
@@ -371,6 +372,26 @@ def around_pi_page(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyP
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("pi_page").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
     return {"inventory_hostname": "pi-orchard", "pi_page_operator_password": "correct horse battery"}
+
+
+@pytest.fixture
+def around_position_service(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    folders = [tmp_path / name for name in ("units", "chrony", "users")]
+    for folder in folders:
+        folder.mkdir()
+    units, chrony, users = folders
+    service = PositionService(
+        *(tmp_path / "position", tmp_path / "settings", units, users, chrony, tmp_path / "config.txt"),
+        *(tmp_path / "clock", tmp_path / "bundle.json", tmp_path),
+        run=run,
+    )
+    monkeypatch.setattr(library("position_service"), "PositionService", lambda: service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("position_service").host_files, "_number_of", lambda name, look, kind, _: whoever[kind])
+    return {"inventory_hostname": "pi-orchard"}
 
 
 @pytest.fixture

@@ -62,3 +62,13 @@ def test_the_page_of_the_authority_is_there_with_the_authority(tmp_path: Path, a
 def test_http_2_is_asked_for_as_this_nginx_knows_it(tmp_path: Path, nginx: str, said: list[str]) -> None:
     lines = written(tmp_path, https=True, nginx=nginx)["listen"].splitlines()
     assert [line for line in lines if line.startswith(("listen", "http2"))] == said
+
+
+def test_the_position_is_told_without_https_by_each_site_and_by_the_redirect(tmp_path: Path) -> None:
+    """What it tells is no secret, and who has no certificate yet can ask, too."""
+    include = "include /etc/poppyfield/position.conf;"
+    assert written(tmp_path, https=True)["redirect"].count(include) == 1
+    sites = ("map-page", "lizmap")
+    for name in sites:
+        assert (SCRIPT.parent / "nginx" / f"{name}.conf").read_text("utf-8").count(include) == 1
+    assert (SCRIPT.parent / "Dockerfile").read_text("utf-8").count(" nginx/position.conf ") == len(sites)

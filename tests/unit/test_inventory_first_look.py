@@ -18,6 +18,7 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "clock_difference": 86400,
         "set_clock": True,
         "bundle": None,
+        "receiver": None,
         "docker_source": "distribution",
         "docker_settings": {
             "live-restore": True,
@@ -39,6 +40,7 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         },
         "files": [
             "/etc/systemd/journald.conf.d/poppyfield.conf",
+            "/etc/systemd/system/poppyfield-position.service",
             "/srv/poppyfield/postgis/data/cluster/PG_VERSION",
         ],
         "card": {
@@ -58,7 +60,7 @@ def test_ports_and_files_follow_the_variables() -> None:
     assert [port["port"] for port in asked["ports"]] == [8080, 443]
     moved = requirements(host(lizmap_folder_may_change=True))["folders"]
     assert [folder["variable"] for folder in moved if folder.get("may_change")] == ["lizmap_folder"]
-    assert asked["files"][1:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
+    assert asked["files"][2:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
     hardened = requirements(host(hardening_audit=True, hardening_ssh_keys_only=True, hardening_engine=True))
     assert "/etc/ssh/sshd_config.d/00-poppyfield.conf" in hardened["files"]
     assert "/etc/audit/rules.d/poppyfield.rules" in hardened["files"]
@@ -116,3 +118,11 @@ def test_files_of_the_first_start_need_room_of_their_own_until_there_is_a_databa
     }
     assert marker in asked["files"]
     assert requirements(host(), ["verify"], first_start_mb=700)["disk"] == []
+
+
+def test_a_receiver_is_looked_for_where_a_run_sets_one_up() -> None:
+    of_a_pi = host(position_enabled=True, position_device="/dev/ttyACM0")
+    marker = "/etc/systemd/system/poppyfield-position.service"
+    assert requirements(of_a_pi)["receiver"] == {"device": "/dev/ttyACM0", "marker": marker}
+    assert marker in requirements(of_a_pi)["files"]
+    assert requirements(of_a_pi, ["deploy"])["receiver"] is None

@@ -393,3 +393,47 @@ def test_room_for_files_of_the_first_start_is_needed_until_there_is_a_database(m
     found = problems({"disks": (need,)}, files={"/srv/PG_VERSION": marker})
     assert len(found) == (not marker)
     assert all("/srv (postgis_first_start_files) has 20000 MB free, but 30000 MB are needed" in one for one in found)
+
+
+RECEIVER: dict[str, Any] = {"receiver": {"device": "/dev/ttyACM7", "marker": "/unit"}}
+
+
+def test_a_receiver_that_is_not_there_is_told_with_those_that_are() -> None:
+    assert problems(RECEIVER) == []
+    assert problems(receiver_missing=True) == []
+    missing: dict[str, Any] = {
+        "receiver_missing": True,
+        "serial_devices": ("/dev/serial/by-id/usb-GPS", "/dev/ttyACM0"),
+    }
+    (told,) = problems(RECEIVER, **missing)
+    assert told == (
+        "There is no /dev/ttyACM7 (position_device). Plug the GPS receiver in, or correct the name. There are: "
+        "/dev/serial/by-id/usb-GPS, /dev/ttyACM0."
+    )
+    assert problems(RECEIVER, receiver_missing=True)[0].endswith("correct the name.")
+
+
+def test_a_receiver_that_was_unplugged_keeps_nobody_from_a_map() -> None:
+    facts: dict[str, Any] = {"receiver_missing": True, "files": {"/unit": {"sha256": "1"}}}
+    assert problems(RECEIVER, **facts) == []
+    wanted = dataclasses.replace(NEEDS, **RECEIVER)
+    assert "/dev/ttyACM7" in requirements.warnings(dataclasses.replace(PI, **facts), wanted)[0]
+
+
+def test_a_time_server_of_somebodys_is_not_removed_without_a_word() -> None:
+    assert problems(packages=("ntpsec",)) == [] == problems(RECEIVER, packages=("chrony", "gpsd"))
+    (told,) = problems(RECEIVER, packages=("openntpd",))
+    assert told.startswith("openntpd sets the clock") and "apt-get remove openntpd" in told
+
+
+def test_the_module_looks_for_a_receiver_where_one_is_asked_for(
+    library: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    module = library("host_requirements")
+    (tmp_path / "gps").symlink_to("/dev/null")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(module, "RECEIVERS", ((str(tmp_path), "gp*"), (str(tmp_path / "none"), "*")))
+    assert module.receiver_facts(None) == module.receiver_facts({"device": str(tmp_path / "gps")}) == {}
+    missing = {"receiver_missing": True, "serial_devices": (str(tmp_path / "gps"),)}
+    for name in ("file", "none", "file/none"):
+        assert module.receiver_facts({"device": str(tmp_path / name)}) == missing

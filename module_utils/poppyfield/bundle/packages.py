@@ -21,6 +21,7 @@ ASKED_FOR = {
     "hardening_security_updates": ("unattended-upgrades",),
     "hardening_audit": ("auditd",),
     "backup_targets": ("restic",),
+    "position_enabled": ("chrony", "gpsd"),
 }
 """By variable what is installed where it is set."""
 

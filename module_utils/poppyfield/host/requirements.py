@@ -15,6 +15,8 @@ from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, PR
 from ansible.module_utils.poppyfield.postgis import major_upgrade
 
 DEBIAN_LIKE = ("debian", "raspbian")
+OTHER_TIME_SERVERS = ("ntpsec", "openntpd")
+"""Packages that chrony would take the place of; systemd-timesyncd, which is there from the start, is nobody's own."""
 CLOCK_TOLD = 5 * 60
 """Seconds between the clocks that are worth a word. What brings the question to a slow Pi takes less."""
 CLOCK_SET = 60
@@ -95,6 +97,10 @@ class Facts:
     bundle: Mapping[str, Any] = field(default_factory=dict)
     """What of a bundle is for this host, and whether it has yet to take it; nothing without one."""
     bundle_problems: tuple[str, ...] = ()
+    receiver_missing: bool = False
+    """Whether the GPS receiver that was asked for is not there."""
+    serial_devices: tuple[str, ...] = ()
+    """Which devices there are that can be one; nothing unless it is missing."""
     adopted: str = ""
     """The package of an engine from elsewhere that is used as it is."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -129,6 +135,8 @@ class Requirements:
     ports: tuple[Mapping[str, Any], ...] = field(default=())
     cluster: Mapping[str, Any] = field(default_factory=dict)
     """Of the database its `folder`, the `marker` in it, and whether it may be `upgraded`; nothing when nobody asks."""
+    receiver: Mapping[str, Any] = field(default_factory=dict)
+    """Of the GPS receiver its `device`, and the `marker` that is there once one was set up; nothing without one."""
 
 
 def problems(facts: Facts, wanted: Requirements) -> list[str]:
@@ -145,6 +153,7 @@ def problems(facts: Facts, wanted: Requirements) -> list[str]:
         *_ports(facts, wanted),
         *_docker(facts, wanted),
         *_clashes(facts),
+        *_position(facts, wanted),
     ]
 
 
@@ -339,6 +348,25 @@ def _clashes(facts: Facts) -> Iterable[str]:
             )
 
 
+def _position(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if not wanted.receiver:
+        return
+    for name in sorted(set(OTHER_TIME_SERVERS) & set(facts.packages)):
+        yield (
+            f"{name} sets the clock, which is somebody's, and chrony can't be beside it (position_enabled). Remove it "
+            f"(sudo apt-get remove {name}), or set position_enabled to false."
+        )
+    # Where one was set up before, it may have been unplugged: the map goes on without.
+    if facts.receiver_missing and not facts.files.get(wanted.receiver["marker"]):
+        yield _no_receiver(facts, wanted)
+
+
+def _no_receiver(facts: Facts, wanted: Requirements) -> str:
+    device = wanted.receiver["device"]
+    others = f" There are: {', '.join(facts.serial_devices)}." if facts.serial_devices else ""
+    return f"There is no {device} (position_device). Plug the GPS receiver in, or correct the name.{others}"
+
+
 def _named(need: Mapping[str, Any]) -> str:
     return f" ({need['variable']})" if need.get("variable") else ""
 
@@ -351,6 +379,8 @@ def warnings(facts: Facts, wanted: Requirements) -> list[str]:
     if _clock_off(facts, wanted) and not any(_clock(facts, wanted)):
         remedy = IS_SET if clock_to_set(facts, wanted) else SET_CLOCK
         found.append(f"{_clocks(facts, wanted)}. {remedy}")
+    if wanted.receiver and facts.receiver_missing and facts.files.get(wanted.receiver["marker"]):
+        found.append(_no_receiver(facts, wanted))
     return found
 
 

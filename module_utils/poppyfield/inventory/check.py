@@ -24,6 +24,7 @@ from ansible.module_utils.poppyfield.inventory import (
     network_policy,
     people,
     pi_page,
+    position,
     postgis,
     projects,
 )
@@ -37,6 +38,7 @@ CHECKERS: tuple[Checker, ...] = (
     lambda host, laptop: hardening.findings(host),
     lambda host, laptop: backup.findings(host),
     lambda host, laptop: pi_page.findings(host),
+    lambda host, laptop: position.findings(host),
     images.findings,
     lambda host, laptop: folders.findings(host),
     lambda host, laptop: memory.findings(host),
