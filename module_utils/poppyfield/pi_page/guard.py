@@ -44,7 +44,7 @@ RESTARTS = "restarts-of-unhealthy.json"
 NANOSECONDS = 10**9
 DATABASE = "postgis"
 RECOVERS = ("starting up", "shutting down", "in recovery mode", "not yet accepting connections")
-"""What PostgreSQL says while it does what a restart would have it begin anew."""
+"""What PostgreSQL says while it does what a restart would have it begin again."""
 
 
 # The decision -------------------------------------------------------------------------------------------------------
