@@ -240,12 +240,11 @@ class PositionService:
             systemd.start(self.run, UNIT)
 
     def _have_others_run(self) -> None:
-        if self.booted.is_dir():
-            systemd.do(self.run, "systemctl", "daemon-reload")
-            systemd.do(self.run, "systemctl", "restart", "chrony.service")
-            # A socket is not opened again while what it starts runs; who asks starts that.
-            systemd.do(self.run, "systemctl", "stop", "gpsd.service", "gpsd.socket")
-            systemd.do(self.run, "systemctl", "start", "gpsd.socket")
+        systemd.do(self.run, "systemctl", "daemon-reload")
+        systemd.do(self.run, "systemctl", "restart", "chrony.service")
+        # A socket is not opened again while what it starts runs; who asks starts that.
+        systemd.do(self.run, "systemctl", "stop", "gpsd.service", "gpsd.socket")
+        systemd.do(self.run, "systemctl", "start", "gpsd.socket")
 
     def _let_others_go_on(self) -> None:
         """Have gpsd and chrony go on with their own settings, where they are still installed."""
