@@ -15,8 +15,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program
-from ansible.module_utils.poppyfield.backup.program import BackupError, Run
+from ansible.module_utils.poppyfield.backup import (
+    restore_journal,
+    restoring,
+    room,
+    saved_content,
+    targets,
+    trial_container,
+)
+from ansible.module_utils.poppyfield.backup.backup_runs import Run, chosen, complete_runs, without_record
+from ansible.module_utils.poppyfield.backup.command_line import main
+from ansible.module_utils.poppyfield.backup.comparison import differences
+from ansible.module_utils.poppyfield.backup.finding import offers
+from ansible.module_utils.poppyfield.backup.proving import check_sqlite
+from ansible.module_utils.poppyfield.backup.restic_words import meaning, not_in_it
+from ansible.module_utils.poppyfield.backup.room import SPARE_BYTES, room_problem
+from ansible.module_utils.poppyfield.backup.saved_content import (
+    DatabaseSession,
+    content_of_files,
+    look_at_files,
+    of_basemaps,
+)
+from ansible.module_utils.poppyfield.backup.settings import BackupError, Settings
+from ansible.module_utils.poppyfield.backup.sql import connection, identifier, literal, set_aside
+from ansible.module_utils.poppyfield.backup.sqlite_copies import copy_sqlite
+from ansible.module_utils.poppyfield.backup.targets import mount_points
+from ansible.module_utils.poppyfield.backup.this_pi import locked
 
 Json = dict[str, Any]
 COMMANDS = Path(__file__).resolve().parents[1] / "doubles" / "backup_commands"
@@ -68,7 +92,7 @@ class Pi:
         (self.fake / name).write_text(text)
 
     def run(self, *words: str) -> int:
-        return program.main(["--settings", str(self.folder / "settings.json"), *words])
+        return main(["--settings", str(self.folder / "settings.json"), *words])
 
     def snapshots(self) -> list[Json]:
         folder = self.folder / "run" / "stick" / "poppyfield" / "pi-orchard" / "snapshots"
@@ -144,7 +168,7 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_counts(pi: Pi, capsys:
 
 
 def test_many_files_that_cannot_be_read_are_counted() -> None:
-    assert "are not in it: a, b, c, d, e and 2 more. The card" in program.not_in_it([*"abcdefg"])
+    assert "are not in it: a, b, c, d, e and 2 more. The card" in not_in_it([*"abcdefg"])
 
 
 def test_only_so_many_are_kept_with_all_of_their_parts(pi: Pi) -> None:
@@ -196,7 +220,7 @@ def test_a_folder_is_written_to_only_while_something_is_mounted_there(
     assert pi.run("run") == 1
     assert f"office: nothing is mounted on {office}" in capsys.readouterr().out
     assert list(office.iterdir()) == []
-    monkeypatch.setattr(program, "mount_points", lambda mountinfo: {str(office)})
+    monkeypatch.setattr(targets, "mount_points", lambda mountinfo: {str(office)})
     assert pi.run("run") == 0
     assert pi.called(f"mount --bind {office} ")
 
@@ -204,7 +228,7 @@ def test_a_folder_is_written_to_only_while_something_is_mounted_there(
 def test_a_mount_that_was_left_is_taken_away_first(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
     place = pi.folder / "run" / "stick"
     seen = [{str(place)}, {str(place)}, set(), set()]
-    monkeypatch.setattr(program, "mount_points", lambda mountinfo: seen.pop(0))
+    monkeypatch.setattr(targets, "mount_points", lambda mountinfo: seen.pop(0))
     assert pi.run("run") == 0
     assert len(pi.called("umount ")) == 2
 
@@ -226,8 +250,8 @@ def test_what_is_no_repository_is_left_alone(pi: Pi, capsys: pytest.CaptureFixtu
 
 
 def test_only_one_is_at_work(pi: Pi, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = program.Settings.read(pi.folder / "settings.json")
-    with program.locked(settings, wait=True):
+    settings = Settings.read(pi.folder / "settings.json")
+    with locked(settings, wait=True):
         assert pi.run("run", "--by-timer") == 0
     assert "Another backup, a restore or a proof is at work." in capsys.readouterr().out
     assert not (pi.fake / "log").exists()
@@ -279,7 +303,7 @@ def test_whatever_ends_a_restore_what_was_in_place_comes_back(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(program, "put_folders", fail)
+        patch.setattr(restoring, "put_folders", fail)
         assert pi.run("restore", "--from", "stick", "--run", run) == 1
     assert "Everything is again as it was" in capsys.readouterr().err
     assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
@@ -296,7 +320,7 @@ def test_what_was_taken_back_stays_where_taking_it_back_was_cut_off_at_its_end(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr(program, "close_journal", fail)
+        patch.setattr(restore_journal, "close_journal", fail)
         pi.run("take-back")
     assert (pi.lizmap / "projects" / "map.qgs").read_text() == "something else"
     assert pi.run("take-back") == 0
@@ -309,14 +333,14 @@ def test_a_card_is_new_until_it_was_saved_or_restored_or_the_backups_before_it_w
 ) -> None:
     pi.run("run")
     shutil.rmtree(pi.folder / "state")
-    settings = program.Settings.read(pi.folder / "settings.json")
+    settings = Settings.read(pi.folder / "settings.json")
     (pi.folder / "state").mkdir()
     settings.new_card.touch()
-    assert program.offers(settings) != []
+    assert offers(settings) != []
     if how == "finish":
         assert pi.run("restore", "--from", "stick") == 0 and settings.new_card.exists()
     assert pi.run(how) == 0
-    assert not settings.new_card.exists() and program.offers(settings) == []
+    assert not settings.new_card.exists() and offers(settings) == []
     # The timer makes its own from now on.
     assert pi.run("run", "--by-timer") == 0
 
@@ -363,11 +387,11 @@ def test_a_restore_that_was_cut_off_is_taken_back_before_anything_else(
     class PowerCutError(BaseException):
         """Nothing that a program catches."""
 
-    def cut(settings: program.Settings) -> None:
+    def cut(settings: Settings) -> None:
         raise PowerCutError
 
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):
-        patch.setattr(program, "start", cut)
+        patch.setattr(restoring, "start", cut)
         pi.run("restore", "--from", "stick", "--run", run)
     capsys.readouterr()
     pi.run("status")
@@ -432,7 +456,7 @@ def test_a_backup_of_a_newer_postgresql_or_without_room_is_refused_before_anythi
     assert pi.run("restore", "--from", "stick", "--run", run) == 1
     assert "of PostgreSQL 17, and this is 15. Nothing was changed." in capsys.readouterr().err
     pi.say("version", "170005")
-    monkeypatch.setattr(program, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(room, "SPARE_BYTES", 1 << 60)
     assert pi.run("restore", "--from", "stick", "--run", run) == 1
     assert "MB are missing on the disk of" in capsys.readouterr().err
     assert not pi.called("docker stop")
@@ -477,7 +501,7 @@ def test_a_new_card_is_offered_what_was_saved_before_it(pi: Pi, capsys: pytest.C
     shutil.rmtree(pi.folder / "state")
     (one,) = offered()
     assert one["target"] == "stick" and "the backup of pi-orchard of " in one["said"] and "with gis" in one["said"]
-    with program.locked(program.Settings.read(pi.folder / "settings.json"), wait=True):
+    with locked(Settings.read(pi.folder / "settings.json"), wait=True):
         assert offered() == [], "a backup at work is not waited for"
     pi.say("devices", "")
     assert offered() == [], "the stick is not there"
@@ -510,7 +534,7 @@ def test_a_restore_that_is_taken_back_leaves_a_new_card_as_new(pi: Pi, capsys: p
 
 
 def test_settings_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert program.main(["--settings", str(tmp_path / "no"), "run"]) == 1
+    assert main(["--settings", str(tmp_path / "no"), "run"]) == 1
     assert capsys.readouterr().err == f"No such file or directory: {tmp_path}/no\n"
 
 
@@ -609,7 +633,7 @@ def test_what_cannot_be_tried_tells_nothing_of_the_backup(
     pi: Pi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(program, "SPARE_BYTES", 1 << 60)
+        patch.setattr(trial_container, "SPARE_BYTES", 1 << 60)
         assert "could not be restored for trial: " in prove(pi, capsys) and pi.state()["proof"]["result"] == "not tried"
     with monkeypatch.context() as patch:
         # As a file system does that knows of neither.
@@ -633,8 +657,8 @@ def test_a_backup_of_an_earlier_release_is_passed_over(pi: Pi, capsys: pytest.Ca
 
 def test_what_an_ended_run_left_is_taken_away_unless_another_is_at_work(pi: Pi) -> None:
     pi.say("trials", "0123456789ab")
-    settings = program.Settings.read(pi.folder / "settings.json")
-    with program.locked(settings, wait=True):
+    settings = Settings.read(pi.folder / "settings.json")
+    with locked(settings, wait=True):
         assert pi.run("clear-up") == 0
     assert not (pi.fake / "log").exists()
     assert pi.run("clear-up") == 0 and pi.called("docker rm --force --volumes 0123456789ab")
@@ -645,23 +669,23 @@ def test_a_session_that_ends_is_told(pi: Pi, capsys: pytest.CaptureFixture[str])
     assert pi.run("run") == 1
     assert "what a database holds could not be listed" in capsys.readouterr().out
     with pytest.raises(BackupError, match="PostgreSQL ended a session"):
-        program.DatabaseSession(replace(program.Settings.read(pi.folder / "settings.json"), postgis="ends"), "gis")
+        DatabaseSession(replace(Settings.read(pi.folder / "settings.json"), postgis="ends"), "gis")
 
 
 def test_a_file_that_changed_while_it_was_saved_is_not_compared(pi: Pi) -> None:
-    settings = program.Settings.read(pi.folder / "settings.json")
+    settings = Settings.read(pi.folder / "settings.json")
     project, secret = pi.lizmap / "projects" / "map.qgs", pi.folder / "secrets" / "postgis_gis"
-    seen = program.look_at_files([str(pi.lizmap / "projects"), str(secret), str(pi.folder / "nothing")])
+    seen = look_at_files([str(pi.lizmap / "projects"), str(secret), str(pi.folder / "nothing")])
     assert set(seen) == {str(project), str(secret)}
-    found = program.content_of_files(settings, seen, [])
+    found = content_of_files(settings, seen, [])
     assert found[str(project)]["digest"] == hashlib.sha256(b"the map").hexdigest() and len(found) == 2
-    assert set(program.content_of_files(settings, seen, [str(secret)])) == {str(project)}
+    assert set(content_of_files(settings, seen, [str(secret)])) == {str(project)}
     project.write_text("another map")
-    assert set(program.content_of_files(settings, seen, [])) == {str(secret)}
+    assert set(content_of_files(settings, seen, [])) == {str(secret)}
 
 
 def test_base_maps_are_not_saved(pi: Pi) -> None:
-    settings = program.Settings.read(pi.folder / "settings.json")
+    settings = Settings.read(pi.folder / "settings.json")
     projects = pi.lizmap / "projects"
     for name in (
         "basemaps/a.mbtiles",
@@ -671,7 +695,7 @@ def test_base_maps_are_not_saved(pi: Pi) -> None:
     ):
         (projects / name).parent.mkdir(parents=True, exist_ok=True)
         (projects / name).write_text("x")
-    seen = program.look_at_files([str(projects)], program.of_basemaps(settings))
+    seen = look_at_files([str(projects)], of_basemaps(settings))
     own = {"map.qgs", "basemaps of mine/map.qgs", "maps/basemaps/b"}
     assert {str(Path(path).relative_to(projects)) for path in seen} == own
     assert pi.run("run") == 0
@@ -680,20 +704,20 @@ def test_base_maps_are_not_saved(pi: Pi) -> None:
 
 
 def test_a_file_that_is_as_it_was_is_not_read_again(pi: Pi, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = program.Settings.read(pi.folder / "settings.json")
-    seen = program.look_at_files([str(pi.folder / "secrets")])
-    first = program.content_of_files(settings, seen, [])
-    monkeypatch.setattr(program, "digest_of_file", lambda _: "read again")
-    assert program.content_of_files(settings, seen, []) == first
+    settings = Settings.read(pi.folder / "settings.json")
+    seen = look_at_files([str(pi.folder / "secrets")])
+    first = content_of_files(settings, seen, [])
+    monkeypatch.setattr(saved_content, "digest_of_file", lambda _: "read again")
+    assert content_of_files(settings, seen, []) == first
 
 
 def test_a_database_of_sqlite_that_is_damaged_is_told() -> None:
     with closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE t AS SELECT 1 AS n")
         whole = database.serialize()
-    program.check_sqlite(whole, "/jauth.db")
+    check_sqlite(whole, "/jauth.db")
     with pytest.raises(BackupError, match=r"/jauth.db is damaged: "):
-        program.check_sqlite(whole[:4096] + b"rot" * 1365 + b"\0", "/jauth.db")
+        check_sqlite(whole[:4096] + b"rot" * 1365 + b"\0", "/jauth.db")
 
 
 # Decisions ----------------------------------------------------------------------------------------------------------
@@ -713,36 +737,36 @@ def test_snapshots_of_others_are_neither_backups_nor_removed() -> None:
         snapshot(5, "c", "record", tag="somebody"),
         {"id": "6", "time": "2026-11-29T10:00:00Z", "tags": None},
     ]
-    runs = program.complete_runs(snapshots)
+    runs = complete_runs(snapshots)
     assert runs == [Run("a", datetime(2026, 11, 29, 11, tzinfo=UTC), "2")]
-    assert program.without_record(snapshots) == ["3", "4"]
+    assert without_record(snapshots) == ["3", "4"]
 
 
 def test_a_time_chooses_the_newest_backup_that_is_not_younger() -> None:
     runs = [Run(str(hour), datetime(2026, 11, 29, hour, tzinfo=UTC), "") for hour in (8, 9, 10)]
-    assert program.chosen(runs, "latest").name == "10"
-    assert program.chosen(runs, "2026-11-29T09:59:00+00:00").name == "9"
+    assert chosen(runs, "latest").name == "10"
+    assert chosen(runs, "2026-11-29T09:59:00+00:00").name == "9"
     # A backup is told by the minute, and found by it.
     told = Run("told", datetime(2026, 11, 29, 10, 2, 37, tzinfo=UTC), "")
-    assert program.chosen([*runs, told], "2026-11-29T10:02+00:00").name == "told"
-    assert program.chosen([*runs, told], "2026-11-29T10:02:36+00:00").name == "10"
+    assert chosen([*runs, told], "2026-11-29T10:02+00:00").name == "told"
+    assert chosen([*runs, told], "2026-11-29T10:02:36+00:00").name == "10"
     for when, said in (("2026-11-29T07:00+00:00", "no backup that old"), ("yesterday", "is no time")):
         with pytest.raises(BackupError, match=said):
-            program.chosen(runs, when)
+            chosen(runs, when)
     with pytest.raises(BackupError, match="no complete backup"):
-        program.chosen([], "latest")
+        chosen([], "latest")
 
 
 def test_room_is_counted_by_disk() -> None:
-    spare = program.SPARE_BYTES
-    assert program.room_problem([("/a", 1, 10, spare + 10), ("/b", 2, 10, spare + 10)]) == ""
-    assert "on the disk of /b" in program.room_problem([("/a", 1, 10, spare + 10), ("/b", 1, 10, spare + 10)])
+    spare = SPARE_BYTES
+    assert room_problem([("/a", 1, 10, spare + 10), ("/b", 2, 10, spare + 10)]) == ""
+    assert "on the disk of /b" in room_problem([("/a", 1, 10, spare + 10), ("/b", 1, 10, spare + 10)])
 
 
 def test_a_name_that_is_too_long_is_refused() -> None:
-    assert program.set_aside("gis", "before", "20261129101500") == "gis__before_20261129101500"
+    assert set_aside("gis", "before", "20261129101500") == "gis__before_20261129101500"
     with pytest.raises(BackupError, match="too long"):
-        program.set_aside("g" * 50, "before", "20261129101500")
+        set_aside("g" * 50, "before", "20261129101500")
 
 
 @pytest.mark.parametrize(
@@ -757,18 +781,18 @@ def test_a_name_that_is_too_long_is_refused() -> None:
     ],
 )
 def test_what_restic_says_is_put_in_words(said: str, told: str) -> None:
-    assert told in program.meaning(said) and "{" not in program.meaning(said)
+    assert told in meaning(said) and "{" not in meaning(said)
 
 
 def test_mount_points_are_read_with_their_blanks() -> None:
     line = "36 35 8:1 / /mnt/my\\040stick rw,noatime - ext4 /dev/sda1 rw"
-    assert program.mount_points(f"{line}\n") == {"/mnt/my stick"}
+    assert mount_points(f"{line}\n") == {"/mnt/my stick"}
 
 
 def test_names_are_quoted() -> None:
-    assert program.identifier('a"b') == '"a""b"'
-    assert program.literal("a'b\\") == "E'a''b\\\\'"
-    assert program.connection("a'b") == "--dbname=dbname='a\\'b'"
+    assert identifier('a"b') == '"a""b"'
+    assert literal("a'b\\") == "E'a''b\\\\'"
+    assert connection("a'b") == "--dbname=dbname='a\\'b'"
 
 
 def test_a_database_of_sqlite_is_copied_as_it_is_at_one_moment(tmp_path: Path) -> None:
@@ -777,7 +801,7 @@ def test_a_database_of_sqlite_is_copied_as_it_is_at_one_moment(tmp_path: Path) -
         database.execute("CREATE TABLE t AS SELECT 1 AS n")
         database.commit()
         database.execute("UPDATE t SET n = 2")
-        program.copy_sqlite(str(path), out)
+        copy_sqlite(str(path), out)
     (tmp_path / "copy.db").write_bytes(out.getvalue())
     with closing(sqlite3.connect(tmp_path / "copy.db")) as copied:
         assert copied.execute("SELECT n FROM t").fetchall() == [(1,)]
@@ -805,12 +829,12 @@ def changed(part: str, name: str, value: Any) -> Json:
 
 
 def test_equal_content_differs_in_nothing() -> None:
-    assert program.differences(CONTENT, CONTENT) == []
+    assert differences(CONTENT, CONTENT) == []
     # What changed or went on while it was saved.
-    assert program.differences(CONTENT, changed("tables", "public.rewritten", [7, "8"])) == []
+    assert differences(CONTENT, changed("tables", "public.rewritten", [7, "8"])) == []
     for value in (3, 4, 5):
-        assert program.differences(CONTENT, changed("sequences", "public.ids", [value, value])) == []
-    assert program.differences(CONTENT, changed("files", "/srv/new.qgs", {"digest": "d", "bytes": 1})) == []
+        assert differences(CONTENT, changed("sequences", "public.ids", [value, value])) == []
+    assert differences(CONTENT, changed("files", "/srv/new.qgs", {"digest": "d", "bytes": 1})) == []
 
 
 @pytest.mark.parametrize(
@@ -855,13 +879,13 @@ def test_equal_content_differs_in_nothing() -> None:
     ],
 )
 def test_each_difference_is_said(found: Json, said: str) -> None:
-    assert program.differences(CONTENT, found) == [said]
+    assert differences(CONTENT, found) == [said]
 
 
 def test_a_sequence_that_cannot_be_read_is_told() -> None:
     found = json.loads(json.dumps(CONTENT))
     found["databases"]["gis"]["sequences"]["public.ids"] = None
-    assert program.differences(CONTENT, found) == ["gis: the sequence public.ids would give nothing next, and not 3."]
+    assert differences(CONTENT, found) == ["gis: the sequence public.ids would give nothing next, and not 3."]
 
 
 @pytest.mark.parametrize(
@@ -929,14 +953,14 @@ def test_what_lies_in_a_folder_is_proven_without_a_pi(pi: Pi, capsys: pytest.Cap
     capsys.readouterr()
     words = ["prove-copy", "--folder", str(store), "--host", "pi-orchard"]
     words += ["--password-file", str(pi.folder / "password"), "--scratch", str(pi.folder)]
-    assert program.main(words) == 0
+    assert main(words) == 0
     assert "and is equal: 1 databases" in capsys.readouterr().out
     assert not pi.called("backup --json")[5:] and not list(pi.folder.glob("poppyfield-proof-*"))
     pi.say("restored-rows", '[1, "123", true]')
-    assert program.main(words) == 1
+    assert main(words) == 1
     assert "gis: public.fields has 1 rows, and had 2." in capsys.readouterr().out
     pi.say("image", "amd64")
-    assert program.main(words) == 1
+    assert main(words) == 1
     assert "has no image poppyfield/postgis for arm64" in capsys.readouterr().err
 
 
