@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +16,17 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.backup import program_files
 from ansible.module_utils.poppyfield.backup.program_files import installed_parts
 from ansible.module_utils.poppyfield.backup.service import LAST_MINUTE, RULES, UNIT, BackupService
 from ansible.module_utils.poppyfield.backup.settings import NEW_CARD, Settings
-from ansible.module_utils.poppyfield.host import program_folder, systemd
+from ansible.module_utils.poppyfield.backup.this_pi import PARTS
+from ansible.module_utils.poppyfield.host import host_files, program_folder, systemd
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from tests.doubles.systemd import Systemd
+from tests.installed_backup import install
 from tests.unit.conftest import load_plugin
 
 Json = dict[str, Any]
@@ -158,8 +162,18 @@ def test_another_release_takes_the_place_of_one_at_once(
     assert str(first) in command
     monkeypatch.setattr(program_folder, "MAIN_TEXT", f"{program_folder.MAIN_TEXT}# of another release\n")
 
-    def cut(unit: str) -> None:
-        raise PowerCutError(unit)
+    def cut(what: object) -> None:
+        raise PowerCutError(what)
+
+    do = host_files._do
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
+        patch.setattr(
+            host_files, "_do", lambda one, *more: cut(one) if one.path == pi.service.command else do(one, *more)
+        )
+        run_module("backup_service", **given)
+    # The one before is as it was, and the other one is there whole before the command names it.
+    assert pi.service.command.read_text() == command
+    assert len([*pi.service.programs.glob("backup-modules-*/__main__.py")]) == 2
 
     with monkeypatch.context() as patch, pytest.raises(PowerCutError):
         patch.setattr(systemd, "start", lambda _, unit: cut(unit))
@@ -171,6 +185,21 @@ def test_another_release_takes_the_place_of_one_at_once(
     again = len(pi.done)
     assert run_module("backup_service", **given)["changed"]
     assert f"systemctl restart {LAST_MINUTE}" in pi.done[again:] and modules_in(pi.service.programs) == second
+
+
+def test_the_module_has_the_whole_program_in_the_archive_in_which_ansible_brings_it(tmp_path: Path) -> None:
+    command = install(tmp_path / "programs", "last_minute", "trial_maps")
+    archive = shutil.make_archive(str(tmp_path / "payload"), "zip", modules_in(command.parent))
+    written = program_folder.files([program_files.__name__])
+    with zipfile.ZipFile(archive, "a") as payload:
+        for path in sorted(written.keys() - {*payload.namelist()}):
+            payload.writestr(path, written[path])
+    imported = f"from pathlib import Path; from {program_files.__name__} import program_files"
+    asked = f"{imported}; print(*program_files(Path(), {PARTS}))"
+    ran = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {archive!r}); {asked}"]
+    done = subprocess.run(ran, capture_output=True, text=True, check=True)
+    names = {str(path.relative_to(command.parent)) for path in command.parent.rglob("*.py")} | {"backup"}
+    assert {*done.stdout.split()} == names
 
 
 class PowerCutError(BaseException):

@@ -18,7 +18,7 @@ from ansible.module_utils.poppyfield.backup.this_pi import LAST_MINUTE, locked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.test_backup_program import COMMANDS, Pi
+from tests.unit.backup_pi import COMMANDS, Pi
 
 Json = dict[str, Any]
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)

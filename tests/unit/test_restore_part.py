@@ -13,7 +13,7 @@ from ansible.module_utils.poppyfield.backup.restore_part import SavedProject, Sa
 from ansible.module_utils.poppyfield.backup.settings import BackupError
 
 from tests.installed_backup import install
-from tests.unit.test_backup_program import Pi, pi
+from tests.unit.backup_pi import Pi, pi
 
 __all__ = ["pi"]
 

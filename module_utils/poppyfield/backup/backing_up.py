@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import secrets
 import sys
@@ -44,7 +45,7 @@ from ansible.module_utils.poppyfield.backup.targets import mounted
 from ansible.module_utils.poppyfield.backup.this_pi import locked, read, write
 from ansible.module_utils.poppyfield.backup.trial_container import remove_trial
 
-COPIER = Path(sqlite_copies.__file__).read_text("utf-8")
+COPIER = inspect.getsource(sqlite_copies)
 """In memory, since another release that is installed meanwhile takes this one's files away."""
 CHECK_EVERY = timedelta(days=7)
 

@@ -4,7 +4,7 @@ restic keeps the backups, and is fed by streams. One backup is several snapshots
 on when the last of them, the record, is there, which names the others. Whatever ends a run before leaves snapshots
 without a record, which the next run removes.
 
-Each command imports what it needs alone, since on a Pi all of it takes longer than the shortest ones.
+Each command imports what it needs alone: on a Pi, reading all of it takes longer than `status` itself.
 """
 
 from __future__ import annotations

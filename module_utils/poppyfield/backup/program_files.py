@@ -23,7 +23,7 @@ COMMAND_TEXT = """#!/usr/bin/python3
 # Managed by Poppyfield.
 import sys
 
-# After a loss of power, half of one would be believed.
+# What Python keeps of a module may be half there after a loss of power, and would be run.
 sys.dont_write_bytecode = True
 sys.path.insert(0, "{folder}")
 
