@@ -164,7 +164,7 @@ verify: ## Look at the Pis of an inventory from outside, and change nothing: mak
 		--hosts='ansible://$(or $(PIS),pis)?force_ansible=True' --ansible-inventory='$(or $(INVENTORY),inventory/fleet)'
 
 prove: ## Restore for trial, on this machine, the newest backup of a Pi in a folder: make prove BACKUPS=/srv/backups HOST=pi-orchard [IMAGE=poppyfield/postgis:…]
-	@$(SUDO) python3 module_utils/poppyfield/backup/program.py prove-copy --folder '$(BACKUPS)' --host '$(HOST)' --image '$(IMAGE)' \
+	@$(SUDO) python3 -I -B module_utils/poppyfield/backup prove-copy --folder '$(BACKUPS)' --host '$(HOST)' --image '$(IMAGE)' \
 		--password-file '$(or $(PASSWORD_FILE),inventory/fleet/backup-passwords/$(HOST))'
 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.backup_runs import RECORD_NAME
+from ansible.module_utils.poppyfield.backup.repository import BackupRepository
+from ansible.module_utils.poppyfield.backup.settings import Settings
 
 from tests.power_cuts.recorded_disk import mounted
 
 
 @contextmanager
-def repository(
-    stick: Path, password_file: Path, place: Path, host: str = "demo-pi"
-) -> Iterator[program.BackupRepository]:
+def repository(stick: Path, password_file: Path, place: Path, host: str = "demo-pi") -> Iterator[BackupRepository]:
     """Open the backups of a Pi on a stick, a device or the image of one, that is mounted at a place meanwhile."""
-    settings = program.Settings(
+    settings = Settings(
         host=host,
         targets=[],
         keep={},
@@ -30,14 +30,14 @@ def repository(
         password_file=str(password_file),
     )
     with mounted(stick, place) as folder:
-        found = program.BackupRepository(settings, folder)
+        found = BackupRepository(settings, folder)
         found.open()
         yield found
         found.close()
 
 
-def newest(found: program.BackupRepository) -> dict[str, Any]:
+def newest(found: BackupRepository) -> dict[str, Any]:
     """Give what the newest backup held, by its record."""
-    record = json.loads(found.dump(found.runs()[-1].record, program.RECORD_NAME))
+    record = json.loads(found.dump(found.runs()[-1].record, RECORD_NAME))
     content: dict[str, Any] = record["content"]
     return content

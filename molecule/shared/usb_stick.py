@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.repository import BackupRepository
 from testinfra.host import Host
 
 from emulated_pi import MAP_PORT, PI_NAME, SSH_PORT, STATE, emulator, log_in
@@ -44,9 +44,7 @@ class Stick:
         """Give the loop device back."""
         subprocess.run(["losetup", "--detach", self.device], check=True)
 
-    def repository(
-        self, password_file: Path = PASSWORDS / "demo-pi"
-    ) -> AbstractContextManager[program.BackupRepository]:
+    def repository(self, password_file: Path = PASSWORDS / "demo-pi") -> AbstractContextManager[BackupRepository]:
         """Look into it on the laptop."""
         return stick_content.repository(Path(self.device), password_file, self._folder / "looked-at")
 
