@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from tests.machine.reached import Machine
+from tests.machine.reached import ROOT, Machine
+from workshop.emulator import card
+from workshop.emulator import machine_options as o
 
 # It boots in the midst of them.
 pytestmark = pytest.mark.timeout(5400)
@@ -56,6 +58,7 @@ with open("/srv/scattered", "rb") as file:
     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     print(all(file.read(4096) == b"%04096d" % page for page in range(16384)))
 """
+WRITER = ROOT / "module_utils" / "poppyfield" / "host" / "atomic_file.py"
 
 
 def test_its_boot_partition_is_fat_and_nothing_in_it_is_of_this_machine(machine: Machine) -> None:
@@ -95,6 +98,17 @@ def test_the_memory_cgroup_comes_by_cmdline_txt_and_a_reboot_only(machine: Machi
 def test_its_card_takes_what_is_scattered_in_memory(machine: Machine) -> None:
     assert machine.run(f"python3 -c '{SCATTERED}'") == "True"
     assert "I/O error" not in machine.run("dmesg")
+
+
+def test_what_the_firmware_reads_is_there_after_a_cut_at_once(machine: Machine) -> None:
+    line = machine.run("cat /boot/firmware/cmdline.txt", sudo=False) + " poppyfield.written=1\n"
+    write = f"write(Path('/boot/firmware/cmdline.txt'), {line.encode()!r})"
+    machine.run(f"python3 - <<'END'\n{WRITER.read_text(encoding='utf-8')}\n{write}\nEND")
+    machine.power_off()
+    # As the firmware reads it, before anything looks after the file system.
+    assert card.read(machine.folder / o.CARD, o.COMMAND_LINE).decode() == line
+    machine.power_on(settled=False)
+    assert "poppyfield.written=1" in machine.run("cat /proc/cmdline", sudo=False).split()
 
 
 def test_a_power_cut_loses_what_was_not_flushed(machine: Machine) -> None:

@@ -80,7 +80,7 @@ def test_it_is_on_the_disk_before_it_has_its_name_and_the_name_is_too(
         monkeypatch.setattr(os, what, note(what, getattr(os, what)))
     monkeypatch.setattr(Path, "rename", note("rename", Path.rename))
     atomic_file.write(path, b"new")
-    assert done == ["fchown", "fchmod", "fsync", "rename", "fsync"]
+    assert done == ["fchown", "fchmod", "fsync", "rename", "fsync", "fsync"]
 
 
 @pytest.mark.parametrize("step", ["fchown", "fchmod", "fsync"])
