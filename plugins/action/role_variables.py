@@ -106,7 +106,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
         of_bundle = bundle.Given()
         if not found:
-            of_bundle = bundle.given(kept, arguments["stages"], who.commit())
+            of_bundle = bundle.given(kept, arguments["stages"], who.commit(), secrets)
             found = together((host.name, finding) for host in kept for finding in of_bundle.findings)
         result.update(changed=False, problems=[problem.sentence for problem in found])
         if found:

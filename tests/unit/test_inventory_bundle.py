@@ -105,6 +105,12 @@ def test_what_a_new_one_is_to_hold(folder: Path, tmp_path: Path) -> None:
     assert words(found) == [] and found.offer is None
     assert found.told["folder"] == str(tmp_path / "new") and found.told["commit"] == "abc"
     assert found.told["architectures"] == ["arm64", "amd64"] and "vim" in found.told["packages"]["trixie"]
+    assert found.told["hosts"]["pi"]["lizmap_archive"].startswith("bundle:lizmap-")
+    assert [one["source"] for one in found.told["contents"]] == ["/lizmap.zip", "/plugin.zip"]
+    laptops = look(tmp_path / "new", tmp_path, "bundle", **given, bundle_alone=False, lizmap_tls="fleet")
+    assert words(laptops) == [] and (laptops.told["hosts"], laptops.told["contents"]) == ({}, [])
+    (told,) = words(look(tmp_path / "new", tmp_path, "bundle", **given, lizmap_tls="fleet"))
+    assert told.startswith("lizmap_tls: it is fleet, and no key goes into a bundle")
     # A bundle that is there already stays as it is.
     assert words(look(folder, tmp_path, "bundle")) == [
         f"bundle_folder: {folder} is there already, and a bundle is made into a new folder: name another one"

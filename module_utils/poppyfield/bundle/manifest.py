@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 NAME = "MANIFEST"
@@ -13,6 +13,10 @@ SIGNATURE = "MANIFEST.sig"
 VERSION = 1
 PACKAGES = "packages"
 IMAGES = "images"
+WHEELS = "wheels"
+CONTENTS = "contents"
+INSTALL = "install"
+"""What somebody on a Pi starts who has no laptop."""
 INDEX = "Packages"
 HIGHEST_NUMBER = 10**9
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -45,6 +49,17 @@ class BundledImage:
 
 
 @dataclass(frozen=True)
+class BundledContent:
+    """A file of the laptop, or a folder as a tar archive, whole or in parts that a FAT file system holds."""
+
+    key: str
+    name: str
+    """The file's own name; empty for a folder."""
+    paths: tuple[str, ...]
+    """In the bundle, in their order."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle is and holds."""
 
@@ -57,6 +72,14 @@ class Manifest:
     """By release the packages that are asked for; those that they need are in the bundle as well."""
     images: tuple[BundledImage, ...]
     files: tuple[BundledFile, ...]
+    contents: tuple[BundledContent, ...] = ()
+    """What a Pi needs to install itself; nothing in a bundle that only a laptop uses."""
+    inventories: tuple[str, ...] = ()
+    """What of the inventory's content ansible-playbook is given with -i."""
+    vaulted: bool = False
+    """Whether the inventory has something encrypted, so that its password is asked for."""
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By host its variables that name files, with `bundle:KEY` in place of each path."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -110,6 +133,13 @@ def _read(given: Mapping[str, Any]) -> Manifest:
         packages={str(release): tuple(map(str, names)) for release, names in given["packages"].items()},
         images=tuple(BundledImage(**image) for image in given["images"]),
         files=tuple(BundledFile(str(file["path"]), int(file["size"]), str(file["sha256"])) for file in given["files"]),
+        contents=tuple(
+            BundledContent(str(one["key"]), str(one["name"]), tuple(map(str, one["paths"])))
+            for one in given.get("contents", ())
+        ),
+        inventories=tuple(map(str, given.get("inventories", ()))),
+        vaulted=bool(given.get("vaulted", False)),
+        hosts={str(name): dict(values) for name, values in given.get("hosts", {}).items()},
     )
 
 
@@ -125,6 +155,11 @@ def _check(found: Manifest) -> None:
         raise BundleError(f"{NAME} has a file without its size and SHA-256: make the bundle again")
     if lost := sorted({image.path for image in found.images} - set(paths)):
         raise BundleError(f"{NAME} has an image without its file, {lost[0]}: make the bundle again")
+    if lost := sorted({path for content in found.contents for path in content.paths} - set(paths)):
+        raise BundleError(f"{NAME} has a content without its file, {lost[0]}: make the bundle again")
+    for content in found.contents:
+        if not content.paths or "/" in content.name or content.name in (".", ".."):
+            raise BundleError(f"{NAME} has a content {content.key[:100]!a} that is none: make the bundle again")
 
 
 def check_path(path: str) -> None:

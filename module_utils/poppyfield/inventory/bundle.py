@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ from typing import Any
 from ansible.module_utils.poppyfield.bundle import making, manifest, packages, signing, verification
 from ansible.module_utils.poppyfield.bundle.manifest import BundleError, Manifest
 from ansible.module_utils.poppyfield.containers import services
+from ansible.module_utils.poppyfield.inventory import bundled_files
 from ansible.module_utils.poppyfield.inventory.laptop import local_path
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 MAKES_BUNDLE = "bundle"
 """The stage that makes one, so that there is none yet."""
-OF_ALL = ("bundle_folder", "bundle_key_folder", "bundle_releases", "bundle_architectures", "bundle_sources")
+OF_ALL = (
+    *("bundle_folder", "bundle_key_folder", "bundle_releases", "bundle_architectures", "bundle_sources"),
+    "bundle_alone",
+)
 FOLDER = "bundle_folder"
 
 
@@ -41,8 +45,8 @@ class Given:
         return {**self.offer, "packages": asked}
 
 
-def given(hosts: Sequence[Host], stages: Sequence[str], commit: str) -> Given:
-    """Look at the bundle of a run."""
+def given(hosts: Sequence[Host], stages: Sequence[str], commit: str, secrets: Iterable[str] = ()) -> Given:
+    """Look at the bundle of a run; none of the secrets goes into one that is made."""
     making_one = MAKES_BUNDLE in stages
     folder, keys = (local_path(str(hosts[0].values[name])).absolute() for name in (FOLDER, "bundle_key_folder"))
     if not hosts[0].values[FOLDER]:
@@ -53,7 +57,7 @@ def given(hosts: Sequence[Host], stages: Sequence[str], commit: str) -> Given:
     if found := tuple(differences(hosts)):
         return Given(found)
     if making_one:
-        return to_make(hosts, folder, commit)
+        return to_make(hosts, folder, commit, secrets)
     try:
         signers = (keys / signing.SIGNERS).read_text("utf-8")
     except OSError as error:
@@ -71,7 +75,7 @@ def given(hosts: Sequence[Host], stages: Sequence[str], commit: str) -> Given:
     )
 
 
-def to_make(hosts: Sequence[Host], folder: Path, commit: str) -> Given:
+def to_make(hosts: Sequence[Host], folder: Path, commit: str, secrets: Iterable[str]) -> Given:
     """Give what a bundle for all hosts is to hold."""
     values = [host.values for host in hosts]
     releases, extra = values[0]["bundle_releases"], sorted({name for one in values for name in one["bundle_packages"]})
@@ -79,14 +83,19 @@ def to_make(hosts: Sequence[Host], folder: Path, commit: str) -> Given:
         making.check_place(folder)
     except BundleError as error:
         return Given((Finding(FOLDER, str(error), "Give a new folder"), *from_elsewhere(hosts)))
+    files = bundled_files.collected(hosts if values[0]["bundle_alone"] else ())
+    kept = sorted(secrets)
+    wrong = [one for host in hosts if host.name in files.hosts for one in bundled_files.findings(host, files, kept)]
     return Given(
-        tuple(from_elsewhere(hosts)),
+        (*from_elsewhere(hosts), *wrong),
         {
             "folder": str(folder),
             "commit": commit,
             "profile": values[0]["arm_images_profile"],
             "architectures": values[0]["bundle_architectures"],
             "packages": {release: list(packages.wanted(release, values, extra)) for release in releases},
+            "hosts": files.hosts,
+            "contents": bundled_files.paths(files),
         },
     )
 
