@@ -219,6 +219,8 @@ def checkout(folder: Path) -> Path:
     (folder / "images" / "two").symlink_to("one")
     (folder / "images" / "run").write_text("#!/bin/sh\n")
     (folder / "images" / "run").chmod(0o755)
+    (folder / making.INSTALL_SOURCE).parent.mkdir(parents=True)
+    (folder / making.INSTALL_SOURCE).write_text("#!/bin/sh\n")
     (folder / "locks" / "demo.txt").write_text("plain==1.0 \\\n    --hash=sha256:00\n")
     return folder
 
@@ -379,6 +381,12 @@ def test_without_lizmap_its_archives_do_not_go_in() -> None:
     assert found.hosts == {"pi": {}} and found.sources == {}
 
 
+def test_a_log_in_by_key_from_a_laptop_is_not_for_a_pi_alone() -> None:
+    pi = host(hardening_ssh_keys_only=True)
+    (told,) = bundled_files.findings(pi, bundled_files.collected([pi]), [])
+    assert told.variable == "hardening_ssh_keys_only" and "bundle_alone" in told.remedy
+
+
 @pytest.mark.parametrize("how", ["files", "fleet"])
 def test_keys_of_certificates_are_not_for_a_pi_alone(how: str) -> None:
     pi = host(lizmap_tls=how, lizmap_web_client="none")
@@ -425,7 +433,8 @@ def test_a_bundle_has_all_of_it_in_its_manifest_with_size_and_digest(make: Made,
     found = verification.verified(folder, signers)
     assert [one.key for one in found.contents] == ["source", "inventory", "a-1"]
     assert {file.path for file in found.files} >= {
-        "contents/source", "contents/inventory", "contents/a-1", "wheels/trixie-arm64/plain-1.0-py3-none-any.whl",
+        "install", "signers", "contents/source", "contents/inventory", "contents/a-1",
+        "wheels/trixie-arm64/plain-1.0-py3-none-any.whl",
     }  # fmt: skip
     assert found.hosts["pi-orchard"]["lizmap_basemaps"] == [{"file": "bundle:a-1"}]
     assert (found.inventories, found.vaulted) == (("0",), False)

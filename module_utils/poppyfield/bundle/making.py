@@ -24,6 +24,8 @@ from ansible.module_utils.poppyfield.bundle.contents import WantedContent
 from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundledImage, BundleError, Manifest
 from ansible.module_utils.poppyfield.host import atomic_file, roomy
 
+INSTALL_SOURCE = "roles/bundle/files/install"
+
 
 @dataclass(frozen=True)
 class ForPiAlone:
@@ -107,7 +109,7 @@ def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
         for machine in wanted.architectures:
             _packages(partial, wanted, release, machine)
     images = tuple(_image(partial, image) for image in wanted.images)
-    alone = _for_a_pi_alone(partial, wanted, wanted.alone) if wanted.alone else {}
+    alone = _for_a_pi_alone(partial, wanted, wanted.alone, keys) if wanted.alone else {}
     found = Manifest(
         number=signing.next_number(keys),
         commit=wanted.commit,
@@ -127,11 +129,13 @@ def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
     return verification.verified(partial, (keys / signing.SIGNERS).read_text("utf-8"))
 
 
-def _for_a_pi_alone(partial: Path, wanted: BundleContents, alone: ForPiAlone) -> dict[str, Any]:
+def _for_a_pi_alone(partial: Path, wanted: BundleContents, alone: ForPiAlone, keys: Path) -> dict[str, Any]:
     lock = alone.checkout / source.LOCK
     for release in wanted.releases:
         for machine in wanted.architectures:
             wheels.fetch(lock, release, machine, partial / manifest.WHEELS / manifest.part(release, machine))
+    shutil.copyfile(alone.checkout / INSTALL_SOURCE, partial / manifest.INSTALL)
+    shutil.copyfile(keys / signing.SIGNERS, partial / manifest.SIGNERS)
     files = inventory_files.found(alone.inventories)
     vaulted = inventory_files.check(files)
     stored = [source.store(partial, alone.checkout), inventory_files.store(partial, files)]

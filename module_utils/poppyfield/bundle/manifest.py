@@ -17,6 +17,8 @@ WHEELS = "wheels"
 CONTENTS = "contents"
 INSTALL = "install"
 """What somebody on a Pi starts who has no laptop."""
+SIGNERS = "signers"
+"""The keys that a person compares who installs such a Pi for the first time."""
 INDEX = "Packages"
 HIGHEST_NUMBER = 10**9
 _SHA256 = re.compile(r"[0-9a-f]{64}")

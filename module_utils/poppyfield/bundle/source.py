@@ -15,7 +15,7 @@ from ansible.module_utils.poppyfield.runs import who
 KEY = "source"
 NEEDED = (
     *("ansible.cfg", "LICENSE", "README.md", "requirements.txt", "site.yml", "images", "inventory/example", "library"),
-    *("locks", "module_utils", "playbooks", "plugins", "roles"),
+    *("locks", "module_utils", "pi_alone", "playbooks", "plugins", "roles"),
 )
 """What runs on a Pi; where there is no git, other files may be anybody's."""
 LOCK = "locks/demo.txt"

@@ -83,7 +83,8 @@ def to_make(hosts: Sequence[Host], folder: Path, commit: str, secrets: Iterable[
         making.check_place(folder)
     except BundleError as error:
         return Given((Finding(FOLDER, str(error), "Give a new folder"), *from_elsewhere(hosts)))
-    files = bundled_files.collected(hosts if values[0]["bundle_alone"] else ())
+    alone = values[0]["bundle_alone"]
+    files = bundled_files.collected(hosts if alone else ())
     kept = sorted(secrets)
     wrong = [one for host in hosts if host.name in files.hosts for one in bundled_files.findings(host, files, kept)]
     return Given(
@@ -93,7 +94,10 @@ def to_make(hosts: Sequence[Host], folder: Path, commit: str, secrets: Iterable[
             "commit": commit,
             "profile": values[0]["arm_images_profile"],
             "architectures": values[0]["bundle_architectures"],
-            "packages": {release: list(packages.wanted(release, values, extra)) for release in releases},
+            "packages": {
+                release: [*packages.wanted(release, values, extra), *(packages.FOR_PI_ALONE if alone else ())]
+                for release in releases
+            },
             "hosts": files.hosts,
             "contents": bundled_files.paths(files),
         },

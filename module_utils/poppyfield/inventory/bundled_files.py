@@ -84,6 +84,12 @@ def findings(host: Host, found: BundledFiles, secrets: Iterable[str]) -> Iterato
                 "something encrypted stands in it, and a bundle would hold it in the clear",
                 "Keep what is encrypted in another variable, or set bundle_alone to false",
             )
+    if host.values["hardening_ssh_keys_only"]:
+        yield Finding(
+            "hardening_ssh_keys_only",
+            "passwords are switched off once a log-in by key has worked from the laptop, which a Pi alone has not",
+            "Set it to false, or bundle_alone to false, after which a laptop installs from the bundle",
+        )
     if (how := host.values["lizmap_tls"]) in ("files", "fleet"):
         what = "the key lizmap_tls_key" if how == "files" else "the authority's key, which would have to sign there"
         yield Finding(
