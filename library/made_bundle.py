@@ -16,7 +16,8 @@ description:
   - apt itself resolves and fetches the packages, for the other release and architecture, with folders, sources and a
     dpkg status of its own. What this machine has installed and its sources stay as they are.
   - The file C(MANIFEST) has the size and SHA-256 of every file, and C(MANIFEST.sig) is its signature by ssh-keygen,
-    with a key that is made once, C(bundle.key), in O(key_folder). Neither has a time in it, since a Pi has no clock.
+    with a key that is made once, C(bundle.key), in O(key_folder). Neither is of limited validity, since a Pi has no
+    clock; a Pi whose clock is behind the time in C(MANIFEST) is set to that.
   - With O(alone) a Pi can install itself from the bundle, without a laptop. Then it also holds the Python packages of
     C(locks/demo.txt) for each release and architecture, by the digests of that lock, the checkout, the inventory's
     files and what its variables name. A secret in the inventory that is not encrypted is refused. What is larger than a

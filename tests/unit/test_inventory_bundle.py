@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tests.unit.inventory_of import host
 
 ROOT = Path(__file__).resolve().parents[2]
 LIZMAP = BundledImage("lizmap", "arm64", "poppyfield/lizmap:1", "d2", bundles.IMAGE)
-WHOLE = replace(bundles.PLAIN, images=(*bundles.PLAIN.images, LIZMAP))
+WHOLE = replace(bundles.PLAIN, made=1_764_000_000, images=(*bundles.PLAIN.images, LIZMAP))
 
 
 @pytest.fixture
@@ -60,6 +61,8 @@ def test_what_later_tasks_and_the_pi_are_told(folder: Path, tmp_path: Path) -> N
     offered = found.offered_to(pi)
     assert offered is not None and offered["number"] == 7 and offered["signers"] == signers
     assert offered["indexes"][bundles.PART] == bundles.CONTENTS[bundles.INDEX].decode()
+    # The clock is judged by it on the Pi, and set by it.
+    assert offered["made"] == found.told["made"] == 1_764_000_000
     # What this inventory has installed, and not what the bundle was made for.
     assert {"docker.io", "docker-compose", "vim"} <= set(offered["packages"]["trixie"])
     # Only where something is installed.
@@ -117,6 +120,38 @@ def test_what_a_new_one_is_to_hold(folder: Path, tmp_path: Path) -> None:
         f"bundle_folder: {folder} is there already, and a bundle is made into a new folder: name another one"
     ]
     assert words(look("", tmp_path, "bundle")) == ["bundle_folder: it says into which folder the bundle goes"]
+
+
+CLOCK_PLAY = """
+- hosts: all
+  gather_facts: false
+  environment: {PATH: "FAKES:/usr/bin:/bin"}
+  tasks:
+    - ansible.builtin.include_role:
+        name: raspberry_pi
+        tasks_from: clock
+        rolespec_validate: false
+      vars:
+        raspberry_pi_bundle_date: "{{ MADE }}"
+"""
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_clock_is_set_to_the_bundles_date_where_no_clock_knows_better(tmp_path: Path, later: bool) -> None:
+    now = int(time.time())
+    made = now + 86400 if later else now - 86400
+    fake = tmp_path / "fakes" / "date"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$@" >"{tmp_path}/said"\n')
+    fake.chmod(0o755)
+    play = CLOCK_PLAY.replace("FAKES", str(fake.parent)).replace("MADE", str(made))
+    (tmp_path / "play.yml").write_text(play)
+    command = [sys.executable, "-m", "ansible", "playbook", "-i", "pi1,", "-c", "local", str(tmp_path / "play.yml")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = int((tmp_path / "said").read_text().strip().removeprefix("--utc --set=@"))
+    assert said == made if later else now <= said
 
 
 PLAY = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,6 +119,7 @@ def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
         architectures=wanted.architectures,
         packages=wanted.packages,
         images=images,
+        made=int(time.time()),
         files=tuple(_described(partial, path) for path in sorted(partial.rglob("*")) if path.is_file()),
         **alone,
     )

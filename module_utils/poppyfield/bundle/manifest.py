@@ -21,6 +21,7 @@ SIGNERS = "signers"
 """The keys that a person compares who installs such a Pi for the first time."""
 INDEX = "Packages"
 HIGHEST_NUMBER = 10**9
+LATEST = 2**32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME_IN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~@-]*")
 """Of a file or folder: nothing that a shell, a FAT file system or apt could take for something else."""
@@ -80,6 +81,8 @@ class Manifest:
     """What of the inventory's content ansible-playbook is given with -i."""
     vaulted: bool = False
     """Whether the inventory has something encrypted, so that its password is asked for."""
+    made: int = 0
+    """When, in seconds since 1970 by the clock of who made it: the time is no earlier. 0 where that is not known."""
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By host its variables that name files, with `bundle:KEY` in place of each path."""
 
@@ -141,6 +144,7 @@ def _read(given: Mapping[str, Any]) -> Manifest:
         ),
         inventories=tuple(map(str, given.get("inventories", ()))),
         vaulted=bool(given.get("vaulted", False)),
+        made=int(given.get("made", 0)),
         hosts={str(name): dict(values) for name, values in given.get("hosts", {}).items()},
     )
 
@@ -148,6 +152,8 @@ def _read(given: Mapping[str, Any]) -> Manifest:
 def _check(found: Manifest) -> None:
     if not 0 < found.number <= HIGHEST_NUMBER:
         raise BundleError(f"{NAME} has the number {found.number}: make the bundle again")
+    if not 0 <= found.made <= LATEST:
+        raise BundleError(f"{NAME} has a date that is none: make the bundle again, with a clock that is right")
     paths = [file.path for file in found.files]
     for path in paths:
         check_path(path)

@@ -71,7 +71,7 @@ def given(hosts: Sequence[Host], stages: Sequence[str], commit: str, secrets: It
     return Given(
         tuple(unfit(hosts, one)),
         told(folder, one, signers),
-        {"number": one.number, "signers": signers, "indexes": indexes},
+        {"number": one.number, "signers": signers, "indexes": indexes, "made": one.made},
     )
 
 
@@ -110,7 +110,7 @@ def told(folder: Path, one: Manifest, signers: str) -> dict[str, Any]:
     for image in one.images:
         described = {"image": image.image, "digest": image.digest, "archive": str(folder / image.path)}
         images.setdefault(image.architecture, {})[image.service] = described
-    return {"folder": str(folder), "number": one.number, "signers": signers, "images": images}
+    return {"folder": str(folder), "number": one.number, "signers": signers, "made": one.made, "images": images}
 
 
 def differences(hosts: Sequence[Host]) -> Iterator[Finding]:
