@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+MODEL = "/proc/device-tree/model"
+CONTROLLERS = "/sys/fs/cgroup/cgroup.controllers"
 runpy.run_path(str(ROOT / "plugins" / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.bundle import alone, verification  # noqa: E402
@@ -34,7 +36,18 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Nothing was changed: {error}.", file=sys.stderr)
         return 1
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    return subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
+    status = subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
+    if not status and alone.restart_needed(*map(text, (MODEL, CONTROLLERS))):
+        print(alone.RESTART)
+    return status
+
+
+def text(path: str) -> str:
+    """Give a file's text; nothing where there is none."""
+    try:
+        return Path(path).read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventor
 MADE_BY_ROLES = ("arm_images_archives", "arm_images_built", "arm_images_delivered", "lizmap_application")
 """Facts that begin as variables of a role do."""
 LATER = (
-    *("arm_images_prebuilt", "bundle_archives", "bundle_check", "raspberry_pi_bundle_date"),
+    *("arm_images_prebuilt", "bundle_archives", "bundle_card_image", "bundle_check", "raspberry_pi_bundle_date"),
     *("arm_images_architectures", "arm_images_applications", "lizmap_authority_names", "lizmap_image", "postgis_image"),
 )
 """What the roles find out or playbooks hand over: judged only where a person gives it."""

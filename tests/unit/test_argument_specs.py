@@ -57,6 +57,7 @@ def test_the_example_inventory_shows_every_variable_a_person_would_set() -> None
     internal |= {
         "arm_images_prebuilt",
         "bundle_archives",
+        "bundle_card_image",
         "bundle_check",
         "lizmap_authority_names",
         "raspberry_pi_bundle_date",

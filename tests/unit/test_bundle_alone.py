@@ -79,6 +79,8 @@ def test_what_this_host_needs_is_unpacked_and_nothing_of_others(place: Installed
     assert settings["lizmap_basemaps"] == [{"file": str(place.files / "a-1" / "a.mbtiles"), "name": "a"}]
     assert settings["bundle_folder"] == str(place.bundle)
     assert (Path(settings["bundle_key_folder"]) / signing.SIGNERS).read_text() == place.signers.read_text()
+    # Nobody restarts the machine that runs the playbook.
+    assert settings["raspberry_pi_allow_reboot"] is False
     # Not as an extra variable, which would make a trial of a log-in by SSH one without SSH.
     assert "ansible_connection" not in settings
     assert json.loads(place.connection.read_text()) == {
@@ -109,6 +111,16 @@ def test_a_vaults_password_is_asked_for_once_and_only_where_somebody_is(place: I
         assert alone.command(place, vaulted, "pi-marsh", [option], asks=False)[-1] == option
     with pytest.raises(BundleError, match="nobody is here to give its password"):
         alone.command(place, vaulted, "pi-marsh", ["--check"], asks=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "controllers", "needed"),
+    [("Raspberry Pi 5", "cpu io\n", True), ("Raspberry Pi 5", "cpu memory\n", False), ("", "cpu\n", False)],
+)
+def test_a_restart_is_asked_for_where_limits_of_memory_do_not_count_yet(
+    model: str, controllers: str, needed: bool
+) -> None:
+    assert alone.restart_needed(model, controllers) is needed
 
 
 # The program ------------------------------------------------------------------------------------------------------

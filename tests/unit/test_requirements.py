@@ -211,7 +211,7 @@ def test_a_clock_that_nobody_else_sets_is_set(off: int, changes: dict[str, Any],
 )
 def test_a_clock_that_is_behind_the_bundle_is_set(clock: int, laptop: int, made: int, is_set: bool, words: str) -> None:
     facts = dataclasses.replace(PI, clock=clock, clock_year=2026)
-    asked = {"laptop_clock": laptop, "bundle_date": made, "clock_difference": DAY, "set_clock": True}
+    asked: dict[str, Any] = {"laptop_clock": laptop, "bundle_date": made, "clock_difference": DAY, "set_clock": True}
     wanted = dataclasses.replace(NEEDS, **asked)
     assert requirements.clock_to_set(facts, wanted) is is_set
     assert requirements.problems(facts, wanted) == []

@@ -23,6 +23,9 @@ ASKS_FOR_VAULT = (
     "--vault-pass-file",
 )
 PLAYBOOK = "site.yml"
+RESTART = (
+    "Limits of memory count from the next start: restart this Pi (sudo reboot), and run the same command once more."
+)
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,15 @@ def prepare(place: InstalledFrom, found: Manifest, host: str) -> None:
         "bundle_folder": str(place.bundle),
         "bundle_key_folder": str(place.keys),
         "backup_password_folder": LAPTOPS_PASSWORDS,
+        # Whoever restarts this machine ends the run.
+        "raspberry_pi_allow_reboot": False,
     }
     place.settings.write_text(json.dumps(variables, ensure_ascii=False), "utf-8")
+
+
+def restart_needed(model: str, controllers: str) -> bool:
+    """Tell whether a Pi's kernel has no memory cgroup yet, which counts from its next start."""
+    return bool(model) and "memory" not in controllers.split()
 
 
 def command(place: InstalledFrom, found: Manifest, host: str, options: Sequence[str], *, asks: bool) -> list[str]:
