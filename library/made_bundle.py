@@ -129,6 +129,11 @@ options:
             description: The file or folder on this machine.
             type: path
             required: true
+  newer_than:
+    description: >-
+      The folder of a first bundle, beside O(folder) and signed by the same key. What it has just so is left out, and is
+      looked for there where the new one is used.
+    type: path
 requirements:
   - apt, apt-utils, openssh-client and debian-archive-keyring
 attributes:
@@ -205,6 +210,7 @@ ARGUMENTS: dict[str, Any] = {
             "archive": {"type": "path", "required": True},
         },
     },
+    "newer_than": {"type": "path"},
     "alone": {
         "type": "dict",
         "options": {
@@ -239,6 +245,7 @@ def wanted(params: dict[str, Any]) -> making.BundleContents:
         ),
         sources=params["sources"],
         status=params["stock_status"],
+        newer_than=Path(params["newer_than"]) if params["newer_than"] else None,
         alone=for_a_pi_alone(params["alone"]) if params["alone"] else None,
     )
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "abc", "trixie", ("trixie",), (ARCHITECTURE,), {"trixie": ("python3-pip-whl",)}, alone=alone
     )
     making.make(folder / "bundle", wanted, folder / "keys")
+    (folder / "a.mbtiles").write_bytes(b"other tiles")
+    making.make(folder / "newer", replace(wanted, newer_than=folder / "bundle"), folder / "keys")
     return folder
+
+
+@pytest.fixture
+def newer(made: Path) -> Path:
+    """A second one, with another base map."""
+    return made / "newer"
 
 
 Install = Callable[..., subprocess.CompletedProcess[str]]
@@ -103,9 +112,9 @@ def stick(made: Path, pi: Path) -> Iterator[Path]:
 def install(pi: Path, stick: Path) -> Install:
     assert stick.is_dir()
 
-    def run(*words: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, answer: str | None = None, bundle: str = "stick") -> subprocess.CompletedProcess[str]:
         command = ["unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", IN_A_ROOT, "sh", str(pi)]
-        command += ["sh", "/media/stick/install", *words]
+        command += ["sh", f"/media/{bundle}/install", *words]
         if answer is None:
             return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         ours, its = pty.openpty()
@@ -143,9 +152,9 @@ def flip(path: Path) -> None:
     changed(path, bytes(content))
 
 
-def refused(install: Install, pi: Path, *words: str, answer: str | None = None) -> str:
+def refused(install: Install, pi: Path, *words: str, answer: str | None = None, bundle: str = "stick") -> str:
     before = state(pi)
-    done = install(*words, answer=answer)
+    done = install(*words, answer=answer, bundle=bundle)
     assert done.returncode == 1, done.stdout + done.stderr
     assert state(pi) == before
     said = done.stderr.strip().splitlines()[-1]
@@ -225,9 +234,34 @@ def test_a_key_that_nobody_knows_is_shown_and_asked_for(install: Install, pi: Pa
 
 
 @pytest.mark.usefixtures("trusted")
-def test_another_system_is_told(install: Install, pi: Path, stick: Path) -> None:
-    (stick / "packages" / PART).rename(stick / "packages" / "bookworm-arm64")
-    assert f"The bundle is for another system than this one, {PART}" in refused(install, pi)
+def test_another_system_is_told(install: Install, pi: Path) -> None:
+    # A Pi with another release.
+    release = pi / "etc" / "os-release"
+    text = release.read_text()
+    release.unlink()
+    release.write_text(text.replace("VERSION_CODENAME=trixie", "VERSION_CODENAME=sid"))
+    said = refused(install, pi)
+    release.write_text(text)
+    assert f"The bundle is for another system than this one, sid-{ARCHITECTURE}" in said
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_second_bundle_needs_the_first_one_beside_it(install: Install, pi: Path, stick: Path, newer: Path) -> None:
+    place = pi / "media" / "newer"
+    assert len(list(newer.rglob("*"))) < len(list(stick.rglob("*"))) / 2
+    subprocess.run(["cp", "-al", str(newer), str(place)], check=True)
+    try:
+        done = install("pi-orchard", "--list-hosts", bundle="newer")
+        assert done.returncode == 0 and "pi-orchard" in done.stdout, done.stdout + done.stderr
+        unpacked = pi / "var" / "lib" / "poppyfield" / "install" / "2" / "files" / "a-1" / "a.mbtiles"
+        assert unpacked.read_bytes() == b"other tiles"
+        flip(stick / "contents" / "source")
+        assert "contents/source is not what MANIFEST says of it" in refused(install, pi, bundle="newer")
+        stick.rename(pi / "aside")
+        assert "which is not beside it" in refused(install, pi, bundle="newer")
+    finally:
+        shutil.rmtree(place)
+        (pi / "aside").rename(stick)
 
 
 @pytest.mark.usefixtures("trusted")

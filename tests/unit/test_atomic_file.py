@@ -28,6 +28,7 @@ ELSEWHERE = {
     "module_utils/poppyfield/images/git_command.py": "in a temporary folder",
     "module_utils/poppyfield/bundle/apt.py": "what apt is told, written again with each bundle",
     "module_utils/poppyfield/bundle/alone.py": "in a folder that the next installation makes again",
+    "module_utils/poppyfield/bundle/card.py": "in a temporary file, for mtools to read",
     "module_utils/poppyfield/bundle/contents.py": "in a bundle that is made, or in a folder that is",
     "module_utils/poppyfield/bundle/source.py": "in a temporary folder",
     "module_utils/poppyfield/bundle/wheels.py": "in a bundle that is made",

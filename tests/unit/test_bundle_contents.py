@@ -20,8 +20,10 @@ from ansible.module_utils.poppyfield.bundle import (
     making,
     manifest,
     packages,
+    places,
     signing,
     source,
+    taking,
     verification,
     wheels,
 )
@@ -420,9 +422,9 @@ def make(tmp_path: Path, inventory: Path, index: Path, monkeypatch: pytest.Monke
     )  # fmt: skip
     wanted = BundleContents("abc", "trixie", ("trixie",), ("arm64",), {"trixie": ()}, alone=alone)
 
-    def made(**changes: Any) -> Path:
-        making.make(tmp_path / "out", replace(wanted, **changes), tmp_path / "keys")
-        return tmp_path / "out"
+    def made(name: str = "out", **changes: Any) -> Path:
+        making.make(tmp_path / name, replace(wanted, **changes), tmp_path / "keys")
+        return tmp_path / name
 
     return made
 
@@ -473,3 +475,90 @@ def test_a_content_without_its_file_or_with_a_name_that_leads_elsewhere_is_refus
         bundles.sign(tmp_path / "bundle", keys, replace(found, contents=(content,)))
         with pytest.raises(BundleError, match=said):
             verification.signed(tmp_path / "bundle", signers)
+
+
+# Only what is newer ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(make: Made, tmp_path: Path) -> tuple[Path, Path, str]:
+    """A first bundle, a second one that is newer by a base map, and the trusted signers."""
+    (tmp_path / "postgis.tar.zst").write_text("an image")
+    image = manifest.BundledImage("postgis", "arm64", "poppyfield/postgis:1", "d1", str(tmp_path / "postgis.tar.zst"))
+    first = make(images=(image,))
+    (tmp_path / "a.mbtiles").write_bytes(b"other tiles")
+    second = make("second", images=(image,), newer_than=first)
+    return first, second, (tmp_path / "keys" / signing.SIGNERS).read_text()
+
+
+def test_a_second_bundle_holds_only_what_is_newer(two: tuple[Path, Path, str]) -> None:
+    first, second, signers = two
+    assert names(second) == ["MANIFEST", "MANIFEST.sig", "contents/a-1", "install", "signers"]
+    found = verification.verified(second, signers)
+    assert found.number == 2 and found.base == hashlib.sha256((first / "MANIFEST").read_bytes()).hexdigest()
+    # It says of all files what they are.
+    assert {file.path for file in found.files} == set(names(first)) - {"MANIFEST", "MANIFEST.sig"}
+    assert manifest.read(manifest.written(found)) == found
+    there = places.of_bundle(second, found)
+    assert there.of("images/postgis.tar.zst") == first / "images/postgis.tar.zst"
+    assert there.of("contents/a-1") == second / "contents/a-1"
+
+
+def test_it_needs_the_first_one_beside_it_by_whatever_name_and_unchanged(
+    two: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    first, second, signers = two
+    first.rename(tmp_path / "another name")
+    verification.verified(second, signers)
+    image = tmp_path / "another name" / "images" / "postgis.tar.zst"
+    image.write_text("an imagf")
+    with pytest.raises(BundleError, match=r"images/postgis\.tar\.zst is not what MANIFEST says of it"):
+        verification.verified(second, signers)
+    image.unlink()
+    image.symlink_to(tmp_path / "postgis.tar.zst")
+    with pytest.raises(BundleError, match=r"images/postgis\.tar\.zst can't be read"):
+        verification.verified(second, signers)
+    (tmp_path / "another name").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
+    with pytest.raises(BundleError, match="holds only what is newer than another bundle, which is not beside it"):
+        verification.verified(second, signers)
+
+
+def test_joined_it_is_whole_and_a_pi_gets_and_verifies_all_of_its_part(
+    two: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    first, second, signers = two
+    found = verification.signed(second, signers)
+    taking.pack(second, found, "trixie-arm64", tmp_path / "part.tar")
+    place = taking.BundlePlace(tmp_path / "pi" / "bundles", tmp_path / "pi" / "bundle.json")
+    taking.take(place, tmp_path / "part.tar", signers, "trixie-arm64")
+    assert names(place.of(2)) == ["MANIFEST", "MANIFEST.sig", "packages/trixie-arm64/Packages"]
+    for path in found.elsewhere:
+        (second / path).parent.mkdir(parents=True, exist_ok=True)
+        (first / path).rename(second / path)
+    verification.verified(second, signers)
+    with pytest.raises(BundleError, match="is missing"):
+        verification.verified(first, signers)
+
+
+def test_what_is_missing_on_the_pi_is_not_looked_for_elsewhere(two: tuple[Path, Path, str]) -> None:
+    _first, second, signers = two
+    with pytest.raises(BundleError, match="is missing"):
+        verification.verified(second, signers, whole=True)
+
+
+def test_a_second_one_is_newer_than_a_whole_one_of_the_same_key(make: Made, two: tuple[Path, Path, str]) -> None:
+    first, second, _signers = two
+    with pytest.raises(BundleError, match="itself holds only what is newer than another bundle: name the first"):
+        make("third", newer_than=second)
+    (first / "signers").write_text("x")
+    with pytest.raises(BundleError, match="signers is not what MANIFEST says of it"):
+        make("third", newer_than=first)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"base": "x"}, {"base": "", "elsewhere": ("a",)}, {"base": "0" * 64, "elsewhere": ("a",)}]
+)
+def test_a_manifest_that_does_not_say_what_it_is_newer_than_is_refused(changes: dict[str, Any]) -> None:
+    one = replace(bundles.PLAIN, images=(), **changes)
+    with pytest.raises(BundleError, match="does not say which bundle it is newer than"):
+        manifest.read(manifest.written(one))

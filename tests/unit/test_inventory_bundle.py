@@ -115,6 +115,14 @@ def test_what_a_new_one_is_to_hold(folder: Path, tmp_path: Path) -> None:
     assert words(laptops) == [] and (laptops.told["hosts"], laptops.told["contents"]) == ({}, [])
     (told,) = words(look(tmp_path / "new", tmp_path, "bundle", **given, lizmap_tls="fleet"))
     assert told.startswith("lizmap_tls: it is fleet, and no key goes into a bundle")
+    assert found.told["newer_than"] == ""
+    newer = look(tmp_path / "new", tmp_path / "keys", "bundle", **given, bundle_newer_than=str(folder))
+    assert words(newer) == [] and newer.told["newer_than"] == str(folder)
+    (told,) = words(look(tmp_path / "x" / "new", tmp_path / "keys", "bundle", **given, bundle_newer_than=str(folder)))
+    assert told.startswith("bundle_newer_than: the first bundle is looked for beside the second one")
+    absent = str(tmp_path / "absent")
+    (told,) = words(look(tmp_path / "new", tmp_path / "keys", "bundle", **given, bundle_newer_than=absent))
+    assert told.startswith("bundle_newer_than: it is refused: ") and "no file MANIFEST" in told
     # A bundle that is there already stays as it is.
     assert words(look(folder, tmp_path, "bundle")) == [
         f"bundle_folder: {folder} is there already, and a bundle is made into a new folder: name another one"
@@ -181,3 +189,40 @@ def test_the_images_of_a_bundle_are_not_built(tmp_path: Path, architecture: str)
     said = json.dumps(json.dumps(described if architecture == "arm64" else "none"))
     assert said in done.stdout
     assert "Build the base image" not in done.stdout and "skipping" in done.stdout
+
+
+MAKE_PLAY = """
+- hosts: pis
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: bundle
+        tasks_from: make
+        rolespec_validate: false
+      vars:
+        bundle_check:
+          {folder: FOLDER/new, commit: x, profile: trixie, packages: {trixie: []}, hosts: {pi1: {}}, contents: [],
+           newer_than: ""}
+"""
+
+
+@pytest.mark.parametrize(("alone", "secret"), [(True, True), (True, False), (False, True)])
+def test_the_role_hands_over_the_inventory_where_a_pi_installs_itself(
+    tmp_path: Path, alone: bool, secret: bool
+) -> None:
+    (tmp_path / "group_vars").mkdir()
+    password = "correct-horse-battery" if secret else "{{ elsewhere }}"
+    variables = {"pi_page_operator_password": password, "bundle_alone": alone}
+    (tmp_path / "group_vars" / "pis.yml").write_text(json.dumps(variables))
+    (tmp_path / "hosts.yml").write_text("pis: {hosts: {pi1: {}}}\n")
+    (tmp_path / "play.yml").write_text(MAKE_PLAY.replace("FOLDER", str(tmp_path)))
+    command = [sys.executable, "-m", "ansible", "playbook", "--check", "-i", str(tmp_path / "hosts.yml")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "play.yml")], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    refused = alone and secret
+    assert bool(done.returncode) is refused, said
+    assert (f"{tmp_path}/group_vars/pis.yml has pi_page_operator_password" in said) is refused
+    assert "horse" not in said and not (tmp_path / "new").exists()

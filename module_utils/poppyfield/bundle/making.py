@@ -15,6 +15,7 @@ from ansible.module_utils.poppyfield.bundle import (
     inventory_files,
     manifest,
     packages,
+    places,
     signing,
     source,
     verification,
@@ -58,6 +59,8 @@ class BundleContents:
     status: Mapping[str, str] = field(default_factory=dict)
     """By part the file with what dpkg has installed there; nothing is where there is none."""
     alone: ForPiAlone | None = None
+    newer_than: Path | None = None
+    """A first bundle, of which what is the same is left out."""
 
 
 def make(folder: Path, wanted: BundleContents, keys: Path) -> Manifest:
@@ -110,7 +113,10 @@ def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
         for machine in wanted.architectures:
             _packages(partial, wanted, release, machine)
     images = tuple(_image(partial, image) for image in wanted.images)
+    signers = (keys / signing.SIGNERS).read_text("utf-8")
     alone = _for_a_pi_alone(partial, wanted, wanted.alone, keys) if wanted.alone else {}
+    files = {path: _described(partial, path) for path in sorted(partial.rglob("*")) if path.is_file()}
+    newer = _without_the_first(partial, files, wanted.newer_than, signers) if wanted.newer_than else {}
     found = Manifest(
         number=signing.next_number(keys),
         commit=wanted.commit,
@@ -120,15 +126,25 @@ def _fill(partial: Path, wanted: BundleContents, keys: Path) -> Manifest:
         packages=wanted.packages,
         images=images,
         made=int(time.time()),
-        files=tuple(_described(partial, path) for path in sorted(partial.rglob("*")) if path.is_file()),
+        files=tuple(files.values()),
         **alone,
+        **newer,
     )
     content = manifest.written(found)
     (partial / manifest.NAME).write_bytes(content)
     signing.sign(content, keys, partial)
     atomic_file.sync_tree(partial)
     # As those see it who take it.
-    return verification.verified(partial, (keys / signing.SIGNERS).read_text("utf-8"))
+    return verification.verified(partial, signers)
+
+
+def _without_the_first(partial: Path, files: Mapping[Path, BundledFile], first: Path, signers: str) -> dict[str, Any]:
+    """Remove what the first bundle has just so."""
+    before = verification.verified(first, signers)
+    same = places.unchanged({one.path: one for one in files.values()}, before)
+    for path in same:
+        (partial / path).unlink()
+    return {"base": places.digest(first), "elsewhere": same}
 
 
 def _for_a_pi_alone(partial: Path, wanted: BundleContents, alone: ForPiAlone, keys: Path) -> dict[str, Any]:

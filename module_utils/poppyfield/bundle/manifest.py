@@ -81,6 +81,10 @@ class Manifest:
     """What of the inventory's content ansible-playbook is given with -i."""
     vaulted: bool = False
     """Whether the inventory has something encrypted, so that its password is asked for."""
+    base: str = ""
+    """The SHA-256 of the MANIFEST of the first bundle, where this one holds only what is newer."""
+    elsewhere: tuple[str, ...] = ()
+    """The files that are in that one alone."""
     made: int = 0
     """When, in seconds since 1970 by the clock of who made it: the time is no earlier. 0 where that is not known."""
     hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -144,6 +148,8 @@ def _read(given: Mapping[str, Any]) -> Manifest:
         ),
         inventories=tuple(map(str, given.get("inventories", ()))),
         vaulted=bool(given.get("vaulted", False)),
+        base=str(given.get("base", "")),
+        elsewhere=tuple(map(str, given.get("elsewhere", ()))),
         made=int(given.get("made", 0)),
         hosts={str(name): dict(values) for name, values in given.get("hosts", {}).items()},
     )
@@ -165,6 +171,10 @@ def _check(found: Manifest) -> None:
         raise BundleError(f"{NAME} has an image without its file, {lost[0]}: make the bundle again")
     if lost := sorted({path for content in found.contents for path in content.paths} - set(paths)):
         raise BundleError(f"{NAME} has a content without its file, {lost[0]}: make the bundle again")
+    if (found.base and not _SHA256.fullmatch(found.base)) or not set(found.elsewhere) <= set(
+        paths if found.base else ()
+    ):
+        raise BundleError(f"{NAME} does not say which bundle it is newer than: make the bundle again")
     for content in found.contents:
         if not content.paths or "/" in content.name or content.name in (".", ".."):
             raise BundleError(f"{NAME} has a content {content.key[:100]!a} that is none: make the bundle again")
