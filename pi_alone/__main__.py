@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         host = alone.chosen(found.hosts, given, platform.node())
         words = alone.command(place, found, host, rest, asks=sys.stdin.isatty())
         alone.prepare(place, found, host)
+        alone.keep_password(host, Path(alone.PIS_PASSWORD), Path(alone.LAPTOPS_PASSWORDS))
     except (BundleError, OSError) as error:
         print(f"Nothing was changed: {error}.", file=sys.stderr)
         return 1

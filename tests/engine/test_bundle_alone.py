@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield.bundle import making, manifest, signing, verification
+from ansible.module_utils.poppyfield.bundle import making, manifest, packages, signing, verification
 from ansible.module_utils.poppyfield.bundle.contents import WantedContent
 from ansible.module_utils.poppyfield.bundle.making import BundleContents, ForPiAlone
 
@@ -79,7 +79,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (WantedContent("a-1", folder / "a.mbtiles"),),
     )  # fmt: skip
     wanted = BundleContents(
-        "abc", "trixie", ("trixie",), (ARCHITECTURE,), {"trixie": ("python3-pip-whl",)}, alone=alone
+        "abc", "trixie", ("trixie",), (ARCHITECTURE,), {"trixie": packages.FOR_PI_ALONE}, alone=alone
     )
     making.make(folder / "bundle", wanted, folder / "keys")
     (folder / "a.mbtiles").write_bytes(b"other tiles")
@@ -277,6 +277,9 @@ def test_the_pi_makes_its_own_ansible_and_begins_the_playbook_without_a_network(
     place = pi / "var" / "lib" / "poppyfield" / "install"
     assert sorted(path.name for path in place.iterdir()) == ["1"] and place.stat().st_mode & 0o777 == 0o700
     assert (place / "1" / "files" / "a-1" / "a.mbtiles").read_bytes() == b"tiles"
+    # What the images are packed with, which this system lacks.
+    zstd = place / "1" / "tools" / "usr" / "bin" / "zstd"
+    subprocess.run(["chroot", str(pi), f"/{zstd.relative_to(pi)}", "--version"], check=True, capture_output=True)
     # The stick has the bundle.
     assert not (place / "1" / "bundle").exists()
 

@@ -113,6 +113,19 @@ def test_a_vaults_password_is_asked_for_once_and_only_where_somebody_is(place: I
         alone.command(place, vaulted, "pi-marsh", ["--check"], asks=False)
 
 
+def test_a_password_of_backups_that_a_laptop_has_made_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "alone" / "backup-passwords"
+    alone.keep_password("pi-orchard", tmp_path / "password", folder)
+    assert not folder.exists()
+    (tmp_path / "password").write_text("correct-horse\n")
+    alone.keep_password("pi-orchard", tmp_path / "password", folder)
+    (tmp_path / "password").write_text("another\n")
+    alone.keep_password("pi-orchard", tmp_path / "password", folder)
+    kept = folder / "pi-orchard"
+    assert kept.read_text() == "correct-horse\n"
+    assert (kept.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
 @pytest.mark.parametrize(
     ("model", "controllers", "needed"),
     [("Raspberry Pi 5", "cpu io\n", True), ("Raspberry Pi 5", "cpu memory\n", False), ("", "cpu\n", False)],

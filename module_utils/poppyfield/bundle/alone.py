@@ -11,9 +11,12 @@ from typing import Any
 from ansible.module_utils.poppyfield.bundle import contents, inventory_files
 from ansible.module_utils.poppyfield.bundle.contents import REFERENCE
 from ansible.module_utils.poppyfield.bundle.manifest import BundleError, Manifest
+from ansible.module_utils.poppyfield.host import atomic_file
 
 LAPTOPS_PASSWORDS = "/etc/poppyfield/alone/backup-passwords"
 """In place of the laptop's folder of that kind."""
+PIS_PASSWORD = "/etc/poppyfield/backup/password"  # noqa: S105 - a path
+"""Of its backups, where a laptop has set the Pi up before."""
 ASKS_FOR_VAULT = (
     "--ask-vault-pass",
     "--ask-vault-password",
@@ -118,6 +121,13 @@ def prepare(place: InstalledFrom, found: Manifest, host: str) -> None:
         "raspberry_pi_allow_reboot": False,
     }
     place.settings.write_text(json.dumps(variables, ensure_ascii=False), "utf-8")
+
+
+def keep_password(host: str, there: Path, folder: Path) -> None:
+    """Give the password of the Pi's backups also where the playbook looks for it, as on a laptop; once."""
+    if there.is_file() and not (folder / host).exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic_file.write(folder / host, there.read_bytes(), mode=0o600)
 
 
 def restart_needed(model: str, controllers: str) -> bool:
