@@ -16,6 +16,7 @@ import pytest
 from ansible.module_utils.poppyfield.bundle import making, manifest, packages, signing, verification
 from ansible.module_utils.poppyfield.bundle.contents import WantedContent
 from ansible.module_utils.poppyfield.bundle.making import BundleContents, ForPiAlone
+from ansible.module_utils.poppyfield.bundle.manifest import BundledImage
 
 from workshop.laptop.prepare import cache_folder
 
@@ -67,7 +68,7 @@ def pi() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle as the laptop makes it, without images."""
+    """A bundle as the laptop makes it, but that its images are none, and that it has no Docker."""
     folder = tmp_path_factory.mktemp("laptop")
     for name in ("keys", "fleet"):
         (folder / name).mkdir()
@@ -78,8 +79,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"pi-orchard": {"lizmap_basemaps": [{"file": "bundle:a-1", "name": "a"}]}, "pi-marsh": {}},
         (WantedContent("a-1", folder / "a.mbtiles"),),
     )  # fmt: skip
+    (folder / "image.tar.zst").write_text("an image")
+    images = tuple(
+        BundledImage(name, ARCHITECTURE, f"poppyfield/{name}:1", "d1", str(folder / "image.tar.zst"))
+        for name in ("postgis", "lizmap")
+    )
     wanted = BundleContents(
-        "abc", "trixie", ("trixie",), (ARCHITECTURE,), {"trixie": packages.FOR_PI_ALONE}, alone=alone
+        "abc", "trixie", ("trixie",), (ARCHITECTURE,), {"trixie": packages.FOR_PI_ALONE}, images=images, alone=alone
     )
     making.make(folder / "bundle", wanted, folder / "keys")
     (folder / "a.mbtiles").write_bytes(b"other tiles")
@@ -285,9 +291,12 @@ def test_the_pi_makes_its_own_ansible_and_begins_the_playbook_without_a_network(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_the_playbook_checks_the_same_bundle_and_inventory_and_says_what_is_missing(install: Install) -> None:
-    """This root is no Pi, and the bundle has no images: what is wrong is told by the check of site.yml itself."""
+def test_site_yml_looks_at_this_machine_and_says_what_the_bundle_lacks(install: Install, pi: Path) -> None:
+    """Over a local connection, as root, with the system's own Python: it is no Pi, and the bundle has no Docker."""
     done = install("pi-marsh")
     assert done.returncode != 0
     said = " ".join(f"{done.stdout} {done.stderr}".split())
-    assert "it has no image of postgis" in said and "Nothing was changed" in said, said[-3000:]
+    assert "pi-marsh: " in said and "Nothing was changed." in said, said[-3000:]
+    assert "The bundle does not hold all that this Pi has to install" in said, said[-3000:]
+    assert "docker.io is not in it" in said
+    assert not (pi / "srv" / "poppyfield").exists()
