@@ -158,6 +158,11 @@ options:
         description: By release and architecture, as in V(trixie-arm64), apt's index of its packages.
         type: dict
         required: true
+      made:
+        description: >-
+          When it was made, in seconds since 1970. Where that is later than O(laptop_clock), the clock is judged by it.
+        type: int
+        default: 0
   receiver:
     description:
       - A GPS receiver that is to tell the host's position and time. One that is not there is a problem, or a warning
@@ -441,6 +446,7 @@ ARGUMENTS: dict[str, Any] = {
             "signers": {"type": "str", "required": True},
             "packages": {"type": "dict", "required": True},
             "indexes": {"type": "dict", "required": True},
+            "made": {"type": "int", "default": 0},
         },
     },
     "receiver": {
@@ -614,6 +620,11 @@ def bundle_facts(given: dict[str, Any] | None, release: str, architecture: str, 
     return bundle_look.look(BundlePlace(), offer, release, architecture, missing)
 
 
+def bundle_date(params: dict[str, Any]) -> int:
+    """Give when the bundle was made; 0 where there is none."""
+    return int((params["bundle"] or {}).get("made", 0))
+
+
 def receiver_facts(given: dict[str, Any] | None) -> dict[str, Any]:
     """Give whether the GPS receiver is missing, and which devices can be one then; nothing where none is wanted."""
     if not given or is_character_device(Path(given["device"])):
@@ -630,9 +641,9 @@ def is_character_device(path: Path) -> bool:
         return False
 
 
-def clock_kept(clock: int, laptop_clock: int) -> bool:
+def clock_kept(clock: int, right_time: int) -> bool:
     """Tell whether somebody sets the clock; nobody is asked where it is right."""
-    if clocks_apart(clock, laptop_clock) < CLOCK_SET:
+    if clocks_apart(clock, right_time) < CLOCK_SET:
         return False
     return said_by(["timedatectl", "show", "--property=NTPSynchronized", "--value"]).strip() == "yes"
 
@@ -672,7 +683,7 @@ def gather(params: dict[str, Any]) -> Facts:
         memory_mb=memory_mb(text_of("/proc/meminfo")),
         clock_year=time.gmtime(clock).tm_year,
         clock=clock,
-        clock_kept=clock_kept(clock, params["laptop_clock"]),
+        clock_kept=clock_kept(clock, max(params["laptop_clock"], bundle_date(params))),
         disks=tuple(Disk(need["path"], free_mb(place_of(need["path"], root))) for need in params["disk"]),
         file_systems=file_systems([need["path"] for need in params["folders"]]),
         data_folders={
@@ -713,6 +724,7 @@ def main() -> None:
         memory_mb=module.params["memory_mb"],
         earliest_year=module.params["earliest_year"],
         laptop_clock=module.params["laptop_clock"],
+        bundle_date=bundle_date(module.params),
         clock_difference=module.params["clock_difference"],
         set_clock=module.params["set_clock"] and not module.check_mode,
         docker_source=module.params["docker_source"] or "",

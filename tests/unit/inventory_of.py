@@ -47,6 +47,7 @@ TEMPLATED: dict[str, Any] = {
     "arm_images_cache_folder": "/cache",
     "lizmap_cache_folder": "/cache",
     "bundle_folder": "",
+    "bundle_card_user": "pi",
     "bundle_key_folder": "/inventory",
     "arm_images_architectures": [],
 }

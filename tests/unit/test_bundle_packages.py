@@ -150,6 +150,7 @@ def test_a_bundle_holds_what_is_asked_for_and_what_that_needs(bundle: Path, tmp_
     found = verification.verified(bundle, signers)
     assert (found.number, found.commit, found.profile) == (1, "abc", "trixie")
     assert found.packages == {"trixie": ("hello-poppyfield",)}
+    assert abs(found.made - (bundle / "MANIFEST").stat().st_mtime) < 600
     # No secret is in it, and nothing is left beside it.
     key = (tmp_path / "keys" / signing.KEY).read_bytes()
     assert not any(key[40:80] in path.read_bytes() for path in bundle.rglob("*") if path.is_file())

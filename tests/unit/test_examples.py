@@ -53,7 +53,7 @@ from tests.doubles.map_server import running_map_server
 from tests.gallery import dumps
 from tests.images.projects import Layer, qgs
 from tests.tiles import pmtiles, write_mbtiles
-from tests.unit import bundles
+from tests.unit import bundles, test_card_image
 from tests.unit.conftest import THROUGH_PLUGIN
 from tests.unit.test_loaded_data import LittleServer, table
 
@@ -260,6 +260,17 @@ def around_made_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
     monkeypatch.setattr(packages, "fetch", fetch)
     monkeypatch.setattr(packages, "sources", lambda *_: [])
     (tmp_path / "inventory").mkdir()
+    return {"inventory_dir": "/inventory"}
+
+
+@pytest.fixture
+def around_card_image(tmp_path: Path) -> Json:
+    for folder in ("Downloads", ".ssh", "inventory", "roles/bundle/files"):
+        (tmp_path / folder).mkdir(parents=True)
+    test_card_image.image_file(tmp_path / "Downloads" / "raspios-lite.img")
+    write(tmp_path / ".ssh" / "id_ed25519.pub", test_card_image.KEY)
+    write(tmp_path / "inventory" / "bundle.signers", test_card_image.SIGNERS)
+    write(tmp_path / "roles" / "bundle" / "files" / "first-boot", "#!/bin/sh\n")
     return {"inventory_dir": "/inventory"}
 
 

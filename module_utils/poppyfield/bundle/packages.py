@@ -17,6 +17,8 @@ FIELDS = "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(CREATED_BY)"
 SUITES = {"Debian": ("{release}", "{release}-updates"), "Debian-Security": ("{release}-security",)}
 ALWAYS = ("openssl", "python3-apt")
 """What a role installs on every Pi, and what Ansible needs to install it."""
+FOR_PI_ALONE = ("python3-pip-whl", "zstd")
+"""What no role installs: pip, and what unpacks images where Ansible runs, which are taken out of it."""
 ASKED_FOR = {
     "hardening_security_updates": ("unattended-upgrades",),
     "hardening_audit": ("auditd",),

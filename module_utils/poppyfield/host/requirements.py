@@ -123,6 +123,8 @@ class Requirements:
     earliest_year: int = 0
     laptop_clock: int = 0
     """Seconds since 1970 on the laptop; 0 when nobody says."""
+    bundle_date: int = 0
+    """The same of when the bundle was made from which the host is installed: the time is no earlier."""
     clock_difference: int = 0
     """Seconds from which on another clock than the laptop's is a problem; 0 only tells it."""
     set_clock: bool = False
@@ -137,6 +139,11 @@ class Requirements:
     """Of the database its `folder`, the `marker` in it, and whether it may be `upgraded`; nothing when nobody asks."""
     receiver: Mapping[str, Any] = field(default_factory=dict)
     """Of the GPS receiver its `device`, and the `marker` that is there once one was set up; nothing without one."""
+
+    @property
+    def right_time(self) -> int:
+        """Give the time by which the host's clock is judged: the laptop's, or that of a bundle that is newer."""
+        return max(self.laptop_clock, self.bundle_date)
 
 
 def problems(facts: Facts, wanted: Requirements) -> list[str]:
@@ -203,9 +210,9 @@ def _memory(facts: Facts, wanted: Requirements) -> Iterable[str]:
 
 def clock_to_set(facts: Facts, wanted: Requirements) -> bool:
     """Tell whether the run sets the clock; a laptop whose own clock is wrong sets none."""
-    off = clocks_apart(facts.clock, wanted.laptop_clock) >= CLOCK_SET
-    laptop_year = datetime.fromtimestamp(wanted.laptop_clock, UTC).year
-    return wanted.set_clock and off and not facts.clock_kept and laptop_year >= wanted.earliest_year
+    off = clocks_apart(facts.clock, wanted.right_time) >= CLOCK_SET
+    year = datetime.fromtimestamp(wanted.right_time, UTC).year
+    return wanted.set_clock and off and not facts.clock_kept and year >= wanted.earliest_year
 
 
 def clocks_apart(clock: int, laptop_clock: int) -> int:
@@ -231,16 +238,18 @@ def _clock(facts: Facts, wanted: Requirements) -> Iterable[str]:
 
 def _clock_off(facts: Facts, wanted: Requirements) -> int:
     """Give how many seconds the Pi is ahead of the laptop; 0 where nobody can tell, or for too few."""
-    told = clocks_apart(facts.clock, wanted.laptop_clock) >= CLOCK_TOLD
-    return facts.clock - wanted.laptop_clock if told else 0
+    told = clocks_apart(facts.clock, wanted.right_time) >= CLOCK_TOLD
+    return facts.clock - wanted.right_time if told else 0
 
 
 def _clocks(facts: Facts, wanted: Requirements) -> str:
-    off = facts.clock - wanted.laptop_clock
+    off = facts.clock - wanted.right_time
     here, there = (
-        datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M") for time in (wanted.laptop_clock, facts.clock)
+        datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M") for time in (wanted.right_time, facts.clock)
     )
     which = "ahead of" if off > 0 else "behind"
+    if wanted.bundle_date > wanted.laptop_clock:
+        return f"The clock is {_duration(abs(off))} {which} the bundle: it says {there} UTC, which was made {here} UTC"
     return f"The clock is {_duration(abs(off))} {which} this laptop's: it says {there} UTC, the laptop {here} UTC"
 
 
