@@ -19,7 +19,7 @@ from ansible.module_utils.poppyfield.host import firewall
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.hotspot import password, service
 from ansible.module_utils.poppyfield.hotspot.service import HotspotService
-from ansible.module_utils.poppyfield.hotspot.settings import UNIT, UUIDS
+from ansible.module_utils.poppyfield.hotspot.settings import UNIT, UUIDS, Hotspot
 from ansible.module_utils.poppyfield.inventory import first_look
 
 from tests.doubles.systemd import Systemd
@@ -248,7 +248,7 @@ def test_what_no_wifi_can_be_changes_nothing(run_module: Run, pi: RadioPi, wrong
 
 
 def test_the_unit_can_be_read_and_unblocks_the_radio(pi: RadioPi, tmp_path: Path) -> None:
-    wanted = service.Hotspot("wlan0", "FR", "pi", 6, "10.77.77.0/24")
+    wanted = Hotspot("wlan0", "FR", "pi", 6, "10.77.77.0/24")
     text = pi.service.texts(wanted)[pi.service.units / UNIT]
     unit = configparser.RawConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
@@ -267,7 +267,7 @@ def test_the_unit_can_be_read_and_unblocks_the_radio(pi: RadioPi, tmp_path: Path
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd")
 def test_systemd_reads_the_unit(pi: RadioPi, tmp_path: Path) -> None:
-    wanted = service.Hotspot("wlan0", "FR", "pi", 6, "10.77.77.0/24")
+    wanted = Hotspot("wlan0", "FR", "pi", 6, "10.77.77.0/24")
     text = pi.service.texts(wanted)[pi.service.units / UNIT]
     unit = tmp_path / UNIT
     unit.write_text(text.replace("/usr/sbin/dnsmasq", "/bin/true").replace("/usr/sbin/iw", "/bin/true"))
