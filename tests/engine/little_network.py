@@ -112,14 +112,14 @@ class ManagedNetwork:
         for name, text in profiles.items():
             (self.profiles / name).write_text(text)
             (self.profiles / name).chmod(0o600)
-        for place, text in {
+        for name, text in {
             "etc/NetworkManager/NetworkManager.conf": MANAGER,
             "etc/bus.conf": BUS.format(socket=folder / "run/dbus/system_bus_socket"),
             "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
             "etc/group": "root:x:0:\n",
             "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
         }.items():
-            (folder / place).write_text(text)
+            (folder / name).write_text(text)
         self._mount(root(suite))
         # That of bookworm wants to open more files than root of a container may.
         bus = [*program("trixie", "bin/dbus-daemon"), "--nofork", f"--config-file={folder}/etc/bus.conf"]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.poppyfield.host import host_files
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.hotspot import names, service, settings
 from ansible.module_utils.poppyfield.hotspot.service import HotspotError, HotspotService
@@ -210,7 +211,7 @@ def pi(suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(service, "TAKE_BACK_AFTER", TRIAL_SECONDS)
     monkeypatch.setattr(service, "LEAD", 0)
     whoever: Callable[..., int] = lambda name, look, kind, _: 0  # noqa: E731
-    monkeypatch.setattr(service.host_files, "_number_of", whoever)
+    monkeypatch.setattr(host_files, "_number_of", whoever)
     with network() as at:
         link(at, "hs0", at, "air")
         managed = ManagedNetwork(at, suite, tmp_path, {"office.nmconnection": OFFICE})

@@ -108,6 +108,7 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"trusted_proxies": ["10.0.0.1", "fd00::/8"]}, "environment: TRUSTED_PROXIES added"),
     ({"page_folder": "{folder}/others"}, "mounts: /srv/page added"),
     ({"server_names": ["pi", "pi.local"]}, "environment: SERVER_NAMES added"),
+    ({"hotspot_network": "10.77.77.0/24"}, "environment: HOTSPOT_NETWORK added"),
     ({"database": {"name": "gis", "user": "lizmap", "host": "db"}}, "environment: POSTGIS_HOST: postgis -> db"),
     ({"database": {"name": "gis", "user": "lizmap", "port": 5433}}, "environment: POSTGIS_PORT: 5432 -> 5433"),
     ({"database": {"name": "other", "user": "lizmap"}}, "environment: POSTGIS_DATABASE: gis -> other"),

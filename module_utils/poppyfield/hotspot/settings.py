@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.module_utils.poppyfield.hotspot import names
 
 PROFILE = "poppyfield-hotspot"
@@ -22,9 +24,12 @@ LONGEST_SSID = 32
 """Bytes."""
 PASSWORD_LENGTHS = (8, 63)
 """WPA2's; 64 characters would be the key itself."""
-PREFIXES = (16, 28)
-"""A network with room for thirteen devices, or more."""
+PREFIXES = (22, 28)
+"""A network with room for thirteen devices at least, and for no more than anybody remembers something of."""
+DEFAULT_NETWORK = "10.77.77.0/24"
+"""That of the role, for those to whom it is not given."""
 LEASE = "12h"
+VARIABLES = frozenset({"hotspot_enabled", "hotspot_network"})
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,19 @@ def address_of(network: str) -> str:
 
 def _network(text: str) -> ipaddress.IPv4Network:
     return ipaddress.IPv4Network(text)
+
+
+def names_of(network: str) -> tuple[str, ...]:
+    """Give the names under which the map is served in a network; of one that is none, the name alone."""
+    return (names.MAP,) if network_problem(network) else (names.MAP, address_of(network))
+
+
+def of_host(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give `network` and `names` of the Wi-Fi that a host is to have by its VARIABLES; empty ones where it has none."""
+    if not boolean(values.get("hotspot_enabled", False), strict=False):
+        return {"network": "", "names": []}
+    network = str(values.get("hotspot_network", DEFAULT_NETWORK))
+    return {"network": network, "names": list(names_of(network))}
 
 
 def band_of(channel: int) -> str:
