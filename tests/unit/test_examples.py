@@ -354,6 +354,14 @@ def around_emergency_sheet(example_folder: Path) -> Json:
 
 
 @pytest.fixture
+def around_hotspot_card(example_folder: Path) -> Json:
+    passwords = example_folder / "inventory" / "fleet" / "hotspot-passwords"
+    passwords.mkdir(parents=True)
+    (passwords / "pi-orchard").write_text(f"{SECRET}\n")
+    return {"inventory_hostname": "pi-orchard"}
+
+
+@pytest.fixture
 def around_pi_page(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 0, "", "")
