@@ -137,7 +137,8 @@ class ManagedNetwork:
         options = f"lowerdir={lower},upperdir={over}/upper,workdir={over}/work"
         run("mount", "-t", "overlay", "-o", options, "overlay", str(self.root))
         run("mkdir", "--parents", *(f"{self.root}/{name}" for name in ("run", "proc", "sys", "dev")))
-        run("ln", "--symbolic", "--force", "--no-target-directory", "/run", f"{self.root}/var/run")
+        # Of bookworm it is made when a package is configured.
+        run("sh", "-c", f"[ -e {self.root}/var/run ] || ln -s /run {self.root}/var/run")
         for name, inside in (("etc", "etc"), ("run", "run"), ("lib", "var/lib")):
             run("mount", "--bind", str(self.folder / name), f"{self.root}/{inside}")
         run("mount", "-t", "proc", "proc", f"{self.root}/proc")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield.host import host_files
+from ansible.module_utils.poppyfield.host import firewall, host_files
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.hotspot import names, service, settings
 from ansible.module_utils.poppyfield.hotspot.service import HotspotError, HotspotService
@@ -111,6 +111,47 @@ def test_another_network_of_the_pi_is_given_neither_names_nor_addresses(
     (tmp_path / "leased").chmod(0o755)
     options = ["-i", "eth0", "-n", "-q", "-f", "-t", "2", "-T", "1", "-s", str(tmp_path / "leased")]
     assert device.run("busybox", "udhcpc", *options, check=False).returncode != 0
+
+
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)"
+CONTAINER, OFFICE_SERVER = "172.30.0.2", "10.9.9.2"
+
+
+def reaches(device: Network, address: str, port: int) -> bool:
+    """Tell whether somebody answers there."""
+    return device.run(sys.executable, "-c", CONNECT, address, str(port), check=False).returncode == 0
+
+
+@pytest.mark.parametrize("defended", [False, True])
+def test_nothing_is_passed_on_but_to_what_a_container_publishes(tmp_path: Path, defended: bool) -> None:
+    """Without the rules a tablet gets anywhere by way of the Pi, and is got at, as Docker has a host pass on."""
+    with network() as pi, network() as tablet, network() as office, network() as container:
+        for here, device, ours, theirs in (
+            ("hs0", tablet, HOTSPOT.address, "10.77.77.9"),
+            ("eth0", office, "10.9.9.1", OFFICE_SERVER),
+            ("poppyfield", container, "172.30.0.1", CONTAINER),
+        ):
+            link(pi, here, device, "net0")
+            pi.run("ip", "address", "add", f"{ours}/24", "dev", here)
+            device.run("ip", "address", "add", f"{theirs}/24", "dev", "net0")
+            device.run("ip", "route", "add", "default", "via", ours)
+            device.begin(sys.executable, "-m", "http.server", "8080", log=tmp_path / f"{here}.log")
+            wait_until(lambda at=theirs, by=device: reaches(by, at, 8080), "somebody answers")
+        pi.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        publish = ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-d", HOTSPOT.address, "--dport", "80", "-j", "DNAT"]
+        pi.run("iptables", *publish, "--to-destination", f"{CONTAINER}:8080")
+        wall = FirewallService(tmp_path / "wall", tmp_path)
+        wall.write(firewall.with_hotspot({}, HOTSPOT.interface if defended else ""))
+        pi.run("sh", str(wall.folder / "firewall"), "apply")
+        assert reaches(tablet, HOTSPOT.address, 80), "the map"
+        open_ways = {
+            "to the office": reaches(tablet, OFFICE_SERVER, 8080),
+            "from the office": reaches(office, "10.77.77.9", 8080),
+            "to what is not published": reaches(tablet, CONTAINER, 8080),
+            "from a container": reaches(container, "10.77.77.9", 8080),
+        }
+        assert set(open_ways.values()) == {not defended}, open_ways
+        assert reaches(office, CONTAINER, 8080), "what is somebody else's goes on"
 
 
 AWKWARD = ["pi-orchard", "verger; «été» \\ 1;2", " 112;105; ", 'a"b#c=d']

@@ -45,12 +45,18 @@ class RadioPi(Systemd):
         self.over = "eth0"
         self.radio, self.up, self.checkpoints = "disabled", "", ""
         self.starts = True
+        self.waited, self.available_after = 0, 0
+        """Seconds: what was waited, and what the adapter takes once its radio is on."""
         self.service = HotspotService(
             *(folder / "etc", folder / "units", folder / "modules", folder / "profiles", folder / "trial"),
             *(folder / "state", folder),
             run=self.run,
             wall=FirewallService(folder / "firewall", folder / "units", folder, self.run),
+            sleep=self.sleep,
         )
+
+    def sleep(self, seconds: float) -> None:
+        self.waited += int(seconds)
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         done = super().run(command)
@@ -63,9 +69,12 @@ class RadioPi(Systemd):
             done.stdout = f"10.77.77.9 dev {self.over} src 10.77.77.1 uid 0 \\    cache \n"
         elif "--get-values GENERAL.STATE" in said and command[-1] == self.up:
             done.stdout = "activated\n"
+        elif "device show" in said:
+            done.stdout = "30 (disconnected)\n" if self.waited >= self.available_after else "20 (unavailable)\n"
         elif "connection up" in said:
-            self.up = command[-1] if self.starts else ""
-            done.returncode = int(not self.starts)
+            starts = self.starts and self.waited >= self.available_after
+            self.up = command[-1] if starts else ""
+            done.returncode = int(not starts)
         elif "GetDeviceByIpIface" in said:
             done.stdout = 'o "/org/freedesktop/NetworkManager/Devices/2"\n'
         elif "CheckpointCreate" in said:
@@ -161,6 +170,18 @@ def test_what_fell_over_is_started_again(run_module: Run, pi: RadioPi) -> None:
     pi.up, pi.radio = "", "disabled"
     done = run_module("hotspot_service", **GIVEN)
     assert done["reasons"] == ["radio: switched on", "Wi-Fi wlan0: switched"] and pi.up == UUIDS[0]
+
+
+def test_an_adapter_whose_radio_was_just_switched_on_is_waited_for(run_module: Run, pi: RadioPi) -> None:
+    pi.available_after = 5
+    assert not run_module("hotspot_service", **GIVEN).get("failed")
+    assert pi.up and pi.waited == 5
+
+
+def test_an_adapter_that_is_never_available_is_told(run_module: Run, pi: RadioPi) -> None:
+    pi.available_after = 10_000
+    failed = run_module("hotspot_service", **GIVEN)
+    assert failed["failed"] and "does not start" in failed["msg"]
 
 
 def test_an_adapter_that_does_not_start_is_told(run_module: Run, pi: RadioPi) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ LEAD = 2
 SWITCH = f"{PROFILE}-switch"
 SECONDS = 60
 """How long an adapter may take."""
+UNAVAILABLE = 20
+"""NetworkManager's number of the state in which an adapter can do nothing yet; those below are none of its business."""
 LEASES = f"/run/{PROFILE}/leases"
 MANAGER = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager")
 
@@ -98,6 +101,7 @@ class HotspotService:
     """Is there where systemd runs."""
     run: systemd.Run = systemd.run
     wall: FirewallService = field(default_factory=FirewallService)
+    sleep: Callable[[float], None] = time.sleep
 
     @property
     def profile(self) -> Path:
@@ -263,6 +267,7 @@ class HotspotService:
         self._forget_trial()
         self._write_profile(text)
         self._load(self.profile)
+        self._await_adapter(hotspot.interface)
         done = self.run(
             ["nmcli", "--wait", str(SECONDS), "connection", "up", "uuid", settings.number_of(text)],
         )
@@ -272,6 +277,15 @@ class HotspotService:
                 f"again; sudo journalctl -u NetworkManager says more. Does the adapter of {hotspot.interface} have "
                 f"channel {hotspot.channel} in {hotspot.country} (hotspot_channel, hotspot_country)?"
             )
+
+    def _await_adapter(self, interface: str) -> None:
+        """Wait while an adapter is not available yet, as for some seconds after its radio was switched on."""
+        for _ in range(SECONDS):
+            state = self._asked("nmcli", "--get-values", "GENERAL.STATE", "device", "show", interface)
+            number = re.match(r"\d+", state)
+            if number is None or int(number[0]) > UNAVAILABLE:
+                return
+            self.sleep(1)
 
     def _try_out(self, hotspot: Hotspot) -> None:
         """Have the adapter switched once the answer is given; NetworkManager takes it back unless that is confirmed.
