@@ -103,10 +103,14 @@ def test_a_device_gets_an_address_and_the_names_that_there_are(air: tuple[Networ
 def test_another_network_of_the_pi_is_given_neither_names_nor_addresses(
     air: tuple[Network, Network], tmp_path: Path
 ) -> None:
-    _, device = air
-    with pytest.raises(subprocess.CalledProcessError) as refused:
-        asked(device, "10.9.9.1", (names.MAP, "A"))
-    assert "ConnectionRefusedError" in refused.value.stderr
+    pi, device = air
+    # As where its adapter is in another Wi-Fi, too.
+    pi.run("ip", "address", "add", "10.1.1.1/24", "dev", "hs0")
+    device.run("ip", "address", "add", "10.1.1.2/24", "dev", "wl0")
+    for address in ("10.9.9.1", "10.1.1.1"):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            asked(device, address, (names.MAP, "A"))
+        assert "ConnectionRefusedError" in refused.value.stderr
     (tmp_path / "leased").write_text(LEASED)
     (tmp_path / "leased").chmod(0o755)
     options = ["-i", "eth0", "-n", "-q", "-f", "-t", "2", "-T", "1", "-s", str(tmp_path / "leased")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -165,3 +167,14 @@ def test_routes_pools_and_profiles_are_read() -> None:
         assert first_look.pools(text) == list(first_look.DOCKER_POOLS)
     assert first_look.in_use_by("1111\nOffice\n") == "Office"
     assert first_look.in_use_by(f"{UUIDS[1]}\npoppyfield-hotspot\n") == first_look.in_use_by("\n\n") == ""
+
+
+def test_a_machine_without_the_adapter_is_told_and_nothing_is_asked_where_none_is_wanted(
+    library: Callable[[str], ModuleType],
+) -> None:
+    module = library("host_requirements")
+    assert module.hotspot_problems(None, "") == ()
+    wanted = {"interface": "none9", "network": "172.17.0.0/24", "leave_wifi": False}
+    said = module.hotspot_problems(wanted, "")
+    assert [one for one in said if "none9 (hotspot_interface)" in one]
+    assert [one for one in said if "172.17.0.0/16, from where Docker" in one]

@@ -157,7 +157,8 @@ def name_server(hotspot: Hotspot, leases: str) -> str:
     first, last = network.network_address + 2, network.broadcast_address - 1
     lines = [
         "# Managed by Poppyfield.",
-        *(f"interface={hotspot.interface}", "except-interface=lo", "bind-dynamic"),
+        # By its addresses, which are there with the hotspot alone: the same adapter may be in another Wi-Fi meanwhile.
+        *(f"listen-address={hotspot.address}", f"listen-address={names.OUTSIDE}", "bind-dynamic"),
         *("no-hosts", "no-resolv", "no-poll", "keep-in-foreground", "user=dnsmasq", "log-facility=-"),
         # All names are its own, so what is not known does not exist, and of what is known there is nothing else.
         "local=/#/",
