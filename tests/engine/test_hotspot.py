@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,7 @@ def test_nothing_is_passed_on_but_to_what_a_container_publishes(tmp_path: Path, 
             device.run("ip", "address", "add", f"{theirs}/24", "dev", "net0")
             device.run("ip", "route", "add", "default", "via", ours)
             device.begin(sys.executable, "-m", "http.server", "8080", log=tmp_path / f"{here}.log")
-            wait_until(lambda at=theirs, by=device: reaches(by, at, 8080), "somebody answers")
+            wait_until(partial(reaches, device, theirs, 8080), "somebody answers")
         pi.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         publish = ["-t", "nat", "-A", "PREROUTING", "-p", "tcp", "-d", HOTSPOT.address, "--dport", "80", "-j", "DNAT"]
         pi.run("iptables", *publish, "--to-destination", f"{CONTAINER}:8080")

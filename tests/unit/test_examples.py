@@ -409,14 +409,15 @@ def around_hotspot_service(example_folder: Path, library: Library, monkeypatch: 
         told = {"radio": "enabled\n", "--get-values": "activated\n"}.get(command[1], "")
         return subprocess.CompletedProcess(command, 0, told, "")
 
-    folders = [example_folder / name for name in ("units", "modules", "profiles", "trial")]
-    for folder in folders:
+    units, modules, profiles, trial, booted = (
+        example_folder / name for name in ("units", "modules", "profiles", "trial", "booted")
+    )
+    for folder in (units, modules, profiles, trial, booted):
         folder.mkdir()
-    (example_folder / "booted").mkdir()
     service = HotspotService(
-        *(example_folder / "etc", *folders, example_folder / "state", example_folder / "booted"),
+        *(example_folder / "etc", units, modules, profiles, trial, example_folder / "state", booted),
         run=run,
-        wall=FirewallService(example_folder / "firewall", folders[0], example_folder, run),
+        wall=FirewallService(example_folder / "firewall", units, example_folder, run),
     )
     monkeypatch.setattr(library("hotspot_service"), "HotspotService", lambda: service)
     whoever = {"user": os.getuid(), "group": os.getgid()}
