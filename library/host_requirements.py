@@ -123,7 +123,8 @@ options:
     type: list
     elements: str
     default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, docker-compose,
-      docker-compose-plugin, openssl, unattended-upgrades, auditd, restic, chrony, gpsd, ntpsec, openntpd]
+      docker-compose-plugin, openssl, unattended-upgrades, auditd, restic, chrony, gpsd, ntpsec, openntpd,
+      dnsmasq-base, iw, wireless-regdb]
   docker_source:
     description:
       - Where Docker Engine is to come from. An engine from elsewhere that would have to be removed, or is too old, is
@@ -178,6 +179,25 @@ options:
         description: One of O(files), which is there once a receiver was set up.
         type: path
         required: true
+  hotspot:
+    description:
+      - A Wi-Fi of its own that the host is to have. It is a problem without NetworkManager or the adapter, with one
+        that has joined another Wi-Fi, where another program answers for names there, and with a network of others.
+        Nothing is asked unless this is given.
+    type: dict
+    suboptions:
+      interface:
+        description: The adapter.
+        type: str
+        required: true
+      network:
+        description: The network of those who join it.
+        type: str
+        required: true
+      leave_wifi:
+        description: Whether the adapter may leave a Wi-Fi that it has joined.
+        type: bool
+        default: false
   cluster:
     description:
       - The database. One of another major version of PostgreSQL than the images of O(profile) have is a problem, unless
@@ -360,6 +380,8 @@ from ansible.module_utils.poppyfield.host.requirements import (
     upgrades,
     warnings,
 )
+from ansible.module_utils.poppyfield.hotspot import first_look as hotspot_look
+from ansible.module_utils.poppyfield.hotspot.settings import UNIT as HOTSPOT_UNIT
 from ansible.module_utils.poppyfield.images.image_names import digest_of
 from ansible.module_utils.poppyfield.images.profiles import DEFAULT, NAMES, RELEASES
 from ansible.module_utils.poppyfield.runs import lock
@@ -435,6 +457,9 @@ ARGUMENTS: dict[str, Any] = {
             "gpsd",
             "ntpsec",
             "openntpd",
+            "dnsmasq-base",
+            "iw",
+            "wireless-regdb",
         ],
     },
     "docker_source": {"type": "str", "choices": ["distribution", "docker"]},
@@ -452,6 +477,14 @@ ARGUMENTS: dict[str, Any] = {
     "receiver": {
         "type": "dict",
         "options": {"device": {"type": "str", "required": True}, "marker": {"type": "path", "required": True}},
+    },
+    "hotspot": {
+        "type": "dict",
+        "options": {
+            "interface": {"type": "str", "required": True},
+            "network": {"type": "str", "required": True},
+            "leave_wifi": {"type": "bool", "default": False},
+        },
     },
     "cluster": {
         "type": "dict",
@@ -633,6 +666,28 @@ def receiver_facts(given: dict[str, Any] | None) -> dict[str, Any]:
     return {"receiver_missing": True, "serial_devices": tuple(found)}
 
 
+def hotspot_problems(given: dict[str, Any] | None, daemon_json: str) -> tuple[str, ...]:
+    """Give why the host cannot have the Wi-Fi that it is to have; nothing where none is wanted."""
+    if not given:
+        return ()
+    radios = {path.parent.name: text_of(f"{path}/name") for path in sorted(Path("/sys/class/net").glob("*/phy80211"))}
+    own = radios.get(given["interface"])
+    asked = ["nmcli", "--get-values", "GENERAL.CON-UUID,GENERAL.CONNECTION", "device", "show"]
+    joined = {name: hotspot_look.in_use_by(said_by([*asked, name])) for name, radio in radios.items() if radio == own}
+    tables = [text_of(f"/proc/net/{name}") for name in ("tcp", "tcp6", "udp", "udp6")]
+    running = service_states(["NetworkManager", HOTSPOT_UNIT])
+    found = hotspot_look.AdapterLook(
+        manager=running["NetworkManager"]["active"],
+        adapters=tuple(radios),
+        joined={name: profile for name, profile in joined.items() if profile},
+        ours=running[HOTSPOT_UNIT]["active"],
+        listening=frozenset().union(*map(hotspot_look.listening, tables)),
+        routes=hotspot_look.routes(said_by(["ip", "-oneline", "-4", "route", "show"])),
+        pools=hotspot_look.pools(daemon_json),
+    )
+    return tuple(hotspot_look.problems(found, given))
+
+
 def is_character_device(path: Path) -> bool:
     """Tell a device that gives one byte after the other, also by a link to it."""
     try:
@@ -707,6 +762,7 @@ def gather(params: dict[str, Any]) -> Facts:
         adopted=adopted,
         **bundle_facts(params["bundle"], codename, architecture, adopted),
         **receiver_facts(params["receiver"]),
+        hotspot_problems=hotspot_problems(params["hotspot"], text),
         versions=versions,
         packages=tuple(name for name in params["packages"] if name in versions),
         services=service_states(params["services"]),

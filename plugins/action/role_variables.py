@@ -52,6 +52,7 @@ OUR_ROLES = frozenset(
         "docker_engine",
         "fleet",
         "hardening",
+        "hotspot",
         "lizmap",
         "pi_page",
         "position",

@@ -56,6 +56,14 @@ def test_a_position_is_played_while_it_is_wanted_and_once_more_to_take_it_away(r
         assert render("hardening", asked, pi_page_enabled=False, **values) == (["position"] if played else [])
 
 
+def test_a_wifi_of_its_own_is_played_last_and_once_more_to_take_it_away(render: Render) -> None:
+    asked = roles_asked_for()
+    there = {"files": {first_look.HOTSPOT: {"sha256": "1"}}}
+    for wanted, found, played in ((True, {}, True), (False, there, True), (False, {}, False)):
+        values = {"hotspot_enabled": wanted, "ansible_facts": {"poppyfield_pi": found}}
+        assert render("hardening", asked, **values) == ["pi_page", *(["hotspot"] if played else [])]
+
+
 def test_the_role_is_played_for_any_part_and_for_none_it_is_not(render: Render) -> None:
     asked = roles_asked_for()
     parts = set(yaml.safe_load((ROLE / "defaults/main.yml").read_text("utf-8")))
@@ -206,6 +214,13 @@ def test_the_firewall_lets_in_the_ports_of_the_map_and_those_of_the_inventory(re
     assert render("hardening", asked, **given) == [*maps, {"port": 8080}]
     # Who asks a Pi with a receiver for the time comes by NTP.
     assert render("hardening", asked, position_enabled=True)[1:] == [{"port": 123, "protocol": "udp"}]
+    # Who joins the Pi's own Wi-Fi has no address yet, and asks for names then.
+    network = "10.77.77.0/24"
+    assert render("hardening", asked, hotspot_enabled=True, hotspot_network=network)[1:] == [
+        {"port": 67, "protocol": "udp"},
+        {"port": 53, "protocol": "udp", "source": network},
+        {"port": 53, "source": network},
+    ]
 
 
 def test_a_proxy_may_have_as_many_connections_as_it_has_visitors(render: Render) -> None:

@@ -50,6 +50,8 @@ TEMPLATED: dict[str, Any] = {
     "bundle_card_user": "pi",
     "bundle_key_folder": "/inventory",
     "arm_images_architectures": [],
+    "hotspot_ssid": "pi",
+    "hotspot_password_folder": "/inventory/hotspot-passwords",
 }
 """What a person gives, and what templates of the roles' defaults give."""
 

@@ -22,6 +22,7 @@ PLAIN = {
     "hardening_audit": False,
     "backup_targets": [],
     "position_enabled": False,
+    "hotspot_enabled": False,
 }
 STOCK = Path(__file__).with_name("stock") / "trixie-arm64.status"
 """What dpkg has installed on the emulated Pi's card as flashed, without what apt does not ask for."""

@@ -32,6 +32,7 @@ from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
+from ansible.module_utils.poppyfield.hotspot.service import HotspotService
 from ansible.module_utils.poppyfield.pi_page.service import PiPageService
 from ansible.module_utils.poppyfield.position.service import PositionService
 from ansible.module_utils.poppyfield.postgis import people, postgres
@@ -364,6 +365,14 @@ def around_emergency_sheet(example_folder: Path) -> Json:
 
 
 @pytest.fixture
+def around_hotspot_card(example_folder: Path) -> Json:
+    passwords = example_folder / "inventory" / "fleet" / "hotspot-passwords"
+    passwords.mkdir(parents=True)
+    (passwords / "pi-orchard").write_text(f"{SECRET}\n")
+    return {"inventory_hostname": "pi-orchard"}
+
+
+@pytest.fixture
 def around_pi_page(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -402,6 +411,28 @@ def around_position_service(tmp_path: Path, library: Library, monkeypatch: pytes
     monkeypatch.setattr(library("position_service"), "PositionService", lambda: service)
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("position_service").host_files, "_number_of", lambda name, look, kind, _: whoever[kind])
+    return {"inventory_hostname": "pi-orchard"}
+
+
+@pytest.fixture
+def around_hotspot_service(example_folder: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        told = {"radio": "enabled\n", "--get-values": "activated\n"}.get(command[1], "")
+        return subprocess.CompletedProcess(command, 0, told, "")
+
+    units, modules, profiles, trial, booted = (
+        example_folder / name for name in ("units", "modules", "profiles", "trial", "booted")
+    )
+    for folder in (units, modules, profiles, trial, booted):
+        folder.mkdir()
+    service = HotspotService(
+        *(example_folder / "etc", units, modules, profiles, trial, example_folder / "state", booted),
+        run=run,
+        wall=FirewallService(example_folder / "firewall", units, example_folder, run),
+    )
+    monkeypatch.setattr(library("hotspot_service"), "HotspotService", lambda: service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("hotspot_service").host_files, "_number_of", lambda name, look, kind, _: whoever[kind])
     return {"inventory_hostname": "pi-orchard"}
 
 

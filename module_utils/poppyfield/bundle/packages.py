@@ -24,6 +24,7 @@ ASKED_FOR = {
     "hardening_audit": ("auditd",),
     "backup_targets": ("restic",),
     "position_enabled": ("chrony", "gpsd"),
+    "hotspot_enabled": ("dnsmasq-base", "iw", "wireless-regdb"),
 }
 """By variable what is installed where it is set."""
 

@@ -101,6 +101,8 @@ class Facts:
     """Whether the GPS receiver that was asked for is not there."""
     serial_devices: tuple[str, ...] = ()
     """Which devices there are that can be one; nothing unless it is missing."""
+    hotspot_problems: tuple[str, ...] = ()
+    """Why the host cannot have the Wi-Fi of its own that it is to have."""
     adopted: str = ""
     """The package of an engine from elsewhere that is used as it is."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -161,6 +163,7 @@ def problems(facts: Facts, wanted: Requirements) -> list[str]:
         *_docker(facts, wanted),
         *_clashes(facts),
         *_position(facts, wanted),
+        *facts.hotspot_problems,
     ]
 
 

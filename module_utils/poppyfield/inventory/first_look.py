@@ -22,7 +22,9 @@ BEFORE_DEPLOY = ONLY_LOOKING | {"provision", "deliver"}
 """Stages that leave the database as they find it."""
 POSITION = "/etc/systemd/system/poppyfield-position.service"
 """Is there while a Pi has what the role position has put there."""
-MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf", POSITION)
+HOTSPOT = "/etc/systemd/system/poppyfield-hotspot.service"
+"""Is there while a Pi has what the hotspot role has put there."""
+MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf", POSITION, HOTSPOT)
 """Files that roles keep, whatever the variables are."""
 FILES_ASKED_FOR = {
     "hardening_ssh_keys_only": ("/etc/ssh/sshd_config.d/00-poppyfield.conf",),
@@ -93,6 +95,13 @@ def requirements(
         "bundle": bundle if provisioning else None,
         "receiver": {"device": values["position_device"], "marker": POSITION}
         if provisioning and values["position_enabled"]
+        else None,
+        "hotspot": {
+            "interface": values["hotspot_interface"],
+            "network": values["hotspot_network"],
+            "leave_wifi": values["hotspot_leave_wifi"],
+        }
+        if provisioning and values["hotspot_enabled"]
         else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
