@@ -33,7 +33,6 @@ options:
     type: list
     elements: path
     required: true
-    no_log: false
   label:
     description: The label of the stick's file system.
     type: str
