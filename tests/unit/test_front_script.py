@@ -105,3 +105,12 @@ def test_each_site_has_the_page_and_nginx_knows_the_names_that_dns_leads_to_it()
     assert main.index("/etc/poppyfield/site.conf") < main.index("/run/poppyfield/portal.conf")
     for page in (SCRIPT.parent / "portal").iterdir():
         assert f"http://{MAP}/" in page.read_text("utf-8")
+
+
+def test_what_the_image_is_made_of_is_in_its_build_context() -> None:
+    """What .dockerignore does not let in is missed only by a build."""
+    folder = SCRIPT.parent
+    let_in = {line[1:] for line in (folder / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")}
+    text = (folder / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    added = [name for line in re.findall(r"\badd /\S+ ([^&\n]+)", text) for name in line.split()]
+    assert "portal" in added and {name.partition("/")[0] for name in added} <= let_in
