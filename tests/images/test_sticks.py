@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -267,8 +267,10 @@ def test_a_stick_that_is_gone_in_the_middle_of_a_backup_costs_that_one_alone(pi:
     # Where its file is served from ends: as if the stick were pulled out of the machine.
     blocks = ("--blockdev", f"driver=file,node-name=stick,filename={image}")
     export = ("--export", f"type=fuse,id=stick,node-name=stick,mountpoint={served},writable=on")
-    with subprocess.Popen([recorded_disk.DAEMON, *blocks, *export]) as daemon:
+    with ExitStack() as at_the_end, subprocess.Popen([recorded_disk.DAEMON, *blocks, *export]) as daemon:
         recorded_disk.wait_until_served(daemon, served, image.stat().st_size)
+        # Nothing serves it any more, and the kernel would keep the mount.
+        at_the_end.callback(subprocess.run, ["umount", "--lazy", str(served)], check=True)
         with plugged_in(served) as device:
             (tmp_path / "projects" / "photos").write_bytes(os.urandom(150 * MB))
             statistics = Path("/sys/block") / Path(device).name / "stat"
