@@ -25,6 +25,7 @@ ELSEWHERE = {
     "module_utils/poppyfield/backup/restore_journal.py": "folders change places",
     "module_utils/poppyfield/backup/last_minute.py": "in a folder beside the data that is thrown away",
     "module_utils/poppyfield/backup/restore_part.py": "a folder that restic has unpacked gets its name",
+    "module_utils/poppyfield/hotspot/service.py": "a checkpoint of NetworkManager, in memory like that one",
     "module_utils/poppyfield/images/git_command.py": "in a temporary folder",
     "module_utils/poppyfield/bundle/apt.py": "what apt is told, written again with each bundle",
     "module_utils/poppyfield/bundle/alone.py": "in a folder that the next installation makes again",
