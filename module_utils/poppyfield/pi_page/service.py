@@ -79,6 +79,8 @@ LogLevelMax=notice
 # What the program writes is an error.
 SyslogLevel=err
 TimeoutStartSec=10min
+# A look that a shutdown or the next version cuts short is no failure.
+SuccessExitStatus=SIGTERM
 """
 
 TIMER_TEXT = """# Managed by Poppyfield.
