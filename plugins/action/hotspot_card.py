@@ -11,7 +11,7 @@ from ansible.utils.path import unfrackpath
 
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
-from ansible.module_utils.poppyfield.host import atomic_file  # noqa: E402
+from ansible.module_utils.poppyfield.host import printed_files  # noqa: E402
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError  # noqa: E402
 from ansible.module_utils.poppyfield.hotspot import card, settings  # noqa: E402
 from ansible.module_utils.poppyfield.hotspot import password as password_of_wifi  # noqa: E402
@@ -58,15 +58,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         host, language = given["host"], given["language"]
         template = (TEMPLATES / f"hotspot_card.{language}.html.j2").read_text("utf-8")
         wanted = JoiningCard(host, given["ssid"], self._password(given))
-        page = card.as_html(template, wanted).encode()
-        paths = [Path(unfrackpath(given["folder"])) / f"{host}.{language}.{kind}" for kind in ("html", "pdf")]
-        # A PDF has the time when it was made in it, so the page tells whether it is the same.
-        changed = not all(path.exists() for path in paths) or paths[0].read_bytes() != page
-        if changed and not self._task.check_mode:
-            paths[0].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for path, content in zip(paths, (page, card.as_pdf(template, wanted)), strict=True):
-                atomic_file.write(path, content, mode=0o600)
-        said = "would be written to" if changed and self._task.check_mode else "is in"
+        paths = printed_files.paths_of(Path(unfrackpath(given["folder"])), host, language)
+        page, check = card.as_html(template, wanted), self._task.check_mode
+        changed = printed_files.keep(paths, page, lambda: card.as_pdf(template, wanted), check_mode=check)
+        said = "would be written to" if changed and check else "is in"
         remedy = "It holds the password: print it, then delete both files." if wanted.password else "Print it."
         return {
             "changed": changed,
