@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import errno
 import os
 import shutil
 import stat
@@ -24,6 +23,7 @@ from ansible.module_utils.poppyfield.inventory import first_look
 
 from tests.doubles.systemd import Systemd
 from tests.unit.conftest import load_plugin
+from tests.unit.cut_off import removals_cut_off
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery"
@@ -140,16 +140,7 @@ def test_a_removal_that_is_cut_off_is_seen_and_made_good(
     before = pi.files
     for count in range(4):
         run_module("hotspot_service", **GIVEN)
-        left = iter(range(count))
-        unlink = Path.unlink
-
-        def cut_off(path: Path, *, left: Any = left, unlink: Any = unlink, **options: bool) -> None:
-            if next(left, None) is None:
-                raise OSError(errno.EIO, "the power is gone", str(path))
-            unlink(path, **options)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Path, "unlink", cut_off)
+        with removals_cut_off(monkeypatch, count):
             failed = run_module("hotspot_service", state="absent")
         # What a first look sees.
         assert (pi.service.units / UNIT).exists() or not failed.get("failed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import errno
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ from ansible.module_utils.poppyfield.position import program, service
 from ansible.module_utils.poppyfield.position.service import UNIT, PositionService
 
 from tests.doubles.systemd import Systemd
+from tests.unit.cut_off import removals_cut_off
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = 86400
@@ -98,16 +98,7 @@ def test_a_removal_that_is_cut_off_is_seen_and_made_good(
     for count in range(len(there) + 1):
         if count:
             run_module("position_service", **GIVEN, rtc="ds3231")
-        left = iter(range(count))
-        unlink = Path.unlink
-
-        def cut_off(path: Path, *, left: Any = left, unlink: Any = unlink, **options: bool) -> None:
-            if next(left, None) is None:
-                raise OSError(errno.EIO, "the power is gone", str(path))
-            unlink(path, **options)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Path, "unlink", cut_off)
+        with removals_cut_off(monkeypatch, count):
             failed = run_module("position_service", state="absent")
         # What a first look sees.
         assert (pi.service.units / UNIT).exists() or not failed.get("failed")
