@@ -317,7 +317,9 @@ class Database
         $numbers = fn (string $words) => array_map(intval(...), explode(' ', $words));
         foreach ($tables as $place => $table) {
             $row = $found[$place + 1] ?? null;
-            $this->files[keyOf($table)] = $row && ['files' => $numbers($row['files']), 'is_view' => $row['is_view'] === 't'];
+            $this->files[keyOf($table)] = $row === null
+                ? null
+                : ['files' => $numbers($row['files']), 'is_view' => $row['is_view'] === 't'];
         }
 
         return ['catalogs' => $numbers($found[0]['files']), 'database' => (int) $found[-1]['files']];
