@@ -174,6 +174,15 @@ def test_what_changes_a_layer_by_a_detour_is_seen(server: MapServer, empty: Any,
     assert is_inked(ask(server, "tables", of(layer)))
 
 
+def test_another_definition_of_a_view_is_seen(server: MapServer, empty: Any) -> None:
+    sql(empty, note(1))
+    assert is_inked(until_kept(server, "tables", of("seen")))
+    for condition, expected in (("id > 1", False), ("true", True)):
+        sql(empty, f"CREATE OR REPLACE VIEW seen AS SELECT id, geom FROM notes WHERE {condition}")
+        assert is_inked(ask(server, "tables", of("seen"))) is expected
+        until_kept(server, "tables", of("seen"))
+
+
 @pytest.mark.parametrize("is_restarted", [False, True])
 def test_what_is_open_for_long_is_seen_when_it_is_done(server: MapServer, empty: Any, is_restarted: bool) -> None:
     until_told(server, "notes")
