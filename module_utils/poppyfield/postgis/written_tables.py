@@ -1,9 +1,9 @@
 """The question which tables were written, which owners of databases may ask PostgreSQL. Pure.
 
-The map server keeps pictures for as long as the tables that they show are not written: images/lizmap/services/map-version.
-PostgreSQL tells that by its log alone, the same for all databases, which only a superuser may read. So a function in the
-database postgres, where nobody else can make anything, tells of each file of a table the place in the log where it was
-written last and by which transactions, and nothing of what was written. People's databases hold nothing of it.
+The map server keeps pictures for as long as the tables that they show are not written, see
+images/lizmap/services/map-version. PostgreSQL tells that by its log alone, the same for all databases, which only a
+superuser may read. So a function in the database postgres, where nobody else can make anything, tells of each file of a
+table the place in the log where it was written last and by which transactions, and nothing of what was written.
 """
 
 # ruff: noqa: S608 - SQL is put together here on purpose; every name and text goes through identifier() or literal().
@@ -51,10 +51,11 @@ CREATE = (
 
 
 def state_query() -> str:
-    """Give the query, for the database postgres, that tells whether the function is there and who may call it, in JSON."""
+    """Give the query, for the database postgres, that tells in JSON whether the function is there and for whom."""
     allowed = (
         "ARRAY(SELECT rolname FROM aclexplode(p.proacl) a JOIN pg_authid r ON r.oid = a.grantee"
-        " WHERE has_schema_privilege(r.oid, p.pronamespace, 'USAGE') AND has_database_privilege(r.oid, 'postgres', 'CONNECT'))"
+        " WHERE has_schema_privilege(r.oid, p.pronamespace, 'USAGE')"
+        f" AND has_database_privilege(r.oid, {literal(DATABASE)}, 'CONNECT'))"
     )
     return (
         f"SELECT json_build_object('written_tables', p.prosecdef AND p.prosrc = {literal(BODY)}, 'roles', {allowed})"
@@ -64,7 +65,7 @@ def state_query() -> str:
 
 
 def plan_changes(databases: Iterable[Database], state: Mapping[str, Any]) -> list[ClusterChange]:
-    """Give what is missing for the owners of these databases to ask; `state` is what `state_query` told, if anything."""
+    """Give what is missing for these databases' owners to ask; `state` is what `state_query` told, if anything."""
     owners = sorted({database.owner for database in databases} - {SUPERUSER})
     strangers = [owner for owner in owners if owner not in state.get("roles", ())]
     words = [f"role {owner}: may ask which tables were written" for owner in strangers]

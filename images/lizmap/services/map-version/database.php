@@ -156,7 +156,7 @@ class Database
 {
     private Connection $data;
     private Connection $log;
-    /** Nothing of before this is known; another one each time that it begins again. */
+    /** From when on the log is known; another word each time that it begins again. */
     private string $beginning = '';
     private string $connections = '';
     private int $seen = 0;
