@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,15 +48,18 @@ def points(name: str) -> Layer:
     return Layer(source, "postgres", name=name, geometry="Point", style=projects.single_symbol(symbol))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("tables")
+def publish(made: Path, names: Iterable[str]) -> Path:
+    """Write a project with these layers of points above the meadow; give the folder."""
     made.chmod(0o755)
     place = made / "projects" / "tables"
     place.mkdir(parents=True)
-    layers = [*map(points, POINTS), dataclasses.replace(projects.postgis(place), name="meadow")]
-    (place / "map.qgs").write_text(projects.qgs(layers), "utf-8")
+    (place / "map.qgs").write_text(projects.qgs([*map(points, names), projects.postgis(place)]), "utf-8")
     return made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish(tmp_path_factory.mktemp("tables"), POINTS)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +169,8 @@ def test_a_table_that_is_written_is_drawn_again_and_no_other(server: MapServer, 
         ("notes", f"{note(1)}; VACUUM FULL notes"),
         ("notes", f"BEGIN; ALTER TABLE notes RENAME TO old; CREATE TABLE notes (LIKE old INCLUDING ALL); {note(1)};"
          " DROP TABLE old CASCADE; CREATE VIEW seen AS SELECT id, geom FROM notes;"
-         " CREATE FUNCTION all_notes() RETURNS SETOF notes LANGUAGE sql AS 'SELECT * FROM public.notes'; CREATE VIEW called AS SELECT id, geom FROM all_notes();"
+         " CREATE FUNCTION all_notes() RETURNS SETOF notes LANGUAGE sql AS 'SELECT * FROM public.notes';"
+         " CREATE VIEW called AS SELECT id, geom FROM all_notes();"
          " GRANT SELECT ON notes, seen, called TO gis; COMMIT"),
     ],
 )  # fmt: skip
@@ -175,6 +178,9 @@ def test_what_changes_a_layer_by_a_detour_is_seen(server: MapServer, empty: Any,
     assert not is_inked(until_kept(server, "tables", of(layer)))
     with session(empty) as run:
         run(change)
+    assert is_inked(ask(server, "tables", of(layer)))
+    # Also when all that was written is in the log.
+    sql(empty, "INSERT INTO elsewhere VALUES (5)")
     assert is_inked(ask(server, "tables", of(layer)))
 
 
