@@ -58,7 +58,10 @@ def publish(made: Path, names: Iterable[str]) -> Path:
     made.chmod(0o755)
     place = made / "projects" / "tables"
     place.mkdir(parents=True)
-    (place / "map.qgs").write_text(projects.qgs([*map(points, names), projects.postgis(place)]), "utf-8")
+    text = projects.qgs([*map(points, names), projects.postgis(place)])
+    (place / "map.qgs").write_text(text, "utf-8")
+    hidden = "<WMSRestrictedLayers type='QStringList'><value>meadow</value></WMSRestrictedLayers>"
+    (place / "secretive.qgs").write_text(text.replace("<properties>", f"<properties>{hidden}"), "utf-8")
     return made
 
 
@@ -241,7 +244,8 @@ def test_the_page_is_told_which_layers_are_edited(server: MapServer, empty: Any)
     assert set(told) == {*POINTS, "meadow"}
     assert (told["notes"]["edited"], told["seen"]["edited"], told["meadow"]["edited"]) == (True, True, False)
     assert (told["notes"]["covers"], told["meadow"]["covers"]) == (False, True)
-    assert server.get(address.replace(address[9:41], "0" * 32)).json() == {"layers": {}}
+    for other in ("0" * 32, path("tables", "secretive").split("/")[2]):
+        assert server.get(f"/project/{other}/layers.json").json() == {"layers": {}}
     assert server.get("/layers").status_code == 404
 
 

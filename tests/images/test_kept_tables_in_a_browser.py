@@ -18,7 +18,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 from tests.images.map_server import MapServer  # noqa: E402
 from tests.images.projects import POPPY  # noqa: E402
-from tests.images.test_kept_pictures import sql  # noqa: E402
+from tests.images.test_kept_pictures import path, sql  # noqa: E402
 from tests.images.test_kept_tables import INK, empty, note, postgis, publish, server, until_told  # noqa: E402
 
 __all__ = ["empty", "postgis", "server"]
@@ -41,7 +41,7 @@ def test_the_page_lays_edited_layers_over_the_others(server: MapServer, empty: A
         def shown() -> Image.Image:
             """Open the page; give what it shows around the middle of the map."""
             pictures.clear()
-            page.goto(f"{server.url}/")
+            page.goto(f"{server.url}/#project={path('tables').split('/')[2]}")
             page.reload(wait_until="networkidle")
             playwright.expect(page.locator("#card")).to_be_hidden(timeout=60_000)
             playwright.expect(page.locator("#progress")).to_be_hidden(timeout=60_000)

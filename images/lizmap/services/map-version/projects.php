@@ -126,10 +126,14 @@ function project(string $path, string $text): ?Project
         }
         $layers[] = $read;
     }
-    // A group that is drawn as if it were a layer.
-    $is_one_picture = str_contains($text, '<groupLayer') || preg_match('/<layer-tree-group\b[^>]*groupLayer=/', $text);
 
-    return new Project($layers, (bool) $is_one_picture);
+    return new Project($layers, is_one_picture($text));
+}
+
+/** Whether a map has groups that are drawn as if they were layers, or layers that visitors are told nothing of. */
+function is_one_picture(string $text): bool
+{
+    return (bool) preg_match('~<layer-tree-group\b[^>]*groupLayer=|<groupLayer\b|<WMSRestrictedLayers\b[^>]*>\s*<value>~', $text);
 }
 
 /** What a layer shows, named by its id where there is one; nothing where it can change without its data. */
