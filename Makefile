@@ -177,7 +177,8 @@ docs: ## Regenerate docs/modules.md and docs/variables.md from what modules and 
 test-status: ## The page of a fleet of four Pis, and the map page's word on its Pi, in a browser, on a laptop and on a phone: build/status/index.html, pictures in build/e2e/
 	$(SUDO) python3 workshop/laptop/prepare.py lizmap
 	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap/test_status_in_a_browser.py tests/images/test_map_page_in_a_browser.py \
-		tests/images/test_basemaps_in_a_browser.py tests/images/test_position_in_a_browser.py
+		tests/images/test_basemaps_in_a_browser.py tests/images/test_position_in_a_browser.py \
+		tests/images/test_kept_tables_in_a_browser.py
 
 docs-site: ## The site of all pages, in English and French: build/site/index.html
 	$(SUDO) python3 workshop/laptop/prepare.py docs

@@ -281,7 +281,7 @@ from ansible.module_utils.poppyfield.containers.services import LIZMAP, POSTGIS
 from ansible.module_utils.poppyfield.containers.spec import ANY_ADDRESS, ContainerSpec, Json, Mount, Port
 from ansible.module_utils.poppyfield.host import firewall, host_files, password_file
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError
-from ansible.module_utils.poppyfield.postgis import people, postgres
+from ansible.module_utils.poppyfield.postgis import people, postgres, written_tables
 from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeService, UpgradeServiceError
 
 DATA_TARGET = "/var/lib/postgresql/data"
@@ -376,7 +376,7 @@ class Cluster:
         """Say what would change in a server that begins with an empty folder; of another one nothing is known."""
         if self.folder.version or not (self.roles or self.databases):
             return []
-        changes = postgres.plan_changes(self.roles, self.databases, postgres.NEW_CLUSTER, self._salts())
+        changes = self._changes(postgres.NEW_CLUSTER)
         return [words for change in changes for words in change.words]
 
     def predict(self, engine: Engine, container: str) -> list[str]:
@@ -400,13 +400,16 @@ class Cluster:
     def _plan(self, engine: Engine, container: str) -> list[postgres.ClusterChange]:
         if not self.roles and not self.databases:
             return []
-        script = postgres.state_script([*self.roles, people.GROUP_ROLE], self.databases)
+        script = postgres.state_script([*self.roles, people.GROUP_ROLE], self.databases) + written_tables.state_query()
         output = self._as_superuser(engine, container, "read roles and databases", script)
         state = postgres.parse_state(output)
         # A call less where there never were any.
         self.has_people = bool(self.persons) or people.GROUP in state.roles
+        return self._changes(state)
+
+    def _changes(self, state: postgres.ClusterState) -> list[postgres.ClusterChange]:
         changes: list[postgres.ClusterChange] = postgres.plan_changes(self.roles, self.databases, state, self._salts())
-        return changes
+        return [*changes, *written_tables.plan_changes(self.databases, state.written)]
 
     def _plan_people(self, engine: Engine, container: str) -> list[postgres.ClusterChange]:
         if not self.has_people:

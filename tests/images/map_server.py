@@ -16,6 +16,8 @@ import docker
 import requests
 from ansible.module_utils.poppyfield.containers.spec import network_body
 from ansible.module_utils.poppyfield.lizmap import sandbox
+from ansible.module_utils.poppyfield.postgis import written_tables
+from ansible.module_utils.poppyfield.postgis.postgres import Database
 from ansible.module_utils.poppyfield.projects import server_checks
 from PIL import Image
 
@@ -227,6 +229,7 @@ def database(image: str, folder: Path, sql: str, more: Iterable[tuple[str, str]]
             *more,
             ("postgres", f"CREATE ROLE gis LOGIN PASSWORD '{PASSWORD}'"),
             ("postgres", "CREATE DATABASE gis OWNER gis"),
+            ("postgres", written_tables.plan_changes([Database("gis", "gis")], {})[0].script),
             ("gis", "CREATE EXTENSION postgis"),
             ("gis", f"SET ROLE gis; {sql}"),
         ):

@@ -68,9 +68,9 @@ def postgis(server: MapServer) -> Any:
     return docker.from_env().containers.get(f"{PREFIX}postgis")
 
 
-def path(name: str) -> str:
+def path(name: str, project: str = "map") -> str:
     """Give the address of a project by its id in the catalogue, as the map page asks."""
-    file = f"/srv/projects/{name}/map.qgs"
+    file = f"/srv/projects/{name}/{project}.qgs"
     return f"/project/{hashlib.md5(file.encode(), usedforsecurity=False).hexdigest()}/"
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from ansible.module_utils.poppyfield.backup.this_pi import write
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, container_body
 from ansible.module_utils.poppyfield.host import program_folder
-from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_program
+from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_program, written_tables
+from ansible.module_utils.poppyfield.postgis.postgres import Database
 from docker.errors import NotFound
 
 from tests.images.postgis_server import Server, owned_folder
@@ -133,6 +134,8 @@ class UpgradingPi:
             container.start()
         for statement in filter(None, ROLES.strip().split("\n")):
             self.sql(statement, "postgres")
+        for change in written_tables.plan_changes([Database("gis", "gis")], {}):
+            self.sql(change.script, "postgres")
         self.sql(CONTENT.replace("{rows}", str(rows)))
 
     def remove(self) -> None:

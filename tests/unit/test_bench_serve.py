@@ -51,7 +51,7 @@ def test_a_visitor_sees_the_same_in_each_run_and_begins_where_all_do() -> None:
 def test_the_page_of_now_asks_in_the_form_of_which_the_server_keeps_pictures() -> None:
     form = re.search(r'"~\(\?x\)(.*?)\$"', FRONT.read_text("utf-8"), re.DOTALL)
     assert form
-    pattern = re.compile(form[1].replace("?<kept_id>", "?P<kept_id>"), re.VERBOSE)
+    pattern = re.compile(form[1].replace("?<kept_", "?P<kept_"), re.VERBOSE)
     asked = {
         window: serve.picture(serve.PLACES[0], window, in_blocks=True)
         for window in ((1000, 700), (980, 690), (300, 300))

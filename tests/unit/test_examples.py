@@ -511,6 +511,7 @@ def around_postgis_container(
     for database in task["postgis_container"].get("databases", []):
         state.append({"database": database["name"], "owner": database["owner"], "public": False})
         state += [{"extension": name, "in": database["name"]} for name in database.get("extensions", [])]
+        state.append({"written_tables": True, "roles": [database["owner"]]})
     there: list[Json] = [{"group": True}, {"schema": "public", "in": "gis"}]
     for person in task["postgis_container"].get("people", []):
         write(Path(moved(person["password_file"], tmp_path)), SECRET)

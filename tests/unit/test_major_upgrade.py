@@ -69,7 +69,7 @@ def test_the_preflight_names_the_playbook_that_upgrades(found: str, profile: str
 
 
 def test_what_a_newer_version_adds_by_itself_is_no_difference_and_all_else_is() -> None:
-    recorded: Json = {"roles": [], "files": {}, "databases": {"gis": CONTENT}}
+    recorded: Json = copy.deepcopy({"roles": [], "files": {}, "databases": {"gis": CONTENT}})
     found = copy.deepcopy(recorded)
     content = found["databases"]["gis"]
     content["rights"] += ["table public.seen: gis has MAINTAIN", "sequence topology.ids: everybody has SELECT"]
@@ -82,6 +82,14 @@ def test_what_a_newer_version_adds_by_itself_is_no_difference_and_all_else_is() 
 
     assert said() == []
     assert len(said(old=17)) == 1
+    before = recorded["databases"]["gis"]
+    before["of_extensions"] = ["function public.old(integer)", "function public.same()"]
+    before["rights"] += ["function public.old(integer): reader has EXECUTE"]
+    assert said() == []
+    before["rights"] += ["function public.same(): reader has EXECUTE"]
+    content["of_extensions"].append("function public.same()")
+    assert len(said()) == 1
+    before["rights"].pop()
     content["rights"].append("table public.seen: reader has SELECT")
     content["sequences"]["public.more"] = [1, 1]
     content["properties"] = {"encoding": "LATIN1"}

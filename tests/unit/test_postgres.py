@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError, Result
 from ansible.module_utils.poppyfield.containers.spec import Mount
-from ansible.module_utils.poppyfield.postgis import postgres
+from ansible.module_utils.poppyfield.postgis import postgres, written_tables
 from ansible.module_utils.poppyfield.postgis.postgres import ClusterState, Database, PostgresError, Role
 from hypothesis import given
 from hypothesis import strategies as st
@@ -330,7 +330,8 @@ Library = Callable[[str], ModuleType]
 
 def right() -> list[dict[str, Any]]:
     state = state_of()
-    return [*state.roles.values(), *state.databases.values(), {"extension": "postgis", "in": "gis"}]  # type: ignore[list-item]
+    told = [{"extension": "postgis", "in": "gis"}, {"written_tables": True, "roles": ["lizmap"]}]
+    return [*state.roles.values(), *state.databases.values(), *told]  # type: ignore[list-item]
 
 
 def test_a_cluster_is_read_changed_and_read_again(library: Library, tmp_path: Path) -> None:
@@ -342,9 +343,9 @@ def test_a_cluster_is_read_changed_and_read_again(library: Library, tmp_path: Pa
     assert words[0] == "role lizmap: absent -> present"
     assert [argv[:6] for argv in psql.argv] == [
         ["docker", "exec", "-i", "--user", user, "websig-postgis"]
-        for user in ("postgres", "postgres", "65534:65534", "postgres")
+        for user in ("postgres", "postgres", "65534:65534", "postgres", "postgres")
     ]
-    roles, made, loaded, named = psql.heard
+    roles, made, loaded, named, _ = psql.heard
     assert loaded == f"*:*:*:*:{PASSWORD}\nCREATE TABLE t ();"
     assert "CREATE DATABASE" in made
     assert "RENAME TO" in named
@@ -430,3 +431,27 @@ def test_the_modules_parameters_become_the_specification(library: Library) -> No
     assert spec.secret_stamps == {"tls_key": "missing"}
     with pytest.raises(PostgresError, match="memory_share must be between"):
         module.spec_of({**params, "memory_share": 1.5}, GIB)
+
+
+# Which tables were written ------------------------------------------------------------------------------------------
+
+ASKS = "role lizmap: may ask which tables were written"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({}, ["database postgres: tells which tables were written", ASKS]),
+        ({"written_tables": False, "roles": ["lizmap"]}, ["database postgres: tells which tables were written"]),
+        ({"written_tables": True, "roles": ["another"]}, [ASKS]),
+        ({"written_tables": True, "roles": ["another", "lizmap"]}, []),
+    ],
+)
+def test_owners_of_databases_may_ask_which_tables_were_written(told: dict[str, Any], words: list[str]) -> None:
+    changes = written_tables.plan_changes([GIS, Database("other", "lizmap"), Database("own", "postgres")], told)
+    assert [word for change in changes for word in change.words] == words
+    assert all(("CREATE EXTENSION" in change.script) == (not told.get("written_tables")) for change in changes)
+
+
+def test_without_a_database_of_others_nobody_may_ask() -> None:
+    assert written_tables.plan_changes([Database("own", "postgres")], {}) == []

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,7 +46,9 @@ PATIENCE_SECONDS = 120
 GOAL_P95, GOAL_CPU = 0.1, 0.2
 """At thirty, of what it was before."""
 PROJECT = f"/project/{hashlib.md5(b'/srv/projects/sample/france.qgs', usedforsecurity=False).hexdigest()}/"
-LAYERS = "sea,countries,departments,rivers,towns,observations"
+LAYERS = ("sea", "countries", "departments", "rivers", "towns", "observations")
+LAYERS_AGAIN_SECONDS = 15
+"""As in images/lizmap/map-page/src/picture.js."""
 FIRST = (260000.0, 5860000.0, 6)
 """In EPSG:3857, and a zoom."""
 PLACES = tuple((-300000.0 + 160000 * number, 5400000.0 + 90000 * number, 7 + number % 4) for number in range(8))
@@ -116,8 +119,8 @@ def put_together(before: Json, ours: Json) -> Json:
 # What a page asks -----------------------------------------------------------------------------------------------------
 
 
-def picture(view: View, window: tuple[int, int], *, in_blocks: bool) -> str:
-    """Give the address of what a window shows."""
+def picture(view: View, window: tuple[int, int], layers: Sequence[str] = LAYERS, *, in_blocks: bool) -> str:
+    """Give the address of what a window shows of these layers."""
     x, y, zoom = view
     resolution = WHOLE_WORLD / 2**zoom
     half = [side / 2 * resolution for side in window]
@@ -129,7 +132,7 @@ def picture(view: View, window: tuple[int, int], *, in_blocks: bool) -> str:
         width, height = ((end - start) * BLOCK for start, end in zip(first, last, strict=True))
         box = [number * side for number in (*first, *last)]
     parameters = {
-        **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": LAYERS, "STYLES": ""},
+        **{"SERVICE": "WMS", "VERSION": "1.3.0", "REQUEST": "GetMap", "LAYERS": ",".join(layers), "STYLES": ""},
         **{"CRS": "EPSG:3857", "BBOX": ",".join(map(str, box)), "WIDTH": width, "HEIGHT": height},
         **{"FORMAT": "image/png", "TRANSPARENT": "TRUE"},
     }
@@ -187,12 +190,14 @@ class Walk:
         window = WINDOWS[number % len(WINDOWS)]
         # Nobody opens the map in the same moment.
         time.sleep(number * THOUGHT_SECONDS / max(VISITORS))
-        with requests.Session() as browser:
+        with requests.Session() as browser, ThreadPoolExecutor(2) as loader:
+            told = Told(browser, self.url + PROJECT)
             for seen, view in enumerate(views(number)):
                 if (seen + number) % SAVES_EVERY == SAVES_EVERY - 1:
                     save(self.database)
                 began = time.monotonic()
-                if is_drawn(browser, self.url + picture(view, window, in_blocks=self.in_blocks)):
+                addresses = [self.url + picture(view, window, part, in_blocks=self.in_blocks) for part in told.parts()]
+                if all(loader.map(partial(is_drawn, browser), addresses)):
                     self.seconds.append(time.monotonic() - began)
                 else:
                     self.failed += 1
@@ -210,6 +215,28 @@ class Walk:
             "failed": self.failed,
             "cpu_s_per_view": round(cpu / len(self.seconds), 4),
         }
+
+
+class Told:
+    """What the server tells of the layers that are being edited, as the map page asks for it."""
+
+    def __init__(self, browser: requests.Session, base: str) -> None:
+        self.browser = browser
+        self.address = f"{base}layers.json"
+        self.asked = -math.inf
+        self.edited: set[str] = set()
+
+    def parts(self) -> list[tuple[str, ...]]:
+        """Give the layers of each picture; those that are edited lie on top in the sample, so there are at most two."""
+        if time.monotonic() - self.asked > LAYERS_AGAIN_SECONDS:
+            self.asked = time.monotonic()
+            answer = self.browser.get(self.address, timeout=PATIENCE_SECONDS)
+            # Earlier versions know no such address.
+            layers = answer.json()["layers"] if answer.ok else {}
+            self.edited = {name for name, layer in layers.items() if layer["edited"]}
+        below = tuple(name for name in LAYERS if name not in self.edited)
+        above = tuple(name for name in LAYERS if name in self.edited)
+        return [part for part in (below, above) if part]
 
 
 def is_drawn(browser: requests.Session, address: str) -> bool:

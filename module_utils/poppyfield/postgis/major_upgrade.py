@@ -117,23 +117,24 @@ def extension_problem(wanted: Mapping[str, Iterable[str]], available: Iterable[s
 
 
 def comparable(found: Mapping[str, Any], recorded: Mapping[str, Any], old: int, new: int) -> Json:
-    """Give what a new cluster holds without what new versions add by themselves.
+    """Give what a new cluster holds without what new versions add by themselves, and with what they take away.
 
     That is the right MAINTAIN, which "all rights" have in it from PostgreSQL 17 on, and what of newer extensions a dump
-    holds, or everybody may use, that was not so with the older ones.
+    holds, or everybody may use, that was not so with the older ones; and rights in what newer extensions have no more.
     """
     maintains = old < WITH_MAINTAIN <= new
     databases = {}
     for name, one in found["databases"].items():
-        before = recorded["databases"].get(name, {"rights": (), "sequences": ()})
+        before = recorded["databases"].get(name, {"rights": (), "sequences": (), "of_extensions": ()})
         own = {*one["of_extensions"]}
         added = {*one["rights"]} - {*before["rights"]}
         rights = [
             line
             for line in one["rights"]
-            if not (maintains and " has MAINTAIN" in line)
-            and not (line in added and any(line.startswith(f"{what}: ") for what in own))
+            if not (maintains and " has MAINTAIN" in line) and not (line in added and is_right_in(own, line))
         ]
+        gone = {*before["of_extensions"]} - own
+        rights += [line for line in before["rights"] if line not in one["rights"] and is_right_in(gone, line)]
         sequences = {
             sequence: value
             for sequence, value in one["sequences"].items()
@@ -141,6 +142,11 @@ def comparable(found: Mapping[str, Any], recorded: Mapping[str, Any], old: int, 
         }
         databases[name] = {**one, "rights": rights, "sequences": sequences}
     return {**found, "databases": databases}
+
+
+def is_right_in(objects: Iterable[str], line: str) -> bool:
+    """Tell whether a line about a right is about one of these objects."""
+    return any(line.startswith(f"{what}: ") for what in objects)
 
 
 def further_differences(recorded: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -254,6 +254,8 @@ class ClusterState:
     databases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     extensions: frozenset[tuple[str, str]] = frozenset()
     """Pairs of database and extension."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """See written_tables.py."""
 
 
 def parse_state(output: str) -> ClusterState:
@@ -261,6 +263,7 @@ def parse_state(output: str) -> ClusterState:
     roles = {}
     databases = {}
     extensions = set()
+    written = {}
     for line in output.splitlines():
         if not line.strip():
             continue
@@ -272,9 +275,11 @@ def parse_state(output: str) -> ClusterState:
             roles[document["role"]] = document
         elif "database" in document:
             databases[document["database"]] = document
+        elif "written_tables" in document:
+            written = document
         else:
             extensions.add((document["in"], document["extension"]))
-    return ClusterState(roles, databases, frozenset(extensions))
+    return ClusterState(roles, databases, frozenset(extensions), written)
 
 
 NEW_CLUSTER = ClusterState(databases={name: {"owner": SUPERUSER, "public": True} for name in OPEN_DATABASES})

@@ -92,7 +92,6 @@ SELECT coalesce(json_agg(what), '[]') FROM (
     UNION ALL
     SELECT 'function ' || p.oid::regprocedure FROM pg_proc p
     JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-    WHERE p.proacl IS NOT NULL
 ) objects (what);
 """
 GONE_FIRST = "ALTER DATABASE {name} IS_TEMPLATE false;\nDROP DATABASE {name};\n"

@@ -29,7 +29,7 @@ import { PROJECTION, groundLayer } from "./ground.js";
 import { PictureSource } from "./picture.js";
 import { readPlace, writePlace } from "./place.js";
 import { describePosition } from "./position.js";
-import { ask, askBasemaps, askCatalogue, askPosition, askState } from "./server.js";
+import { ask, askBasemaps, askCatalogue, askLayers, askPosition, askState } from "./server.js";
 import "./style.css";
 import { TEXTS, chooseLanguage } from "./texts.js";
 import {
@@ -199,7 +199,8 @@ function fit(options) {
 }
 
 function createSource() {
-  const source = new PictureSource(open.base, open.projection);
+  const { base } = open;
+  const source = new PictureSource(base, open.projection, () => askLayers(base));
   let failures = 0;
   source.on("imageloadstart", () => {
     $("#progress").hidden = false;

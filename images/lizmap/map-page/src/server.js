@@ -3,6 +3,7 @@
 import { parseBasemaps } from "./basemaps.js";
 import { parseCatalogue } from "./catalogue.js";
 import { readPosition } from "./position.js";
+import { readLayers } from "./split.js";
 import { readState } from "./state.js";
 
 // A small computer that just started takes its time to open a project.
@@ -10,6 +11,8 @@ const TIMEOUT = 180_000;
 const PAUSE = 1_500;
 // A position that comes later is none.
 const POSITION_TIMEOUT = 10_000;
+// The map waits for it.
+const LAYERS_TIMEOUT = 3_000;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -57,6 +60,15 @@ export async function askBasemaps() {
   } catch {
     return [];
   }
+}
+
+/** What the server tells of the layers of a project, see readLayers. */
+export async function askLayers(base) {
+  const response = await fetch(`${base}layers.json`, { signal: AbortSignal.timeout(LAYERS_TIMEOUT) });
+  if (!response.ok) {
+    throw new Error(`${response.status} ${response.statusText}`.trim());
+  }
+  return readLayers(await response.json());
 }
 
 /** What to say of the Pi, see readState; null where it has no page of its own, which answers 404. */

@@ -10,7 +10,7 @@ const RESOLUTION = 100;
 const looked = [0, 0, 1000 * RESOLUTION, 700 * RESOLUTION];
 
 test("the map asks for another picture when it is zoomed or its layers change, and else not", () => {
-  const source = new PictureSource("project/abc/", "EPSG:3857");
+  const source = new PictureSource("project/abc/", "EPSG:3857", async () => new Map());
   source.setLayers(["land"]);
   const first = source.getImage(looked, RESOLUTION, 1, projection);
   assert.equal(source.getImage(looked, RESOLUTION, 1, projection), first);
