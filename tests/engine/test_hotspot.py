@@ -82,6 +82,7 @@ def asked(device: Network, server: str, *questions: tuple[str, str]) -> dict[tup
     return {(name, kind): tuple(found[f"{name} {TYPES[kind]}"]) for name, kind in questions}
 
 
+@pytest.mark.autonomy("lease")
 def test_a_device_gets_an_address_and_the_names_that_there_are(air: tuple[Network, Network], tmp_path: Path) -> None:
     _, device = air
     (tmp_path / "leased").write_text(LEASED)
@@ -144,6 +145,7 @@ def serve_otherwise(pi: Network, suite: str, folder: Path, line: str, instead: s
     wait_until(lambda: "started" in (folder / "dnsmasq.log").read_text(), "dnsmasq has started")
 
 
+@pytest.mark.autonomy("looked at")
 def test_the_pi_itself_sees_that_who_joins_is_served_and_takes_no_address(
     air: tuple[Network, Network], suite: str, tmp_path: Path
 ) -> None:
@@ -353,6 +355,7 @@ def changed(hotspot: Hotspot) -> Hotspot:
     return Hotspot(hotspot.interface, "FR", "other", 11, "10.78.78.0/24", "correct horse")
 
 
+@pytest.mark.autonomy("switch")
 def test_a_switch_that_nobody_confirms_is_taken_back_and_nothing_is_left(pi: SwitchedPi) -> None:
     before = pi.files
     assert pi.converge(HOTSPOT, LAPTOP)
@@ -377,6 +380,7 @@ def test_a_switch_that_is_confirmed_stays(pi: SwitchedPi) -> None:
     assert "autoconnect-retries=0" in pi.service.profile.read_text()
 
 
+@pytest.mark.autonomy("looked at")
 def test_one_that_is_not_open_any_more_is_told(pi: SwitchedPi) -> None:
     assert pi.wrong == ["hotspot_closed"], "the office is joined"
     pi.converge(HOTSPOT, "")
@@ -389,6 +393,7 @@ def test_one_that_is_not_open_any_more_is_told(pi: SwitchedPi) -> None:
     wait_until(lambda: pi.wrong == ["hotspot_closed"], "its adapter is gone")
 
 
+@pytest.mark.autonomy("switch")
 def test_other_settings_that_nobody_confirms_leave_the_wifi_as_it_was(pi: SwitchedPi) -> None:
     assert not pi.converge(HOTSPOT, "")
     assert HOTSPOT.address in pi.addresses
@@ -416,6 +421,7 @@ def test_other_settings_that_are_confirmed_take_the_place_of_those_before(pi: Sw
     assert pi.known == ["office", settings.PROFILE] and other.address in pi.addresses
 
 
+@pytest.mark.autonomy("off")
 def test_switched_off_its_files_go_and_the_profile_before_is_joined_again(pi: SwitchedPi) -> None:
     before = pi.files
     pi.converge(HOTSPOT, "")

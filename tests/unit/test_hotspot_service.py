@@ -203,6 +203,7 @@ def test_an_adapter_that_does_not_start_is_told(run_module: Run, pi: RadioPi) ->
     assert pi.service.profile.exists()
 
 
+@pytest.mark.autonomy("switch")
 def test_on_trial_nothing_is_on_the_disk_until_it_is_confirmed(run_module: Run, pi: RadioPi) -> None:
     pi.over = "wlan0"
     profiles = pi.service.profiles
