@@ -52,7 +52,8 @@ CHECKS: Mapping[str, str] = {
     "resumed 4 GiB": "The same with 4 GiB",
     # Position and time.
     "time": "With a receiver the time is right within 60 seconds",
-    "position": "The position is told, and shown on the map page",
+    "position": "The position is told, with and without HTTPS",
+    "position shown": "The position is shown on the map page",
     "stale": "The position is stale after 10 seconds",
     "no GPS": "That there is no receiver, or no fix, is said plainly",
     # All of it.
@@ -71,7 +72,8 @@ WITH: Mapping[str, str] = {
     "models": "doubles, from what the makers say",
     "resumed": "a file of 9,500 bytes, in pieces of 1,000",
     "time": "gpsd with a receiver made of software",
-    "position": "gpsd with a receiver made of software; Chromium",
+    "position": "gpsd with a receiver made of software; the map server with a file as the program writes it",
+    "position shown": "Chromium, and a file as the program writes it",
     "stale": "gpsd with a receiver made of software",
     "no GPS": "gpsd with a receiver made of software",
 }
