@@ -78,16 +78,13 @@ WITH: Mapping[str, str] = {
     "no GPS": "gpsd with a receiver made of software",
 }
 """With what it is shown, where that is less than a Pi."""
-_NO_RADIO = "no test has a radio, not even one of software"
+_BY_RADIO = "tests/machine/test_4_hotspot.py is for that, and was never run"
 _NO_INSTALLATION = "no test plays a whole installation from a bundle"
 OPEN: Mapping[str, str] = {
     **dict.fromkeys(("alone", "laptop", "second run", "cut installation", "cut serves"), _NO_INSTALLATION),
     "clock 2099": "no test verifies a bundle with such a clock",
-    **dict.fromkeys(("lease by radio", "back"), _NO_RADIO),
-    **dict.fromkeys(
-        ("two addresses", "lock-out", "shared"),
-        "no test has two stations before the map server; the addresses are told",
-    ),
+    **dict.fromkeys(("lease by radio", "two addresses"), _BY_RADIO),
+    **dict.fromkeys(("back", "lock-out", "shared"), "no test plays it with two stations"),
     "replaced in Firefox": "no test starts Firefox",
     "resumed 4 GiB": "no test delivers so much",
     "emulated Pi": "the emulated Pi is provisioned with none of these",
