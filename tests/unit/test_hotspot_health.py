@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from ansible.module_utils.poppyfield.hotspot.settings import UNIT, UUIDS, Hotspo
 from hypothesis import given
 from hypothesis import strategies as st
 
+ROOT = Path(__file__).resolve().parents[2]
 HOTSPOT = Hotspot("wlan0", "FR", "pi-orchard", 6, "10.77.77.0/28", "correct horse")
 ACCESS_POINT = (
     "Interface wlan0\n\tifindex 3\n\twdev 0x1\n\tssid pi-orchard\n\ttype AP\n\twiphy 0\n\tchannel 6 (2437 MHz)\n"
@@ -168,3 +173,29 @@ def test_whatever_is_in_the_air_is_read(data: bytes) -> None:
     for made in (data, packet()[: len(data)] + data, packet(more=data), answer()[: len(data)] + data):
         probe.is_offer(made, 7)
         probe.is_answer(made, names.MAP, 7, "10.77.77.1")
+
+
+# In the verify stage --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("enabled", "options", "fails"), [(True, (), True), (True, ("--check",), False), (False, (), False)]
+)
+def test_verify_fails_by_a_sentence_where_the_wifi_that_is_asked_for_does_not_work(
+    tmp_path: Path, enabled: bool, options: tuple[str, ...], fails: bool
+) -> None:
+    """On this machine, which has none."""
+    tasks = ROOT / "playbooks" / "tasks" / "left_out.yml"
+    play = tmp_path / "play.yml"
+    play.write_text(f"- hosts: all\n  gather_facts: false\n  tasks: [{{import_tasks: {tasks}}}]\n")
+    given = {"hotspot_enabled": enabled, "ansible_python_interpreter": sys.executable}
+    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "localhost,", "--connection", "local"]
+    done = subprocess.run(
+        [*command, *options, "--extra-vars", json.dumps(given), str(play)],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode != 0) is fails, done.stdout + done.stderr
+    assert (health.SENTENCES["en"]["hotspot_absent"] in done.stdout) is fails
