@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-backup test-upgrade test-hardening test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts bench-writes test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile verify prove
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-backup test-upgrade test-hardening test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts bench-writes test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile test-autonomy verify prove
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -100,6 +100,14 @@ test-hostile: ## Only the tests that play the states in which fleets and Pis wer
 	$(SUDO) $(TEST)/pytest tests/unit tests/templates -m field
 	$(SUDO) $(TEST)/pytest tests/engine -m field --no-skips
 	$(SUDO) $(TEST)/python -m tests.field_report
+
+test-autonomy: prepare-test ## Only the tests that show what a Pi can do far from any network: build/reports/autonomy.json
+	$(SUDO) python3 workshop/laptop/prepare.py lizmap
+	$(SUDO) rm -rf build/reports/autonomy build/reports/autonomy.json
+	$(SUDO) $(TEST)/pytest tests/unit -m autonomy
+	$(SUDO) $(TEST)/pytest tests/engine -m autonomy --no-skips
+	$(SUDO) build/venv-lizmap/bin/pytest tests/images -m autonomy
+	$(SUDO) $(TEST)/python -m tests.autonomy_report
 
 attacks-begin:
 	$(SUDO) rm -rf build/reports/attacks build/reports/attacks.json

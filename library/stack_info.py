@@ -35,6 +35,13 @@ options:
         nothing.
     type: int
     default: 0
+  hotspot:
+    description:
+      - Whether the host is to have a Wi-Fi of its own, see M(hotspot_service). Without one that is told as wrong, and
+        one that is open is asked for an address and for its map's name, as by a device that joins. Nobody's address is
+        taken by that.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -455,6 +462,23 @@ data_check:
         pages:
           description: How many of its pages are damaged.
           type: int
+hotspot:
+  description: How the host's own Wi-Fi fares, null where it has none.
+  returned: always
+  type: dict
+  contains:
+    codes:
+      description:
+        - What is wrong with it. V(hotspot_absent) where it is not set up although O(hotspot) asks for it;
+          V(hotspot_closed) where the adapter is no access point by its profile; V(hotspot_silent) where its dnsmasq
+          does not run; V(hotspot_full) where all addresses are taken.
+        - With O(hotspot) also V(hotspot_no_address) and V(hotspot_no_name), where it runs and does not answer.
+      type: list
+      elements: str
+    wrong:
+      description: The same in sentences, each with what helps.
+      type: list
+      elements: str
 last_deployment:
   description: The newest entry of the host's trail, as M(deployment_trail) gives it; nothing where there is none.
   returned: always
@@ -482,6 +506,8 @@ from ansible.module_utils.poppyfield.containers.engine import Engine, EngineErro
 from ansible.module_utils.poppyfield.host import stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
+from ansible.module_utils.poppyfield.hotspot import look as hotspot_look
+from ansible.module_utils.poppyfield.hotspot import probe
 from ansible.module_utils.poppyfield.postgis import data_pages
 from ansible.module_utils.poppyfield.runs import trail
 
@@ -489,6 +515,7 @@ ARGUMENTS: dict[str, Any] = {
     "stats": {"type": "bool", "default": True},
     "updates": {"type": "bool", "default": False},
     "laptop_clock": {"type": "int", "default": 0},
+    "hotspot": {"type": "bool", "default": False},
 }
 
 
@@ -547,6 +574,8 @@ def main() -> None:
     seen = host.look(updates=module.params["updates"])
     clock = module.params["laptop_clock"]
     backups = backup_state.look(now)
+    expected = module.params["hotspot"]
+    of_hotspot = hotspot_look.told(host.said_by, host.root, expected=expected, ask=probe.ask if expected else None)
     found = stack_status.describe(
         seen,
         docker,
@@ -557,6 +586,7 @@ def main() -> None:
         backups=backups,
         data_check=data_pages.look(),
         card=host.card(stack_status.folders_written_to(docker)),
+        hotspot=of_hotspot,
     )
     last = next(iter(trail.newest(1)), {})
     module.exit_json(changed=False, last_deployment=last, **found)

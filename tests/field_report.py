@@ -4,7 +4,8 @@ A test with the marker `field(line, state)` puts a Pi or a laptop into that stat
 followed was right. It tells what was said by `record_property("message", ...)`, and, where it looked at data before and
 after, `record_property("data_kept", ...)`; in the others nothing writes where data are. Each file of tests has a report
 of its own in build/reports/hostile, so that several runs of pytest add up; `python -m tests.field_report` puts them
-together, a row for each line, and fails when a line was not played or something was not right.
+together, a row for each line, and fails when a line was not played or something was not right. Tests with the marker
+`autonomy` are noted in the same way, for `tests.autonomy_report`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from typing import Any
 import pytest
 
 REPORTS = Path(__file__).resolve().parents[1] / "build" / "reports"
-PARTS = REPORTS / "hostile"
+PARTS: Mapping[str, Path] = {"field": REPORTS / "hostile", "autonomy": REPORTS / "autonomy"}
+"""By marker where the reports of its tests are."""
 OPEN = ("A10",)
 """Not played yet: a first build by an ordinary user, whose root in a user namespace must not need his home."""
 LINES = [f"A{number}" for number in range(1, 14)] + [f"B{number}" for number in range(1, 18)]
@@ -40,30 +42,39 @@ class Played:
 
 
 _played: dict[Path, list[Played]] = defaultdict(list)
-_markers: dict[str, tuple[Path, list[pytest.Mark]]] = {}
+_markers: dict[str, list[tuple[Path, pytest.Mark]]] = {}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remember what a test plays: its report does not tell it."""
-    _markers[item.nodeid] = item.path, list(item.iter_markers("field"))
+    name = f"{item.path.parent.name}-{item.path.stem}.json"
+    _markers[item.nodeid] = [
+        (folder / name, mark) for kind, folder in PARTS.items() for mark in item.iter_markers(kind)
+    ]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Note a test that has ended, or that did not come so far."""
-    path, markers = _markers.get(report.nodeid, (Path(), []))
     if report.skipped or not (report.when == "call" or report.failed):
         return
     told = dict(report.user_properties)
     message, kept = str(told.get("message", "")), report.passed and bool(told.get("data_kept", True))
-    for line, state in (marker.args for marker in markers):
+    for path, marker in _markers.get(report.nodeid, []):
+        line, state = (*marker.args, "")[:2]
         _played[path].append(Played(line, state, message, report.nodeid, report.passed, kept))
 
 
 def pytest_sessionfinish() -> None:
     """Write a report for each file of tests."""
     for path, played in _played.items():
-        PARTS.mkdir(parents=True, exist_ok=True)
-        _write(PARTS / f"{path.parent.name}-{path.stem}.json", [asdict(one) for one in played])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, [asdict(one) for one in played])
+
+
+def played_by(marker: str) -> list[Played]:
+    """Give what the tests with a marker have played, in all runs since its reports were removed."""
+    parts = [json.loads(path.read_text("utf-8")) for path in sorted(PARTS[marker].glob("*.json"))]
+    return [Played(**one) for part in parts for one in part]
 
 
 def merged(played: Iterable[Played]) -> dict[str, Any]:
@@ -79,10 +90,15 @@ def _row(line: str, played: list[Played]) -> dict[str, Any]:
         "line": line,
         "state": played[0].state,
         "message": next((one.message for one in played if one.message), _in_words(played[0].run)),
-        "run": sorted({one.run.partition("[")[0] for one in played}),
+        "run": tests_of(played),
         "right": all(one.right for one in played),
         "data_kept": all(one.data_kept for one in played),
     }
+
+
+def tests_of(played: Iterable[Played]) -> list[str]:
+    """Give the tests, without their cases."""
+    return sorted({one.run.partition("[")[0] for one in played})
 
 
 def _in_words(run: str) -> str:
@@ -102,15 +118,15 @@ def problems(report: dict[str, Any]) -> list[str]:
     return found + [f"{line} did not keep the data" for line, row in rows.items() if not row["data_kept"]]
 
 
-def _write(path: Path, content: Any) -> None:
+def write(path: Path, content: Any) -> None:
+    """Write a report."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def main() -> str:
     """Merge the reports; give what is wrong, for sys.exit()."""
-    parts = [json.loads(path.read_text("utf-8")) for path in sorted(PARTS.glob("*.json"))]
-    report = merged(Played(**one) for part in parts for one in part)
-    _write(REPORTS / "hostile-pi.json", report)
+    report = merged(played_by("field"))
+    write(REPORTS / "hostile-pi.json", report)
     right = sum(row["right"] and row["data_kept"] for row in report["states"])
     print(f"States of the field: {len(report['states'])} of {len(LINES)} played, {right} right.")
     return "\n".join(problems(report))

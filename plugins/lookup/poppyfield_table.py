@@ -84,7 +84,7 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.host import architectures, docker_packages, docker_settings
-from ansible.module_utils.poppyfield.hotspot import settings as hotspot
+from ansible.module_utils.poppyfield.hotspot import of_inventory as hotspot
 from ansible.module_utils.poppyfield.images import profiles
 
 TABLES: Mapping[str, Callable[[], Any]] = {

@@ -168,6 +168,7 @@ def refused(install: Install, pi: Path, *words: str, answer: str | None = None, 
     return said
 
 
+@pytest.mark.autonomy("flipped")
 @pytest.mark.parametrize(
     "path",
     ["contents/source", "contents/inventory", "contents/a-1", "install", "signers", f"packages/{PART}/Packages",
@@ -182,6 +183,7 @@ def test_a_flipped_byte_is_refused_by_its_files_name(install: Install, pi: Path,
     assert f"{path} is not what MANIFEST says of it" in refused(install, pi)
 
 
+@pytest.mark.autonomy("flipped")
 @pytest.mark.parametrize("name", [manifest.NAME, manifest.SIGNATURE])
 @pytest.mark.usefixtures("trusted")
 def test_a_flipped_byte_in_what_is_signed_is_refused(install: Install, pi: Path, stick: Path, name: str) -> None:
@@ -189,6 +191,8 @@ def test_a_flipped_byte_in_what_is_signed_is_refused(install: Install, pi: Path,
     assert "None of the trusted keys has signed MANIFEST as it is" in refused(install, pi)
 
 
+@pytest.mark.autonomy("added")
+@pytest.mark.autonomy("link")
 @pytest.mark.usefixtures("trusted")
 def test_a_file_that_is_missing_or_too_many_and_a_link_are_refused(install: Install, pi: Path, stick: Path) -> None:
     (stick / "contents" / "a-1").rename(pi / "media" / "aside")
@@ -201,6 +205,7 @@ def test_a_file_that_is_missing_or_too_many_and_a_link_are_refused(install: Inst
     assert "autorun.inf is in the folder, and MANIFEST does not name it" in refused(install, pi)
 
 
+@pytest.mark.autonomy("key")
 @pytest.mark.usefixtures("trusted")
 def test_a_foreign_key_is_refused_though_the_stick_says_it_is_the_right_one(
     install: Install, pi: Path, stick: Path, made: Path, tmp_path: Path
@@ -221,6 +226,7 @@ def test_a_foreign_key_is_refused_though_the_stick_says_it_is_the_right_one(
     assert "/etc/poppyfield/bundle.json can't be read" in refused(install, pi)
 
 
+@pytest.mark.autonomy("older")
 @pytest.mark.usefixtures("trusted")
 def test_an_older_bundle_than_the_last_is_refused(install: Install, pi: Path, made: Path) -> None:
     (pi / "etc" / "poppyfield").mkdir(parents=True)
@@ -270,6 +276,7 @@ def test_a_second_bundle_needs_the_first_one_beside_it(install: Install, pi: Pat
         (pi / "aside").rename(stick)
 
 
+@pytest.mark.autonomy("alone begins")
 @pytest.mark.usefixtures("trusted")
 def test_the_pi_makes_its_own_ansible_and_begins_the_playbook_without_a_network(install: Install, pi: Path) -> None:
     unknown = install()
@@ -290,6 +297,8 @@ def test_the_pi_makes_its_own_ansible_and_begins_the_playbook_without_a_network(
     assert not (place / "1" / "bundle").exists()
 
 
+@pytest.mark.autonomy("alone begins")
+@pytest.mark.autonomy("package")
 @pytest.mark.usefixtures("trusted")
 def test_site_yml_looks_at_this_machine_and_says_what_the_bundle_lacks(install: Install, pi: Path) -> None:
     """Over a local connection, as root, with the system's own Python: it is no Pi, and the bundle has no Docker."""

@@ -117,6 +117,9 @@ def wrong_by(log: Path) -> float:
     return float(said[1])
 
 
+@pytest.mark.autonomy("time")
+@pytest.mark.autonomy("position")
+@pytest.mark.autonomy("stale")
 @pytest.mark.parametrize("pi", gps_receiver.SUITES, indirect=True)
 def test_the_clock_is_right_within_a_minute_and_the_position_is_told_until_it_is_stale(
     pi: PositionedPi, tmp_path: Path
@@ -133,6 +136,7 @@ def test_the_clock_is_right_within_a_minute_and_the_position_is_told_until_it_is
     assert (lost["latitude"], lost["stale"]) == (45.5, True)
 
 
+@pytest.mark.autonomy("no GPS")
 def test_a_receiver_that_is_unplugged_is_told_and_heard_again_when_it_is_back(pi: PositionedPi) -> None:
     pi.ahead(timedelta(0))
     pi.until(lambda answer: answer["state"] == "fix")
@@ -144,6 +148,7 @@ def test_a_receiver_that_is_unplugged_is_told_and_heard_again_when_it_is_back(pi
     assert not pi.until(lambda answer: answer["state"] == "fix")["stale"]
 
 
+@pytest.mark.autonomy("no GPS")
 def test_without_a_fix_it_says_so(pi: PositionedPi) -> None:
     pi.ahead(timedelta(0), fix=False)
     assert pi.until(lambda answer: answer["state"] == "no fix")["latitude"] is None

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.poppyfield.host import firewall, host_files
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
-from ansible.module_utils.poppyfield.hotspot import names, service, settings
+from ansible.module_utils.poppyfield.hotspot import health, look, names, service, settings
+from ansible.module_utils.poppyfield.hotspot.look import SetUp
 from ansible.module_utils.poppyfield.hotspot.service import HotspotError, HotspotService
 from ansible.module_utils.poppyfield.hotspot.settings import UUIDS, Hotspot
 
 from tests.engine.little_network import ManagedNetwork, Network, link, network, program, root, wait_until
 
+ROOT = Path(__file__).resolve().parents[2]
 SUITES = ("trixie", "bookworm")
 HOTSPOT = Hotspot("hs0", "FR", "pi-orchard", 6, "10.77.77.0/24", "correct horse")
 TYPES = {"A": 1, "AAAA": 28, "HTTPS": 65}
@@ -80,6 +82,7 @@ def asked(device: Network, server: str, *questions: tuple[str, str]) -> dict[tup
     return {(name, kind): tuple(found[f"{name} {TYPES[kind]}"]) for name, kind in questions}
 
 
+@pytest.mark.autonomy("lease")
 def test_a_device_gets_an_address_and_the_names_that_there_are(air: tuple[Network, Network], tmp_path: Path) -> None:
     _, device = air
     (tmp_path / "leased").write_text(LEASED)
@@ -99,6 +102,74 @@ def test_a_device_gets_an_address_and_the_names_that_there_are(air: tuple[Networ
         assert answers[name, "AAAA"] == answers[name, "HTTPS"] == (OK, []), name
     for name in ("www.example.org", "wpad", "x.map.internal"):
         assert {answers[name, kind] == (NO_SUCH_NAME, []) for kind in TYPES} == {True}, (name, answers)
+
+
+# Asks on the Pi itself, and prints whether an address is offered, and the map's name known.
+PROBE = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT)!r})
+from plugins import project_imports
+from ansible.module_utils.poppyfield.hotspot import probe
+print(json.dumps(probe.ask(*sys.argv[1:])))
+"""
+
+
+HAS_THE_PORT = """
+import signal, socket
+port = socket.socket(type=socket.SOCK_DGRAM)
+port.bind(("", 68))
+print("bound")
+signal.pause()
+"""
+
+
+def probed(pi: Network) -> list[bool]:
+    """Ask on the Pi what a device asks: for an address, and for the map's name."""
+    found: list[bool] = json.loads(pi.run(sys.executable, "-c", PROBE, "hs0", HOTSPOT.address).stdout)
+    return found
+
+
+def end_name_server(pi: Network, folder: Path) -> None:
+    pi.run("sh", "-c", f"kill $(cat {folder}/pid)")
+    wait_until(lambda: "exiting" in (folder / "dnsmasq.log").read_text(), "dnsmasq has ended")
+
+
+def serve_otherwise(pi: Network, suite: str, folder: Path, line: str, instead: str) -> None:
+    """Have dnsmasq run with one line of its settings changed."""
+    end_name_server(pi, folder)
+    text = (folder / "dnsmasq.conf").read_text()
+    assert line in text
+    (folder / "dnsmasq.conf").write_text(text.replace(line, instead))
+    options = [f"--conf-file={folder}/dnsmasq.conf", f"--pid-file={folder}/pid"]
+    pi.begin(*program(suite, "sbin/dnsmasq"), *options, log=folder / "dnsmasq.log")
+    wait_until(lambda: "started" in (folder / "dnsmasq.log").read_text(), "dnsmasq has started")
+
+
+@pytest.mark.autonomy("looked at")
+def test_the_pi_itself_sees_that_who_joins_is_served_and_takes_no_address(
+    air: tuple[Network, Network], suite: str, tmp_path: Path
+) -> None:
+    pi, device = air
+    # Another program may have the port of who asks.
+    pi.begin(sys.executable, "-u", "-c", HAS_THE_PORT, log=tmp_path / "port.log")
+    wait_until(lambda: (tmp_path / "port.log").read_text() == "bound\n", "somebody has the port")
+    # The firewall of the Pi lets in what devices send, and no more.
+    for rule in ("-p udp --dport 67", "-p udp --dport 53", "-i lo"):
+        pi.run("iptables", "-A", "INPUT", *rule.split(), "-j", "ACCEPT")
+    pi.run("iptables", "-P", "INPUT", "DROP")
+    assert probed(pi) == [True, True]
+    assert "DHCPOFFER" in (log := (tmp_path / "dnsmasq.log").read_text()) and "DHCPREQUEST" not in log
+    leases = tmp_path / "leases"
+    assert not leases.exists() or leases.read_text() == ""
+    serve_otherwise(pi, suite, tmp_path, f"host-record={names.MAP},{HOTSPOT.address}\n", "")
+    assert probed(pi) == [True, False]
+    # One address, which the device has.
+    device.run("ip", "address", "add", "10.77.77.2/24", "dev", "wl0")
+    leases.write_text("4000000000 02:00:00:00:00:01 10.77.77.2 tablet *\n")
+    serve_otherwise(pi, suite, tmp_path, "dhcp-range=10.77.77.2,10.77.77.254", "dhcp-range=10.77.77.2,10.77.77.2")
+    assert probed(pi) == [False, False]
+    end_name_server(pi, tmp_path)
+    assert probed(pi) == [False, False]
 
 
 def test_another_network_of_the_pi_is_given_neither_names_nor_addresses(
@@ -220,6 +291,8 @@ class SwitchedPi:
             booted=folder,
             run=managed.run,
             wall=wall,
+            # dnsmasq has tests of its own, above.
+            ask=lambda *_: (True, True),
         )
         for place in (self.service.units, self.service.modules):
             place.mkdir()
@@ -237,6 +310,16 @@ class SwitchedPi:
     @property
     def files(self) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in self.managed.profiles.iterdir()}
+
+    @property
+    def wrong(self) -> list[str]:
+        """Give what is wrong by what NetworkManager says. A cable is no access point, of which iw would tell."""
+
+        def said_by(*command: str) -> str:
+            return self.managed.run(command).stdout
+
+        wanted = SetUp("hs0", HOTSPOT.address, 253)
+        return health.codes(look.look(wanted, said_by), expected=True) or []
 
     def converge(self, hotspot: Hotspot, client: str) -> bool:
         """Have the Wi-Fi as wanted; tell whether it is on trial."""
@@ -272,6 +355,7 @@ def changed(hotspot: Hotspot) -> Hotspot:
     return Hotspot(hotspot.interface, "FR", "other", 11, "10.78.78.0/24", "correct horse")
 
 
+@pytest.mark.autonomy("switch")
 def test_a_switch_that_nobody_confirms_is_taken_back_and_nothing_is_left(pi: SwitchedPi) -> None:
     before = pi.files
     assert pi.converge(HOTSPOT, LAPTOP)
@@ -296,6 +380,20 @@ def test_a_switch_that_is_confirmed_stays(pi: SwitchedPi) -> None:
     assert "autoconnect-retries=0" in pi.service.profile.read_text()
 
 
+@pytest.mark.autonomy("looked at")
+def test_one_that_is_not_open_any_more_is_told(pi: SwitchedPi) -> None:
+    assert pi.wrong == ["hotspot_closed"], "the office is joined"
+    pi.converge(HOTSPOT, "")
+    assert pi.wrong == []
+    pi.managed.run(["nmcli", "connection", "down", settings.PROFILE])
+    assert pi.wrong == ["hotspot_closed"]
+    pi.managed.run(["nmcli", "connection", "up", settings.PROFILE])
+    assert pi.wrong == []
+    pi.managed.at.run("ip", "link", "delete", "hs0")
+    wait_until(lambda: pi.wrong == ["hotspot_closed"], "its adapter is gone")
+
+
+@pytest.mark.autonomy("switch")
 def test_other_settings_that_nobody_confirms_leave_the_wifi_as_it_was(pi: SwitchedPi) -> None:
     assert not pi.converge(HOTSPOT, "")
     assert HOTSPOT.address in pi.addresses
@@ -323,6 +421,7 @@ def test_other_settings_that_are_confirmed_take_the_place_of_those_before(pi: Sw
     assert pi.known == ["office", settings.PROFILE] and other.address in pi.addresses
 
 
+@pytest.mark.autonomy("off")
 def test_switched_off_its_files_go_and_the_profile_before_is_joined_again(pi: SwitchedPi) -> None:
     before = pi.files
     pi.converge(HOTSPOT, "")

@@ -143,6 +143,7 @@ def test_pictures_and_vectors_lie_below_the_layers_and_can_be_switched(
     assert page.locator("#basemap").input_value() == ""
 
 
+@pytest.mark.autonomy("replaced")
 def test_a_page_that_is_open_goes_on_while_its_base_map_is_replaced(server: MapServer, folder: Path, page: Any) -> None:
     basemaps = folder / "projects" / "basemaps"
     deliver(basemaps, valley=pmtiles([png(GREEN)] * 5, zooms=(0, 1)))

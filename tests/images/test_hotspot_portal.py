@@ -73,6 +73,8 @@ def wifi(request: pytest.FixtureRequest, lizmap_image: str, tmp_path_factory: py
         yield Wifi(running)
 
 
+@pytest.mark.autonomy("portal")
+@pytest.mark.autonomy("models")
 @pytest.mark.parametrize("system", DEVICES)
 def test_each_system_is_led_to_the_page_and_stays_after_the_press(wifi: Wifi, system: str) -> None:
     device, guest = DEVICES[system], next(GUESTS)

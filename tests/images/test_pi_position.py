@@ -80,6 +80,7 @@ def by_https(server: MapServer) -> requests.Response:
     return requests.get(f"https://127.0.0.1:{port}/position", timeout=60, verify=False)
 
 
+@pytest.mark.autonomy("position")
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_it_is_told_with_and_without_https_and_nothing_else_is(server: MapServer, folder: Path) -> None:
     tell(folder, fix())

@@ -75,6 +75,7 @@ def until(shown: Any, come: Any) -> None:
     pytest.fail("it does not come about")
 
 
+@pytest.mark.autonomy("position shown")
 @pytest.mark.parametrize("screen", SCREENS)
 def test_the_pi_is_shown_where_it_is_until_nobody_wants_to_see_it(server: MapServer, folder: Path, screen: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)

@@ -50,6 +50,7 @@ def test_check_mode_takes_nothing_and_says_why_it_ends(
     assert not run_plugin("taken_bundle", check_mode=True, **given).get("failed")
 
 
+@pytest.mark.autonomy("swapped")
 def test_a_file_that_is_swapped_on_its_way_is_refused_by_the_pi(
     run_plugin: Run, place: BundlePlace, given: dict[str, Any]
 ) -> None:

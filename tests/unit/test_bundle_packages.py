@@ -178,6 +178,7 @@ def test_what_is_installed_there_already_is_not_in_it(tmp_path: Path, mirror: li
     assert "hello-poppyfield needs helper-poppyfield (>= 1) but it is not installable" in told
 
 
+@pytest.mark.autonomy("package")
 def test_a_trial_names_a_package_that_the_bundle_has_not(bundle: Path, tmp_path: Path) -> None:
     index = (bundle / "packages" / "trixie-arm64" / "Packages").read_text()
     status = tmp_path / "empty"

@@ -81,6 +81,7 @@ def test_a_newer_one_takes_the_place_of_the_last(
     assert "bundles/9/packages" in place.apt.sources.read_text("utf-8")
 
 
+@pytest.mark.autonomy("cut import")
 def test_what_a_cut_off_run_left_is_in_nobodys_way(
     folder: Path, signers: str, place: BundlePlace, tmp_path: Path
 ) -> None:
@@ -105,6 +106,8 @@ def link(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
 
+@pytest.mark.autonomy("swapped")
+@pytest.mark.autonomy("flipped")
 @pytest.mark.parametrize(
     ("name", "harm"),
     [
@@ -184,6 +187,8 @@ def test_what_does_not_begin_as_a_bundle_is_refused(signers: str, place: BundleP
     assert list(place.folder.iterdir()) == []
 
 
+@pytest.mark.autonomy("older")
+@pytest.mark.autonomy("key")
 def test_an_older_one_and_one_of_another_key_are_refused(
     folder: Path, signers: str, place: BundlePlace, tmp_path: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_one_that_nobody_changed_is_what_it_says(folder: Path, signers: str) -> 
     assert manifest.read(manifest.written(found)) == found
 
 
+@pytest.mark.autonomy("flipped")
 @pytest.mark.parametrize("path", [bundles.PACKAGE, bundles.INDEX, bundles.RELEASE, bundles.IMAGE])
 def test_a_flipped_byte_in_a_file_is_refused_by_its_name(folder: Path, signers: str, path: str) -> None:
     content = bytearray((folder / path).read_bytes())
@@ -50,6 +51,7 @@ def test_a_flipped_byte_in_a_file_is_refused_by_its_name(folder: Path, signers: 
     assert refused(folder, signers).startswith(f"{path} is not what MANIFEST says of it")
 
 
+@pytest.mark.autonomy("flipped")
 @pytest.mark.parametrize("name", [manifest.NAME, manifest.SIGNATURE])
 def test_a_flipped_byte_in_what_is_signed_or_the_signature_is_refused(folder: Path, signers: str, name: str) -> None:
     whole = (folder / name).read_bytes()
@@ -67,6 +69,7 @@ def test_a_shorter_or_longer_file_is_refused(folder: Path, signers: str, content
     assert bundles.PACKAGE in refused(folder, signers)
 
 
+@pytest.mark.autonomy("added")
 @pytest.mark.parametrize("path", ["autorun.inf", f"packages/{bundles.PART}/evil_1_arm64.deb", "packages/new/x"])
 def test_a_file_that_was_added_is_refused(folder: Path, signers: str, path: str) -> None:
     (folder / path).parent.mkdir(exist_ok=True)
@@ -87,6 +90,7 @@ def test_without_manifest_or_signature_it_is_no_bundle(folder: Path, signers: st
     assert f"has no file {name}, so it is no bundle" in refused(folder, signers)
 
 
+@pytest.mark.autonomy("link")
 @pytest.mark.parametrize("path", [bundles.PACKAGE, manifest.NAME, manifest.SIGNATURE])
 def test_a_link_in_place_of_a_file_is_refused_though_it_leads_to_the_same(
     folder: Path, signers: str, path: str, tmp_path: Path
@@ -97,6 +101,7 @@ def test_a_link_in_place_of_a_file_is_refused_though_it_leads_to_the_same(
     assert path in said and ("is a link or no file" in said or "can't be read" in said)
 
 
+@pytest.mark.autonomy("link")
 def test_a_link_or_a_pipe_that_was_added_is_refused(folder: Path, signers: str) -> None:
     (folder / "more").symlink_to("/etc")
     assert refused(folder, signers).startswith("'more' is a link or no file")
@@ -105,6 +110,7 @@ def test_a_link_or_a_pipe_that_was_added_is_refused(folder: Path, signers: str) 
     assert refused(folder, signers).startswith("'more' is a link or no file")
 
 
+@pytest.mark.autonomy("link")
 def test_a_folder_that_is_a_link_is_refused(folder: Path, signers: str, tmp_path: Path) -> None:
     (folder / "images").rename(tmp_path / "aside")
     (folder / "images").symlink_to(tmp_path / "aside")
@@ -165,6 +171,7 @@ def test_a_manifest_of_a_later_version_says_so() -> None:
         manifest.read(json.dumps(later).encode())
 
 
+@pytest.mark.autonomy("key")
 def test_another_key_is_refused(folder: Path, signers: str, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -182,6 +189,7 @@ def test_a_signature_for_something_else_is_refused(
     assert "none of the trusted keys" in refused(folder, signers)
 
 
+@pytest.mark.autonomy("older")
 def test_a_lower_number_than_what_was_taken_is_refused(folder: Path, signers: str) -> None:
     assert "this is bundle 7, and bundle 8 was taken before" in refused(folder, signers, taken=8)
 

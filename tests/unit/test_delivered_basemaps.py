@@ -206,6 +206,7 @@ def test_without_a_map_server_nothing_is_read_again(
     assert deliver()["updated"] == ["relief.mbtiles"]
 
 
+@pytest.mark.autonomy("resumed")
 def test_a_delivery_that_is_cut_off_three_times_goes_on(
     deliver: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

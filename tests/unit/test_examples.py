@@ -33,6 +33,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.hotspot.service import HotspotService
+from ansible.module_utils.poppyfield.hotspot.settings import UUIDS
 from ansible.module_utils.poppyfield.pi_page.service import PiPageService
 from ansible.module_utils.poppyfield.position.service import PositionService
 from ansible.module_utils.poppyfield.postgis import people, postgres
@@ -417,7 +418,9 @@ def around_position_service(tmp_path: Path, library: Library, monkeypatch: pytes
 @pytest.fixture
 def around_hotspot_service(example_folder: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        told = {"radio": "enabled\n", "--get-values": "activated\n"}.get(command[1], "")
+        told = {"radio": "enabled\n", "--get-values": "activated\n", "is-active": "active\n"}.get(command[1], "")
+        if "GENERAL.STATE,GENERAL.CON-UUID" in command:
+            told = f"100 (connected)\n{UUIDS[0]}\n"
         return subprocess.CompletedProcess(command, 0, told, "")
 
     units, modules, profiles, trial, booted = (
@@ -429,6 +432,7 @@ def around_hotspot_service(example_folder: Path, library: Library, monkeypatch: 
         *(example_folder / "etc", units, modules, profiles, trial, example_folder / "state", booted),
         run=run,
         wall=FirewallService(example_folder / "firewall", units, example_folder, run),
+        ask=lambda *_: (True, True),
     )
     monkeypatch.setattr(library("hotspot_service"), "HotspotService", lambda: service)
     whoever = {"user": os.getuid(), "group": os.getgid()}

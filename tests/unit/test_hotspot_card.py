@@ -76,6 +76,7 @@ def joined(code: str) -> tuple[str, str, str]:
     return tuple(re.sub(r"\\(.)", r"\1", fields.get(name, "")) for name in "TSP")  # type: ignore[return-value]
 
 
+@pytest.mark.autonomy("codes")
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_both_codes_are_read_from_page_and_paper(write: Run, tmp_path: Path, language: str) -> None:
     result = write(language=language)
@@ -93,6 +94,7 @@ def test_both_codes_are_read_from_page_and_paper(write: Run, tmp_path: Path, lan
     assert printed == codes
 
 
+@pytest.mark.autonomy("codes")
 @pytest.mark.parametrize("text", ["plain", "a;b", "a,b", "a:b", 'a"b', "a\\b", "a\\,b", "\\;", "T:nopass;;", " é漢 "])
 def test_awkward_characters_come_out_as_they_went_in(text: str) -> None:
     assert joined(JoiningCard("pi", text, text * 4).wifi) == ("WPA", text, text * 4)

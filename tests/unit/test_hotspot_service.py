@@ -16,7 +16,7 @@ import pytest
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.poppyfield.host import firewall
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
-from ansible.module_utils.poppyfield.hotspot import password, service
+from ansible.module_utils.poppyfield.hotspot import password, service, settings
 from ansible.module_utils.poppyfield.hotspot.service import HotspotService
 from ansible.module_utils.poppyfield.hotspot.settings import UNIT, UUIDS, Hotspot
 from ansible.module_utils.poppyfield.inventory import first_look
@@ -45,6 +45,8 @@ class RadioPi(Systemd):
         self.over = "eth0"
         self.radio, self.up, self.checkpoints = "disabled", "", ""
         self.starts = True
+        self.answers = (True, True)
+        """Whether who joins gets an address, and finds the map."""
         self.waited, self.available_after = 0, 0
         """Seconds: what was waited, and what the adapter takes once its radio is on."""
         self.service = HotspotService(
@@ -53,6 +55,7 @@ class RadioPi(Systemd):
             run=self.run,
             wall=FirewallService(folder / "firewall", folder / "units", folder, self.run),
             sleep=self.sleep,
+            ask=lambda interface, address: self.answers,
         )
 
     def sleep(self, seconds: float) -> None:
@@ -67,6 +70,10 @@ class RadioPi(Systemd):
             self.radio = "enabled"
         elif "route get" in said:
             done.stdout = f"10.77.77.9 dev {self.over} src 10.77.77.1 uid 0 \\    cache \n"
+        elif "GENERAL.CON-UUID" in said:
+            done.stdout = f"100 (connected)\n{self.up}\n" if self.up else "30 (disconnected)\n\n"
+        elif said == f"systemctl is-active {UNIT}":
+            done.stdout = "active\n"
         elif "--get-values GENERAL.STATE" in said and command[-1] == self.up:
             done.stdout = "activated\n"
         elif "device show" in said:
@@ -156,6 +163,19 @@ def test_a_wifi_that_the_laptop_comes_over_is_switched_off_by_another_way_alone(
     assert refused["failed"] and "by a cable" in refused["msg"] and pi.files == there
 
 
+@pytest.mark.parametrize(
+    ("answers", "remedy"), [((False, True), "gets no address"), ((True, False), "does not find map.internal")]
+)
+def test_one_that_does_not_serve_who_joins_ends_the_run(
+    run_module: Run, pi: RadioPi, answers: tuple[bool, bool], remedy: str
+) -> None:
+    pi.answers = answers
+    for _ in range(2):
+        failed = run_module("hotspot_service", **GIVEN)
+        assert failed["failed"] and remedy in failed["msg"] and "systemctl restart" in failed["msg"]
+    assert not run_module("hotspot_service", check_mode=True, **GIVEN).get("failed")
+
+
 def test_what_fell_over_is_started_again(run_module: Run, pi: RadioPi) -> None:
     run_module("hotspot_service", **GIVEN)
     pi.up, pi.radio = "", "disabled"
@@ -183,6 +203,7 @@ def test_an_adapter_that_does_not_start_is_told(run_module: Run, pi: RadioPi) ->
     assert pi.service.profile.exists()
 
 
+@pytest.mark.autonomy("switch")
 def test_on_trial_nothing_is_on_the_disk_until_it_is_confirmed(run_module: Run, pi: RadioPi) -> None:
     pi.over = "wlan0"
     profiles = pi.service.profiles
@@ -265,7 +286,7 @@ def test_the_unit_can_be_read_and_unblocks_the_radio(pi: RadioPi, tmp_path: Path
     unit = configparser.RawConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(text.replace("\\\n", ""))
-    assert Path(service.LEASES).parent == Path("/run") / unit["Service"]["RuntimeDirectory"]
+    assert Path(settings.LEASES).parent == Path("/run") / unit["Service"]["RuntimeDirectory"]
     script = unit["Service"]["ExecStartPre"].removeprefix("-/bin/sh -c '").removesuffix("'").replace("$$", "$")
     assert "/sys/class/rfkill/" in script
     for name, kind in (("rfkill0", "bluetooth"), ("rfkill1", "wlan")):

@@ -92,6 +92,7 @@ def health(
     backups: Any = (WELL,),
     damaged: Any = (),
     on_card: Any = (),
+    hotspot: Any = (),
 ) -> PiHealth:
     """Give how a Pi fares, from what Docker and the host answer; without containers given, with two that are fine."""
     own = containers or (container("postgis"), container("lizmap"))
@@ -104,7 +105,7 @@ def health(
     found = stack_status.describe(
         seen or host(), docker, [disk], None, NOW, data_check=check if damaged else None, card=on_card
     )
-    look = {**found, "backups": list(backups)}
+    look = {**found, "backups": list(backups), "hotspot": hotspot if hotspot is None else {"codes": list(hotspot)}}
     return judge.judge("pi-orchard", look, list(maps), list(more), WHEN)
 
 
@@ -199,6 +200,17 @@ FAULTS = {
         )
     },
     **{
+        code: (health(hotspot=[code]), english, french)
+        for code, english, french in (
+            ("hotspot_absent", "site.yml sets it up", "site.yml l'installe"),
+            ("hotspot_closed", "plug its adapter in, and restart the Pi", "branchez son adaptateur, et redémarrez"),
+            ("hotspot_silent", "restart the Pi", "redémarrez le Pi"),
+            ("hotspot_no_address", "systemctl restart poppyfield-hotspot", "systemctl restart poppyfield-hotspot"),
+            ("hotspot_no_name", "systemctl restart poppyfield-hotspot", "systemctl restart poppyfield-hotspot"),
+            ("hotspot_full", "a larger hotspot_network", "un hotspot_network plus grand"),
+        )
+    },
+    **{
         code: (health(more=[code]), english, french)
         for code, english, french in (
             ("clock_before", "a time server", "un serveur de temps"),
@@ -226,6 +238,10 @@ def test_a_pi_that_is_fine_says_so_of_each_subject() -> None:
 
 def test_a_pi_that_makes_no_backups_is_not_asked_for_them() -> None:
     assert words.SUBJECTS["en"]["backup"] not in Reader.text_of(pages(health(backups=[]))["en"])
+
+
+def test_a_pi_without_a_wifi_of_its_own_says_nothing_of_it() -> None:
+    assert words.SUBJECTS["en"]["hotspot"] not in Reader.text_of(pages(health(hotspot=None))["en"])
 
 
 def test_what_a_pi_does_not_tell_is_not_called_good() -> None:

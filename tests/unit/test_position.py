@@ -68,6 +68,7 @@ def test_a_fix_is_told_with_its_accuracy_its_time_and_its_age() -> None:
     }
 
 
+@pytest.mark.autonomy("stale")
 def test_after_ten_seconds_the_position_is_stale_and_no_fix() -> None:
     fix = after(TPV)
     no_fix = receiver.heard(fix, {"class": "TPV", "mode": 1}, 10.1)
@@ -78,6 +79,7 @@ def test_after_ten_seconds_the_position_is_stale_and_no_fix() -> None:
     assert answer["latitude"] == 45.1234568
 
 
+@pytest.mark.autonomy("no GPS")
 def test_a_receiver_without_a_fix_and_none_at_all_are_told_apart() -> None:
     silent, searching = Receiver(), after({"class": "TPV", "mode": 1}, {"class": "SKY", "uSat": 0})
     assert (told(silent)["state"], told(searching)["state"]) == ("no receiver", "no fix")

@@ -195,6 +195,7 @@ def test_a_clock_that_nobody_else_sets_is_set(off: int, changes: dict[str, Any],
     assert bool(told) is (is_set and abs(off) >= 5 * MINUTE)
 
 
+@pytest.mark.autonomy("clock 2020")
 @pytest.mark.parametrize(
     ("clock", "laptop", "made", "is_set", "words"),
     [
@@ -219,6 +220,7 @@ def test_a_clock_that_is_behind_the_bundle_is_set(clock: int, laptop: int, made:
     assert bool(told) is bool(words) and all(words in text for text in told)
 
 
+@pytest.mark.autonomy("clock 2020")
 def test_the_module_judges_the_clock_by_the_bundle_that_it_is_given(
     run_module: Any, library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

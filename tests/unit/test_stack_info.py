@@ -21,6 +21,7 @@ from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount
 from ansible.module_utils.poppyfield.host import stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers, FolderOnDisk, HostAnswers
+from ansible.module_utils.poppyfield.hotspot import health
 from ansible.module_utils.poppyfield.postgis.postgres import VERSION_LABEL
 from ansible.module_utils.testing import patch_module_args
 from docker import errors
@@ -592,6 +593,11 @@ def test_ours_are_described_and_others_counted(pi: FakeDocker, run_module: Run) 
     assert pi.calls == []
 
 
+def test_a_wifi_that_is_asked_for_and_not_there_is_told(pi: FakeDocker, run_module: Run) -> None:
+    assert run_module("stack_info")["hotspot"] is None
+    assert run_module("stack_info", hotspot=True)["hotspot"]["codes"] == ["hotspot_absent"]
+
+
 def test_check_mode_is_the_same(pi: FakeDocker, run_module: Run) -> None:
     found = run_module("stack_info", check_mode=True)
     assert [c["name"] for c in found["containers"]] == ["websig-lizmap", "websig-postgis"]
@@ -699,7 +705,14 @@ def test_what_is_documented_is_returned(pi: FakeDocker, library: Library) -> Non
     damaged = {"database": "gis", "table": "t", "index": None, "file": "base/5/1", "pages": 1}
     check = {"at": "2026-01-01T02:00:00+00:00", "result": "damaged", "said": "", "pages": 9, "damaged": [damaged]}
     disks, later = [FolderOnDisk("/", 1, 1, 1, 1, 1)], NOW + timedelta(days=1)
-    found = stack_status.describe(seen, answers, disks, None, later, backups=backups, data_check=check, card=["worn"])
+    found = stack_status.describe(
+        *(seen, answers, disks, None, later),
+        backups=backups,
+        data_check=check,
+        card=["worn"],
+        hotspot=health.told(["hotspot_closed"]),
+    )
+    assert health.SENTENCES["en"]["hotspot_closed"] in found["summary"]
     assert "Backups on stick: there is none yet; none was proven yet." in found["summary"]
     assert "Card: it is nearly worn out. Make a backup, and replace it soon." in found["summary"]
     assert shape({**copy.deepcopy(found), "last_deployment": {}}) == keys(yaml.safe_load(module.RETURN))

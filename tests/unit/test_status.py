@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.hotspot import health
 from ansible.module_utils.poppyfield.lizmap import answers
 from ansible.module_utils.poppyfield.status import drift, history, page, rows, words
 from ansible.module_utils.poppyfield.status.drift import RunKind
@@ -251,6 +252,7 @@ WRONG: list[tuple[str, Json]] = [
     ("no_docker", {**look(), "docker": {"running": False, "why": "No engine."}, "containers": []}),
     ("disk", look(disk=0.5)),
     *((code, look(on_card=[code])) for code in ("read_only", "io_errors", "worn")),
+    *((code, {**look(), "hotspot": {"codes": [code, "no code"]}}) for code in health.CODES),
     ("voltage", look(throttled="throttled=0x50005")),
     ("voltage_earlier", look(throttled="throttled=0x50000")),
     ("hot", look(millidegrees="80000")),
@@ -274,6 +276,7 @@ PREVIOUS: Json = {"Name": "/websig-lizmap-previous", "State": {"Running": False,
     [
         look(),
         look(container("postgis"), container("lizmap"), container("lizmap", **PREVIOUS)),
+        {**look(), "hotspot": {"codes": []}},
         look(millidegrees="79000", clock=1_000_299.0, load="99 8.0 99 1/1 1"),
         look(**dict.fromkeys(("model", "millidegrees", "throttled", "uptime", "load", "memory"), ""), upgrades=None),
     ],

@@ -119,11 +119,12 @@ def describe(
     backups: Sequence[Json] = (),
     data_check: Json | None = None,
     card: Sequence[str] = (),
+    hotspot: Mapping[str, Any] | None = None,
 ) -> Json:
     """Give the whole answer; `sdk` is the version of Docker's Python SDK, a `laptop_clock` of 0 is not known.
 
     `backups` are as `backup.state` judges them, `data_check` is what `data_pages` finds written down, `card` are
-    the codes of what is wrong with the card.
+    the codes of what is wrong with the card, and `hotspot` is what `hotspot.health` tells of a Wi-Fi of its own.
     """
     in_use = {listed["ImageID"] for listed in docker.containers}
     own = sorted(docker.own_containers, key=lambda container: str(container["Name"]))
@@ -140,12 +141,14 @@ def describe(
         "card": list(card),
         "backups": list(backups),
         "data_check": data_check,
+        "hotspot": hotspot,
     }
     told = [
         *summary(found),
         *of_card.summary(card),
         *backup_state.summary(found["backups"]),
         *data_pages.summary(data_check),
+        *(hotspot or {}).get("wrong", []),
     ]
     return {**found, "summary": told}
 

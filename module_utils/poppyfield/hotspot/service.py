@@ -13,7 +13,8 @@ from typing import Any
 from ansible.module_utils.poppyfield.host import atomic_file, firewall, host_files, systemd
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
-from ansible.module_utils.poppyfield.hotspot import settings
+from ansible.module_utils.poppyfield.hotspot import health, look, probe, settings
+from ansible.module_utils.poppyfield.hotspot.look import SetUp
 from ansible.module_utils.poppyfield.hotspot.settings import PROFILE, UNIT, Hotspot
 
 Json = dict[str, Any]
@@ -27,7 +28,6 @@ SECONDS = 60
 """How long an adapter may take."""
 UNAVAILABLE = 20
 """NetworkManager's number of the state in which an adapter can do nothing yet; those below are none of its business."""
-LEASES = f"/run/{PROFILE}/leases"
 MANAGER = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager")
 
 UNIT_TEXT = f"""# Managed by Poppyfield.
@@ -102,6 +102,7 @@ class HotspotService:
     run: systemd.Run = systemd.run
     wall: FirewallService = field(default_factory=FirewallService)
     sleep: Callable[[float], None] = time.sleep
+    ask: probe.Ask = probe.ask
 
     @property
     def profile(self) -> Path:
@@ -117,7 +118,7 @@ class HotspotService:
         """Give all files that are ours alone, but for the profile."""
         configuration = self.folder / "dnsmasq.conf"
         return {
-            configuration: settings.name_server(hotspot, LEASES),
+            configuration: settings.name_server(hotspot, settings.LEASES),
             self.modules / f"{PROFILE}.conf": COUNTRY_TEXT.format(country=hotspot.country),
             self.units / UNIT: UNIT_TEXT.format(country=hotspot.country, configuration=configuration),
         }
@@ -152,6 +153,7 @@ class HotspotService:
         actions = self._have_run(renewed, check_mode=check_mode)
         is_up = not is_new and self._is_up(settings.number_of(self._text()))
         if is_up:
+            self._require_answers(hotspot, check_mode=check_mode)
             return HotspotOutcome(changes, actions)
         on_trial = self._comes_over(hotspot.interface, client)
         if check_mode:
@@ -160,6 +162,7 @@ class HotspotService:
             self._try_out(hotspot)
         else:
             self._switch(hotspot)
+            self._require_answers(hotspot, check_mode=check_mode)
         return HotspotOutcome(changes, [*actions, f"Wi-Fi {hotspot.interface}: switched"], on_trial)
 
     def has_password(self) -> bool:
@@ -277,6 +280,16 @@ class HotspotService:
                 f"again; sudo journalctl -u NetworkManager says more. Does the adapter of {hotspot.interface} have "
                 f"channel {hotspot.channel} in {hotspot.country} (hotspot_channel, hotspot_country)?"
             )
+
+    def _require_answers(self, hotspot: Hotspot, *, check_mode: bool) -> None:
+        """See that who joins gets an address and finds the map, unless nothing was changed. Raises HotspotError."""
+        if check_mode:
+            return
+        wanted = SetUp(hotspot.interface, hotspot.address, settings.size_of(settings.pool_of(hotspot.network)))
+        found = health.codes(look.look(wanted, self._asked, ask=self.ask), expected=True) or []
+        # That so many have joined is no reason to end a run.
+        if wrong := [health.SENTENCES["en"][code] for code in found if code != health.FULL]:
+            raise HotspotError(" ".join(wrong))
 
     def _await_adapter(self, interface: str) -> None:
         """Wait while an adapter is not available yet, as for some seconds after its radio was switched on."""

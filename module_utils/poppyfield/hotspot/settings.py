@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.module_utils.poppyfield.hotspot import names
 
 PROFILE = "poppyfield-hotspot"
@@ -26,10 +24,8 @@ PASSWORD_LENGTHS = (8, 63)
 """WPA2's; 64 characters would be the key itself."""
 PREFIXES = (22, 28)
 """A network with room for thirteen devices at least, and for no more than anybody remembers something of."""
-DEFAULT_NETWORK = "10.77.77.0/24"
-"""That of the role, for those to whom it is not given."""
 LEASE = "12h"
-VARIABLES = frozenset({"hotspot_enabled", "hotspot_network"})
+LEASES = f"/run/{PROFILE}/leases"
 
 
 @dataclass(frozen=True)
@@ -64,14 +60,6 @@ def _network(text: str) -> ipaddress.IPv4Network:
 def names_of(network: str) -> tuple[str, ...]:
     """Give the names under which the map is served in a network; of one that is none, the name alone."""
     return (names.MAP,) if network_problem(network) else (names.MAP, address_of(network))
-
-
-def of_host(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give `network` and `names` of the Wi-Fi that a host is to have by its VARIABLES; empty ones where it has none."""
-    if not boolean(values.get("hotspot_enabled", False), strict=False):
-        return {"network": "", "names": []}
-    network = str(values.get("hotspot_network", DEFAULT_NETWORK))
-    return {"network": network, "names": list(names_of(network))}
 
 
 def band_of(channel: int) -> str:
@@ -111,6 +99,18 @@ def network_problem(text: str) -> str:
 def overlaps(one: str, other: str) -> bool:
     """Tell whether two networks of IPv4 have addresses in common."""
     return _network(one).overlaps(ipaddress.IPv4Network(other, strict=False))
+
+
+def pool_of(network: str) -> tuple[str, str]:
+    """Give the first and the last address of a network that devices get."""
+    found = _network(network)
+    return str(found.network_address + 2), str(found.broadcast_address - 1)
+
+
+def size_of(pool: tuple[str, str]) -> int:
+    """Count the addresses from the first to the last."""
+    first, last = (int(ipaddress.IPv4Address(address)) for address in pool)
+    return last - first + 1
 
 
 def profile(hotspot: Hotspot, number: str, *, on_trial: bool = False) -> str:
@@ -154,7 +154,6 @@ def _escaped(text: str) -> str:
 def name_server(hotspot: Hotspot, leases: str) -> str:
     """Give the settings of dnsmasq, which knows no other names than these, and asks nobody."""
     network = _network(hotspot.network)
-    first, last = network.network_address + 2, network.broadcast_address - 1
     lines = [
         "# Managed by Poppyfield.",
         # By its addresses, which are there with the hotspot alone: the same adapter may be in another Wi-Fi meanwhile.
@@ -166,7 +165,7 @@ def name_server(hotspot: Hotspot, leases: str) -> str:
         "local-ttl=10",
         *(f"host-record={name},{address}" for name, address in names.records(hotspot.address).items()),
         *("dhcp-authoritative", f"dhcp-leasefile={leases}", f"dhcp-lease-max={network.num_addresses}"),
-        f"dhcp-range={first},{last},{network.netmask},{LEASE}",
+        f"dhcp-range={','.join(pool_of(hotspot.network))},{network.netmask},{LEASE}",
         *(f"dhcp-option=option:{name},{hotspot.address}" for name in ("router", "dns-server")),
     ]
     return "".join(f"{line}\n" for line in lines)

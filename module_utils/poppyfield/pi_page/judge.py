@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.poppyfield.containers.services import SERVICES
+from ansible.module_utils.poppyfield.hotspot import health
 from ansible.module_utils.poppyfield.pi_page.words import SENTENCES, SUBJECTS
 from ansible.module_utils.poppyfield.status import rows
 
@@ -27,12 +28,13 @@ SUBJECT_OF = {
     **dict.fromkeys(("hot", "load"), "processor"),
     "no_docker": "docker",
     **dict.fromkeys(("map", "left_out"), "maps"),
+    **dict.fromkeys(health.CODES, "hotspot"),
     "updates": "updates",
 }
 """By what is wrong, but for what is wrong with a container, which has its own subject."""
 OF_A_PLACE = {"lizmap": "map_server", "postgis": "database"}
 """By service the subject of its container."""
-ONLY_WHERE_THERE = ("backup",)
+ONLY_WHERE_THERE = ("backup", "hotspot")
 """What is not spoken of where a Pi does not have it."""
 ONLY_TOLD = ("updates",)
 """What makes no Pi wrong: one without internet always has some."""
@@ -99,6 +101,7 @@ def _known(row: Json) -> list[str]:
         "power": row["under_voltage"] is not None,
         "maps": bool(row["maps"]),
         "backup": bool(row["backups"]),
+        "hotspot": row["hotspot"] is not None,
         # Of these a Pi without Docker tells nothing.
         "database": row["docker"] is not None,
         "map_server": row["docker"] is not None,

@@ -28,6 +28,7 @@ from ansible.module_utils.poppyfield.containers.services import COMPOSE_FOLDER
 from ansible.module_utils.poppyfield.host import atomic_file, stack_status
 from ansible.module_utils.poppyfield.host.stack_host import HostOfStack
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
+from ansible.module_utils.poppyfield.hotspot import look as hotspot_look
 from ansible.module_utils.poppyfield.images.image_names import versions
 from ansible.module_utils.poppyfield.pi_page import judge, maps, own_front, render
 from ansible.module_utils.poppyfield.pi_page.maps import Ask, SeenAnswer
@@ -272,6 +273,7 @@ def run(settings: Mapping[str, Any], pages: PiPages, installed: float, *, all_no
         moment,
         backups=backup_state.look(moment),
         data_check=data_pages.look(),
+        hotspot=hotspot_look.told(said_by),
     )
     found = [
         c for c in docker.own_containers if stack_status.describe_container(c, None, moment)["resource"] == "lizmap"

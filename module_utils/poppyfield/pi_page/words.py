@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ansible.module_utils.poppyfield.hotspot import health
 from ansible.module_utils.poppyfield.status import words
 
 LANGUAGES = words.LANGUAGES
-FROM_THE_FLEET = ("voltage", "voltage_earlier", "hot")
+FROM_THE_FLEET = ("voltage", "voltage_earlier", "hot", *health.CODES)
 """What tells nothing but health there already."""
 
 SENTENCES: Mapping[str, Mapping[str, str]] = {
@@ -92,6 +93,7 @@ SUBJECTS: Mapping[str, Mapping[str, str]] = {
         "map_server": "Map server",
         "database": "Database",
         "docker": "Docker",
+        "hotspot": "Own Wi-Fi",
         "power": "Power supply",
         "card": "Card",
         "disk": "Disk",
@@ -106,6 +108,7 @@ SUBJECTS: Mapping[str, Mapping[str, str]] = {
         "map_server": "Serveur de cartes",
         "database": "Base de données",
         "docker": "Docker",
+        "hotspot": "Wi-Fi du Pi",
         "power": "Alimentation",
         "card": "Carte mémoire",
         "disk": "Disque",
@@ -123,6 +126,7 @@ FINE: Mapping[str, Mapping[str, str]] = {
         "map_server": "It works.",
         "database": "It works.",
         "docker": "It works.",
+        "hotspot": "It is open, and gives addresses and names.",
         "power": "The voltage is good.",
         "card": "No errors were seen.",
         "disk": "There is room.",
@@ -137,6 +141,7 @@ FINE: Mapping[str, Mapping[str, str]] = {
         "map_server": "Il fonctionne.",
         "database": "Elle fonctionne.",
         "docker": "Il fonctionne.",
+        "hotspot": "Il est ouvert, et donne adresses et noms.",
         "power": "La tension est bonne.",
         "card": "Aucune erreur n'a été vue.",
         "disk": "Il y a de la place.",

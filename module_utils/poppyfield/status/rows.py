@@ -15,6 +15,7 @@ from ansible.module_utils.poppyfield.containers.services import POSTGIS, SERVICE
 from ansible.module_utils.poppyfield.host import card
 from ansible.module_utils.poppyfield.host.printable import printable
 from ansible.module_utils.poppyfield.host.requirements import CLOCK_TOLD
+from ansible.module_utils.poppyfield.hotspot import health
 from ansible.module_utils.poppyfield.images.image_names import split
 from ansible.module_utils.poppyfield.lizmap.answers import TO_LOG_IN
 from ansible.module_utils.poppyfield.postgis import data_pages
@@ -76,6 +77,7 @@ BLANK: Json = {
     "card": [],
     "backups": [],
     "data_check": None,
+    "hotspot": None,
     "maps": [],
 }
 """A Pi of which nothing is known."""
@@ -188,6 +190,7 @@ def _facts(look: Mapping[str, Any]) -> Json:
         "card": [code for code in card.CODES if code in told_of_card],
         "backups": backups_of(look) or [],
         "data_check": _data_check(look.get("data_check")),
+        "hotspot": _hotspot(look.get("hotspot")),
     }
 
 
@@ -259,6 +262,12 @@ def _data_check(found: Any) -> Json | None:
     return {"at": at, "whole": result == data_pages.WHOLE, "damaged": damaged} if at else None
 
 
+def _hotspot(found: Any) -> list[str] | None:
+    """Give what is wrong with the Wi-Fi of its own, by code; None where it has none."""
+    told = found.get("codes") if isinstance(found, Mapping) else None
+    return [code for code in health.CODES if code in told] if isinstance(told, list) else None
+
+
 DAMAGED_PARTS = ("database", "table", "index", "file")
 OF_BACKUPS = ("too_old", "unproven", "different", "too_small", "behind")
 """What can be wrong with the backups on a target."""
@@ -304,7 +313,7 @@ def _not_asked_for(maps: Mapping[str, Any]) -> list[Json]:
 
 def wrong_with(row: Json, look: Mapping[str, Any]) -> list[Json]:
     """Give all that is wrong with a Pi that answered."""
-    of_services = [*_of_containers(row, look), *_of_maps(row), *_of_deployment(row)]
+    of_services = [*_of_containers(row, look), *_of_maps(row), *_of_hotspot(row), *_of_deployment(row)]
     return [*of_services, *_of_disks(row), *_of_card(row), *_of_backups(row), *_of_data(row), *_of_host(row)]
 
 
@@ -350,6 +359,10 @@ def _of_maps(row: Json) -> list[Json]:
     if unseen and healthy and not any(one["reached"] for one in unseen):
         return [_wrong("attention", "not_reached", url=unseen[0]["url"] or "?")]
     return [_wrong("broken", "map", map=one["map"] or "/", why=one["why"] or "?") for one in unseen]
+
+
+def _of_hotspot(row: Json) -> list[Json]:
+    return [_wrong("attention" if code == health.FULL else "broken", code) for code in row["hotspot"] or []]
 
 
 def _of_disks(row: Json) -> list[Json]:

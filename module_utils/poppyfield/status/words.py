@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.poppyfield.hotspot import health
 from ansible.module_utils.poppyfield.status.rows import counts
 
 Json = dict[str, Any]
@@ -32,6 +33,7 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "left_out": "Maps go on without layers that cannot be opened: {layers}. ansible-playbook site.yml tells why.",
         "not_reached": "This laptop does not reach {url}. On the Pi the map server says that it is well.",
         "maps_not_asked": "The maps could not be asked for: {why}",
+        **health.SENTENCES["en"],
         "disk": "The disk with {folder} is nearly full ({free_mb} MB free): remove what is not needed.",
         "backup_too_old": "The newest backup on {target} is of {moment}: put the target in, then ansible-playbook "
         "playbooks/backup.yml makes one.",
@@ -83,6 +85,7 @@ SENTENCES: Mapping[str, Mapping[str, str]] = {
         "left_out": "Des couches ne s'ouvrent plus, et manquent : {layers}. ansible-playbook site.yml dit pourquoi.",
         "not_reached": "Cet ordinateur n'atteint pas {url}. Sur le Pi, le serveur de cartes dit qu'il va bien.",
         "maps_not_asked": "Les cartes n'ont pas pu être demandées : {why}",
+        **health.SENTENCES["fr"],
         "disk": "Le disque qui contient {folder} est presque plein ({free_mb} Mo libres) : supprimez l'inutile.",
         "backup_too_old": "La sauvegarde la plus récente sur {target} est de {moment} : branchez la destination, puis "
         "ansible-playbook playbooks/backup.yml en fait une.",
