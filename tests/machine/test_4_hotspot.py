@@ -42,7 +42,6 @@ key_mgmt=WPA-PSK
 }}
 CONF
 cat > /run/leased <<'LEASED'
-#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip address replace "$ip/$mask" dev "$interface"
 echo "leased $ip $router $dns"
