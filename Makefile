@@ -170,7 +170,7 @@ verify: ## Look at the Pis of an inventory from outside, and change nothing: mak
 		--hosts='ansible://$(or $(PIS),pis)?force_ansible=True' --ansible-inventory='$(or $(INVENTORY),inventory/fleet)'
 
 prove: ## Restore for trial, on this machine, the newest backup of a Pi in a folder: make prove BACKUPS=/srv/backups HOST=pi-orchard [IMAGE=poppyfield/postgis:…]
-	@$(SUDO) python3 module_utils/poppyfield/backup/program.py prove-copy --folder '$(BACKUPS)' --host '$(HOST)' --image '$(IMAGE)' \
+	@$(SUDO) python3 -I -B module_utils/poppyfield/backup prove-copy --folder '$(BACKUPS)' --host '$(HOST)' --image '$(IMAGE)' \
 		--password-file '$(or $(PASSWORD_FILE),inventory/fleet/backup-passwords/$(HOST))'
 
 locks: ## Write the pins and digests of all Python packages again, after a change of the requirements
@@ -183,7 +183,7 @@ docs: ## Regenerate docs/modules.md and docs/variables.md from what modules and 
 test-status: ## The page of a fleet of four Pis, and the map page's word on its Pi, in a browser, on a laptop and on a phone: build/status/index.html, pictures in build/e2e/
 	$(SUDO) python3 workshop/laptop/prepare.py lizmap
 	$(SUDO) build/venv-lizmap/bin/pytest tests/lizmap/test_status_in_a_browser.py tests/images/test_map_page_in_a_browser.py \
-		tests/images/test_basemaps_in_a_browser.py
+		tests/images/test_basemaps_in_a_browser.py tests/images/test_position_in_a_browser.py
 
 docs-site: ## The site of all pages, in English and French: build/site/index.html
 	$(SUDO) python3 workshop/laptop/prepare.py docs

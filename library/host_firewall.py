@@ -82,15 +82,13 @@ reasons:
   elements: str
 """
 
-import os
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.poppyfield.host import firewall, host_files
+from ansible.module_utils.poppyfield.host import firewall, host_files, ssh_connection
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallError, FirewallService, run
 
 ARGUMENTS: dict[str, Any] = {
@@ -115,24 +113,10 @@ TAKEN_BACK = (
 )
 
 
-def ancestors(proc: Path, process: int) -> Iterator[int]:
-    """Give the numbers of a process and of those that led to it."""
-    while process > 0:
-        yield process
-        status = re.search(r"^PPid:\s*(\d+)$", (proc / str(process) / "status").read_text(), re.MULTILINE)
-        process = int(status[1]) if status else 0
-
-
 def port_in_use(proc: Path = Path("/proc"), process: int = 0) -> set[int]:
-    """Give the port of the SSH connection over which this process was started; sudo keeps it from our environment."""
-    for ancestor in ancestors(proc, process or os.getpid()):
-        environment = b""
-        with suppress(PermissionError):  # of a process that may not be looked into, such as that of a container's host
-            environment = (proc / str(ancestor) / "environ").read_bytes()
-        for words in (entry.split() for entry in environment.split(b"\0") if entry.startswith(b"SSH_CONNECTION=")):
-            if len(words) == 4 and words[3].isdigit():  # noqa: PLR2004 - whence and where to, each with its port
-                return {int(words[3])}
-    return set()
+    """Give the port of the SSH connection over which this process was started."""
+    found = ssh_connection.find(proc, process)
+    return {found[1]} if found else set()
 
 
 def ports_of_sshd(settings: str) -> set[int]:

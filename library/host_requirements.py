@@ -123,7 +123,8 @@ options:
     type: list
     elements: str
     default: [docker.io, docker-cli, docker-ce, docker-ce-cli, containerd.io, python3-docker, docker-compose,
-      docker-compose-plugin, openssl, unattended-upgrades, auditd, restic]
+      docker-compose-plugin, openssl, unattended-upgrades, auditd, restic, chrony, gpsd, ntpsec, openntpd,
+      dnsmasq-base, iw, wireless-regdb]
   docker_source:
     description:
       - Where Docker Engine is to come from. An engine from elsewhere that would have to be removed, or is too old, is
@@ -158,6 +159,45 @@ options:
         description: By release and architecture, as in V(trixie-arm64), apt's index of its packages.
         type: dict
         required: true
+      made:
+        description: >-
+          When it was made, in seconds since 1970. Where that is later than O(laptop_clock), the clock is judged by it.
+        type: int
+        default: 0
+  receiver:
+    description:
+      - A GPS receiver that is to tell the host's position and time. One that is not there is a problem, or a warning
+        where one was set up before. Another time server than chrony is a problem, too. Nothing is asked unless this is
+        given.
+    type: dict
+    suboptions:
+      device:
+        description: The device, such as C(/dev/ttyACM0).
+        type: str
+        required: true
+      marker:
+        description: One of O(files), which is there once a receiver was set up.
+        type: path
+        required: true
+  hotspot:
+    description:
+      - A Wi-Fi of its own that the host is to have. It is a problem without NetworkManager or the adapter, with one
+        that has joined another Wi-Fi, where another program answers for names there, and with a network of others.
+        Nothing is asked unless this is given.
+    type: dict
+    suboptions:
+      interface:
+        description: The adapter.
+        type: str
+        required: true
+      network:
+        description: The network of those who join it.
+        type: str
+        required: true
+      leave_wifi:
+        description: Whether the adapter may leave a Wi-Fi that it has joined.
+        type: bool
+        default: false
   cluster:
     description:
       - The database. One of another major version of PostgreSQL than the images of O(profile) have is a problem, unless
@@ -340,6 +380,8 @@ from ansible.module_utils.poppyfield.host.requirements import (
     upgrades,
     warnings,
 )
+from ansible.module_utils.poppyfield.hotspot import first_look as hotspot_look
+from ansible.module_utils.poppyfield.hotspot.settings import UNIT as HOTSPOT_UNIT
 from ansible.module_utils.poppyfield.images.image_names import digest_of
 from ansible.module_utils.poppyfield.images.profiles import DEFAULT, NAMES, RELEASES
 from ansible.module_utils.poppyfield.runs import lock
@@ -347,6 +389,8 @@ from ansible.module_utils.poppyfield.runs.lock import LockError
 
 MB = 1024 * 1024
 SNAP = "/snap/docker/current"
+RECEIVERS = (("/dev/serial/by-id", "*"), ("/dev", "ttyACM*"), ("/dev", "ttyUSB*"), ("/dev", "serial0"))
+"""Where receivers are found, by the names that stay first."""
 DOCKER_REPOSITORY = "/etc/apt/sources.list.d/docker.sources"
 
 ARGUMENTS: dict[str, Any] = {
@@ -409,6 +453,13 @@ ARGUMENTS: dict[str, Any] = {
             "unattended-upgrades",
             "auditd",
             "restic",
+            "chrony",
+            "gpsd",
+            "ntpsec",
+            "openntpd",
+            "dnsmasq-base",
+            "iw",
+            "wireless-regdb",
         ],
     },
     "docker_source": {"type": "str", "choices": ["distribution", "docker"]},
@@ -420,6 +471,19 @@ ARGUMENTS: dict[str, Any] = {
             "signers": {"type": "str", "required": True},
             "packages": {"type": "dict", "required": True},
             "indexes": {"type": "dict", "required": True},
+            "made": {"type": "int", "default": 0},
+        },
+    },
+    "receiver": {
+        "type": "dict",
+        "options": {"device": {"type": "str", "required": True}, "marker": {"type": "path", "required": True}},
+    },
+    "hotspot": {
+        "type": "dict",
+        "options": {
+            "interface": {"type": "str", "required": True},
+            "network": {"type": "str", "required": True},
+            "leave_wifi": {"type": "bool", "default": False},
         },
     },
     "cluster": {
@@ -589,9 +653,52 @@ def bundle_facts(given: dict[str, Any] | None, release: str, architecture: str, 
     return bundle_look.look(BundlePlace(), offer, release, architecture, missing)
 
 
-def clock_kept(clock: int, laptop_clock: int) -> bool:
+def bundle_date(params: dict[str, Any]) -> int:
+    """Give when the bundle was made; 0 where there is none."""
+    return int((params["bundle"] or {}).get("made", 0))
+
+
+def receiver_facts(given: dict[str, Any] | None) -> dict[str, Any]:
+    """Give whether the GPS receiver is missing, and which devices can be one then; nothing where none is wanted."""
+    if not given or is_character_device(Path(given["device"])):
+        return {}
+    found = [str(path) for folder, names in RECEIVERS for path in sorted(Path(folder).glob(names))]
+    return {"receiver_missing": True, "serial_devices": tuple(found)}
+
+
+def hotspot_problems(given: dict[str, Any] | None, daemon_json: str) -> tuple[str, ...]:
+    """Give why the host cannot have the Wi-Fi that it is to have; nothing where none is wanted."""
+    if not given:
+        return ()
+    radios = {path.parent.name: text_of(f"{path}/name") for path in sorted(Path("/sys/class/net").glob("*/phy80211"))}
+    own = radios.get(given["interface"])
+    asked = ["nmcli", "--get-values", "GENERAL.CON-UUID,GENERAL.CONNECTION", "device", "show"]
+    joined = {name: hotspot_look.in_use_by(said_by([*asked, name])) for name, radio in radios.items() if radio == own}
+    tables = [text_of(f"/proc/net/{name}") for name in ("tcp", "tcp6", "udp", "udp6")]
+    running = service_states(["NetworkManager", HOTSPOT_UNIT])
+    found = hotspot_look.AdapterLook(
+        manager=running["NetworkManager"]["active"],
+        adapters=tuple(radios),
+        joined={name: profile for name, profile in joined.items() if profile},
+        ours=running[HOTSPOT_UNIT]["active"],
+        listening=frozenset().union(*map(hotspot_look.listening, tables)),
+        routes=hotspot_look.routes(said_by(["ip", "-oneline", "-4", "route", "show"])),
+        pools=hotspot_look.pools(daemon_json),
+    )
+    return tuple(hotspot_look.problems(found, given))
+
+
+def is_character_device(path: Path) -> bool:
+    """Tell a device that gives one byte after the other, also by a link to it."""
+    try:
+        return path.is_char_device()
+    except OSError:
+        return False
+
+
+def clock_kept(clock: int, right_time: int) -> bool:
     """Tell whether somebody sets the clock; nobody is asked where it is right."""
-    if clocks_apart(clock, laptop_clock) < CLOCK_SET:
+    if clocks_apart(clock, right_time) < CLOCK_SET:
         return False
     return said_by(["timedatectl", "show", "--property=NTPSynchronized", "--value"]).strip() == "yes"
 
@@ -631,7 +738,7 @@ def gather(params: dict[str, Any]) -> Facts:
         memory_mb=memory_mb(text_of("/proc/meminfo")),
         clock_year=time.gmtime(clock).tm_year,
         clock=clock,
-        clock_kept=clock_kept(clock, params["laptop_clock"]),
+        clock_kept=clock_kept(clock, max(params["laptop_clock"], bundle_date(params))),
         disks=tuple(Disk(need["path"], free_mb(place_of(need["path"], root))) for need in params["disk"]),
         file_systems=file_systems([need["path"] for need in params["folders"]]),
         data_folders={
@@ -654,6 +761,8 @@ def gather(params: dict[str, Any]) -> Facts:
         docker_snap=os.path.lexists(SNAP),
         adopted=adopted,
         **bundle_facts(params["bundle"], codename, architecture, adopted),
+        **receiver_facts(params["receiver"]),
+        hotspot_problems=hotspot_problems(params["hotspot"], text),
         versions=versions,
         packages=tuple(name for name in params["packages"] if name in versions),
         services=service_states(params["services"]),
@@ -671,6 +780,7 @@ def main() -> None:
         memory_mb=module.params["memory_mb"],
         earliest_year=module.params["earliest_year"],
         laptop_clock=module.params["laptop_clock"],
+        bundle_date=bundle_date(module.params),
         clock_difference=module.params["clock_difference"],
         set_clock=module.params["set_clock"] and not module.check_mode,
         docker_source=module.params["docker_source"] or "",
@@ -679,6 +789,7 @@ def main() -> None:
         folders=tuple(module.params["folders"]),
         ports=tuple(module.params["ports"]),
         cluster=module.params["cluster"] or {},
+        receiver=module.params["receiver"] or {},
     )
     found = problems(facts, wanted)
     run = None if found or module.check_mode else module.params["run"]

@@ -81,6 +81,12 @@ options:
     type: list
     elements: str
     default: []
+  hotspot_network:
+    description:
+      - Network of a Wi-Fi of the host's own, as of M(hotspot_service). A device that joins it, and asks whether it is
+        online, is led to a page there, and once its button was pressed hears that it is. Empty leads nobody.
+    type: str
+    default: ""
   may_reach:
     description:
       - What the container may reach besides O(network), such as a server whose layers a project shows. Everything else,
@@ -266,6 +272,7 @@ from ansible.module_utils.poppyfield.containers.plan import PlanError
 from ansible.module_utils.poppyfield.containers.services import LIZMAP, POSTGIS
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, Mount, Port, Proof
 from ansible.module_utils.poppyfield.host import firewall, host_files
+from ansible.module_utils.poppyfield.hotspot import settings as hotspot
 from ansible.module_utils.poppyfield.lizmap import sandbox
 
 FOLDER = LIZMAP.data_folders["lizmap_folder"]
@@ -292,6 +299,7 @@ ARGUMENTS: dict[str, Any] = {
     "hsts_seconds": {"type": "int", "default": 0},
     "trusted_proxies": {"type": "list", "elements": "str", "default": []},
     "server_names": {"type": "list", "elements": "str", "default": []},
+    "hotspot_network": {"type": "str", "default": ""},
     "may_reach": {
         "type": "list",
         "elements": "dict",
@@ -341,6 +349,7 @@ def environment_of(params: dict[str, Any]) -> dict[str, str]:
         "HSTS_SECONDS": params["hsts_seconds"],
         "TRUSTED_PROXIES": " ".join(params["trusted_proxies"]),
         "SERVER_NAMES": " ".join(params["server_names"]),
+        "HOTSPOT_NETWORK": params["hotspot_network"],
         "LIZMAP_ACCOUNTS": params["accounts"] if params["accounts"] != "sqlite" else "",
     }
     return environment | {name: str(value) for name, value in chosen.items() if value}
@@ -358,6 +367,12 @@ def check_may_reach(params: dict[str, Any]) -> None:
     wrong = [place["address"] for place in params["may_reach"] if not firewall.is_network(place["address"])]
     if wrong:
         raise PlanError(f"may_reach: {', '.join(wrong)} is no IP address, and no network as 10.0.0.0/8.")
+
+
+def check_hotspot(params: dict[str, Any]) -> None:
+    """Refuse what is no network."""
+    if (network := params["hotspot_network"]) and (wrong := hotspot.network_problem(network)):
+        raise PlanError(f"hotspot_network: {network}: {wrong}.")
 
 
 def check_tls(params: dict[str, Any]) -> None:
@@ -414,6 +429,7 @@ def main() -> None:
     try:
         check_tls(module.params)
         check_may_reach(module.params)
+        check_hotspot(module.params)
         memory = container_module.total_memory(container_module.read_meminfo())
         files = container_module.bring_about(module)
         predicted = {change.path for change in files if change.is_new} if module.check_mode else set()

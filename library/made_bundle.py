@@ -16,7 +16,12 @@ description:
   - apt itself resolves and fetches the packages, for the other release and architecture, with folders, sources and a
     dpkg status of its own. What this machine has installed and its sources stay as they are.
   - The file C(MANIFEST) has the size and SHA-256 of every file, and C(MANIFEST.sig) is its signature by ssh-keygen,
-    with a key that is made once, C(bundle.key), in O(key_folder). Neither has a time in it, since a Pi has no clock.
+    with a key that is made once, C(bundle.key), in O(key_folder). Neither is of limited validity, since a Pi has no
+    clock; a Pi whose clock is behind the time in C(MANIFEST) is set to that.
+  - With O(alone) a Pi can install itself from the bundle, without a laptop. Then it also holds the Python packages of
+    C(locks/demo.txt) for each release and architecture, by the digests of that lock, the checkout, the inventory's
+    files and what its variables name. A secret in the inventory that is not encrypted is refused. What is larger than a
+    file on FAT32 may be is split.
   - The bundle is made beside its place and renamed when it is whole, signed and verified.
 options:
   folder:
@@ -93,6 +98,42 @@ options:
         description: Its file on this machine.
         type: path
         required: true
+  alone:
+    description: What a Pi needs to install itself. Without it only a controller installs from the bundle.
+    type: dict
+    suboptions:
+      checkout:
+        description: The checkout of Poppyfield. What is committed goes in, or its files where they differ from that.
+        type: path
+        required: true
+      inventories:
+        description: The files or folders of the inventory, as ansible-playbook was given them.
+        type: list
+        elements: path
+        required: true
+      hosts:
+        description: By host the variables that name files, with C(bundle:KEY) in place of each path.
+        type: dict
+        default: {}
+      contents:
+        description: The files and folders of projects that the variables name.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          key:
+            description: What stands for it in the variables.
+            type: str
+            required: true
+          source:
+            description: The file or folder on this machine.
+            type: path
+            required: true
+  newer_than:
+    description: >-
+      The folder of a first bundle, beside O(folder) and signed by the same key. What it has just so is left out, and is
+      looked for there where the new one is used.
+    type: path
 requirements:
   - apt, apt-utils, openssh-client and debian-archive-keyring
 attributes:
@@ -142,6 +183,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.poppyfield.bundle import making
+from ansible.module_utils.poppyfield.bundle.contents import WantedContent
 from ansible.module_utils.poppyfield.bundle.manifest import BundledImage, BundleError
 from ansible.module_utils.poppyfield.host.architectures import PLATFORMS
 from ansible.module_utils.poppyfield.images.profiles import NAMES
@@ -168,6 +210,24 @@ ARGUMENTS: dict[str, Any] = {
             "archive": {"type": "path", "required": True},
         },
     },
+    "newer_than": {"type": "path"},
+    "alone": {
+        "type": "dict",
+        "options": {
+            "checkout": {"type": "path", "required": True},
+            "inventories": {"type": "list", "elements": "path", "required": True},
+            "hosts": {"type": "dict", "default": {}},
+            "contents": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "key": {"type": "str", "required": True, "no_log": False},
+                    "source": {"type": "path", "required": True},
+                },
+            },
+        },
+    },
 }
 
 
@@ -185,6 +245,18 @@ def wanted(params: dict[str, Any]) -> making.BundleContents:
         ),
         sources=params["sources"],
         status=params["stock_status"],
+        newer_than=Path(params["newer_than"]) if params["newer_than"] else None,
+        alone=for_a_pi_alone(params["alone"]) if params["alone"] else None,
+    )
+
+
+def for_a_pi_alone(given: dict[str, Any]) -> making.ForPiAlone:
+    """Give what a Pi needs that has no laptop."""
+    return making.ForPiAlone(
+        checkout=Path(given["checkout"]),
+        inventories=tuple(given["inventories"]),
+        hosts=given["hosts"],
+        contents=tuple(WantedContent(one["key"], Path(one["source"])) for one in given["contents"]),
     )
 
 
@@ -196,6 +268,7 @@ def main() -> None:
         if module.check_mode:
             making.check_place(folder)
             making.check_status(wanted(module.params))
+            making.check_alone(wanted(module.params))
             module.exit_json(changed=True)
         made = making.make(folder, wanted(module.params), Path(module.params["key_folder"]))
     except BundleError as error:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.repository import BackupRepository
 from testinfra.host import Host
 
 from emulated_pi import MAP_PORT, PI_NAME, SSH_PORT, STATE, emulator, log_in
-from tests.power_cuts.recorded_disk import mounted
+from tests import stick_content
 
 LABEL = "POPPYFIELD"
 STICK_MB = 600
@@ -45,32 +44,14 @@ class Stick:
         """Give the loop device back."""
         subprocess.run(["losetup", "--detach", self.device], check=True)
 
-    @contextmanager
-    def repository(self, password_file: Path = PASSWORDS / "demo-pi") -> Iterator[program.BackupRepository]:
+    def repository(self, password_file: Path = PASSWORDS / "demo-pi") -> AbstractContextManager[BackupRepository]:
         """Look into it on the laptop."""
-        settings = program.Settings(
-            host="demo-pi",
-            targets=[],
-            keep={},
-            folders={},
-            also=[],
-            data_folder="",
-            postgis="",
-            lizmap="",
-            password_file=str(password_file),
-        )
-        with mounted(Path(self.device), self._folder / "looked-at") as place:
-            repository = program.BackupRepository(settings, place)
-            repository.open()
-            yield repository
-            repository.close()
+        return stick_content.repository(Path(self.device), password_file, self._folder / "looked-at")
 
     def content(self) -> dict[str, Any]:
         """Give what the newest backup on it held, by its record."""
         with self.repository() as repository:
-            record = json.loads(repository.dump(repository.runs()[-1].record, program.RECORD_NAME))
-        found: dict[str, Any] = record["content"]
-        return found
+            return stick_content.newest(repository)
 
 
 def with_a_new_card(stick: Stick) -> Host:

@@ -12,7 +12,7 @@ from ansible.utils.path import unfrackpath
 runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.backup import controller_password, sheet  # noqa: E402
-from ansible.module_utils.poppyfield.host import atomic_file  # noqa: E402
+from ansible.module_utils.poppyfield.host import printed_files  # noqa: E402
 from ansible.module_utils.poppyfield.host.host_files import HostFileError  # noqa: E402
 from ansible.module_utils.poppyfield.host.password_file import PasswordFileError  # noqa: E402
 from ansible.module_utils.poppyfield.status.words import LANGUAGES  # noqa: E402
@@ -58,21 +58,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         template = (TEMPLATES / f"emergency_sheet.{given['language']}.html.j2").read_text("utf-8")
         password = controller_password.read(password_file, self._loader)
         page = sheet.as_html(template, host, given["targets"], password)
-        paths = [Path(unfrackpath(given["folder"])) / f"{host}.{given['language']}.{kind}" for kind in ("html", "pdf")]
-        # A PDF has the time when it was made in it, so the page tells whether it is the same.
-        changed = not all(path.exists() for path in paths) or paths[0].read_bytes() != page.encode()
-        if changed and not self._task.check_mode:
-            _write(paths, page)
-        said = "would be written to" if changed and self._task.check_mode else "is in"
+        paths = printed_files.paths_of(Path(unfrackpath(given["folder"])), host, given["language"])
+        check = self._task.check_mode
+        changed = printed_files.keep(paths, page, lambda: sheet.as_pdf(page), check_mode=check)
+        said = "would be written to" if changed and check else "is in"
         remedy = "It holds the password: print it, then delete both files."
         return {
             "changed": changed,
             "files": [str(path) for path in paths],
             "msg": f"the sheet {said} {paths[1]} and as .html. {remedy}",
         }
-
-
-def _write(paths: list[Path], page: str) -> None:
-    paths[0].parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for path, content in zip(paths, (page.encode(), sheet.as_pdf(page)), strict=True):
-        atomic_file.write(path, content, mode=0o600)

@@ -35,7 +35,7 @@ ANSIBLE_NAMES = ("ansible_", "_", "group_names", "groups", "hostvars", "inventor
 MADE_BY_ROLES = ("arm_images_archives", "arm_images_built", "arm_images_delivered", "lizmap_application")
 """Facts that begin as variables of a role do."""
 LATER = (
-    *("arm_images_prebuilt", "bundle_archives", "bundle_check"),
+    *("arm_images_prebuilt", "bundle_archives", "bundle_card_image", "bundle_check", "raspberry_pi_bundle_date"),
     *("arm_images_architectures", "arm_images_applications", "lizmap_authority_names", "lizmap_image", "postgis_image"),
 )
 """What the roles find out or playbooks hand over: judged only where a person gives it."""
@@ -52,8 +52,10 @@ OUR_ROLES = frozenset(
         "docker_engine",
         "fleet",
         "hardening",
+        "hotspot",
         "lizmap",
         "pi_page",
+        "position",
         "postgis",
         "raspberry_pi",
     }
@@ -105,7 +107,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core has no typ
         kept, _ = check.typed_hosts(hosts, roles.options, roles.plain_defaults)
         of_bundle = bundle.Given()
         if not found:
-            of_bundle = bundle.given(kept, arguments["stages"], who.commit())
+            of_bundle = bundle.given(kept, arguments["stages"], who.commit(), secrets)
             found = together((host.name, finding) for host in kept for finding in of_bundle.findings)
         result.update(changed=False, problems=[problem.sentence for problem in found])
         if found:

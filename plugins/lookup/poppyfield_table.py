@@ -29,6 +29,8 @@ options:
         sentences what each profile is for.
       - V(ports) has a dictionary for each port that the host at hand publishes, with V(port), V(container) and
         V(variable), as M(host_requirements) takes it.
+      - V(hotspot) has V(network) and V(names) of the Wi-Fi of its own that the host at hand is to have; empty ones
+        where it has none.
       - V(engine_packages) has by source of Docker Engine and release the packages, the engine first.
       - V(services_of_host) has the entries of V(services) as a list, with V(container) as the host at hand calls it.
     type: list
@@ -45,6 +47,7 @@ options:
       - default_profile
       - what_fits
       - ports
+      - hotspot
       - services_of_host
     required: true
 author:
@@ -81,6 +84,7 @@ runpy.run_path(str(Path(__file__).resolve().parents[1] / "project_imports.py"))
 
 from ansible.module_utils.poppyfield.containers import services
 from ansible.module_utils.poppyfield.host import architectures, docker_packages, docker_settings
+from ansible.module_utils.poppyfield.hotspot import settings as hotspot
 from ansible.module_utils.poppyfield.images import profiles
 
 TABLES: Mapping[str, Callable[[], Any]] = {
@@ -97,6 +101,7 @@ TABLES: Mapping[str, Callable[[], Any]] = {
 }
 OF_HOST: Mapping[str, tuple[Callable[[], set[str]], Callable[[Mapping[str, Any]], Any]]] = {
     "ports": (services.variables_of_ports, services.published_ports),
+    "hotspot": (lambda: set(hotspot.VARIABLES), hotspot.of_host),
     "services_of_host": (services.variables_of_names, services.of_host),
 }
 """For each table that depends on the host at hand, the variables that it looks at."""

@@ -1,7 +1,8 @@
-"""Docker's table of networks as a loss of power leaves it between two of Docker's own writes: the map comes up.
+"""What Docker leaves as it is, and the Pi's guard mends: a port that it holds for nobody, and a container that hangs.
 
-Each state of the table while a container starts is taken from the real engine. With one of them the next start of
-Docker holds the container's port for nobody, and the container never starts again.
+A loss of power may come between two of Docker's own writes of its table of networks. Each state of the table while a
+container starts is taken from the real engine. With one of them the next start of Docker holds the container's port for
+nobody, and the container never starts again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ NETWORK, MAP = "pf-guard", "pf-guard-map"
 PORT = 18080
 TABLE = "network/files/local-kv.db"
 SECONDS = 30
+HANGS = "[ -e /begun ] && busybox touch /well; busybox touch /begun; busybox sleep 1000"
+"""At its first start; at the next it is well."""
 
 
 def start_seen(engine: PrivateEngine) -> list[bytes]:
@@ -121,8 +124,38 @@ def test_a_port_that_docker_holds_for_nobody_is_let_go(
     # Docker's own start of it fails each time.
     with pytest.raises(Exception, match=guard.PORT_IS_TAKEN):
         engine.client().start(MAP)
-    guard.Guard(work=tmp_path, command=systemctl).mend()
+    guard.ContainerGuard(work=tmp_path, command=systemctl).mend()
     assert restarted == ["systemctl restart docker.service"]
     wait_for(lambda: container(engine)["State"]["Running"])
     ports = container(engine)["NetworkSettings"]["Ports"]
     assert [binding["HostPort"] for binding in ports["8080/tcp"]][:1] == [str(PORT)]
+
+
+def test_a_container_that_stays_unhealthy_is_restarted(
+    api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = PrivateEngine(tmp_path)
+    private.start()
+    try:
+        client = private.client()
+        client.load_image(b"".join(api.get_image(worlds.OLD)))
+        made = client.create_container(
+            worlds.OLD,
+            ["busybox", "sh", "-c", HANGS],
+            name=MAP,
+            labels={MANAGED: "true", RESOURCE: "lizmap"},
+            stop_timeout=1,
+            healthcheck={"test": ["CMD", "busybox", "test", "-e", "/well"], "interval": 10**9, "retries": 2},
+        )
+        client.start(made["Id"])
+        monkeypatch.setattr(program, "DOCKER", private.base_url.removeprefix("unix://"))
+        monkeypatch.setattr(lock, "FOLDER", tmp_path / "run")
+        monkeypatch.setattr(guard, "UNHEALTHY_SECONDS", 4)
+        # Docker does nothing about it.
+        wait_for(lambda: container(private)["State"]["Health"]["FailingStreak"] >= 4)
+        begun = container(private)["State"]["StartedAt"]
+        guard.ContainerGuard(work=tmp_path).mend()
+        wait_for(lambda: container(private)["State"]["Health"]["Status"] == "healthy")
+        assert container(private)["State"]["StartedAt"] != begun
+    finally:
+        private.cut_power()

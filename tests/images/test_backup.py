@@ -22,11 +22,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.backup_runs import (
+    ORDER_TAG,
+    RECORD,
+    RECORD_NAME,
+    complete_runs,
+    without_record,
+)
+from ansible.module_utils.poppyfield.backup.database_server import in_postgis
+from ansible.module_utils.poppyfield.backup.repository import BackupRepository
+from ansible.module_utils.poppyfield.backup.settings import Settings
+from ansible.module_utils.poppyfield.backup.targets import mounted
 
 from tests.images import backup_settings
 from tests.images.backup_settings import PASSWORD
 from tests.images.postgis_server import Server, Start, owned_folder
+from tests.installed_backup import install
 from tests.reports import RESTORE, add_to_report
 
 Json = dict[str, Any]
@@ -50,6 +61,7 @@ class Pi:
 
     def __init__(self, folder: Path, server: Server, target: Json) -> None:
         self.folder, self.server, self.target = folder, server, target
+        self.installed = install(folder / "programs")
         self.lizmap = folder / "lizmap"
         self.settings: Json = backup_settings.described(
             folder,
@@ -68,7 +80,7 @@ class Pi:
         (self.folder / "settings.json").write_text(json.dumps({**self.settings, **other}))
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-I", program.__file__, "--settings", str(self.folder / "settings.json"), *words]
+        return [sys.executable, "-I", str(self.installed), "--settings", str(self.folder / "settings.json"), *words]
 
     def run(self, *words: str, fails: bool = False) -> str:
         done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False)
@@ -76,11 +88,11 @@ class Pi:
         return done.stdout + done.stderr
 
     @contextmanager
-    def repository(self) -> Iterator[program.BackupRepository]:
+    def repository(self) -> Iterator[BackupRepository]:
         """Look into the repository as the program does."""
-        settings = program.Settings(**self.settings)
-        with program.mounted(settings, self.target) as place:
-            opened = program.BackupRepository(settings, place)
+        settings = Settings(**self.settings)
+        with mounted(settings, self.target) as place:
+            opened = BackupRepository(settings, place)
             opened.open()
             yield opened
             opened.close()
@@ -248,8 +260,8 @@ def test_a_backup_that_is_restored_for_trial_is_equal_and_leaves_nothing(pi: Pi)
         assert {path.name for path in there} == {"pi-orchard", "pi-orchard.tmp"}
 
 
-def record_of_newest(repository: program.BackupRepository) -> Json:
-    found: Json = json.loads(repository.dump(repository.runs()[-1].record, program.RECORD_NAME))
+def record_of_newest(repository: BackupRepository) -> Json:
+    found: Json = json.loads(repository.dump(repository.runs()[-1].record, RECORD_NAME))
     return found
 
 
@@ -267,8 +279,8 @@ def test_one_row_one_sequence_one_right_and_one_file_that_differ_are_each_said(p
     with pi.repository() as repository:
         # As if what was saved were less than what there was.
         record = {**record_of_newest(repository), "content": content, "run": "forged"}
-        kind = f"{program.RECORD},{program.ORDER_TAG}{repository.runs()[-1].order + 1}"
-        repository.save_bytes(json.dumps(record).encode(), program.RECORD_NAME, "forged", kind)
+        kind = f"{RECORD},{ORDER_TAG}{repository.runs()[-1].order + 1}"
+        repository.save_bytes(json.dumps(record).encode(), RECORD_NAME, "forged", kind)
     said = pi.run("prove", fails=True)
     pi.server.sql("UPDATE observations SET what = 'seen 7' WHERE id = 7", "gis")
     pi.server.sql("SELECT setval('observations_id_seq', 2000)", "gis")
@@ -304,9 +316,9 @@ def test_a_dump_that_fails_leaves_no_good_snapshot(pi: Pi, rotten: str) -> None:
     with pi.repository() as repository:
         snapshots = repository.snapshots()
         assert "rotten" not in str(snapshots)
-        assert [run.name for run in program.complete_runs(snapshots)] == before
+        assert [run.name for run in complete_runs(snapshots)] == before
         # Without the program, restic takes half a dump for a whole one.
-        dump = [*program.in_postgis(program.Settings(**pi.settings), "pg_dump", "--username=postgres", rotten)]
+        dump = [*in_postgis(Settings(**pi.settings), "pg_dump", "--username=postgres", rotten)]
         piped = ["sh", "-c", '"$@" | restic --no-cache backup --stdin --stdin-filename rotten', "sh", *dump]
         environment = {**os.environ, **repository.environment}
         done = subprocess.run(piped, env=environment, capture_output=True, text=True, check=False)
@@ -326,8 +338,8 @@ def test_a_restic_that_was_killed_spoils_nothing(pi: Pi) -> None:
     pi.run("run")
     with pi.repository() as repository:
         snapshots = repository.snapshots()
-        assert program.complete_runs(snapshots)[-1].name not in before
-        assert program.without_record(snapshots) == []
+        assert complete_runs(snapshots)[-1].name not in before
+        assert without_record(snapshots) == []
         repository.do("check", "--read-data")
     (pi.lizmap / "projects" / "big.tif").unlink()
 

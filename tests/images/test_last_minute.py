@@ -5,7 +5,6 @@ The stick is a file with ext4 on a loop device, found by its label, which is pul
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import subprocess
@@ -18,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import last_minute, program
-from ansible.module_utils.poppyfield.host import program_folder
+from ansible.module_utils.poppyfield.backup import last_minute
+from ansible.module_utils.poppyfield.backup.settings import Settings
+from ansible.module_utils.poppyfield.backup.targets import mounted
+from ansible.module_utils.poppyfield.backup.this_pi import LAST_MINUTE, read
 
 from tests.images import backup_settings
 from tests.images.postgis_server import Server, Start, owned_folder
+from tests.installed_backup import install
 from tests.reports import RESTORE, add_to_report
 
 Json = dict[str, Any]
@@ -67,25 +69,19 @@ class Pi:
             Path(path).mkdir()
         (folder / "projects" / "map.qgs").write_text("the map")
         (folder / "settings.json").write_text(json.dumps(self.settings))
-        self._install(folder / "programs")
+        self._command = install(folder / "programs", LAST_MINUTE)
 
-    def _install(self, programs: Path) -> None:
-        texts = program_folder.program_files(programs / program.LAST_MINUTE, last_minute)
-        for path, text in {**texts, programs / "backup": inspect.getsource(program)}.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-
-    def command(self, name: str, *words: str) -> list[str]:
-        beside = self.folder / "programs" / name
-        return [sys.executable, "-I", "-B", str(beside), "--settings", str(self.folder / "settings.json"), *words]
+    def command(self, *words: str, part: tuple[str, ...] = ()) -> list[str]:
+        settings = ("--settings", str(self.folder / "settings.json"))
+        return [sys.executable, "-I", str(self._command), *part, *settings, *words]
 
     def run(self, *words: str) -> str:
-        done = subprocess.run(self.command("backup", *words), capture_output=True, text=True, check=False)
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def state(self) -> Json:
-        return program.read(self.folder / "run-wal" / "stick.json")
+        return read(self.folder / "run-wal" / "stick.json")
 
     def save_until(self, wanted: Callable[[Json], object]) -> Json:
         """Save, as the service does, until its state is as wanted; the pause between two looks is short."""
@@ -98,7 +94,7 @@ class Pi:
             time.sleep(0.2)
 
         with suppress(InterruptedError):
-            last_minute.save_on(program.Settings(**self.settings), look)
+            last_minute.save_on(Settings(**self.settings), look)
         return self.state()
 
     def save(self) -> Json:
@@ -207,8 +203,8 @@ def test_no_slot_fills_the_card_and_the_role_can_do_nothing_else(pi: Pi) -> None
 def test_nothing_on_the_stick_can_be_read_without_the_password(pi: Pi) -> None:
     pi.see("a secret of the field")
     pi.save()
-    settings = program.Settings(**pi.settings)
-    with program.mounted(settings, settings.targets[0]) as place:
+    settings = Settings(**pi.settings)
+    with mounted(settings, settings.targets[0]) as place:
         files = [path for path in (place / "poppyfield").rglob("*") if path.is_file()]
         assert {path.relative_to(place).parts[1] for path in files} == {
             f"pi-orchard{one}" for one in ("", ".base", ".wal")
@@ -242,7 +238,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 def test_a_dead_card_costs_less_than_a_minute_of_commits(pi: Pi, make_pi: MakePi) -> None:
     with committing(pi.server) as acknowledged:
         log = (pi.folder / "log").open("w")
-        with subprocess.Popen(pi.command(program.LAST_MINUTE, "save"), stdout=log, stderr=log) as saving:
+        with subprocess.Popen(pi.command("save", part=(LAST_MINUTE,)), stdout=log, stderr=log) as saving:
             wait_for(lambda: pi.state().get("until"))
             first = pi.state()["until"]
             wait_for(lambda: pi.state()["until"] != first)

@@ -30,7 +30,7 @@ DIFFERENT = """
 settled = upgrade_program.settled_new
 def changed(order):
     settled(order)
-    upgrade_program.ask(order.new, "gis", {sql!r})
+    upgrade_program.psql(order.new, {sql!r}, "gis")
 upgrade_program.settled_new = changed
 """
 CHANGES = """
@@ -165,8 +165,8 @@ def test_a_rehearsal_changes_nothing_also_when_it_is_cut_off(pi: UpgradingPi) ->
     seen, told = pi.sql(SEEN), pi.do("rehearse")
     assert told["bytes"] > 10_000_000 and told["seconds"] > 0 and "would succeed" in told["said"]
     pi.is_as(15, seen)
-    stop = "program.wait_for = lambda there: os.kill(os.getpid(), signal.SIGKILL)"
-    assert pi.do_otherwise("rehearse", f"from upgrade_program import program; {stop}").returncode
+    stop = "upgrade_program.wait_for = lambda there: os.kill(os.getpid(), signal.SIGKILL)"
+    assert pi.do_otherwise("rehearse", stop).returncode
     killed = "upgrade_program.copy = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
     assert pi.do_otherwise("rehearse", killed).returncode == -9
     assert "-upgrade-new" in pi.names

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program
 
 from tests.images import backup_settings, building
 from tests.images.postgis_server import Server, owned_folder
 from tests.images.upgrading_pi import CONTENT, ROLES, SEEN
+from tests.installed_backup import install
 
 ROWS = 500
 
@@ -30,7 +30,7 @@ def run(pi: Path, server: Server, *words: str) -> None:
     for folder in described["folders"].values():
         Path(folder).mkdir(exist_ok=True)
     (pi / "settings.json").write_text(json.dumps(described))
-    command = [sys.executable, "-I", program.__file__, "--settings", str(pi / "settings.json"), *words]
+    command = [sys.executable, "-I", str(install(pi / "programs")), "--settings", str(pi / "settings.json"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program, restore_part
-from ansible.module_utils.poppyfield.host.program_folder import program_files
 
 from tests.images.postgis_server import Start, owned_folder
 from tests.images.test_backup import Pi, stick
@@ -77,18 +73,6 @@ DROP INDEX orchard.trees_place_idx;
 
 class PiWithParts(Pi):
     """What the program that restores one part sees of a Pi."""
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        for path, text in program_files(self.folder / program.PART, restore_part).items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        (self.folder / "backup").write_text(Path(program.__file__).read_text())
-
-    def command(self, *words: str) -> list[str]:
-        """Run it as it is installed."""
-        settings = str(self.folder / "settings.json")
-        return [sys.executable, "-I", str(self.folder / "backup"), "--settings", settings, *words]
 
     def part(self, *words: str, fails: bool = False) -> str:
         return self.run("restore", "--from", "stick", *words, fails=fails)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.settings import Settings
+from ansible.module_utils.poppyfield.backup.targets import SftpServer
 
 from tests.engine.little_pi import unpacked_sshd
 from tests.images.postgis_server import Start, owned_folder
@@ -169,7 +170,7 @@ def test_an_office_that_is_away_is_missing_and_no_failure(pi: Pi, office: Office
 @pytest.mark.attack(kind="somebody in between", on="network", proof=None)
 def test_a_machine_with_another_key_gets_nothing(pi: Pi, office: Office, tmp_path: Path) -> None:
     knows(pi, office, make_key(tmp_path / "another"))
-    server = program.SftpServer.of(program.Settings(**pi.settings), pi.target)
+    server = SftpServer.of(Settings(**pi.settings), pi.target)
     careless = ["StrictHostKeyChecking=no" if "StrictHost" in word else word for word in server.command()]
     try:
         # Without the defence it is taken for the office.

@@ -9,16 +9,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup import targets
+from ansible.module_utils.poppyfield.backup.backup_runs import ORDER_TAG, RECORD, RECORD_NAME, RUN_TAG, TAG
+from ansible.module_utils.poppyfield.backup.repository import BackupRepository
+from ansible.module_utils.poppyfield.backup.settings import Settings
 
 from tests.images import backup_settings
 from tests.images.postgis_server import Server, Start, owned_folder
+from tests.installed_backup import install
 from tests.power_cuts import recorded_disk
 from tests.power_cuts.recorded_disk import MB, mounted
 
@@ -40,10 +44,11 @@ class Pi:
 
     def __init__(self, folder: Path, server: Server) -> None:
         self.folder, self.server = folder, server
+        self._installed = install(folder / "programs")
         for name in backup_settings.FOLDERS:
             (folder / name).mkdir(exist_ok=True)
 
-    def settings(self, **others: Any) -> program.Settings:
+    def settings(self, **others: Any) -> Settings:
         """Give its settings, as they are written."""
         described = backup_settings.described(
             self.folder,
@@ -53,12 +58,12 @@ class Pi:
             **others,
         )
         (self.folder / "settings.json").write_text(json.dumps(described))
-        return program.Settings(**described)
+        return Settings(**described)
 
     def command(self, *words: str, **others: Any) -> list[str]:
         """Give how the program is run, with other settings where there are any."""
         self.settings(**others)
-        return [sys.executable, "-I", program.__file__, "--settings", str(self.folder / "settings.json"), *words]
+        return [sys.executable, "-I", str(self._installed), "--settings", str(self.folder / "settings.json"), *words]
 
     def do(self, *words: str, **others: Any) -> tuple[int, str]:
         """Run the program; give its exit status and what it said."""
@@ -197,8 +202,8 @@ def test_what_can_still_be_read_of_a_damaged_repository_stays_and_comes_back(
         first = json.loads(pi.do("find", "--from", "stick", **here)[1])["run"]
         assert pi.do("run", **here)[0] == 0
         settings = pi.settings(**here)
-        with program.mounted(settings, settings.targets[0]) as place:
-            repository = program.BackupRepository(settings, place)
+        with targets.mounted(settings, settings.targets[0]) as place:
+            repository = BackupRepository(settings, place)
             repository.open()
             newest = repository.runs()[-1].record
             repository.close()
@@ -229,16 +234,16 @@ def test_a_clock_that_was_years_ahead_costs_no_backup(pi: Pi, tmp_path: Path) ->
     with plugged_in(tmp_path / "image"):
         assert pi.do("run", **keep)[0] == 0
         settings = pi.settings(**keep)
-        with program.mounted(settings, settings.targets[0]) as place:
-            repository = program.BackupRepository(settings, place)
+        with targets.mounted(settings, settings.targets[0]) as place:
+            repository = BackupRepository(settings, place)
             repository.open()
             (first,) = repository.runs()
-            record = repository.dump(first.record, program.RECORD_NAME)
+            record = repository.dump(first.record, RECORD_NAME)
             for order in (2, 3, 4):
                 # As if the Pi had made them in 2099, an hour after one another.
-                tags = f"{program.TAG},{program.RUN_TAG}wrong{order},{program.RECORD},{program.ORDER_TAG}{order}"
+                tags = f"{TAG},{RUN_TAG}wrong{order},{RECORD},{ORDER_TAG}{order}"
                 when = YEAR_WITHOUT_A_CLOCK.replace(" 00", f" 0{order}")
-                words = ["restic", "--no-cache", "backup", "--stdin", "--stdin-filename", program.RECORD_NAME]
+                words = ["restic", "--no-cache", "backup", "--stdin", "--stdin-filename", RECORD_NAME]
                 command = [*words, "--host", "pi-orchard", "--time", when, "--tag", tags]
                 subprocess.run(command, input=record, env=repository.environment, capture_output=True, check=True)
             repository.close()
@@ -262,8 +267,10 @@ def test_a_stick_that_is_gone_in_the_middle_of_a_backup_costs_that_one_alone(pi:
     # Where its file is served from ends: as if the stick were pulled out of the machine.
     blocks = ("--blockdev", f"driver=file,node-name=stick,filename={image}")
     export = ("--export", f"type=fuse,id=stick,node-name=stick,mountpoint={served},writable=on")
-    with subprocess.Popen([recorded_disk.DAEMON, *blocks, *export]) as daemon:
+    with ExitStack() as at_the_end, subprocess.Popen([recorded_disk.DAEMON, *blocks, *export]) as daemon:
         recorded_disk.wait_until_served(daemon, served, image.stat().st_size)
+        # Nothing serves it any more, and the kernel would keep the mount.
+        at_the_end.callback(subprocess.run, ["umount", "--lazy", str(served)], check=True)
         with plugged_in(served) as device:
             (tmp_path / "projects" / "photos").write_bytes(os.urandom(150 * MB))
             statistics = Path("/sys/block") / Path(device).name / "stat"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import subprocess
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program, trial_maps
-from ansible.module_utils.poppyfield.host import program_folder
+from ansible.module_utils.poppyfield.backup.this_pi import TRIAL_MAPS
+from ansible.module_utils.poppyfield.backup.trial_container import PROOF_LABEL
 
 from tests.images import backup_settings, projects
 from tests.images.map_server import PASSWORD, PREFIX, database, map_server, volumes
+from tests.installed_backup import install
 
 FOLDERS = {"projects": "projects", "config": "state", "secrets": "s"}
 MAPS = ("fields/elsewhere.qgs", "fields/file.qgs", "fields/table.qgs")
@@ -40,15 +40,11 @@ class Pi:
             lizmap=map_server_name,
         )
         (folder / "settings.json").write_text(json.dumps(self.settings))
-        programs = folder / "programs"
-        texts = program_folder.program_files(programs / program.TRIAL_MAPS, trial_maps)
-        for path, text in {**texts, programs / "backup": inspect.getsource(program)}.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        self._command = install(folder / "programs", TRIAL_MAPS)
 
     def do(self, command: str, *, fails: bool = False) -> str:
         """Run the program as the timer does."""
-        words = [sys.executable, "-I", str(self.folder / "programs" / "backup")]
+        words = [sys.executable, "-I", str(self._command)]
         settings = ["--settings", str(self.folder / "settings.json")]
         done = subprocess.run([*words, *settings, command], capture_output=True, text=True, check=False)
         assert bool(done.returncode) is fails, done.stdout + done.stderr
@@ -98,7 +94,7 @@ def pi(
 
 def left() -> str:
     """Give what is left of proofs."""
-    ours = ("--filter", f"label={program.PROOF_LABEL}=true", "--filter", f"name={PREFIX}")
+    ours = ("--filter", f"label={PROOF_LABEL}=true", "--filter", f"name={PREFIX}")
     listed = ["docker", "ps", "--all", "--quiet", *ours]
     return subprocess.run(listed, capture_output=True, text=True, check=True).stdout
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.this_pi import write
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec, HealthTiming, Mount, container_body
 from ansible.module_utils.poppyfield.host import program_folder
 from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_program
@@ -161,7 +161,7 @@ class UpgradingPi:
         return subprocess.run(words, capture_output=True, text=True, check=False)
 
     def do(self, what: str, *, fails: bool = False, **other: Any) -> Json:
-        program.write(self.state / major_upgrade.ORDER, self.order(what, fresh=True, **other))
+        write(self.state / major_upgrade.ORDER, self.order(what, fresh=True, **other))
         done = self.go()
         outcome: Json = json.loads((self.state / major_upgrade.OUTCOME).read_text())
         assert bool(done.returncode) is outcome["failed"] is fails, done.stdout + done.stderr
@@ -169,7 +169,7 @@ class UpgradingPi:
 
     def do_otherwise(self, what: str, text: str) -> subprocess.CompletedProcess[str]:
         """Have an order carried out by a program that was changed."""
-        program.write(self.state / major_upgrade.ORDER, self.order(what, fresh=True))
+        write(self.state / major_upgrade.ORDER, self.order(what, fresh=True))
         beginning = f"import os, signal, sys; sys.path.insert(0, {str(self.installed)!r})"
         imported = f"from {upgrade_program.__name__.rpartition('.')[0]} import upgrade_program"
         launcher = f"{beginning}\n{imported}\n{text}\nsys.exit(upgrade_program.main())"

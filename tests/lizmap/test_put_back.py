@@ -6,6 +6,7 @@ without a capability, and its folders in memory are that user's. It is today's i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -103,7 +104,10 @@ def old(pi: Pi, old_image: str, monkeypatch: pytest.MonkeyPatch) -> Pi:  # noqa:
 def users_of(pi: Pi) -> set[str]:  # noqa: F811 - the fixture
     """Give the users of a container's processes, by number."""
     _, told = pi.server.run("bash", "-c", "cat /proc/[0-9]*/status 2> /dev/null; true")
-    return {line.split()[1] for line in told.splitlines() if line.startswith("Uid:")}
+    each = re.split(r"^(?=Name:)", told, flags=re.MULTILINE)
+    processes = [dict(re.findall(r"^(Name|Uid):\s+(\S+)", one, re.MULTILINE)) for one in each]
+    # What starts a health check is root until it has become the container's user.
+    return {one["Uid"] for one in processes if "Uid" in one and not one["Name"].startswith("runc")}
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:

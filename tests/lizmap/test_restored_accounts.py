@@ -11,10 +11,10 @@ from pathlib import Path
 
 import docker
 import pytest
-from ansible.module_utils.poppyfield.backup import program
 
 from tests.images import backup_settings
 from tests.images.map_server import PREFIX
+from tests.installed_backup import install
 from tests.lizmap.conftest import Query
 from tests.lizmap.lizmap import ACCOUNTS_PASSWORD, Lizmap
 from tests.lizmap.upgrading_pi import PASSWORD, WANTED, Json, Pi, Run, seen, visitor
@@ -84,9 +84,7 @@ class Backup:
         self._settings = memory / "settings.json"
         self._settings.write_text(json.dumps(described), "utf-8")
         # Where everybody may read it, as on a Pi; and Debian's Python, since that of the tests may be root's own.
-        self._installed = pi.folder.parent / "backup"
-        shutil.copy(program.__file__, self._installed)
-        self._installed.chmod(0o755)
+        self._installed = install(pi.folder.parent / "programs")
 
     def do(self, *words: str) -> str:
         """Run it."""

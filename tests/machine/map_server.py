@@ -16,7 +16,8 @@ KEPT = MACHINES / whole_machine.KEPT
 MADE_OF = (
     *("ansible.cfg", "images", "inventory/demo", "library", "locks", "module_utils", "playbooks", "plugins", "roles"),
     *("site.yml", "tests/machine/inventory", "workshop/demo/sample"),
-    *(f"workshop/emulator/{name}" for name in ("Dockerfile", "card.py", "login.py", "machine", "root", "rootfs.py")),
+    *(f"workshop/emulator/{name}" for name in ("Dockerfile", "card.py", "login.py", "machine", "machine_options.py")),
+    *(f"workshop/emulator/{name}" for name in ("root", "rootfs.py")),
 )
 """What decides how a provisioned machine is."""
 

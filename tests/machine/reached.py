@@ -113,6 +113,14 @@ class Machine:
         more = () if settled else ("--unsettled",)
         emulator("power-on", "--name", self.place.name, "--timeout", str(BOOT_SECONDS), *more)
 
+    def plug_in(self, stick: Path) -> None:
+        """Plug a stick into it: a file of this machine."""
+        emulator("plug-in", "--name", self.place.name, "--image", str(stick))
+
+    def pull_out(self) -> None:
+        """Pull the stick out: the device is gone at once, whatever is written to it."""
+        emulator("pull-out", "--name", self.place.name)
+
     def run(self, script: str, *, sudo: bool = True) -> str:
         """Run a shell script on it, which must succeed; return what it prints."""
         done = self.ran(script, sudo=sudo)

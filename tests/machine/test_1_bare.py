@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from tests.machine.reached import Machine
+from tests.machine.reached import ROOT, Machine
+from workshop.emulator import card
+from workshop.emulator import machine_options as o
 
 # It boots in the midst of them.
 pytestmark = pytest.mark.timeout(5400)
@@ -44,6 +46,19 @@ for count in range(1, 10**9):
     print(count, flush=True)
 """
 COUNTED_BEFORE_THE_CUT = 50
+# Neighbours in the file are none in memory, so that each page is a part of its own in what the kernel asks of the card.
+SCATTERED = """import os, random
+pages = list(range(16384))
+random.Random(0).shuffle(pages)
+with open("/srv/scattered", "wb") as file:
+    for page in pages:
+        os.pwrite(file.fileno(), b"%04096d" % page, page * 4096)
+    os.fsync(file.fileno())
+with open("/srv/scattered", "rb") as file:
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    print(all(file.read(4096) == b"%04096d" % page for page in range(16384)))
+"""
+WRITER = ROOT / "module_utils" / "poppyfield" / "host" / "atomic_file.py"
 
 
 def test_its_boot_partition_is_fat_and_nothing_in_it_is_of_this_machine(machine: Machine) -> None:
@@ -78,6 +93,22 @@ def test_the_memory_cgroup_comes_by_cmdline_txt_and_a_reboot_only(machine: Machi
     assert "memory" not in machine.run(controllers, sudo=False).split()
     machine.reboot()
     assert "memory" in machine.run(controllers, sudo=False).split()
+
+
+def test_its_card_takes_what_is_scattered_in_memory(machine: Machine) -> None:
+    assert machine.run(f"python3 -c '{SCATTERED}'") == "True"
+    assert "I/O error" not in machine.run("dmesg")
+
+
+def test_what_the_firmware_reads_is_there_after_a_cut_at_once(machine: Machine) -> None:
+    line = machine.run("cat /boot/firmware/cmdline.txt", sudo=False) + " poppyfield.written=1\n"
+    write = f"write(Path('/boot/firmware/cmdline.txt'), {line.encode()!r})"
+    machine.run(f"python3 - <<'END'\n{WRITER.read_text(encoding='utf-8')}\n{write}\nEND")
+    machine.power_off()
+    # As the firmware reads it, before anything looks after the file system.
+    assert card.read(machine.folder / o.CARD, o.COMMAND_LINE).decode() == line
+    machine.power_on(settled=False)
+    assert "poppyfield.written=1" in machine.run("cat /proc/cmdline", sudo=False).split()
 
 
 def test_a_power_cut_loses_what_was_not_flushed(machine: Machine) -> None:

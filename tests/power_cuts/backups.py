@@ -11,11 +11,10 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ansible.module_utils.poppyfield.backup import program
-
 from tests.images import backup_settings
 from tests.images.backup_settings import FOLDERS
 from tests.images.postgis_server import owned_folder
+from tests.installed_backup import install
 from tests.power_cuts.classes import Found, Promise
 from tests.power_cuts.database import NAME, Database, DatabaseError
 from tests.power_cuts.recorded_disk import MB, RecordedDisk, copied, mounted
@@ -43,6 +42,7 @@ class Pi:
         """`memory` is what a Pi loses with its power, such as /run."""
         self.card, self.stick = card, stick
         memory.mkdir(parents=True, exist_ok=True)
+        self._command = install(memory / "programs")
         self._settings = memory / "settings.json"
         described = backup_settings.described(
             memory,
@@ -57,7 +57,7 @@ class Pi:
 
     def do(self, *words: str) -> str:
         """Run the program; DatabaseError where it fails."""
-        command = [sys.executable, "-I", program.__file__, "--settings", str(self._settings), *words]
+        command = [sys.executable, "-I", str(self._command), "--settings", str(self._settings), *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise DatabaseError(f"backup {' '.join(words)}: {done.stdout}{done.stderr}")

@@ -30,7 +30,7 @@ PLACES = (
 )
 """Side by side, where they are asked for: a machine that boots does not use two cores all the time."""
 # What decides how a machine takes a cut: a change of it begins the count anew, with another machine.
-RESULTS = Results(MACHINE, ("images", "workshop/emulator/machine"))
+RESULTS = Results(MACHINE, ("images", "workshop/emulator/machine", "workshop/emulator/machine_options.py"))
 WALK_SECONDS = (3.0, 40.0)
 """From the first commit of each client to the cut."""
 CHECKPOINT_SECONDS = 2.0

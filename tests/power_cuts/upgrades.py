@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import docker
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup.this_pi import read, write
 from ansible.module_utils.poppyfield.postgis import major_upgrade
 
 from tests.images import building
@@ -69,7 +69,7 @@ class Upgrades:
         """Make the containers that Docker had when the power went."""
         pi.make_containers()
         path = pi.state / major_upgrade.JOURNAL
-        known = program.read(path) or program.read(pi.state / major_upgrade.DONE)
+        known = read(path) or read(pi.state / major_upgrade.DONE)
         step = known.get("step", "kept" if known else "begun")
         old = pi.client.containers.get(pi.name)
         if major_upgrade.STEPS.index(step) < major_upgrade.STEPS.index("created"):
@@ -85,7 +85,7 @@ class Upgrades:
             pi.client.api.update_container(new, restart_policy={"Name": "always"})
         if path.exists():
             # Docker would know them by these.
-            program.write(path, {**known, "old_id": old.id, **({"new_id": new} if new else {})})
+            write(path, {**known, "old_id": old.id, **({"new_id": new} if new else {})})
 
     @staticmethod
     @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.poppyfield.inventory import first_look
 from ansible.module_utils.poppyfield.inventory.first_look import FILES_ASKED_FOR
 
 Render = Callable[..., Any]
@@ -45,6 +46,22 @@ def roles_asked_for() -> str:
     (stage,) = yaml.safe_load((ROOT / "playbooks/tasks/provision.yml").read_text("utf-8"))
     (task,) = [task for task in stage["block"] if "hardening" in str(task)]
     return str(task["loop"])
+
+
+def test_a_position_is_played_while_it_is_wanted_and_once_more_to_take_it_away(render: Render) -> None:
+    asked = roles_asked_for()
+    there = {"files": {first_look.POSITION: {"sha256": "1"}}}
+    for position, found, played in ((True, {}, True), (False, there, True), (False, {}, False)):
+        values = {"position_enabled": position, "ansible_facts": {"poppyfield_pi": found}}
+        assert render("hardening", asked, pi_page_enabled=False, **values) == (["position"] if played else [])
+
+
+def test_a_wifi_of_its_own_is_played_last_and_once_more_to_take_it_away(render: Render) -> None:
+    asked = roles_asked_for()
+    there = {"files": {first_look.HOTSPOT: {"sha256": "1"}}}
+    for wanted, found, played in ((True, {}, True), (False, there, True), (False, {}, False)):
+        values = {"hotspot_enabled": wanted, "ansible_facts": {"poppyfield_pi": found}}
+        assert render("hardening", asked, **values) == ["pi_page", *(["hotspot"] if played else [])]
 
 
 def test_the_role_is_played_for_any_part_and_for_none_it_is_not(render: Render) -> None:
@@ -195,6 +212,15 @@ def test_the_firewall_lets_in_the_ports_of_the_map_and_those_of_the_inventory(re
     given = {"lizmap_port": 81, "lizmap_tls": "self_signed", "hardening_firewall_open": [{"port": 8080}]}
     maps = [{"port": 81, "connections": 400}, {"port": 443, "connections": 400}]
     assert render("hardening", asked, **given) == [*maps, {"port": 8080}]
+    # Who asks a Pi with a receiver for the time comes by NTP.
+    assert render("hardening", asked, position_enabled=True)[1:] == [{"port": 123, "protocol": "udp"}]
+    # Who joins the Pi's own Wi-Fi has no address yet, and asks for names then.
+    network = "10.77.77.0/24"
+    assert render("hardening", asked, hotspot_enabled=True, hotspot_network=network)[1:] == [
+        {"port": 67, "protocol": "udp"},
+        {"port": 53, "protocol": "udp", "source": network},
+        {"port": 53, "source": network},
+    ]
 
 
 def test_a_proxy_may_have_as_many_connections_as_it_has_visitors(render: Render) -> None:

@@ -464,6 +464,7 @@ def test_a_certificate_of_the_pi_is_for_all_that_people_may_type(render: Render)
         ),
         ({"lizmap_url": "https://proxy:8443"}, ["pi-marsh", "pi-marsh.local", "10.0.0.5", "proxy"]),
         ({"lizmap_address": "pi é"}, ["pi-marsh", "pi-marsh.local"]),
+        ({"hotspot_enabled": True}, ["pi-marsh", "pi-marsh.local", "10.0.0.5", "map.internal", "10.77.77.1"]),
     ],
 )
 def test_the_names_of_a_pi_are_served(render: Render, given: dict[str, Any], served: list[str]) -> None:
@@ -477,6 +478,7 @@ def test_the_names_of_a_pi_are_served(render: Render, given: dict[str, Any], ser
         {"lizmap_server_name": "Maps.example.org", "lizmap_server_names": ["marsh.lan", "fd00::5"]},
         {"lizmap_url": "https://[fd00::7]:8443"},
         {"lizmap_address": "pi é"},
+        {"hotspot_enabled": True, "hotspot_network": "10.78.78.0/24"},
     ],
 )
 def test_the_authority_is_for_the_names_of_the_certificates_that_it_signs(
@@ -485,6 +487,7 @@ def test_the_authority_is_for_the_names_of_the_certificates_that_it_signs(
     told = {"lizmap_tls": "fleet", **of_pi("10.0.0.5"), **given}
     names = ("lizmap_tls", "lizmap_server_name", "lizmap_address", "lizmap_url", "lizmap_server_names")
     values = {name: render("lizmap", f"{{{{ {name} }}}}", **told) for name in names}
+    values = {"hotspot_enabled": False, "hotspot_network": "", **given, **values}
     assert check_names(render("lizmap", "{{ __lizmap_tls_names }}", **told)) == names_of(Host("pi-marsh", {}, values))
 
 
@@ -526,6 +529,8 @@ def test_the_folder_of_the_pis_page_is_there_before_docker(render: Render) -> No
     assert "/run/poppyfield-page" in [folder["path"] for folder in files["folders"]]
     without = render("lizmap", "{{ __lizmap_host_files }}", pi_page_enabled=False, **given)
     assert "page" not in str(without)
+    # The position is in it, too.
+    assert render("lizmap", "{{ __lizmap_host_files }}", pi_page_enabled=False, position_enabled=True, **given) == files
 
 
 def test_the_settings_of_lizmap_are_written_as_json_that_ends_with_its_line(render: Render) -> None:

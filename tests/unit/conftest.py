@@ -81,6 +81,7 @@ THROUGH_PLUGIN = (
     "container_files",
     "container_logs",
     "delivered_basemaps",
+    "hotspot_service",
     "loaded_data",
     "published_projects",
     "taken_bundle",

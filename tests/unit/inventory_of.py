@@ -47,8 +47,11 @@ TEMPLATED: dict[str, Any] = {
     "arm_images_cache_folder": "/cache",
     "lizmap_cache_folder": "/cache",
     "bundle_folder": "",
+    "bundle_card_user": "pi",
     "bundle_key_folder": "/inventory",
     "arm_images_architectures": [],
+    "hotspot_ssid": "pi",
+    "hotspot_password_folder": "/inventory/hotspot-passwords",
 }
 """What a person gives, and what templates of the roles' defaults give."""
 

@@ -54,7 +54,14 @@ def test_the_example_inventory_shows_every_variable_a_person_would_set() -> None
     for path in (ROOT / "inventory" / "example").rglob("*.yml"):
         shown.update(re.findall(r"^(?:# )?([a-z0-9_]+):", path.read_text(encoding="utf-8"), re.MULTILINE))
     internal = {"arm_images_applications", "arm_images_architectures", "arm_images_cache_folder", "lizmap_cache_folder"}
-    internal |= {"arm_images_prebuilt", "bundle_archives", "bundle_check", "lizmap_authority_names"}
+    internal |= {
+        "arm_images_prebuilt",
+        "bundle_archives",
+        "bundle_card_image",
+        "bundle_check",
+        "lizmap_authority_names",
+        "raspberry_pi_bundle_date",
+    }
     internal |= {
         f"{role}_{what}"
         for role in ("postgis", "lizmap")

@@ -19,11 +19,20 @@ ELSEWHERE = {
     "module_utils/poppyfield/host/atomic_file.py": "the writer",
     "module_utils/poppyfield/projects/published_folder.py": "folders change places",
     "module_utils/poppyfield/host/beneath.py": "by handles of folders, so that no link is followed",
-    "module_utils/poppyfield/backup/program.py": "a program of its own on the Pi, without Ansible",
+    "module_utils/poppyfield/backup/this_pi.py": "of a program of its own on the Pi, without Ansible",
+    "module_utils/poppyfield/backup/repository.py": "a repository gets its name when it is whole",
+    "module_utils/poppyfield/backup/restoring.py": "folders change places",
+    "module_utils/poppyfield/backup/restore_journal.py": "folders change places",
     "module_utils/poppyfield/backup/last_minute.py": "in a folder beside the data that is thrown away",
     "module_utils/poppyfield/backup/restore_part.py": "a folder that restic has unpacked gets its name",
+    "module_utils/poppyfield/hotspot/service.py": "a checkpoint of NetworkManager, in memory like that one",
     "module_utils/poppyfield/images/git_command.py": "in a temporary folder",
     "module_utils/poppyfield/bundle/apt.py": "what apt is told, written again with each bundle",
+    "module_utils/poppyfield/bundle/alone.py": "in a folder that the next installation makes again",
+    "module_utils/poppyfield/bundle/card.py": "in a temporary file, for mtools to read",
+    "module_utils/poppyfield/bundle/contents.py": "in a bundle that is made, or in a folder that is",
+    "module_utils/poppyfield/bundle/source.py": "in a temporary folder",
+    "module_utils/poppyfield/bundle/wheels.py": "in a bundle that is made",
     "module_utils/poppyfield/bundle/making.py": "beside its place, flushed, and then one rename",
     "module_utils/poppyfield/bundle/packages.py": "in a bundle that is made",
     "module_utils/poppyfield/bundle/signing.py": "in a bundle that is made, or in a temporary folder",
@@ -77,7 +86,7 @@ def test_it_is_on_the_disk_before_it_has_its_name_and_the_name_is_too(
         monkeypatch.setattr(os, what, note(what, getattr(os, what)))
     monkeypatch.setattr(Path, "rename", note("rename", Path.rename))
     atomic_file.write(path, b"new")
-    assert done == ["fchown", "fchmod", "fsync", "rename", "fsync"]
+    assert done == ["fchown", "fchmod", "fsync", "rename", "fsync", "fsync"]
 
 
 @pytest.mark.parametrize("step", ["fchown", "fchmod", "fsync"])

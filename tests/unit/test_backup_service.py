@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,17 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup.program import NEW_CARD, Settings
+from ansible.module_utils.poppyfield.backup import program_files
+from ansible.module_utils.poppyfield.backup.program_files import installed_parts
 from ansible.module_utils.poppyfield.backup.service import LAST_MINUTE, RULES, UNIT, BackupService
+from ansible.module_utils.poppyfield.backup.settings import NEW_CARD, Settings
+from ansible.module_utils.poppyfield.backup.this_pi import PARTS
+from ansible.module_utils.poppyfield.host import host_files, program_folder, systemd
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
 from tests.doubles.systemd import Systemd
+from tests.installed_backup import install
 from tests.unit.conftest import load_plugin
 
 Json = dict[str, Any]
@@ -86,15 +92,22 @@ def test_the_last_minute_is_saved_by_a_service_of_its_own_and_ended_where_it_is_
     given = {**GIVEN, "_password": PASSWORD}
     # Off, nothing of it is there and nobody asks for it.
     run_module("backup_service", **given)
-    assert not pi.service.last_minute.exists() and not any(LAST_MINUTE in line for line in pi.done)
+    assert not any(LAST_MINUTE in line for line in pi.done)
+    assert "last_minute" not in installed_parts(pi.service.programs)
     run_module("backup_service", **given, wal=True)
     assert pi.done[-1] == f"systemctl restart {LAST_MINUTE}"
     assert Settings.read(pi.service.folder / "settings.json").wal
-    command = [sys.executable, "-I", "-B", str(pi.service.last_minute)]
+    command = [sys.executable, "-I", str(pi.service.command), "last_minute"]
     helped = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
     assert "save the WAL, on and on" in helped.stdout
     unit = (pi.service.units / LAST_MINUTE).read_text()
-    for wanted in ("Nice=19", "IOSchedulingClass=idle", "last_minute save", "last_minute clear-up", "Restart=always"):
+    for wanted in (
+        "Nice=19",
+        "IOSchedulingClass=idle",
+        "backup last_minute save",
+        "backup last_minute clear-up",
+        "Restart=always",
+    ):
         assert wanted in unit
     again = len(pi.done)
     assert not run_module("backup_service", **given, wal=True)["changed"]
@@ -107,6 +120,90 @@ def test_the_last_minute_is_saved_by_a_service_of_its_own_and_ended_where_it_is_
     assert pi.done[-2:] == [f"{' '.join(command)} end", "systemctl daemon-reload"]
     assert not (pi.service.units / LAST_MINUTE).exists()
     assert not run_module("backup_service", **given)["changed"]
+
+
+def modules_in(programs: Path) -> Path:
+    (folder,) = programs.glob("backup-modules-*")
+    return folder
+
+
+def test_the_programs_of_an_earlier_release_give_way_and_what_was_wanted_of_them_stays(run_module: Run, pi: Pi) -> None:
+    earlier = [pi.service.programs / name for name in ("restore_part", "last_minute", "trial_maps")]
+    for folder in earlier:
+        (folder / "ansible").mkdir(parents=True)
+        (folder / "__main__.py").write_text("sys.exit('an earlier release')")
+    pi.service.command.write_text("#!/usr/bin/python3\nprint('an earlier release')\n")
+    others = pi.service.programs / "page"
+    others.mkdir()
+    given = {**GIVEN, "_password": PASSWORD}
+    result = run_module("backup_service", check_mode=True, **given)
+    assert f"folder {earlier[0]}: removed" in result["reasons"] and all(folder.exists() for folder in earlier)
+    run_module("backup_service", **given, prove=False)
+    assert {path.name for path in pi.service.programs.iterdir()} == {
+        "backup",
+        "page",
+        modules_in(pi.service.programs).name,
+    }
+    # Off by now, and what it has saved can still be asked for.
+    assert installed_parts(pi.service.programs) == {"last_minute", "trial_maps"}
+    helped = subprocess.run([sys.executable, "-I", str(pi.service.command), "--help"], capture_output=True, check=True)
+    assert b"put back what a restore has set aside" in helped.stdout
+    # A second run changes nothing, and the program leaves nothing there.
+    assert not run_module("backup_service", **given, prove=False)["changed"]
+    assert not [*pi.service.programs.rglob("__pycache__")]
+
+
+def test_another_release_takes_the_place_of_one_at_once(
+    run_module: Run, pi: Pi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**GIVEN, "_password": PASSWORD, "wal": True}
+    run_module("backup_service", **given)
+    first, command = modules_in(pi.service.programs), pi.service.command.read_text()
+    assert str(first) in command
+    monkeypatch.setattr(program_folder, "MAIN_TEXT", f"{program_folder.MAIN_TEXT}# of another release\n")
+
+    def cut(what: object) -> None:
+        raise PowerCutError(what)
+
+    do = host_files._do
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
+        patch.setattr(
+            host_files, "_do", lambda one, *more: cut(one) if one.path == pi.service.command else do(one, *more)
+        )
+        run_module("backup_service", **given)
+    # The one before is as it was, and the other one is there whole before the command names it.
+    assert pi.service.command.read_text() == command
+    assert len([*pi.service.programs.glob("backup-modules-*/__main__.py")]) == 2
+
+    with monkeypatch.context() as patch, pytest.raises(PowerCutError):
+        patch.setattr(systemd, "start", lambda _, unit: cut(unit))
+        run_module("backup_service", **given)
+    # Both are there whole, and the command names the new one.
+    second = next(one for one in pi.service.programs.glob("backup-modules-*") if one != first)
+    assert (first / "__main__.py").exists() and str(second) in pi.service.command.read_text()
+    # Then the service that still runs the old one is started again, though no file is to be written any more.
+    again = len(pi.done)
+    assert run_module("backup_service", **given)["changed"]
+    assert f"systemctl restart {LAST_MINUTE}" in pi.done[again:] and modules_in(pi.service.programs) == second
+
+
+def test_the_module_has_the_whole_program_in_the_archive_in_which_ansible_brings_it(tmp_path: Path) -> None:
+    command = install(tmp_path / "programs", "last_minute", "trial_maps")
+    archive = shutil.make_archive(str(tmp_path / "payload"), "zip", modules_in(command.parent))
+    written = program_folder.files([program_files.__name__])
+    with zipfile.ZipFile(archive, "a") as payload:
+        for path in sorted(written.keys() - {*payload.namelist()}):
+            payload.writestr(path, written[path])
+    imported = f"from pathlib import Path; from {program_files.__name__} import program_files"
+    asked = f"{imported}; print(*program_files(Path(), {PARTS}))"
+    ran = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {archive!r}); {asked}"]
+    done = subprocess.run(ran, capture_output=True, text=True, check=True)
+    names = {str(path.relative_to(command.parent)) for path in command.parent.rglob("*.py")} | {"backup"}
+    assert {*done.stdout.split()} == names
+
+
+class PowerCutError(BaseException):
+    """Nothing that a module catches."""
 
 
 def test_a_target_by_sftp_is_known_by_its_key_and_gets_one_of_this_host(run_module: Run, pi: Pi) -> None:

@@ -21,6 +21,8 @@ PLAIN = {
     "hardening_security_updates": False,
     "hardening_audit": False,
     "backup_targets": [],
+    "position_enabled": False,
+    "hotspot_enabled": False,
 }
 STOCK = Path(__file__).with_name("stock") / "trixie-arm64.status"
 """What dpkg has installed on the emulated Pi's card as flashed, without what apt does not ask for."""
@@ -35,6 +37,7 @@ def test_what_roles_install_is_asked_for() -> None:
     more = {"docker-compose", "unattended-upgrades", "restic", "vim"}
     assert set(packages.wanted("trixie", [PLAIN, one], ["vim"])) - set(plain) == more
     assert set(packages.wanted("trixie", [{**PLAIN, "hardening_audit": True}])) - set(plain) == {"auditd"}
+    assert set(packages.wanted("trixie", [{**PLAIN, "position_enabled": True}])) - set(plain) == {"chrony", "gpsd"}
 
 
 def test_beside_an_engine_from_elsewhere_only_the_sdk_is_installed() -> None:
@@ -148,6 +151,7 @@ def test_a_bundle_holds_what_is_asked_for_and_what_that_needs(bundle: Path, tmp_
     found = verification.verified(bundle, signers)
     assert (found.number, found.commit, found.profile) == (1, "abc", "trixie")
     assert found.packages == {"trixie": ("hello-poppyfield",)}
+    assert abs(found.made - (bundle / "MANIFEST").stat().st_mtime) < 600
     # No secret is in it, and nothing is left beside it.
     key = (tmp_path / "keys" / signing.KEY).read_bytes()
     assert not any(key[40:80] in path.read_bytes() for path in bundle.rglob("*") if path.is_file())

@@ -127,6 +127,8 @@ def test_a_path_that_leads_elsewhere_is_refused_though_it_is_signed(folder: Path
     [
         {"number": 0},
         {"number": -3},
+        {"made": -1},
+        {"made": 2**40},
         {"files": (BundledFile("a", 1, "0" * 64), BundledFile("A", 1, "0" * 64))},
         {"files": (BundledFile("a", 1, "0" * 63),)},
         {"files": (BundledFile("a", -1, "0" * 64),)},

@@ -108,6 +108,7 @@ LIZMAP_CHANGES: list[tuple[Json, str]] = [
     ({"trusted_proxies": ["10.0.0.1", "fd00::/8"]}, "environment: TRUSTED_PROXIES added"),
     ({"page_folder": "{folder}/others"}, "mounts: /srv/page added"),
     ({"server_names": ["pi", "pi.local"]}, "environment: SERVER_NAMES added"),
+    ({"hotspot_network": "10.77.77.0/24"}, "environment: HOTSPOT_NETWORK added"),
     ({"database": {"name": "gis", "user": "lizmap", "host": "db"}}, "environment: POSTGIS_HOST: postgis -> db"),
     ({"database": {"name": "gis", "user": "lizmap", "port": 5433}}, "environment: POSTGIS_PORT: 5432 -> 5433"),
     ({"database": {"name": "other", "user": "lizmap"}}, "environment: POSTGIS_DATABASE: gis -> other"),
@@ -236,7 +237,15 @@ def test_a_new_map_server_is_tried_beside_the_old_one_where_there_is_room(
 def test_a_map_server_that_is_only_tried_does_not_install_lizmap_in_the_database_of_the_old_one(
     lizmap: Json, library: Library
 ) -> None:
-    params = {"php_children": 0, "server_name": "", **NO_HTTPS, "prove_beside": "always", **lizmap, "qgis_workers": 3}
+    params = {
+        "php_children": 0,
+        "server_name": "",
+        "hotspot_network": "",
+        **NO_HTTPS,
+        "prove_beside": "always",
+        **lizmap,
+        "qgis_workers": 3,
+    }
     params["database"] = {"host": "postgis", "port": 5432, **lizmap["database"]}
     module = library("lizmap_container")
     for accounts in ("postgis", "sqlite"):

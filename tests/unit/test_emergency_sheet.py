@@ -130,10 +130,11 @@ def test_what_is_missing_is_told(write: Run, passwords: Path, given: Json, said:
     assert not (passwords.parent / "sheets").exists() or not files(passwords)
 
 
-def test_the_passwords_beside_an_inventory_are_no_hosts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["backup-passwords", "hotspot-passwords"])
+def test_the_passwords_beside_an_inventory_are_no_hosts(tmp_path: Path, folder: str) -> None:
     (tmp_path / "hosts.yml").write_text("pis: {hosts: {pi-orchard: }}\n")
-    (tmp_path / "backup-passwords").mkdir()
-    (tmp_path / "backup-passwords" / "pi-orchard").write_text("aB3-_xyzabcdefghijklmnopqrstuvw\n")
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "pi-orchard").write_text("aB3-_xyzabcdefghijklmnopqrstuvw\n")
     command = [sys.executable, "-m", "ansible", "inventory", "--inventory", str(tmp_path), "--list"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "pi-orchard" in done.stdout and "xyz" not in done.stdout + done.stderr

@@ -87,7 +87,7 @@ def test_only_this_machine_reaches_its_ports_and_a_reboot_ends_qemu() -> None:
 
 def test_what_is_written_stays_outside_the_card_until_the_power_ends() -> None:
     words = o.machine_command(PI, "")
-    assert "virtio-blk-pci,drive=card,write-cache=on,discard=off,write-zeroes=off" in words
+    assert "virtio-blk-pci,drive=card,request-merging=off,write-cache=on,discard=off,write-zeroes=off" in words
     assert any(word.startswith("driver=blklogwrites,node-name=card,file=session,log=writes") for word in words)
     assert not any(f"filename={o.CARD}" in word for word in words)
 
@@ -122,6 +122,12 @@ def test_a_power_cut_loses_what_was_not_flushed(machines: whole_machine.WholeMac
     assert on_the_card(power) == "a--d----"
     # It has no power any more.
     assert machines.kill(PI.name) == Loss(dropped=0, kept=0)
+
+
+def test_a_card_that_failed_is_told(machines: whole_machine.WholeMachines, power: Path) -> None:
+    (power / o.CONSOLE).write_text("[  601.5] I/O error, dev vda, sector 3278832 op 0x1:(WRITE) flags 0x0\n")
+    with pytest.raises(EmulatorError, match="an error of the emulator"):
+        machines.kill(PI.name)
 
 
 def test_a_seed_chooses_what_a_cut_leaves_of_it(machines: whole_machine.WholeMachines, power: Path) -> None:

@@ -32,7 +32,9 @@ from ansible.module_utils.poppyfield.containers.plan import DesiredState
 from ansible.module_utils.poppyfield.containers.spec import ContainerSpec
 from ansible.module_utils.poppyfield.host import data_folders, fleet_authority
 from ansible.module_utils.poppyfield.host.firewall_service import FirewallService
+from ansible.module_utils.poppyfield.hotspot.service import HotspotService
 from ansible.module_utils.poppyfield.pi_page.service import PiPageService
+from ansible.module_utils.poppyfield.position.service import PositionService
 from ansible.module_utils.poppyfield.postgis import people, postgres
 from ansible.module_utils.poppyfield.postgis.upgrade_service import UpgradeService
 from ansible.module_utils.urls import open_url
@@ -52,7 +54,7 @@ from tests.doubles.map_server import running_map_server
 from tests.gallery import dumps
 from tests.images.projects import Layer, qgs
 from tests.tiles import pmtiles, write_mbtiles
-from tests.unit import bundles
+from tests.unit import bundles, test_card_image
 from tests.unit.conftest import THROUGH_PLUGIN
 from tests.unit.test_loaded_data import LittleServer, table
 
@@ -263,6 +265,17 @@ def around_made_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
 
 
 @pytest.fixture
+def around_card_image(tmp_path: Path) -> Json:
+    for folder in ("Downloads", ".ssh", "inventory", "roles/bundle/files"):
+        (tmp_path / folder).mkdir(parents=True)
+    test_card_image.image_file(tmp_path / "Downloads" / "raspios-lite.img")
+    write(tmp_path / ".ssh" / "id_ed25519.pub", test_card_image.KEY)
+    write(tmp_path / "inventory" / "bundle.signers", test_card_image.SIGNERS)
+    write(tmp_path / "roles" / "bundle" / "files" / "first-boot", "#!/bin/sh\n")
+    return {"inventory_dir": "/inventory"}
+
+
+@pytest.fixture
 def around_taken_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Json:
     place = BundlePlace(tmp_path / "pi" / "bundles", tmp_path / "pi" / "bundle.json")
     monkeypatch.setattr(taking, "BundlePlace", lambda: place)
@@ -352,6 +365,14 @@ def around_emergency_sheet(example_folder: Path) -> Json:
 
 
 @pytest.fixture
+def around_hotspot_card(example_folder: Path) -> Json:
+    passwords = example_folder / "inventory" / "fleet" / "hotspot-passwords"
+    passwords.mkdir(parents=True)
+    (passwords / "pi-orchard").write_text(f"{SECRET}\n")
+    return {"inventory_hostname": "pi-orchard"}
+
+
+@pytest.fixture
 def around_pi_page(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 0, "", "")
@@ -371,6 +392,48 @@ def around_pi_page(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyP
     whoever = {"user": os.getuid(), "group": os.getgid()}
     monkeypatch.setattr(library("pi_page").host_files, "_number_of", lambda name, lookup, kind, _: whoever[kind])
     return {"inventory_hostname": "pi-orchard", "pi_page_operator_password": "correct horse battery"}
+
+
+@pytest.fixture
+def around_position_service(tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    folders = [tmp_path / name for name in ("units", "chrony", "users")]
+    for folder in folders:
+        folder.mkdir()
+    units, chrony, users = folders
+    service = PositionService(
+        *(tmp_path / "position", tmp_path / "settings", units, users, chrony, tmp_path / "config.txt"),
+        *(tmp_path / "clock", tmp_path / "bundle.json", tmp_path),
+        run=run,
+    )
+    monkeypatch.setattr(library("position_service"), "PositionService", lambda: service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("position_service").host_files, "_number_of", lambda name, look, kind, _: whoever[kind])
+    return {"inventory_hostname": "pi-orchard"}
+
+
+@pytest.fixture
+def around_hotspot_service(example_folder: Path, library: Library, monkeypatch: pytest.MonkeyPatch) -> Json:
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        told = {"radio": "enabled\n", "--get-values": "activated\n"}.get(command[1], "")
+        return subprocess.CompletedProcess(command, 0, told, "")
+
+    units, modules, profiles, trial, booted = (
+        example_folder / name for name in ("units", "modules", "profiles", "trial", "booted")
+    )
+    for folder in (units, modules, profiles, trial, booted):
+        folder.mkdir()
+    service = HotspotService(
+        *(example_folder / "etc", units, modules, profiles, trial, example_folder / "state", booted),
+        run=run,
+        wall=FirewallService(example_folder / "firewall", units, example_folder, run),
+    )
+    monkeypatch.setattr(library("hotspot_service"), "HotspotService", lambda: service)
+    whoever = {"user": os.getuid(), "group": os.getgid()}
+    monkeypatch.setattr(library("hotspot_service").host_files, "_number_of", lambda name, look, kind, _: whoever[kind])
+    return {"inventory_hostname": "pi-orchard"}
 
 
 @pytest.fixture

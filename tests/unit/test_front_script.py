@@ -8,12 +8,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.poppyfield.hotspot.names import MAP, PROBES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "images" / "lizmap" / "front"
 
 
 def written(
-    tmp_path: Path, *, https: bool, ipv6: bool = False, authority: bool = False, nginx: str = "1.26.3"
+    tmp_path: Path,
+    *,
+    https: bool,
+    ipv6: bool = False,
+    authority: bool = False,
+    nginx: str = "1.26.3",
+    hotspot: str = "",
 ) -> dict[str, str]:
     """Give what it writes by file.
 
@@ -31,9 +38,9 @@ def written(
         (tmp_path / "secrets" / name).write_text("PEM")
     if ipv6:
         (tmp_path / "if_inet6").touch()
-    environment = {"PATH": os.environ["PATH"], "HTTPS_PORT": "443" if https else ""}
+    environment = {"PATH": os.environ["PATH"], "HTTPS_PORT": "443" if https else "", "HOTSPOT_NETWORK": hotspot}
     subprocess.run(["bash", "-c", text], check=True, env=environment)
-    return {name: (tmp_path / "run" / f"{name}.conf").read_text() for name in ("listen", "redirect")}
+    return {path.stem: path.read_text() for path in (tmp_path / "run").glob("*.conf")}
 
 
 @pytest.mark.field("B15", "IPv6 is off in the kernel")
@@ -49,7 +56,8 @@ def test_it_listens_on_ipv6_where_the_kernel_has_it(tmp_path: Path, https: bool,
 @pytest.mark.parametrize("authority", [False, True])
 def test_the_page_of_the_authority_is_there_with_the_authority(tmp_path: Path, authority: bool) -> None:
     files = written(tmp_path, https=True, authority=authority)
-    assert {name: "include /etc/poppyfield/fleet-ca.conf;" in text for name, text in files.items()} == {
+    included = {name: "include /etc/poppyfield/fleet-ca.conf;" in files[name] for name in ("listen", "redirect")}
+    assert included == {
         "listen": authority,
         "redirect": authority,
     }
@@ -62,3 +70,47 @@ def test_the_page_of_the_authority_is_there_with_the_authority(tmp_path: Path, a
 def test_http_2_is_asked_for_as_this_nginx_knows_it(tmp_path: Path, nginx: str, said: list[str]) -> None:
     lines = written(tmp_path, https=True, nginx=nginx)["listen"].splitlines()
     assert [line for line in lines if line.startswith(("listen", "http2"))] == said
+
+
+def test_the_position_is_told_without_https_by_each_site_and_by_the_redirect(tmp_path: Path) -> None:
+    """What it tells is no secret, and who has no certificate yet can ask, too."""
+    include = "include /etc/poppyfield/position.conf;"
+    assert written(tmp_path, https=True)["redirect"].count(include) == 1
+    sites = ("map-page", "lizmap")
+    for name in sites:
+        assert (SCRIPT.parent / "nginx" / f"{name}.conf").read_text("utf-8").count(include) == 1
+    assert (SCRIPT.parent / "Dockerfile").read_text("utf-8").count(" nginx/position.conf ") == len(sites)
+
+
+@pytest.mark.parametrize("hotspot", ["", "10.77.77.0/24"])
+def test_who_joins_is_led_to_a_page_only_where_the_pi_has_a_wifi(tmp_path: Path, hotspot: str) -> None:
+    files = written(tmp_path, https=True, hotspot=hotspot)
+    for name in ("portal", "portal-page"):
+        assert files[name] == (f"include /etc/poppyfield/{name}.conf;\n" if hotspot else "")
+    # Also without HTTPS: who has to pass a warning first is nobody's guest.
+    assert f"include {tmp_path}/run/portal-page.conf;" in files["redirect"]
+    geo = tmp_path / "run" / "portal.geo"
+    assert (geo.read_text() == f"{hotspot} 1;\n") if hotspot else not geo.exists()
+
+
+def test_each_site_has_the_page_and_nginx_knows_the_names_that_dns_leads_to_it() -> None:
+    nginx = SCRIPT.parent / "nginx"
+    for site in ("map-page", "lizmap"):
+        assert (nginx / f"{site}.conf").read_text("utf-8").count("include /run/poppyfield/portal-page.conf;") == 1
+    text = (nginx / "portal.conf").read_text("utf-8")
+    served = re.search(r"server_name\s([^;]+);", text)
+    assert served and sorted(served[1].split()) == sorted(name for names in PROBES.values() for name in names)
+    # Of several servers at a port the first is for names that none of them has.
+    main = (nginx / "nginx.conf").read_text("utf-8")
+    assert main.index("/etc/poppyfield/site.conf") < main.index("/run/poppyfield/portal.conf")
+    for page in (SCRIPT.parent / "portal").iterdir():
+        assert f"http://{MAP}/" in page.read_text("utf-8")
+
+
+def test_what_the_image_is_made_of_is_in_its_build_context() -> None:
+    """What .dockerignore does not let in is missed only by a build."""
+    folder = SCRIPT.parent
+    let_in = {line[1:] for line in (folder / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")}
+    text = (folder / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+    added = [name for line in re.findall(r"\badd /\S+ ([^&\n]+)", text) for name in line.split()]
+    assert "portal" in added and {name.partition("/")[0] for name in added} <= let_in

@@ -1,4 +1,4 @@
-"""What Docker could not start after a loss of power runs, and Docker is restarted where only that helps, once."""
+"""What Docker could not start after a loss of power runs, and what stays unhealthy is restarted, within bounds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.poppyfield.containers.health import HOPELESS
+from ansible.module_utils.poppyfield.containers.spec import MANAGED, RESOURCE
 from ansible.module_utils.poppyfield.host.stack_status import DockerAnswers
 from ansible.module_utils.poppyfield.pi_page import guard
-from ansible.module_utils.poppyfield.pi_page.guard import Guard
+from ansible.module_utils.poppyfield.pi_page.guard import ContainerGuard
 from ansible.module_utils.poppyfield.runs import lock
 from ansible.module_utils.poppyfield.runs.lock import LockError
 
@@ -28,7 +30,7 @@ class Pi:
         self.done: list[str] = []
         self.said: list[str] = []
         self._error, self._mends, self._policy, self._neighbour = error, mends, policy, neighbour
-        self.guard = Guard(folder, self._look, self._tell, self._command, lambda _: None, self.said.append)
+        self.guard = ContainerGuard(folder, self._look, self._tell, self._command, lambda _: None, self.said.append)
 
     def _look(self) -> DockerAnswers:
         own = {
@@ -105,6 +107,84 @@ def test_docker_is_not_restarted_for_a_port_that_somebody_has_nor_for_another_er
     assert pi.done == [START] and "does not start" in pi.said[0]
 
 
+SECOND = 10**9
+
+
+def running(resource: str, status: str, failing: int = 40, said: str = "It hangs.", code: int = 1) -> Json:
+    """Return a container that is looked at every ten seconds, and how many looks in a row have failed."""
+    probe = {"Start": "2026-01-02T00:00:00Z", "ExitCode": code, "Output": said}
+    return {
+        "Id": resource,
+        "Name": f"/websig-{resource}",
+        "Config": {
+            "Labels": {MANAGED: "true", RESOURCE: resource},
+            "Healthcheck": {"Interval": 10 * SECOND},
+        },
+        "State": {
+            "Status": "running",
+            "StartedAt": "2026-01-01T00:00:00Z",
+            "Health": {"Status": status, "FailingStreak": failing, "Log": [probe]},
+        },
+        "HostConfig": {"RestartPolicy": {"Name": "always"}},
+    }
+
+
+SICK, WELL, LONG_SICK = "unhealthy", "healthy", 30
+
+
+@pytest.mark.parametrize(
+    ("container", "restarted"),
+    [
+        (running("lizmap", SICK, LONG_SICK), True),
+        (running("lizmap", SICK, LONG_SICK - 1), False),
+        (running("lizmap", WELL), False),
+        (running("lizmap", "starting"), False),
+        (running("lizmap", SICK, code=HOPELESS), False),
+        (running("postgis", SICK, said="FATAL:  the database system is starting up"), False),
+        (running("postgis", SICK, said="psql: error: timeout expired"), True),
+    ],
+    ids=["long", "not long yet", "well", "starting", "nothing helps", "recovers", "database"],
+)
+def test_what_may_be_well_after_a_restart(container: Json, *, restarted: bool) -> None:
+    assert (guard.to_restart([container]) is not None) == restarted
+
+
+def test_the_map_server_waits_for_its_database() -> None:
+    lizmap = running("lizmap", SICK)
+    for database, first in (
+        (running("postgis", SICK), "postgis"),
+        (running("postgis", SICK, failing=1), None),
+        (running("postgis", "starting"), None),
+        (running("postgis", WELL), "lizmap"),
+    ):
+        found = guard.to_restart([lizmap, database])
+        assert (found and found["Id"]) == first
+
+
+def test_an_unhealthy_container_is_restarted_three_times_a_day(make_pi: MakePi, tmp_path: Path) -> None:
+    done: list[str] = []
+    said: list[str] = []
+    now = [1000.0]
+    seen = DockerAnswers(own_containers=[running("lizmap", SICK)])
+
+    def tell(path: str) -> bool:
+        done.append(path)
+        return True
+
+    make_pi("", "")
+    for hour in range(6):
+        now[0] = 1000.0 + hour * 3600
+        # systemd starts another process each time.
+        ContainerGuard(tmp_path, lambda: seen, tell, say=said.append, clock=lambda: now[0]).mend()
+    assert done == ["/containers/lizmap/restart"] * 3
+    assert said[-1] == "websig-lizmap stays unhealthy, and is restarted, 3 of 3 times in a day: It hangs."
+    now[0] += 24 * 3600
+    ContainerGuard(tmp_path, lambda: seen, tell, say=said.append, clock=lambda: now[0]).mend()
+    assert len(done) == 4
+    # The clock that it goes by begins anew when the Pi does.
+    assert guard.recent({"websig-lizmap": [1e9]}, 10.0) == {"websig-lizmap": []}
+
+
 def test_a_run_that_is_at_work_sees_to_it_itself(
     make_pi: MakePi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +196,6 @@ def test_a_run_that_is_at_work_sees_to_it_itself(
         yield
 
     monkeypatch.setattr(lock, "alone", taken)
-    monkeypatch.setattr(guard, "Guard", lambda: pi.guard)
+    monkeypatch.setattr(guard, "ContainerGuard", lambda: pi.guard)
     assert guard.main() == 0 and not pi.done
     assert capsys.readouterr().err == "Somebody has been working on this Pi.\n"

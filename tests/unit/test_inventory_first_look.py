@@ -18,6 +18,8 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         "clock_difference": 86400,
         "set_clock": True,
         "bundle": None,
+        "receiver": None,
+        "hotspot": None,
         "docker_source": "distribution",
         "docker_settings": {
             "live-restore": True,
@@ -39,6 +41,8 @@ def test_what_is_asked_of_a_pi_with_the_defaults() -> None:
         },
         "files": [
             "/etc/systemd/journald.conf.d/poppyfield.conf",
+            "/etc/systemd/system/poppyfield-position.service",
+            "/etc/systemd/system/poppyfield-hotspot.service",
             "/srv/poppyfield/postgis/data/cluster/PG_VERSION",
         ],
         "card": {
@@ -58,7 +62,7 @@ def test_ports_and_files_follow_the_variables() -> None:
     assert [port["port"] for port in asked["ports"]] == [8080, 443]
     moved = requirements(host(lizmap_folder_may_change=True))["folders"]
     assert [folder["variable"] for folder in moved if folder.get("may_change")] == ["lizmap_folder"]
-    assert asked["files"][1:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
+    assert asked["files"][3:] == ["/d/pg/cluster/PG_VERSION", "/d/initial/a.sql"]
     hardened = requirements(host(hardening_audit=True, hardening_ssh_keys_only=True, hardening_engine=True))
     assert "/etc/ssh/sshd_config.d/00-poppyfield.conf" in hardened["files"]
     assert "/etc/audit/rules.d/poppyfield.rules" in hardened["files"]
@@ -116,3 +120,18 @@ def test_files_of_the_first_start_need_room_of_their_own_until_there_is_a_databa
     }
     assert marker in asked["files"]
     assert requirements(host(), ["verify"], first_start_mb=700)["disk"] == []
+
+
+def test_a_wifi_of_its_own_is_looked_at_where_a_run_sets_one_up() -> None:
+    of_a_pi = host(hotspot_enabled=True, hotspot_country="FR", hotspot_interface="wlan1")
+    asked = {"interface": "wlan1", "network": "10.77.77.0/24", "leave_wifi": False}
+    assert requirements(of_a_pi)["hotspot"] == asked
+    assert requirements(of_a_pi, ["deploy"])["hotspot"] is None
+
+
+def test_a_receiver_is_looked_for_where_a_run_sets_one_up() -> None:
+    of_a_pi = host(position_enabled=True, position_device="/dev/ttyACM0")
+    marker = "/etc/systemd/system/poppyfield-position.service"
+    assert requirements(of_a_pi)["receiver"] == {"device": "/dev/ttyACM0", "marker": marker}
+    assert marker in requirements(of_a_pi)["files"]
+    assert requirements(of_a_pi, ["deploy"])["receiver"] is None

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import last_minute, program
+from ansible.module_utils.poppyfield.backup import command_line, last_minute, room
 from ansible.module_utils.poppyfield.backup.last_minute import SEGMENT, WalPiece
+from ansible.module_utils.poppyfield.backup.settings import Settings
+from ansible.module_utils.poppyfield.backup.this_pi import LAST_MINUTE, locked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.test_backup_program import COMMANDS, Pi
+from tests.unit.backup_pi import COMMANDS, Pi
 
 Json = dict[str, Any]
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -38,8 +38,8 @@ class MinutePi(Pi):
         """Let PostgreSQL be somewhere."""
         self.say("look", json.dumps({**LOOK, **look}))
 
-    def settings(self) -> program.Settings:
-        return program.Settings.read(self.folder / "settings.json")
+    def settings(self) -> Settings:
+        return Settings.read(self.folder / "settings.json")
 
     def cycles(self, count: int = 3, between: Callable[[int], None] = lambda _: None) -> Json:
         """Save as the service does, so many times, each base copy made to its end; give its state."""
@@ -369,7 +369,7 @@ def test_what_fails_while_a_base_copy_is_made_takes_nothing_away_from_it(
 
 
 def test_backups_come_first_where_there_is_little_room(pi: MinutePi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(last_minute, "SPARE_BYTES", 1 << 60)
     assert "MB of room are missing on it." in pi.cycles(1)["said"]
     assert pi.kept("wal") == []
 
@@ -378,7 +378,7 @@ def test_what_a_restore_that_was_cut_off_left_on_the_card_is_removed(pi: MinuteP
     left = pi.folder / last_minute.RECOVERING
     left.mkdir()
     pi.say("trials", "0123456789ab")
-    with program.locked(pi.settings(), wait=True):
+    with locked(pi.settings(), wait=True):
         last_minute.sweep(pi.settings())
         assert left.exists() and (pi.fake / "trials").exists()
     pi.say("devices", "")
@@ -461,7 +461,7 @@ def test_a_restore_that_fails_leaves_everything_as_it_was(
 def test_a_card_without_the_room_is_told_before_anything_is_changed(
     saved: MinutePi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(program, "SPARE_BYTES", 1 << 60)
+    monkeypatch.setattr(room, "SPARE_BYTES", 1 << 60)
     assert saved.minutes_program("restore", "--from", "stick") == 1
     assert "MB are missing on the disk of" in capsys.readouterr().err and not saved.called("docker run")
 
@@ -481,11 +481,13 @@ def test_the_program_of_the_backup_hands_over(
     assert pi.run("find", "--from", "stick", "--last-minute") == 0
     said = json.loads(capfd.readouterr().out)["said"]
     assert said.endswith(", with gis, without a last minute: this Pi is to save none (backup_wal)")
-    beside = pi.folder / "programs" / program.LAST_MINUTE
-    beside.mkdir(parents=True)
-    (beside / "__main__.py").write_text("import sys\nprint(*sys.argv[3:])\nsys.exit(3)\n")
-    monkeypatch.setattr(program, "__file__", str(pi.folder / "programs" / "backup"))
-    monkeypatch.setattr(sys, "executable", shutil.which("python3") or sys.executable)
+    monkeypatch.setattr(command_line, "is_installed", lambda part: part == LAST_MINUTE)
+
+    def asked(words: Sequence[str]) -> int:
+        print(*words[2:])
+        return 3
+
+    monkeypatch.setattr(last_minute, "main", asked)
     assert pi.run("restore", "--from", "stick", "--run", "r", "--last-minute") == 3
     assert pi.run("find", "--from", "stick", "--last-minute") == 3
     assert capfd.readouterr().out == "restore --from stick --run r\nfind --from stick\n"

@@ -18,8 +18,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program
-from ansible.module_utils.poppyfield.backup.program import BackupError
+from ansible.module_utils.poppyfield.backup import map_server, restoring, room
+from ansible.module_utils.poppyfield.backup.comparison import differences
+from ansible.module_utils.poppyfield.backup.settings import BackupError
+from ansible.module_utils.poppyfield.backup.this_pi import read, write
 from ansible.module_utils.poppyfield.containers.engine import Engine
 from ansible.module_utils.poppyfield.host import folder_exchange, host_files, requirements
 from ansible.module_utils.poppyfield.postgis import major_upgrade, upgrade_program
@@ -76,7 +78,7 @@ def test_what_a_newer_version_adds_by_itself_is_no_difference_and_all_else_is() 
 
     def said(old: int = 15) -> list[str]:
         new = major_upgrade.comparable(found, recorded, old, 17)
-        return [*program.differences(recorded, new), *major_upgrade.further_differences(recorded, new)]
+        return [*differences(recorded, new), *major_upgrade.further_differences(recorded, new)]
 
     assert said() == []
     assert len(said(old=17)) == 1
@@ -131,6 +133,7 @@ class Host:
         self.lost: Callable[[Json], object] = lambda _: None
         """What happens to what is carried over."""
         self.closed: list[str] = []
+        self.extensions = "{}"
         self.make_cluster(self.data, 15)
         self.first = self.run("websig-postgis", "old", policy="always")
         self.run("websig-lizmap", "map", policy="always")
@@ -208,6 +211,8 @@ class Host:
         del database, tolerant
         if script == upgrade_program.AVAILABLE:
             return '["postgis"]'
+        if script == upgrade_program.EXTENSIONS:
+            return self.extensions
         if script != upgrade_program.LOOK:
             return ""
         running = self.found(settings.postgis)["Image"]
@@ -230,14 +235,14 @@ class Host:
 
     def write_order(self, what: str = "upgrade", **other: Any) -> None:
         order = replace(self.order, what=what, **other)
-        program.write(order.file(major_upgrade.ORDER), order.__dict__)
+        write(order.file(major_upgrade.ORDER), order.__dict__)
 
     def go(self, what: str = "", **other: Any) -> Json:
         """Run the program, with an order where one is given."""
         if what:
             self.write_order(what, **other)
         self.ended = upgrade_program.main(["--state", self.order.state_folder, "go"])
-        return program.read(self.order.file(major_upgrade.OUTCOME))
+        return read(self.order.file(major_upgrade.OUTCOME))
 
 
 class Session:
@@ -261,17 +266,18 @@ class Session:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     found = Host(tmp_path)
     engine = SimpleNamespace(create_container=lambda name, body: _stopped(found, name, body["Image"]))
-    monkeypatch.setattr(program, "do", found.do)
-    monkeypatch.setattr(program, "psql", found.psql)
-    monkeypatch.setattr(program, "roles_of", lambda _: [])
-    monkeypatch.setattr(program, "wait_for", lambda _: None)
-    monkeypatch.setattr(program, "is_there", lambda name: name in found.names)
+    for module in (upgrade_program, map_server):
+        monkeypatch.setattr(module, "do", found.do)
+    for module in (upgrade_program, restoring):
+        monkeypatch.setattr(module, "psql", found.psql)
+    monkeypatch.setattr(upgrade_program, "roles_of", lambda _: [])
+    monkeypatch.setattr(upgrade_program, "wait_for", lambda _: None)
     monkeypatch.setattr(upgrade_program, "DatabaseSession", lambda settings, name: Session(found, settings, name))
     monkeypatch.setattr(upgrade_program, "described", lambda session, _: session.content)
     monkeypatch.setattr(upgrade_program, "pour", lambda *_: None)
     monkeypatch.setattr(Engine, "connect", lambda: engine)
     monkeypatch.setattr(major_upgrade, "ROOM_BYTES", 0)
-    monkeypatch.setattr(program, "SPARE_BYTES", 0)
+    monkeypatch.setattr(room, "SPARE_BYTES", 0)
     return found
 
 
@@ -440,8 +446,8 @@ def test_it_is_refused_before_anything_is_changed(host: Host, monkeypatch: pytes
     refused("does not run")
 
 
-def test_extensions_that_the_new_image_lacks_are_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upgrade_program, "ask", lambda *_: '{"tiger": "3.3"}')
+def test_extensions_that_the_new_image_lacks_are_named(host: Host) -> None:
+    host.extensions = '{"tiger": "3.3"}'
     assert "lacks extensions" in host.go("upgrade")["said"]
     assert host.serving == ("old", "15")
 
@@ -469,7 +475,7 @@ class FakeProgram(Systemd):
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Answer as the unit does."""
         done = super().run(command)
-        order = program.read(self.service.state / major_upgrade.ORDER)
+        order = read(self.service.state / major_upgrade.ORDER)
         if UNIT in command and "start" in command and self.outcome:
             self.orders.append(order)
             answer = {"what": order.get("what"), **self.outcome}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.poppyfield.pi_page import operator_login, program, service
-from ansible.module_utils.poppyfield.pi_page.service import DATA_TIMER, GUARD, TIMER, PiPageService
+from ansible.module_utils.poppyfield.pi_page.service import DATA_TIMER, GUARD, GUARD_TIMER, TIMER, PiPageService
 
 from tests.doubles.systemd import Systemd
 
@@ -56,12 +56,12 @@ def test_it_is_set_up_once(run_module: Run, pi: Pi) -> None:
     assert run_module("pi_page", name="pi-orchard")["changed"]
     assert pi.done[0].startswith("systemd-tmpfiles --create")
     restarted = [one.split()[-1] for one in pi.done if "restart" in one]
-    assert restarted == [TIMER, DATA_TIMER, GUARD]
+    assert restarted == [TIMER, DATA_TIMER, GUARD_TIMER, GUARD]
     # Without a password there is nothing of the operator's page.
     assert not pi.service.password.parent.exists() and not any("operator" in one for one in pi.done)
     again = len(pi.done)
     assert not run_module("pi_page", name="pi-orchard")["changed"]
-    assert pi.done[again:] == [f"systemctl is-active --quiet {timer}" for timer in (TIMER, DATA_TIMER)]
+    assert pi.done[again:] == [f"systemctl is-active --quiet {timer}" for timer in (TIMER, DATA_TIMER, GUARD_TIMER)]
     assert run_module("pi_page", name="pi-orchard", front=True)["changed"]
 
 

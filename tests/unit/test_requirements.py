@@ -195,6 +195,43 @@ def test_a_clock_that_nobody_else_sets_is_set(off: int, changes: dict[str, Any],
     assert bool(told) is (is_set and abs(off) >= 5 * MINUTE)
 
 
+@pytest.mark.parametrize(
+    ("clock", "laptop", "made", "is_set", "words"),
+    [
+        # A Pi that installs itself has no other clock than its own.
+        (NOON - 400 * DAY, NOON - 400 * DAY, NOON, True, "behind the bundle: it says 2025-10-25 12:00 UTC, which was"),
+        (HOUR, HOUR, NOON, True, "behind the bundle: it says 1970-01-01 01:00 UTC"),
+        (NOON + DAY, NOON + DAY, NOON, False, ""),
+        # One that is ahead may be right: who knows.
+        (NOON + 3300 * DAY, NOON + 3300 * DAY, NOON, False, ""),
+        # A laptop that is behind the bundle is no clock to go by.
+        (NOON, NOON - 400 * DAY, NOON, False, ""),
+        (NOON - 3 * HOUR, NOON, NOON - DAY, True, "behind this laptop's"),
+    ],
+)
+def test_a_clock_that_is_behind_the_bundle_is_set(clock: int, laptop: int, made: int, is_set: bool, words: str) -> None:
+    facts = dataclasses.replace(PI, clock=clock, clock_year=2026)
+    asked: dict[str, Any] = {"laptop_clock": laptop, "bundle_date": made, "clock_difference": DAY, "set_clock": True}
+    wanted = dataclasses.replace(NEEDS, **asked)
+    assert requirements.clock_to_set(facts, wanted) is is_set
+    assert requirements.problems(facts, wanted) == []
+    told = requirements.warnings(facts, wanted)
+    assert bool(told) is bool(words) and all(words in text for text in told)
+
+
+def test_the_module_judges_the_clock_by_the_bundle_that_it_is_given(
+    run_module: Any, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = library("host_requirements")
+    monkeypatch.setattr(module, "said_by", lambda _argv: "")
+    monkeypatch.setattr(module, "bundle_facts", lambda *_: {})
+    now = int(time.time())
+    for made, is_set in ((now + DAY, True), (now - DAY, False)):
+        offer = {"number": 1, "signers": "x", "packages": {}, "indexes": {}, "made": made}
+        done = run_module("host_requirements", laptop_clock=now, set_clock=True, bundle=offer)
+        assert done["ansible_facts"]["poppyfield_pi"]["clock_to_set"] is is_set
+
+
 @pytest.mark.parametrize(("answer", "to_set"), [("yes", False), ("no", True), ("", True)])
 def test_the_module_asks_who_sets_a_clock_that_is_off(
     run_module: Any, library: Any, monkeypatch: pytest.MonkeyPatch, answer: str, to_set: bool
@@ -393,3 +430,47 @@ def test_room_for_files_of_the_first_start_is_needed_until_there_is_a_database(m
     found = problems({"disks": (need,)}, files={"/srv/PG_VERSION": marker})
     assert len(found) == (not marker)
     assert all("/srv (postgis_first_start_files) has 20000 MB free, but 30000 MB are needed" in one for one in found)
+
+
+RECEIVER: dict[str, Any] = {"receiver": {"device": "/dev/ttyACM7", "marker": "/unit"}}
+
+
+def test_a_receiver_that_is_not_there_is_told_with_those_that_are() -> None:
+    assert problems(RECEIVER) == []
+    assert problems(receiver_missing=True) == []
+    missing: dict[str, Any] = {
+        "receiver_missing": True,
+        "serial_devices": ("/dev/serial/by-id/usb-GPS", "/dev/ttyACM0"),
+    }
+    (told,) = problems(RECEIVER, **missing)
+    assert told == (
+        "There is no /dev/ttyACM7 (position_device). Plug the GPS receiver in, or correct the name. There are: "
+        "/dev/serial/by-id/usb-GPS, /dev/ttyACM0."
+    )
+    assert problems(RECEIVER, receiver_missing=True)[0].endswith("correct the name.")
+
+
+def test_a_receiver_that_was_unplugged_keeps_nobody_from_a_map() -> None:
+    facts: dict[str, Any] = {"receiver_missing": True, "files": {"/unit": {"sha256": "1"}}}
+    assert problems(RECEIVER, **facts) == []
+    wanted = dataclasses.replace(NEEDS, **RECEIVER)
+    assert "/dev/ttyACM7" in requirements.warnings(dataclasses.replace(PI, **facts), wanted)[0]
+
+
+def test_a_time_server_of_somebodys_is_not_removed_without_a_word() -> None:
+    assert problems(packages=("ntpsec",)) == [] == problems(RECEIVER, packages=("chrony", "gpsd"))
+    (told,) = problems(RECEIVER, packages=("openntpd",))
+    assert told.startswith("openntpd sets the clock") and "apt-get remove openntpd" in told
+
+
+def test_the_module_looks_for_a_receiver_where_one_is_asked_for(
+    library: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    module = library("host_requirements")
+    (tmp_path / "gps").symlink_to("/dev/null")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(module, "RECEIVERS", ((str(tmp_path), "gp*"), (str(tmp_path / "none"), "*")))
+    assert module.receiver_facts(None) == module.receiver_facts({"device": str(tmp_path / "gps")}) == {}
+    missing = {"receiver_missing": True, "serial_devices": (str(tmp_path / "gps"),)}
+    for name in ("file", "none", "file/none"):
+        assert module.receiver_facts({"device": str(tmp_path / name)}) == missing

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program, restore_part
-from ansible.module_utils.poppyfield.backup.program import BackupError
+from ansible.module_utils.poppyfield.backup import restore_part
 from ansible.module_utils.poppyfield.backup.restore_part import SavedProject, SavedTable, why_not
-from ansible.module_utils.poppyfield.host.program_folder import program_files
+from ansible.module_utils.poppyfield.backup.settings import BackupError
 
-from tests.unit.test_backup_program import Pi, pi
+from tests.installed_backup import install
+from tests.unit.backup_pi import Pi, pi
 
 __all__ = ["pi"]
 
@@ -83,10 +83,7 @@ def test_taking_back_does_nothing_where_the_table_was_not_replaced_yet() -> None
 
 
 def test_the_program_of_the_backup_hands_over_what_is_asked_of_a_part(tmp_path: Path) -> None:
-    for path, text in program_files(tmp_path / program.PART, restore_part).items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "backup").write_text(Path(program.__file__).read_text())
+    command = install(tmp_path / "programs")
     settings = {
         **{"host": "pi", "targets": [], "keep": {}, "also": [], "postgis": "p", "lizmap": "l"},
         **{"folders": {"projects": str(tmp_path)}, "data_folder": "/", "run_folder": str(tmp_path / "run")},
@@ -94,8 +91,8 @@ def test_the_program_of_the_backup_hands_over_what_is_asked_of_a_part(tmp_path: 
     (tmp_path / "settings").write_text(json.dumps(settings))
 
     def said(*words: str) -> str:
-        command = [sys.executable, "-I", str(tmp_path / "backup"), "--settings", str(tmp_path / "settings"), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        asked = [sys.executable, "-I", str(command), "--settings", str(tmp_path / "settings"), *words]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stderr
 
     assert "'trees' names no table" in said("restore", "--from", "stick", "--run", "r", "--table", "trees")
     assert "'x' names no project" in said("restore", "--from", "stick", "--run", "r", "--project", "x")

@@ -15,6 +15,7 @@ PRODUCT = (
     "plugins",
     "image_contents",
     "new_fleet",
+    "pi_alone",
     "pi_terminal",
     "roles",
     "playbooks",

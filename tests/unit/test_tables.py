@@ -28,6 +28,7 @@ TERMS = (
     "default_profile",
     "what_fits",
     "ports",
+    "hotspot",
     "services_of_host",
 )
 
@@ -109,6 +110,16 @@ def test_the_lookup_gives_each_table_in_plain_words() -> None:
 def test_the_lookup_reads_the_ports_of_the_host_at_hand() -> None:
     port = trust_as_template("{{ base + 80 }}")
     assert 8080 in [entry["port"] for entry in look_up("ports", base=8000, lizmap_port=port)]
+
+
+def test_the_lookup_tells_the_wifi_of_the_host_at_hand() -> None:
+    network = role_defaults("hotspot")["hotspot_network"]
+    assert look_up("hotspot") == look_up("hotspot", hotspot_enabled="no", hotspot_network=network)
+    assert look_up("hotspot", hotspot_enabled=trust_as_template("{{ true }}")) == {
+        "network": network,
+        "names": ["map.internal", "10.77.77.1"],
+    }
+    assert look_up("hotspot", hotspot_enabled=True, hotspot_network="10.78.78.0/24")["names"][1] == "10.78.78.1"
 
 
 def test_the_lookup_names_the_containers_of_the_host_at_hand() -> None:

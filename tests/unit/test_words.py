@@ -25,6 +25,7 @@ PARTS = [
     "images",
     "image_contents",
     "new_fleet",
+    "pi_alone",
     "pi_terminal",
     "molecule",
     "workshop",

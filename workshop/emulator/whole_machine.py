@@ -36,6 +36,8 @@ STOP_SECONDS = 300
 WRITING_SECONDS = 30
 MOMENT_SECONDS = 0.01
 LAST_LINES = 30
+CARD_ERROR = "I/O error, dev vda"
+"""What the kernel says on its console of a card that fails."""
 SETTLED = {"running", "degraded"}
 PROGRAMS = {
     "qemu-system-aarch64": "qemu-system-arm",
@@ -131,6 +133,7 @@ class WholeMachines:
         if folder.exists() and has_power(folder):
             os.kill(loader_of(folder), signal.SIGTERM)
             wait_until(lambda: "it is still on" if has_power(folder) else None, time.monotonic() + STOP_SECONDS, folder)
+            check_card(folder)
         say(f"{name} is stopped")
 
     def kill(self, name: str, seed: int | None = None) -> Loss:
@@ -142,6 +145,7 @@ class WholeMachines:
         if seed is not None and has_power(folder):
             stop_while_writing(folder)
         end_all(folder)
+        check_card(folder)
         loss = card_cache.cut(folder, seed)
         say(f"{name} has no power; of its last writes {loss.dropped} are lost and {loss.kept} on the card")
         return loss
@@ -221,6 +225,13 @@ def flash(pi: Pi, path: Path) -> None:
     files.known_hosts.write_text(options.known_hosts_line(pi.ssh_port, public.decode()), encoding="utf-8")
     card.write(path, "userconf.txt", f"{login.USER}:{login.password_hash(files.password)}\n".encode())
     card.write(path, "first-boot.tar", chosen)
+
+
+def check_card(folder: Path) -> None:
+    """Raise EmulatorError where the Pi's kernel saw an error of its card: only the emulator can have made it."""
+    console = folder / o.CONSOLE
+    if console.exists() and CARD_ERROR in console.read_text(encoding="utf-8", errors="replace"):
+        raise EmulatorError(f"The card of {folder.name} has failed, which is an error of the emulator: {console}")
 
 
 def has_power(folder: Path) -> bool:

@@ -23,7 +23,18 @@ from workshop.laptop.prepare import ROOT, cache_folder, install_command, lock_of
 SUITE = "trixie"
 PYTHON = "3.13"
 # What the tests run besides Python.
-PACKAGES = ("git", "openssh-client", "openssl", "procps", "python3", "python3-venv", "zstd")
+PACKAGES = (
+    "dosfstools",
+    "fdisk",
+    "git",
+    "mtools",
+    "openssh-client",
+    "openssl",
+    "procps",
+    "python3",
+    "python3-venv",
+    "zstd",
+)
 OPTIONS = (
     "--variant=minbase",
     "--dpkgopt=force-unsafe-io",

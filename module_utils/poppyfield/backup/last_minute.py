@@ -5,7 +5,7 @@ the backups, `NAME.base` and `NAME.wal`, encrypted with the same password. For e
 which moves on only when the WAL before it is on the target; PostgreSQL gives it up before it fills the card. The WAL
 passes through the memory of the database's container, never over the card.
 
-Has the program of the backup to lean on. The module backup_service installs both, with a service of systemd.
+A part of the program of the backup, with a service of systemd, on Pis that are to save it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
-from ansible.module_utils.poppyfield.backup.program import (
-    AbsentError,
-    BackupError,
-    BackupRepository,
-    Json,
-    Settings,
-    told,
-)
+from ansible.module_utils.poppyfield.backup import backup_runs, database_server, finding
+from ansible.module_utils.poppyfield.backup.backup_runs import RECORD, RECORD_NAME, run_of, told
+from ansible.module_utils.poppyfield.backup.content_queries import NUMBERS
+from ansible.module_utils.poppyfield.backup.database_server import globals_dump, in_postgis, psql
+from ansible.module_utils.poppyfield.backup.outcomes import is_new
+from ansible.module_utils.poppyfield.backup.repository import BackupRepository
+from ansible.module_utils.poppyfield.backup.restoring import put_in_place
+from ansible.module_utils.poppyfield.backup.room import SPARE_BYTES, check_disks
+from ansible.module_utils.poppyfield.backup.saved_content import DatabaseSession
+from ansible.module_utils.poppyfield.backup.settings import SETTINGS, AbsentError, BackupError, Json, Settings
+from ansible.module_utils.poppyfield.backup.sql import connection, literal
+from ansible.module_utils.poppyfield.backup.streams import piped
+from ansible.module_utils.poppyfield.backup.targets import mounted, source_of, unmount
+from ansible.module_utils.poppyfield.backup.this_pi import do, locked, read, told_in_a_sentence, write
+from ansible.module_utils.poppyfield.backup.trial_container import folder_like, remove_trial, trial_command, wait_for
 
 EVERY = 30
 """Seconds between two looks. With the seconds that a save takes, they are what a dead card costs at most."""
@@ -141,8 +147,8 @@ def pieces_of(snapshots: Iterable[Mapping[str, Any]]) -> list[WalPiece]:
         for tag in snapshot.get("tags") or []:
             if match := re.fullmatch(r"wal=([0-9a-f]+)-([0-9a-f]+)", tag):
                 first, upto = (int(number, 16) for number in match.groups())
-                when = program.moment(snapshot["time"])
-                found.append(WalPiece(snapshot["id"], program.run_of(snapshot), first, upto, when))
+                when = backup_runs.moment(snapshot["time"])
+                found.append(WalPiece(snapshot["id"], run_of(snapshot), first, upto, when))
     return sorted(found, key=lambda piece: (piece.upto, -piece.first))
 
 
@@ -179,7 +185,7 @@ def _held(piece: WalPiece, pieces: Iterable[WalPiece]) -> bool:
 
 def without(snapshots: Iterable[Mapping[str, Any]], run: str) -> list[str]:
     """Give the snapshots that do not belong to a base copy."""
-    return [snapshot["id"] for snapshot in snapshots if program.run_of(snapshot) != run]
+    return [snapshot["id"] for snapshot in snapshots if run_of(snapshot) != run]
 
 
 def segment_start(position: int) -> int:
@@ -272,7 +278,7 @@ def recovering(settings: Settings) -> Path:
 @contextmanager
 def opened(settings: Settings, target: Mapping[str, Any], *, make: bool = False, unlock: bool = False) -> Iterator[Any]:
     """Give one of the repositories on a target."""
-    with program.mounted(settings, target) as place:
+    with mounted(settings, target) as place:
         repository = BackupRepository(settings, place)
         repository.open(make=make, unlock=unlock)
         try:
@@ -283,7 +289,7 @@ def opened(settings: Settings, target: Mapping[str, Any], *, make: bool = False,
 
 def look(settings: Settings, slot: str) -> Look:
     """Ask PostgreSQL where it is."""
-    return Look(**json.loads(program.psql(settings, LOOK.format(slot=program.literal(slot)))))
+    return Look(**json.loads(psql(settings, LOOK.format(slot=literal(slot)))))
 
 
 def in_container(settings: Settings, *words: str) -> list[str]:
@@ -295,19 +301,19 @@ def receive(settings: Settings, seen: Look, begin: int, stop: int) -> None:
     """Have WAL brought into the container's memory: from the segment of one position up to another."""
     options = ("--no-loop", "--no-sync", f"--directory={SPOOL}", f"--endpos={lsn(stop - 1)}")
     name = segment_name(seen.timeline, begin)
-    program.do(in_container(settings, "bash", "-c", RECEIVE, "bash", SPOOL, name, *CONNECTION, *options))
+    do(in_container(settings, "bash", "-c", RECEIVE, "bash", SPOOL, name, *CONNECTION, *options))
 
 
 def architecture(settings: Settings) -> str:
     """Give the architecture that the cluster was made on, as Debian names it."""
-    return program.do(in_container(settings, "cat", f"{DATA}/{ARCHITECTURE_FILE}")).strip()
+    return do(in_container(settings, "cat", f"{DATA}/{ARCHITECTURE_FILE}")).strip()
 
 
 def newest_base(settings: Settings, target: Mapping[str, Any]) -> Json:
     """Give the record of the newest base copy that counts; nothing where there is none."""
     with opened(for_base(settings), target, make=True, unlock=True) as repository:
         runs = repository.runs()
-        found: Json = json.loads(repository.dump(runs[-1].record, program.RECORD_NAME)) if runs else {}
+        found: Json = json.loads(repository.dump(runs[-1].record, RECORD_NAME)) if runs else {}
     return found
 
 
@@ -334,7 +340,7 @@ class BaseCopy(threading.Thread):
         """Make it."""
         try:
             # A Pi has not the memory for a backup beside it.
-            with program.locked(self._settings, wait=True):
+            with locked(self._settings, wait=True):
                 self.record = self._make()
         except (BackupError, OSError) as error:
             self.failed = f"a base copy could not be made: {error}"
@@ -370,7 +376,7 @@ class LastMinute:
         self._base: Json = {}
         self._copy: BaseCopy | None = None
         self._begun = self._tidied = datetime.now(UTC)
-        self._until = program.read(self._path).get("until")
+        self._until = read(self._path).get("until")
 
     def attempt(self, now: datetime) -> Json:
         """Save what was committed, and write down how that went."""
@@ -389,12 +395,12 @@ class LastMinute:
         state |= {"begun": self._begun.isoformat(timespec="seconds"), "at": now.isoformat(timespec="seconds")}
         state |= {"until": self._until, "base": self._base.get("time")}
         state["said"] = said_of(state)
-        program.write(self._path, state)
+        write(self._path, state)
         return state
 
     def _save(self, now: datetime) -> None:
-        program.source_of(self._target)
-        if program.read(self._settings.journal):
+        source_of(self._target)
+        if read(self._settings.journal):
             raise WaitingError("it waits until a restore is kept or taken back")
         seen = look(self._settings, self._slot)
         # What is being copied has its repository mounted.
@@ -412,7 +418,7 @@ class LastMinute:
     def _get_to_know(self, seen: Look) -> None:
         """See whether what is on the target joins what the slot keeps; if not, a new base copy is due."""
         base = newest_base(self._settings, self._target)
-        if base and base["system"] != seen.system and program.is_new(self._settings, self._target):
+        if base and base["system"] != seen.system and is_new(self._settings, self._target):
             raise WaitingError(
                 "it is from before this card. Restore it (playbooks/restore.yml -e restore_last_minute=true), or go on "
                 "without: playbooks/backup.yml"
@@ -424,8 +430,8 @@ class LastMinute:
     def _make_slot(self) -> None:
         """Have PostgreSQL keep the WAL from now on."""
         self._base = {}
-        name = program.literal(self._slot)
-        program.psql(self._settings, DROP.format(which=f"slot_name = {name}") + MAKE.format(slot=name))
+        name = literal(self._slot)
+        psql(self._settings, DROP.format(which=f"slot_name = {name}") + MAKE.format(slot=name))
 
     def _save_wal(self, seen: Look) -> int:
         """Save all WAL up to what was committed when PostgreSQL was asked; give up to where it is saved."""
@@ -437,7 +443,7 @@ class LastMinute:
             with opened(for_wal(self._settings), self._target) as repository:
                 _check_room(repository.place, 0)
                 repository.save_output(give, WAL_NAME, seen.system, piece_tag(segment_start(saved), stop))
-            program.psql(self._settings, ADVANCE.format(slot=program.literal(self._slot), lsn=lsn(stop)))
+            psql(self._settings, ADVANCE.format(slot=literal(self._slot), lsn=lsn(stop)))
             saved = stop
         return saved
 
@@ -456,7 +462,7 @@ class LastMinute:
             raise BackupError("PostgreSQL gave up what a base copy needs; another one is made")
         with opened(for_base(self._settings), self._target) as repository:
             content = json.dumps(copy.record, indent=1).encode()
-            repository.save_bytes(content, program.RECORD_NAME, copy.record["run"], program.RECORD)
+            repository.save_bytes(content, RECORD_NAME, copy.record["run"], RECORD)
             # By their names: a Pi's clock may go back.
             _forget(repository, without(repository.snapshots(), copy.record["run"]))
         self._base = copy.record
@@ -479,7 +485,7 @@ class LastMinute:
         """Have nothing kept for a target that is away where the card is nearly full."""
         if shutil.disk_usage(self._settings.data_folder).free < LEAST_FREE:
             with suppress(BackupError):
-                program.psql(self._settings, DROP.format(which=f"slot_name = {program.literal(self._slot)}"))
+                psql(self._settings, DROP.format(which=f"slot_name = {literal(self._slot)}"))
 
 
 def _forget(repository: BackupRepository, gone: Sequence[str]) -> None:
@@ -490,22 +496,22 @@ def _forget(repository: BackupRepository, gone: Sequence[str]) -> None:
 
 def _check_room(place: Path, needed: int) -> None:
     """Raise BackupError where a target has too little room: the backups on it come first."""
-    missing = needed + program.SPARE_BYTES - shutil.disk_usage(place).free
+    missing = needed + SPARE_BYTES - shutil.disk_usage(place).free
     if missing > 0:
         raise BackupError(f"{missing // 1_000_000 + 1} MB of room are missing on it")
 
 
 def drop_slots(settings: Settings, kept: Iterable[str] = ()) -> None:
     """Have PostgreSQL keep no WAL for targets that are no more."""
-    names = "".join(f" AND slot_name <> {program.literal(slot_name(name))}" for name in kept)
-    program.psql(settings, DROP.format(which=f"starts_with(slot_name, {program.literal(SLOT)}){names}"))
+    names = "".join(f" AND slot_name <> {literal(slot_name(name))}" for name in kept)
+    psql(settings, DROP.format(which=f"starts_with(slot_name, {literal(SLOT)}){names}"))
 
 
 def sweep(settings: Settings) -> None:
     """Remove what a restore that was cut off has left on the card, unless one is at work."""
-    with program.locked(settings, wait=False) as alone_here:
+    with locked(settings, wait=False) as alone_here:
         if alone_here:
-            program.remove_trial(settings)
+            remove_trial(settings)
             shutil.rmtree(recovering(settings), ignore_errors=True)
 
 
@@ -519,7 +525,7 @@ def save_on(settings: Settings, wait: Callable[[float], None] = time.sleep) -> N
     while True:
         begun = time.monotonic()
         for number, stream in enumerate(streams):
-            with program.locked(for_wal(settings), wait=True):
+            with locked(for_wal(settings), wait=True):
                 state = stream.attempt(datetime.now(UTC))
             words = state["state"], state["why"], bool(state["until"])
             if said.get(number) != words:
@@ -559,33 +565,33 @@ class Recovered:
     @property
     def databases(self) -> list[Json]:
         """Give them, with their sizes."""
-        return program.databases(self.there)
+        return database_server.databases(self.there)
 
     def globals(self) -> str:
         """Give the script that makes the roles."""
-        return program.do(program.globals_dump(self.there))
+        return do(globals_dump(self.there))
 
     def pour(self, database: Mapping[str, Any], consumer: Sequence[str]) -> None:
         """Give a database's dump to a command. Raises BackupError unless both ended well."""
         words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres")
-        dump = program.in_postgis(self.there, *words, program.connection(database["name"]))
-        if why := program.piped(dump, consumer):
+        dump = in_postgis(self.there, *words, connection(database["name"]))
+        if why := piped(dump, consumer):
             raise BackupError(f"{database['name']} could not be restored: {why}.")
 
     def numbers(self, database: Mapping[str, Any]) -> dict[str, Any]:
         """Give where its extensions' sequences are."""
-        session = program.DatabaseSession(self.there, database["name"])
+        session = DatabaseSession(self.there, database["name"])
         try:
-            return session.each(program.NUMBERS)
+            return session.each(NUMBERS)
         finally:
             session.close()
 
 
 def found_on(settings: Settings, name: str) -> tuple[Json, SavedMinute | None]:
     """Give the newest backup with what is to be said, and the last minute where it can be used; the locks are held."""
-    found = program.found_on(settings, name, "latest")
+    found = finding.found_on(settings, name, "latest")
     saved = SavedMinute.on(settings, settings.target(name))
-    here = {"postgresql": program.postgresql(settings), "architecture": architecture(settings)}
+    here = {"postgresql": database_server.postgresql(settings), "architecture": architecture(settings)}
     refused = why_not(saved.base, saved.pieces, here, datetime.fromisoformat(found["time"]))
     if refused:
         return {**found, "said": f"{found['said']}, without a last minute: {refused}"}, None
@@ -596,7 +602,7 @@ def found_on(settings: Settings, name: str) -> tuple[Json, SavedMinute | None]:
 @contextmanager
 def alone(settings: Settings) -> Iterator[None]:
     """Hold both locks."""
-    with program.locked(settings, wait=True), program.locked(for_wal(settings), wait=True):
+    with locked(settings, wait=True), locked(for_wal(settings), wait=True):
         yield
 
 
@@ -616,10 +622,10 @@ def restore(settings: Settings, name: str, run: str) -> Json:
         found, saved = found_on(settings, name)
         run = run or found["run"]
         if saved is None:
-            with program.opened(settings, name) as repository:
-                return {**program.put_in_place(settings, repository, run), "said": found["said"]}
-        with recovered(settings, settings.target(name), saved) as source, program.opened(settings, name) as repository:
-            return {**program.put_in_place(settings, repository, run, source), "said": found["said"]}
+            with finding.opened(settings, name) as repository:
+                return {**put_in_place(settings, repository, run), "said": found["said"]}
+        with recovered(settings, settings.target(name), saved) as source, finding.opened(settings, name) as repository:
+            return {**put_in_place(settings, repository, run, source), "said": found["said"]}
 
 
 @contextmanager
@@ -632,19 +638,19 @@ def recovered(settings: Settings, target: Mapping[str, Any], saved: SavedMinute)
     there, scratch = settings.trial, recovering(settings)
     wal = sum(piece.upto - piece.first for piece in saved.pieces)
     # Once as a cluster, and once in place.
-    program.check_disks((settings.data_folder, Path(settings.data_folder), 2 * saved.base["bytes"] + wal))
+    check_disks((settings.data_folder, Path(settings.data_folder), 2 * saved.base["bytes"] + wal))
     try:
         shutil.rmtree(scratch, ignore_errors=True)
-        data = program.folder_like(Path(settings.data_folder), scratch)
+        data = folder_like(Path(settings.data_folder), scratch)
         _unpack(settings, target, saved, data)
-        image = program.do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
-        program.remove_trial(settings)
-        program.do([*program.trial_command(there.postgis, image, data), *_recovering()])
+        image = do(["docker", "inspect", "--format", "{{.Image}}", settings.postgis]).strip()
+        remove_trial(settings)
+        do([*trial_command(there.postgis, image, data), *_recovering()])
         # It lets nobody in before it has played all of the WAL.
-        program.wait_for(there)
+        wait_for(there)
         yield Recovered(there)
     finally:
-        program.remove_trial(settings)
+        remove_trial(settings)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -659,7 +665,7 @@ def _unpack(settings: Settings, target: Mapping[str, Any], saved: SavedMinute, d
     for folder in (cluster, wal):
         folder.mkdir(mode=0o700)
     with opened(for_base(settings), target) as repository:
-        whose = {program.run_of(one): one["id"] for one in repository.snapshots() if BASE in one["tags"]}
+        whose = {run_of(one): one["id"] for one in repository.snapshots() if BASE in one["tags"]}
         repository.pour(whose[saved.base["run"]], BASE_NAME, [*TAKE, f"--directory={cluster}"])
     with opened(for_wal(settings), target) as repository:
         for piece in saved.pieces:
@@ -680,7 +686,7 @@ def _unpack(settings: Settings, target: Mapping[str, Any], saved: SavedMinute, d
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Poppyfield's last minute")
-    parser.add_argument("--settings", type=Path, default=Path(program.SETTINGS))
+    parser.add_argument("--settings", type=Path, default=Path(SETTINGS))
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("save", help="save the WAL, on and on")
     commands.add_parser("clear-up", help="take away what the service has left")
@@ -697,7 +703,7 @@ def clear_up(settings: Settings) -> None:
     """Take away the mounts of a service that has ended."""
     for side in (for_base(settings), for_wal(settings)):
         for target in settings.near:
-            program.unmount(Path(side.run_folder) / target["name"])
+            unmount(Path(side.run_folder) / target["name"])
 
 
 def act(asked: argparse.Namespace) -> int:
@@ -718,4 +724,4 @@ def act(asked: argparse.Namespace) -> int:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the program; a failure is one sentence."""
-    return program.told_in_a_sentence(lambda: act(arguments(sys.argv[1:] if words is None else words)))
+    return told_in_a_sentence(lambda: act(arguments(sys.argv[1:] if words is None else words)))

@@ -4,7 +4,7 @@ What is in place is set aside first, and comes back where the restore fails or i
 restored by way of a database that is thrown away, which gets all definitions and the rows of that table alone: from
 there pg_dump gives it with its sequences, indexes, keys, triggers and rights.
 
-Has the program of the backup to lean on. The module backup_service installs both.
+A part of the program of the backup, whose command line hands over to this one.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
-from ansible.module_utils.poppyfield.backup.program import (
-    PSQL,
-    BackupError,
-    BackupRepository,
-    Json,
-    Settings,
-    identifier,
-    literal,
-)
+from ansible.module_utils.poppyfield.backup import finding, map_server
+from ansible.module_utils.poppyfield.backup.database_server import PG_OPTIONS, PSQL, databases, in_postgis, psql
+from ansible.module_utils.poppyfield.backup.finding import record_of
+from ansible.module_utils.poppyfield.backup.map_server import start
+from ansible.module_utils.poppyfield.backup.repository import BackupRepository
+from ansible.module_utils.poppyfield.backup.restic_words import MOST_NAMED
+from ansible.module_utils.poppyfield.backup.restore_journal import STAGING, clear, names_set_aside, take_back
+from ansible.module_utils.poppyfield.backup.restoring import put_folders
+from ansible.module_utils.poppyfield.backup.room import check_disks, check_version
+from ansible.module_utils.poppyfield.backup.settings import SETTINGS, BackupError, Json, Settings
+from ansible.module_utils.poppyfield.backup.sql import connection, identifier, literal, set_aside
+from ansible.module_utils.poppyfield.backup.streams import CHUNK, last_words
+from ansible.module_utils.poppyfield.backup.this_pi import do, locked, read, sync, told_in_a_sentence, write
 
 SCRATCH = "poppyfield_restoring__loading"
 """The database that is thrown away; one with this ending is in no backup."""
@@ -220,7 +223,7 @@ def after_the_table(table: SavedTable, rights: Iterable[str]) -> str:
 
 def taking_back(table: SavedTable, stamp: str, *, was_there: bool) -> str:
     """Give the script that puts a table back, if the new one has taken its place."""
-    before, failed = program.set_aside(table.name, "before", stamp), program.set_aside(table.name, "failed", stamp)
+    before, failed = set_aside(table.name, "before", stamp), set_aside(table.name, "failed", stamp)
     mark = f"to_regnamespace({literal(identifier(before))})" if was_there else f"to_regclass({literal(table.sql)})"
     back = (
         f"ALTER TABLE {identifier(before)}.{identifier(table.name)} SET SCHEMA {identifier(table.schema)};\n"
@@ -237,8 +240,8 @@ def why_not(found: Mapping[str, Any], table: SavedTable) -> str:
     if not found["plain"]:
         return f"{table} is a view, has partitions or heirs, or belongs to an extension"
     if needing := found["needing"]:
-        more = f" and {len(needing) - program.MOST_NAMED} more" if len(needing) > program.MOST_NAMED else ""
-        named = "; ".join(needing[: program.MOST_NAMED])
+        more = f" and {len(needing) - MOST_NAMED} more" if len(needing) > MOST_NAMED else ""
+        named = "; ".join(needing[:MOST_NAMED])
         return f"these need {table}, and would go on with the table that is set aside: {named}{more}"
     return ""
 
@@ -248,15 +251,15 @@ def why_not(found: Mapping[str, Any], table: SavedTable) -> str:
 
 def switch(settings: Settings, journal: Json, action: Callable[[], None]) -> Json:
     """Change what is served, as it is written down; it comes back where that fails. Give what was set aside."""
-    program.write(settings.journal, journal)
+    write(settings.journal, journal)
     try:
-        program.stop(settings)
+        map_server.stop(settings)
         action()
-        program.start(settings)
+        start(settings)
     except (Exception, KeyboardInterrupt) as error:
-        raise BackupError(f"{error or type(error).__name__} {program.take_back(settings)}") from error
-    program.write(settings.journal, {**journal, "state": "switched"})
-    return {"set_aside": program.names_set_aside(journal)}
+        raise BackupError(f"{error or type(error).__name__} {take_back(settings)}") from error
+    write(settings.journal, {**journal, "state": "switched"})
+    return {"set_aside": names_set_aside(journal)}
 
 
 def begun(record: Mapping[str, Any], **more: Any) -> Json:
@@ -269,10 +272,10 @@ def begun(record: Mapping[str, Any], **more: Any) -> Json:
 @contextmanager
 def opened(settings: Settings, name: str, run: str) -> Iterator[tuple[BackupRepository, Json]]:
     """Give a repository with the record of a backup; nothing of another restore is left half done."""
-    with program.locked(settings, wait=True), program.opened(settings, name) as repository:
-        if program.read(settings.journal).get("state") == "begun":
-            program.take_back(settings)
-        yield repository, program.record_of(repository, run)
+    with locked(settings, wait=True), finding.opened(settings, name) as repository:
+        if read(settings.journal).get("state") == "begun":
+            take_back(settings)
+        yield repository, record_of(repository, run)
 
 
 # A table ------------------------------------------------------------------------------------------------------------
@@ -283,13 +286,13 @@ def restore_table(settings: Settings, name: str, run: str, table: SavedTable, ne
     with opened(settings, name, run) as (repository, record):
         entry = entry_of(record, table)
         there = look_in_place(settings, table, new)
-        program.check_version(settings, record)
+        check_version(settings, record)
         # Once in the database that is thrown away, and once in place.
-        program.check_disks((settings.data_folder, Path(settings.data_folder), 2 * entry["bytes"]))
+        check_disks((settings.data_folder, Path(settings.data_folder), 2 * entry["bytes"]))
         with scratch(settings):
             fill(settings, repository, entry, table)
             if new:
-                program.psql(settings, renaming(table, new), SCRATCH)
+                psql(settings, renaming(table, new), SCRATCH)
                 pour(settings, table.called(new), "")
                 return {"set_aside": []}
             return put_in_place(settings, record, table, there=there)
@@ -319,12 +322,12 @@ def names_of(tables: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def look_in_place(settings: Settings, table: SavedTable, new: str) -> bool:
     """Tell whether the table is there. Raises BackupError where it can't be put where it is to be."""
-    if table.database not in [one["name"] for one in program.databases(settings)]:
+    if table.database not in [one["name"] for one in databases(settings)]:
         raise BackupError(f"There is no database {table.database} on this Pi: restore all of it. Nothing was changed.")
     if new and not NEW_NAME.fullmatch(new):
         raise BackupError(f"{new!r} can't be the name of a table: letters, digits and _, at most 63.")
     wanted = table.called(new) if new else table
-    found = json.loads(program.psql(settings, IN_PLACE.format(name=literal(wanted.sql)), table.database))
+    found = json.loads(psql(settings, IN_PLACE.format(name=literal(wanted.sql)), table.database))
     if new:
         if found["there"]:
             raise BackupError(f"There is a table {wanted} already. Choose another name.")
@@ -333,7 +336,7 @@ def look_in_place(settings: Settings, table: SavedTable, new: str) -> bool:
             f"Nothing was changed: {wrong}. Restore it beside (-e restore_as=NAME, or --as), and copy its rows."
         )
     else:
-        program.set_aside(table.name, "before", "0" * 14)
+        set_aside(table.name, "before", "0" * 14)
     return bool(found["there"])
 
 
@@ -342,28 +345,28 @@ def scratch(settings: Settings) -> Iterator[None]:
     """Give the database that is thrown away, into which nobody else can look."""
     drop = f"DROP DATABASE IF EXISTS {SCRATCH} WITH (FORCE);\n"
     closed = f"REVOKE ALL ON DATABASE {SCRATCH} FROM PUBLIC;"
-    program.psql(settings, f"{drop}CREATE DATABASE {SCRATCH} TEMPLATE template0;\n{closed}")
+    psql(settings, f"{drop}CREATE DATABASE {SCRATCH} TEMPLATE template0;\n{closed}")
     try:
         yield
     finally:
         with suppress(BackupError):
-            program.psql(settings, drop)
+            psql(settings, drop)
 
 
 def fill(settings: Settings, repository: BackupRepository, entry: Mapping[str, Any], table: SavedTable) -> None:
     """Restore all definitions of a database, and the rows of one table, into the one that is thrown away."""
     saved = entry["snapshot"], entry["file"]
-    listing = repository.beginning(*saved, program.in_postgis(settings, "pg_restore", "--list"))
+    listing = repository.beginning(*saved, in_postgis(settings, "pg_restore", "--list"))
     wanted = "\n".join(wanted_entries(listing, table)).encode()
-    program.do(program.in_postgis(settings, "sh", "-c", f"cat > {LIST}"), given=wanted)
+    do(in_postgis(settings, "sh", "-c", f"cat > {LIST}"), given=wanted)
     # Neither triggers nor keys act on the rows.
-    options = f"options='{program.PG_OPTIONS} -c session_replication_role=replica'"
-    into = f"{program.connection(SCRATCH)} {options}"
+    options = f"options='{PG_OPTIONS} -c session_replication_role=replica'"
+    into = f"{connection(SCRATCH)} {options}"
     try:
         words = ("pg_restore", "--exit-on-error", f"--use-list={LIST}", "--username=postgres", into)
-        repository.pour(*saved, program.in_postgis(settings, *words))
+        repository.pour(*saved, in_postgis(settings, *words))
     finally:
-        program.do(program.in_postgis(settings, "rm", "-f", LIST))
+        do(in_postgis(settings, "rm", "-f", LIST))
 
 
 def renaming(table: SavedTable, new: str) -> str:
@@ -375,7 +378,7 @@ def renaming(table: SavedTable, new: str) -> str:
 def put_in_place(settings: Settings, record: Mapping[str, Any], table: SavedTable, *, there: bool) -> Json:
     """Set the table aside and put that of the backup in its place, in one transaction."""
     journal = begun(record)
-    aside = program.set_aside(table.name, "before", journal["stamp"]) if there else ""
+    aside = set_aside(table.name, "before", journal["stamp"]) if there else ""
     journal["back"] = {
         "database": table.database,
         "sql": taking_back(table, journal["stamp"], was_there=there),
@@ -386,23 +389,19 @@ def put_in_place(settings: Settings, record: Mapping[str, Any], table: SavedTabl
 
 def pour(settings: Settings, table: SavedTable, aside: str) -> None:
     """Take a table over from the database that is thrown away, all or nothing. Raises BackupError."""
-    rights = json.loads(program.psql(settings, RIGHTS.format(name=literal(table.sql)), SCRATCH))
-    dump = program.in_postgis(
-        settings, "pg_dump", f"--table={table.sql}", "--username=postgres", program.connection(SCRATCH)
-    )
-    stop = ("--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", program.connection(table.database))
+    rights = json.loads(psql(settings, RIGHTS.format(name=literal(table.sql)), SCRATCH))
+    dump = in_postgis(settings, "pg_dump", f"--table={table.sql}", "--username=postgres", connection(SCRATCH))
+    stop = ("--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", connection(table.database))
     quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaints:
         with (
             subprocess.Popen(dump, stdin=quiet, stdout=pipe, stderr=said) as dumping,
-            subprocess.Popen(
-                program.in_postgis(settings, *PSQL, *stop), stdin=pipe, stdout=quiet, stderr=complaints
-            ) as taking,
+            subprocess.Popen(in_postgis(settings, *PSQL, *stop), stdin=pipe, stdout=quiet, stderr=complaints) as taking,
         ):
             assert dumping.stdout and taking.stdin  # noqa: S101 - both are pipes
             with suppress(BrokenPipeError):
                 taking.stdin.write(before_the_table(table, aside).encode())
-                shutil.copyfileobj(dumping.stdout, taking.stdin, program.CHUNK)
+                shutil.copyfileobj(dumping.stdout, taking.stdin, CHUNK)
             dumping.stdout.close()
             # Without the end of its transaction, nothing of it counts.
             if not dumping.wait():
@@ -411,7 +410,7 @@ def pour(settings: Settings, table: SavedTable, aside: str) -> None:
             with suppress(BrokenPipeError):
                 taking.stdin.close()
         if dumping.returncode or taking.returncode:
-            why = program.last_words(complaints if taking.returncode else said)
+            why = last_words(complaints if taking.returncode else said)
             raise BackupError(f"{table} could not be restored: {why}.")
 
 
@@ -423,12 +422,12 @@ def restore_project(settings: Settings, name: str, run: str, project: SavedProje
     with opened(settings, name, run) as (repository, record):
         projects = Path(settings.folders["projects"])
         beside = beside_projects(projects, new) if new else None
-        program.check_disks((str(projects), projects.parent, record["files"]["bytes"]))
+        check_disks((str(projects), projects.parent, record["files"]["bytes"]))
         try:
             staged = stage(settings, repository, record, project)
             if beside:
                 staged.rename(beside)
-                program.sync(beside.parent)
+                sync(beside.parent)
                 return {"set_aside": []}
             target = projects / project.folder
             journal = begun(
@@ -438,9 +437,9 @@ def restore_project(settings: Settings, name: str, run: str, project: SavedProje
                 # Not within the folder of the projects, which the map server reads.
                 beside={str(target): f"{projects}-{project.folder}"},
             )
-            return switch(settings, journal, lambda: program.put_folders(journal))
+            return switch(settings, journal, lambda: put_folders(journal))
         finally:
-            program.clear(settings)
+            clear(settings)
 
 
 def beside_projects(projects: Path, new: str) -> Path:
@@ -455,8 +454,8 @@ def beside_projects(projects: Path, new: str) -> Path:
 
 def stage(settings: Settings, repository: BackupRepository, record: Mapping[str, Any], project: SavedProject) -> Path:
     """Unpack the folder of a project beside the folder of the projects. Raises BackupError where it is not there."""
-    program.clear(settings)
-    unpacked = Path(settings.folders["projects"]).with_name(f"{program.STAGING}project")
+    clear(settings)
+    unpacked = Path(settings.folders["projects"]).with_name(f"{STAGING}project")
     unpacked.mkdir(mode=0o700)
     saved = f"{record['folders']['projects']}/{project.folder}"
     repository.unpack(record["files"]["snapshot"], re.sub(r"([\\*?\[])", r"\\\1", saved), unpacked)
@@ -465,7 +464,7 @@ def stage(settings: Settings, repository: BackupRepository, record: Mapping[str,
         held = sorted(path.name for path in staged.glob("*.qg[sz]"))
         told = f"the folder has {', '.join(held)}" if held else "it has no such folder with a project"
         raise BackupError(f"There is no project {project.folder}/{project.file} in that backup; {told}.")
-    program.do(["sync", "--file-system", str(staged)])
+    do(["sync", "--file-system", str(staged)])
     return staged
 
 
@@ -474,7 +473,7 @@ def stage(settings: Settings, repository: BackupRepository, record: Mapping[str,
 
 def find(settings: Settings, asked: argparse.Namespace) -> Json:
     """Give what a restore would put in place, for a person to agree to; what it refuses is said now."""
-    found = program.find(settings, asked.target, asked.time)
+    found = finding.find(settings, asked.target, asked.time)
     if asked.table:
         look_in_place(settings, SavedTable.named(asked.table), asked.new)
         what = f"the table {SavedTable.named(asked.table)}"
@@ -484,10 +483,10 @@ def find(settings: Settings, asked: argparse.Namespace) -> Json:
     return {**found, "said": f"{what}, of {found['said']}"}
 
 
-def arguments(words: list[str]) -> argparse.Namespace:
+def arguments(words: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="One table or one project out of Poppyfield's backup")
-    parser.add_argument("--settings", type=Path, default=Path(program.SETTINGS))
+    parser.add_argument("--settings", type=Path, default=Path(SETTINGS))
     commands = parser.add_subparsers(dest="command", required=True)
     for command in ("find", "restore"):
         one = commands.add_parser(command)
@@ -507,7 +506,7 @@ def act(asked: argparse.Namespace) -> int:
     if asked.command == "find":
         print(json.dumps(find(settings, asked)))
         return 0
-    run = asked.run or program.find(settings, asked.target, asked.time)["run"]
+    run = asked.run or finding.find(settings, asked.target, asked.time)["run"]
     if asked.table:
         done = restore_table(settings, asked.target, run, SavedTable.named(asked.table), asked.new)
     else:
@@ -516,6 +515,6 @@ def act(asked: argparse.Namespace) -> int:
     return 0
 
 
-def main(words: list[str] | None = None) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the program; a failure is one sentence."""
-    return program.told_in_a_sentence(lambda: act(arguments(sys.argv[1:] if words is None else words)))
+    return told_in_a_sentence(lambda: act(arguments(sys.argv[1:] if words is None else words)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import last_minute, program, restore_part, trial_maps
-from ansible.module_utils.poppyfield.host import host_files, password_file, program_folder, systemd
+from ansible.module_utils.poppyfield.backup import outcomes, program_files, this_pi
+from ansible.module_utils.poppyfield.backup.settings import NEW_CARD, SFTP, SSH_FOLDER, SSH_KEY, Settings
+from ansible.module_utils.poppyfield.host import host_files, password_file, systemd
 from ansible.module_utils.poppyfield.host.host_files import HostFileAction, HostFileChange
 
 Json = dict[str, Any]
@@ -83,12 +84,12 @@ Description=Poppyfield's last minute: what is committed is on the targets of the
 After=docker.service
 
 [Service]
-ExecStart=/usr/bin/python3 -I -B {program} save
+ExecStart=/usr/bin/python3 -I {program} last_minute save
 # The map comes first.
 Nice=19
 IOSchedulingClass=idle
 CPUWeight=10
-ExecStopPost=/usr/bin/python3 -I -B {program} clear-up
+ExecStopPost=/usr/bin/python3 -I {program} last_minute clear-up
 Restart=always
 RestartSec=30
 
@@ -99,7 +100,7 @@ WantedBy=multi-user.target
 
 def known_host(target: Mapping[str, Any]) -> str:
     """Give the line by which ssh knows the machine of a target by SFTP."""
-    found = program.SFTP.fullmatch(target["sftp"])
+    found = SFTP.fullmatch(target["sftp"])
     if not found:
         raise BackupServiceError(f"{target['sftp']} is not USER@MACHINE:/FOLDER")
     port = target.get("port") or 22
@@ -125,18 +126,18 @@ class BackupService:
     rules: Path = Path("/etc/udev/rules.d")
 
     @property
-    def last_minute(self) -> Path:
-        """Give the folder of the program of the last minute."""
-        return self.programs / program.LAST_MINUTE
+    def command(self) -> Path:
+        """Give what runs the program."""
+        return self.programs / program_files.COMMAND
 
     @property
     def ssh(self) -> Path:
         """Give the folder of the keys for targets by SFTP."""
-        return self.folder / program.SSH_FOLDER
+        return self.folder / SSH_FOLDER
 
     def public_key(self) -> str:
         """Give what machines that are targets by SFTP are to let in; empty where there is none yet."""
-        path = self.ssh / f"{program.SSH_KEY}.pub"
+        path = self.ssh / f"{SSH_KEY}.pub"
         return path.read_text("utf-8").strip() if path.exists() else ""
 
     def has_password(self) -> bool:
@@ -145,22 +146,17 @@ class BackupService:
 
     def wanted(self, settings: Mapping[str, Any], schedule: str, password: str) -> Json:
         """Give the folders and files, as host_files takes them."""
-        program_path = self.programs / "backup"
-        texts = {
+        program = self._program(settings)
+        texts = {path: (text, "0755" if path == self.command else "0644") for path, text in program.items()}
+        texts |= {
             self.folder / "settings.json": (json.dumps(settings, indent=1, sort_keys=True) + "\n", "0600"),
-            program_path: (inspect.getsource(program), "0755"),
-            self.units / f"{UNIT}.service": (SERVICE_TEXT.format(program=program_path), "0644"),
+            self.units / f"{UNIT}.service": (SERVICE_TEXT.format(program=self.command), "0644"),
             self.units / TIMER: (TIMER_TEXT.format(schedule=schedule), "0644"),
         }
         folders = {self.folder: "0700", self.programs: "0755"}
-        beside = program_folder.program_files(self.programs / program.PART, restore_part)
         if settings.get("wal"):
-            beside |= program_folder.program_files(self.last_minute, last_minute)
-            texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.last_minute), "0644")
-        if settings.get("prove"):
-            beside |= program_folder.program_files(self.programs / program.TRIAL_MAPS, trial_maps)
-        texts |= {path: (text, "0644") for path, text in beside.items()}
-        inner = {folder for path in beside for folder in path.parents if self.programs in folder.parents}
+            texts[self.units / LAST_MINUTE] = (LAST_MINUTE_TEXT.format(program=self.command), "0644")
+        inner = {folder for path in program for folder in path.parents if self.programs in folder.parents}
         folders |= dict.fromkeys(sorted(inner), "0755")
         if labels := [target["label"] for target in settings["targets"] if target.get("label")]:
             texts[self.units / PLUGGED_TIMER] = (PLUGGED_TIMER_TEXT, "0644")
@@ -179,6 +175,16 @@ class BackupService:
             "secrets": [{"path": str(self.folder / "password"), "value": password, **owned}] if password else [],
         }
 
+    def _program(self, settings: Mapping[str, Any]) -> dict[Path, str]:
+        """Give the files of the program; a part that was wanted once stays, for what it has saved."""
+        parts = program_files.installed_parts(self.programs)
+        parts |= {
+            part
+            for part, switch in ((this_pi.LAST_MINUTE, "wal"), (this_pi.TRIAL_MAPS, "prove"))
+            if settings.get(switch)
+        }
+        return program_files.program_files(self.programs, parts)
+
     def converge(
         self, settings: Mapping[str, Any], schedule: str, password: str, *, check_mode: bool
     ) -> list[HostFileChange]:
@@ -191,21 +197,26 @@ class BackupService:
         kept = {change.path for change in changes}
         ours = (self.units / LAST_MINUTE, self.units / PLUGGED_TIMER, self.rules / RULES)
         unwanted = [path for path in ours if path.exists() and path not in kept]
+        left = list(program_files.left_behind(self.programs, kept))
         if not check_mode:
             if self.ssh.exists() and not self.public_key():
                 changes.append(self._make_key(settings["host"]))
             if is_new:
                 self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-                (self.state / program.NEW_CARD).touch(mode=0o600)
-            self._have_run(changes, wal=bool(settings.get("wal")))
+                (self.state / NEW_CARD).touch(mode=0o600)
+            is_renewed = bool(left) or any(change.is_new for change in changes)
+            self._have_run(changes, wal=bool(settings.get("wal")), is_renewed=is_renewed)
             if self.units / LAST_MINUTE in unwanted:
                 self._end_last_minute()
             self._remove(unwanted)
-        return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, "file") for path in unwanted)]
+            for folder in left:
+                shutil.rmtree(folder)
+        removed = [*((path, "file") for path in unwanted), *((folder, "folder") for folder in left)]
+        return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, what) for path, what in removed)]
 
     def _make_key(self, host: str) -> HostFileChange:
         """Make the key of this host, which never leaves it."""
-        path = self.ssh / program.SSH_KEY
+        path = self.ssh / SSH_KEY
         words = ("-q", "-t", "ed25519", "-N", "", "-C", f"poppyfield-backup@{host}", "-f", str(path))
         path.unlink(missing_ok=True)
         systemd.do(self.run, "ssh-keygen", *words)
@@ -216,13 +227,13 @@ class BackupService:
         has_data = (Path(settings["data_folder"]) / "cluster" / "PG_VERSION").exists()
         return not (self.folder / "settings.json").exists() and not has_data
 
-    def _have_run(self, changes: Sequence[HostFileChange], *, wal: bool) -> None:
+    def _have_run(self, changes: Sequence[HostFileChange], *, wal: bool, is_renewed: bool) -> None:
         if not self.booted.is_dir():
             return
         if self._touches_units(changes) or not systemd.is_active(self.run, TIMER):
             systemd.start(self.run, TIMER)
         # What runs has the old program and settings.
-        if wal and (any(change.is_new for change in changes) or not systemd.is_active(self.run, LAST_MINUTE)):
+        if wal and (is_renewed or not systemd.is_active(self.run, LAST_MINUTE)):
             systemd.start(self.run, LAST_MINUTE)
 
     def _end_last_minute(self) -> None:
@@ -230,7 +241,7 @@ class BackupService:
         if self.booted.is_dir():
             systemd.do(self.run, "systemctl", "disable", "--quiet", "--now", LAST_MINUTE)
             # Where the database does not answer, PostgreSQL gives the slot up by itself.
-            self.run([sys.executable, "-I", "-B", str(self.last_minute), "end"])
+            self.run([sys.executable, "-I", str(self.command), this_pi.LAST_MINUTE, "end"])
 
     def _remove(self, unwanted: Sequence[Path]) -> None:
         for path in unwanted:
@@ -243,10 +254,10 @@ class BackupService:
 
         The program is started for a card that was not saved on some target. Raises BackupServiceError.
         """
-        known = program.Settings(**settings, state_folder=str(self.state))
-        if not any(program.is_new(known, target) for target in known.targets):
+        known = Settings(**settings, state_folder=str(self.state))
+        if not any(outcomes.is_new(known, target) for target in known.targets):
             return []
-        done = self.run([sys.executable, "-I", str(self.programs / "backup"), "offers"])
+        done = self.run([sys.executable, "-I", str(self.command), "offers"])
         if done.returncode:
             raise BackupServiceError(f"what is on the targets could not be seen: {systemd.what_failed(done)}")
         found: list[Json] = json.loads(done.stdout)

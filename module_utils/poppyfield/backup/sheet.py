@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import segno
-from fpdf import FPDF
-from fpdf.errors import FPDFUnicodeEncodingException
+from ansible.module_utils.poppyfield.host import printed
+from ansible.module_utils.poppyfield.host.printed import MissingLetterError
 from jinja2 import Environment, StrictUndefined
-
-POINTS = 10
-"""Of the text on paper."""
-FOOT = 12
-"""Millimetres below the text, so few that a sheet is one page."""
 
 
 class SheetError(Exception):
@@ -33,13 +28,8 @@ def as_html(template: str, host: str, targets: Sequence[Mapping[str, str]], pass
 
 def as_pdf(html: str) -> bytes:
     """Give the sheet of `as_html` as PDF, to print. Raises SheetError for letters that its fonts do not have."""
-    document = FPDF()
-    document.set_auto_page_break(True, margin=FOOT)
-    document.add_page()
-    document.set_font("Helvetica", size=POINTS)
     try:
-        document.write_html(html[html.index("<body>") + len("<body>") : html.index("</body>")])
-    except FPDFUnicodeEncodingException as error:
-        told = f"A PDF has no letter for {error.character}: give the folder in backup_targets a name without it."
+        return printed.pdf_of(html)
+    except MissingLetterError as error:
+        told = f"A PDF has no letter for {error}: give the folder in backup_targets a name without it."
         raise SheetError(told) from error
-    return bytes(document.output())

@@ -3,15 +3,15 @@
 The map server's image runs in a container that is thrown away, in the network of the trial's database, which leads
 nowhere. What the map server in use does not draw either is none of the backup's faults.
 
-The program of the backup hands over to this one, which the module backup_service installs beside it where backups are
-proven: it reads what is asked as JSON, and writes what is wrong with each project.
+A part of the program of the backup that it runs in a process of its own, on Pis where backups are proven: it reads what
+is asked as JSON, and writes what is wrong with each project.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,8 +191,9 @@ def tried(projects: Iterable[str], restored: Asks, in_use: Asks) -> dict[str, st
     return {project: fault(project, restored, in_use) for project in projects}
 
 
-def main() -> int:
+def main(words: Sequence[str] = ()) -> int:
     """Read what is asked, draw the projects, and write what is wrong with each."""
+    del words
     asked = TrialMaps(**json.load(sys.stdin))
     projects = projects_in(Path(asked.projects))[:MOST_PROJECTS]
     try:

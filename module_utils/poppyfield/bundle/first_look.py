@@ -21,6 +21,8 @@ class Offer:
     """By release what is installed from it."""
     indexes: Mapping[str, str]
     """By part apt's index."""
+    made: int = 0
+    """When it was made, in seconds since 1970."""
 
 
 def look(place: BundlePlace, offer: Offer, release: str, architecture: str, missing: Sequence[str]) -> dict[str, Any]:

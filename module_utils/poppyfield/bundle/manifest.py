@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 NAME = "MANIFEST"
@@ -13,8 +13,15 @@ SIGNATURE = "MANIFEST.sig"
 VERSION = 1
 PACKAGES = "packages"
 IMAGES = "images"
+WHEELS = "wheels"
+CONTENTS = "contents"
+INSTALL = "install"
+"""What somebody on a Pi starts who has no laptop."""
+SIGNERS = "signers"
+"""The keys that a person compares who installs such a Pi for the first time."""
 INDEX = "Packages"
 HIGHEST_NUMBER = 10**9
+LATEST = 2**32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME_IN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~@-]*")
 """Of a file or folder: nothing that a shell, a FAT file system or apt could take for something else."""
@@ -45,6 +52,17 @@ class BundledImage:
 
 
 @dataclass(frozen=True)
+class BundledContent:
+    """A file of the laptop, or a folder as a tar archive, whole or in parts that a FAT file system holds."""
+
+    key: str
+    name: str
+    """The file's own name; empty for a folder."""
+    paths: tuple[str, ...]
+    """In the bundle, in their order."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle is and holds."""
 
@@ -57,6 +75,20 @@ class Manifest:
     """By release the packages that are asked for; those that they need are in the bundle as well."""
     images: tuple[BundledImage, ...]
     files: tuple[BundledFile, ...]
+    contents: tuple[BundledContent, ...] = ()
+    """What a Pi needs to install itself; nothing in a bundle that only a laptop uses."""
+    inventories: tuple[str, ...] = ()
+    """What of the inventory's content ansible-playbook is given with -i."""
+    vaulted: bool = False
+    """Whether the inventory has something encrypted, so that its password is asked for."""
+    base: str = ""
+    """The SHA-256 of the MANIFEST of the first bundle, where this one holds only what is newer."""
+    elsewhere: tuple[str, ...] = ()
+    """The files that are in that one alone."""
+    made: int = 0
+    """When, in seconds since 1970 by the clock of who made it: the time is no earlier. 0 where that is not known."""
+    hosts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By host its variables that name files, with `bundle:KEY` in place of each path."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -110,12 +142,24 @@ def _read(given: Mapping[str, Any]) -> Manifest:
         packages={str(release): tuple(map(str, names)) for release, names in given["packages"].items()},
         images=tuple(BundledImage(**image) for image in given["images"]),
         files=tuple(BundledFile(str(file["path"]), int(file["size"]), str(file["sha256"])) for file in given["files"]),
+        contents=tuple(
+            BundledContent(str(one["key"]), str(one["name"]), tuple(map(str, one["paths"])))
+            for one in given.get("contents", ())
+        ),
+        inventories=tuple(map(str, given.get("inventories", ()))),
+        vaulted=bool(given.get("vaulted", False)),
+        base=str(given.get("base", "")),
+        elsewhere=tuple(map(str, given.get("elsewhere", ()))),
+        made=int(given.get("made", 0)),
+        hosts={str(name): dict(values) for name, values in given.get("hosts", {}).items()},
     )
 
 
 def _check(found: Manifest) -> None:
     if not 0 < found.number <= HIGHEST_NUMBER:
         raise BundleError(f"{NAME} has the number {found.number}: make the bundle again")
+    if not 0 <= found.made <= LATEST:
+        raise BundleError(f"{NAME} has a date that is none: make the bundle again, with a clock that is right")
     paths = [file.path for file in found.files]
     for path in paths:
         check_path(path)
@@ -125,6 +169,15 @@ def _check(found: Manifest) -> None:
         raise BundleError(f"{NAME} has a file without its size and SHA-256: make the bundle again")
     if lost := sorted({image.path for image in found.images} - set(paths)):
         raise BundleError(f"{NAME} has an image without its file, {lost[0]}: make the bundle again")
+    if lost := sorted({path for content in found.contents for path in content.paths} - set(paths)):
+        raise BundleError(f"{NAME} has a content without its file, {lost[0]}: make the bundle again")
+    if (found.base and not _SHA256.fullmatch(found.base)) or not set(found.elsewhere) <= set(
+        paths if found.base else ()
+    ):
+        raise BundleError(f"{NAME} does not say which bundle it is newer than: make the bundle again")
+    for content in found.contents:
+        if not content.paths or "/" in content.name or content.name in (".", ".."):
+            raise BundleError(f"{NAME} has a content {content.key[:100]!a} that is none: make the bundle again")
 
 
 def check_path(path: str) -> None:

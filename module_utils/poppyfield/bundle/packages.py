@@ -17,10 +17,14 @@ FIELDS = "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(CREATED_BY)"
 SUITES = {"Debian": ("{release}", "{release}-updates"), "Debian-Security": ("{release}-security",)}
 ALWAYS = ("openssl", "python3-apt")
 """What a role installs on every Pi, and what Ansible needs to install it."""
+FOR_PI_ALONE = ("python3-pip-whl", "zstd")
+"""What no role installs: pip, and what unpacks images where Ansible runs, which are taken out of it."""
 ASKED_FOR = {
     "hardening_security_updates": ("unattended-upgrades",),
     "hardening_audit": ("auditd",),
     "backup_targets": ("restic",),
+    "position_enabled": ("chrony", "gpsd"),
+    "hotspot_enabled": ("dnsmasq-base", "iw", "wireless-regdb"),
 }
 """By variable what is installed where it is set."""
 

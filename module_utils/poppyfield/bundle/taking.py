@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from ansible.module_utils.poppyfield.bundle import manifest, verification
+from ansible.module_utils.poppyfield.bundle import manifest, places, verification
 from ansible.module_utils.poppyfield.bundle.apt import Apt, local_source
 from ansible.module_utils.poppyfield.bundle.manifest import BundleError, Manifest
 from ansible.module_utils.poppyfield.containers.services import COMPOSE_FOLDER, SECRETS_FOLDER
@@ -94,7 +94,7 @@ def take(place: BundlePlace, archive: Path, signers: str, part: str) -> Manifest
             _unpack(partial, tar, found, part)
             atomic_file.sync_tree(partial)
             # What counts is what is on this disk now, wherever it came from.
-            verification.verified(partial, signers, taken=before.number, part=part)
+            verification.verified(partial, signers, taken=before.number, part=part, whole=True)
             _switch(place, partial, found.number, part)
         finally:
             _remove([partial])
@@ -109,7 +109,7 @@ def _begin(place: BundlePlace, tar: tarfile.TarFile, signers: str) -> tuple[Mani
     partial.mkdir(mode=0o755)
     try:
         for name, most in (
-            (manifest.NAME, verification.LARGEST_MANIFEST),
+            (manifest.NAME, places.LARGEST_MANIFEST),
             (manifest.SIGNATURE, verification.LARGEST_SIGNATURE),
         ):
             member = tar.next()
@@ -167,7 +167,8 @@ def _remove(paths: Iterable[Path]) -> None:
 
 def pack(folder: Path, found: Manifest, part: str, archive: Path) -> None:
     """Write the archive from which a Pi takes its part."""
+    there = places.of_bundle(folder, found)
     with tarfile.open(archive, "w:") as tar:
         for name in (manifest.NAME, manifest.SIGNATURE, *(file.path for file in found.files_of(part))):
             # A link that took a file's place since then is packed as what it is, and refused on the Pi.
-            tar.add(folder / name, name, recursive=False)
+            tar.add(there.of(name), name, recursive=False)

@@ -12,28 +12,30 @@ from pathlib import Path
 
 from ansible.module_utils.poppyfield.bundle import manifest
 from ansible.module_utils.poppyfield.bundle.manifest import BundledFile, BundleError, Manifest
+from ansible.module_utils.poppyfield.bundle.places import LARGEST_MANIFEST, BundlePlaces, of_bundle
 
 NAMESPACE = "poppyfield-bundle"
 IDENTITY = "poppyfield-bundle"
-LARGEST_MANIFEST = 8_000_000
 LARGEST_SIGNATURE = 20_000
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def verified(folder: Path, signers: str, *, taken: int = 0, part: str | None = None) -> Manifest:
+def verified(folder: Path, signers: str, *, taken: int = 0, part: str | None = None, whole: bool = False) -> Manifest:
     """Give what a bundle says of itself, once all of it was found to be true.
 
     `signers` are the keys that are trusted, as ssh-keygen's allowed signers; `taken` is the highest number that was
-    taken before. With a `part` only its files are there, as on a Pi. Raises BundleError with the first thing that is
+    taken before. With a `part` only its files are there, as on a Pi. What a bundle that holds only what is newer has in
+    another one is looked for beside it, unless it is to be `whole`. Raises BundleError with the first thing that is
     wrong; of a bundle that is not signed nothing but the signature is looked at.
     """
     found = signed(folder, signers)
     manifest.check_number(found.number, taken)
     files = found.files_of(part or "")
-    expected = {manifest.NAME, manifest.SIGNATURE, *(file.path for file in files)}
+    places = BundlePlaces(folder) if whole else of_bundle(folder, found)
+    expected = {manifest.NAME, manifest.SIGNATURE, *(file.path for file in files)} - places.elsewhere
     manifest.compared(expected, _paths(folder))
     for file in files:
-        _check_content(folder, file)
+        _check_content(places, file)
     return found
 
 
@@ -89,9 +91,9 @@ def _paths(folder: Path, below: str = "") -> Iterator[str]:
                 raise BundleError(f"{path!a} is a link or no file, and a bundle has none: copy the bundle again")
 
 
-def _check_content(folder: Path, file: BundledFile) -> None:
+def _check_content(places: BundlePlaces, file: BundledFile) -> None:
     try:
-        with os.fdopen(os.open(folder / file.path, _FILE), "rb") as stream:
+        with os.fdopen(os.open(places.of(file.path), _FILE), "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
             digest = hashlib.file_digest(stream, "sha256").hexdigest() if size == file.size else ""
     except OSError as error:

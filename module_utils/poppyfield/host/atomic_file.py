@@ -45,13 +45,31 @@ def replacing(
             yield stream
             stream.flush()
             os.fsync(handle)
-            # Locked until it has its name: see sweep.
-            partial.rename(path)
+            with _kept(path):
+                # Locked until it has its name: see sweep.
+                partial.rename(path)
+                if not one_of_many:
+                    # With FAT a name's new entry goes to the disk with the file, not with its folder.
+                    os.fsync(handle)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     if not one_of_many:
         sync_folder(path.parent)
+
+
+@contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """Keep the content of a file meanwhile: FAT frees it with the last name, and its new one may not be on the disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # there is none, or it is no file
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _begin(path: Path) -> tuple[int, Path]:

@@ -1,9 +1,10 @@
 """Our rules in the firewall of a host: what containers may reach, and what of the host may be reached. Pure.
 
 A policy has under `containers`, for each of them, its bridge, the hardware addresses under which it sends, and the
-places that it may reach, and, where a port of it is for some networks only, that port and these; and under `host`,
-where that is asked for, what may be reached from outside. The rules stand
-in chains of our own. They only take away: what they let pass goes on to everybody else's rules.
+places that it may reach, and, where a port of it is for some networks only, that port and these; under `host`, where
+that is asked for, what may be reached from outside; and under `hotspot` the interface of a Wi-Fi of the host's own, of
+which nothing is passed on. The rules stand in chains of our own. They only take away: what they let pass goes on to
+everybody else's rules.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ HOST = "POPPYFIELD-HOST"
 ROUTED = "POPPYFIELD-ROUTED"
 CROWDS = "POPPYFIELD-CROWDS"
 """Counts connections by address, and so must be asked once for each; ROUTED is asked twice."""
+HOTSPOT = "POPPYFIELD-HOTSPOT"
 FOR_SOME = "POPPYFIELD-FOR-SOME"
 """How the names of chains begin of ports that are published to some networks only; the port follows."""
 FORWARDING = ("FORWARD", "DOCKER-USER")
@@ -69,6 +71,12 @@ def with_host(policy: Mapping[str, Any], entry: Json | None) -> Json:
     }
 
 
+def with_hotspot(policy: Mapping[str, Any], interface: str) -> Json:
+    """Give the policy for a host with another Wi-Fi of its own; without an interface it has none."""
+    others = {key: kept for key, kept in policy.items() if key != "hotspot"}
+    return {**others, **({"hotspot": {"interface": interface}} if interface else {})}
+
+
 def rules(policy: Mapping[str, Any], version: int) -> str:
     """Give what iptables-restore (version 4) or ip6tables-restore (6) is to read, for the table `filter`."""
     containers = policy.get("containers") or {}
@@ -76,6 +84,7 @@ def rules(policy: Mapping[str, Any], version: int) -> str:
     # The last jump is on top: what a container sends is judged first as that.
     lines = [
         *_of_host(policy.get("host"), bridges, version),
+        *_of_hotspot(policy.get("hotspot"), version),
         *_for_some(containers, version),
         *_of_containers(containers, bridges, version),
     ]
@@ -113,6 +122,18 @@ def _for_some(containers: Mapping[str, Json], version: int) -> Iterator[str]:
         yield f"-I INPUT ! -i lo -p tcp --dport {only['port']} -j {chain}"
         for parent in FORWARDING:
             yield f"-I {parent} ! -i {bridge} -o {bridge} -p tcp --dport {only['container_port']} -j {chain}"
+
+
+def _of_hotspot(entry: Json | None, version: int) -> Iterator[str]:
+    """Pass nothing on between a Wi-Fi of the host's own and other networks, but to ports that containers publish."""
+    if not entry:
+        return
+    yield f":{HOTSPOT} - [0:0]"
+    yield f"-A {HOTSPOT} -m conntrack --ctstate DNAT -j RETURN"
+    yield f"-A {HOTSPOT} -j {REJECT[version]}"
+    for chain in FORWARDING:
+        for side in ("-i", "-o"):
+            yield f"-I {chain} {side} {entry['interface']} -j {HOTSPOT}"
 
 
 def _of_host(entry: Json | None, bridges: Sequence[str], version: int) -> Iterator[str]:

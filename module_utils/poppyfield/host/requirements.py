@@ -15,6 +15,8 @@ from ansible.module_utils.poppyfield.images.profiles import PI_ARCHITECTURES, PR
 from ansible.module_utils.poppyfield.postgis import major_upgrade
 
 DEBIAN_LIKE = ("debian", "raspbian")
+OTHER_TIME_SERVERS = ("ntpsec", "openntpd")
+"""Packages that chrony would take the place of; systemd-timesyncd, which is there from the start, is nobody's own."""
 CLOCK_TOLD = 5 * 60
 """Seconds between the clocks that are worth a word. What brings the question to a slow Pi takes less."""
 CLOCK_SET = 60
@@ -95,6 +97,12 @@ class Facts:
     bundle: Mapping[str, Any] = field(default_factory=dict)
     """What of a bundle is for this host, and whether it has yet to take it; nothing without one."""
     bundle_problems: tuple[str, ...] = ()
+    receiver_missing: bool = False
+    """Whether the GPS receiver that was asked for is not there."""
+    serial_devices: tuple[str, ...] = ()
+    """Which devices there are that can be one; nothing unless it is missing."""
+    hotspot_problems: tuple[str, ...] = ()
+    """Why the host cannot have the Wi-Fi of its own that it is to have."""
     adopted: str = ""
     """The package of an engine from elsewhere that is used as it is."""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +125,8 @@ class Requirements:
     earliest_year: int = 0
     laptop_clock: int = 0
     """Seconds since 1970 on the laptop; 0 when nobody says."""
+    bundle_date: int = 0
+    """The same of when the bundle was made from which the host is installed: the time is no earlier."""
     clock_difference: int = 0
     """Seconds from which on another clock than the laptop's is a problem; 0 only tells it."""
     set_clock: bool = False
@@ -129,6 +139,13 @@ class Requirements:
     ports: tuple[Mapping[str, Any], ...] = field(default=())
     cluster: Mapping[str, Any] = field(default_factory=dict)
     """Of the database its `folder`, the `marker` in it, and whether it may be `upgraded`; nothing when nobody asks."""
+    receiver: Mapping[str, Any] = field(default_factory=dict)
+    """Of the GPS receiver its `device`, and the `marker` that is there once one was set up; nothing without one."""
+
+    @property
+    def right_time(self) -> int:
+        """Give the time by which the host's clock is judged: the laptop's, or that of a bundle that is newer."""
+        return max(self.laptop_clock, self.bundle_date)
 
 
 def problems(facts: Facts, wanted: Requirements) -> list[str]:
@@ -145,6 +162,8 @@ def problems(facts: Facts, wanted: Requirements) -> list[str]:
         *_ports(facts, wanted),
         *_docker(facts, wanted),
         *_clashes(facts),
+        *_position(facts, wanted),
+        *facts.hotspot_problems,
     ]
 
 
@@ -194,9 +213,9 @@ def _memory(facts: Facts, wanted: Requirements) -> Iterable[str]:
 
 def clock_to_set(facts: Facts, wanted: Requirements) -> bool:
     """Tell whether the run sets the clock; a laptop whose own clock is wrong sets none."""
-    off = clocks_apart(facts.clock, wanted.laptop_clock) >= CLOCK_SET
-    laptop_year = datetime.fromtimestamp(wanted.laptop_clock, UTC).year
-    return wanted.set_clock and off and not facts.clock_kept and laptop_year >= wanted.earliest_year
+    off = clocks_apart(facts.clock, wanted.right_time) >= CLOCK_SET
+    year = datetime.fromtimestamp(wanted.right_time, UTC).year
+    return wanted.set_clock and off and not facts.clock_kept and year >= wanted.earliest_year
 
 
 def clocks_apart(clock: int, laptop_clock: int) -> int:
@@ -222,16 +241,18 @@ def _clock(facts: Facts, wanted: Requirements) -> Iterable[str]:
 
 def _clock_off(facts: Facts, wanted: Requirements) -> int:
     """Give how many seconds the Pi is ahead of the laptop; 0 where nobody can tell, or for too few."""
-    told = clocks_apart(facts.clock, wanted.laptop_clock) >= CLOCK_TOLD
-    return facts.clock - wanted.laptop_clock if told else 0
+    told = clocks_apart(facts.clock, wanted.right_time) >= CLOCK_TOLD
+    return facts.clock - wanted.right_time if told else 0
 
 
 def _clocks(facts: Facts, wanted: Requirements) -> str:
-    off = facts.clock - wanted.laptop_clock
+    off = facts.clock - wanted.right_time
     here, there = (
-        datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M") for time in (wanted.laptop_clock, facts.clock)
+        datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M") for time in (wanted.right_time, facts.clock)
     )
     which = "ahead of" if off > 0 else "behind"
+    if wanted.bundle_date > wanted.laptop_clock:
+        return f"The clock is {_duration(abs(off))} {which} the bundle: it says {there} UTC, which was made {here} UTC"
     return f"The clock is {_duration(abs(off))} {which} this laptop's: it says {there} UTC, the laptop {here} UTC"
 
 
@@ -339,6 +360,25 @@ def _clashes(facts: Facts) -> Iterable[str]:
             )
 
 
+def _position(facts: Facts, wanted: Requirements) -> Iterable[str]:
+    if not wanted.receiver:
+        return
+    for name in sorted(set(OTHER_TIME_SERVERS) & set(facts.packages)):
+        yield (
+            f"{name} sets the clock, which is somebody's, and chrony can't be beside it (position_enabled). Remove it "
+            f"(sudo apt-get remove {name}), or set position_enabled to false."
+        )
+    # Where one was set up before, it may have been unplugged: the map goes on without.
+    if facts.receiver_missing and not facts.files.get(wanted.receiver["marker"]):
+        yield _no_receiver(facts, wanted)
+
+
+def _no_receiver(facts: Facts, wanted: Requirements) -> str:
+    device = wanted.receiver["device"]
+    others = f" There are: {', '.join(facts.serial_devices)}." if facts.serial_devices else ""
+    return f"There is no {device} (position_device). Plug the GPS receiver in, or correct the name.{others}"
+
+
 def _named(need: Mapping[str, Any]) -> str:
     return f" ({need['variable']})" if need.get("variable") else ""
 
@@ -351,6 +391,8 @@ def warnings(facts: Facts, wanted: Requirements) -> list[str]:
     if _clock_off(facts, wanted) and not any(_clock(facts, wanted)):
         remedy = IS_SET if clock_to_set(facts, wanted) else SET_CLOCK
         found.append(f"{_clocks(facts, wanted)}. {remedy}")
+    if wanted.receiver and facts.receiver_missing and facts.files.get(wanted.receiver["marker"]):
+        found.append(_no_receiver(facts, wanted))
     return found
 
 

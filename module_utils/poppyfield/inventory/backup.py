@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup.program import SFTP
+from ansible.module_utils.poppyfield.backup.settings import SFTP
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
 TARGETS = "backup_targets"

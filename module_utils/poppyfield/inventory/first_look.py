@@ -20,7 +20,11 @@ AFTER_PROVISION = ONLY_LOOKING | {"deliver", "deploy"}
 """Stages that leave Docker as they find it."""
 BEFORE_DEPLOY = ONLY_LOOKING | {"provision", "deliver"}
 """Stages that leave the database as they find it."""
-MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf",)
+POSITION = "/etc/systemd/system/poppyfield-position.service"
+"""Is there while a Pi has what the role position has put there."""
+HOTSPOT = "/etc/systemd/system/poppyfield-hotspot.service"
+"""Is there while a Pi has what the hotspot role has put there."""
+MANAGED_FILES = ("/etc/systemd/journald.conf.d/poppyfield.conf", POSITION, HOTSPOT)
 """Files that roles keep, whatever the variables are."""
 FILES_ASKED_FOR = {
     "hardening_ssh_keys_only": ("/etc/ssh/sshd_config.d/00-poppyfield.conf",),
@@ -89,6 +93,16 @@ def requirements(
         "docker_source": values["docker_engine_source"] if provisioning else None,
         "docker_settings": docker_settings.of_variables(values) if provisioning else None,
         "bundle": bundle if provisioning else None,
+        "receiver": {"device": values["position_device"], "marker": POSITION}
+        if provisioning and values["position_enabled"]
+        else None,
+        "hotspot": {
+            "interface": values["hotspot_interface"],
+            "network": values["hotspot_network"],
+            "leave_wifi": values["hotspot_leave_wifi"],
+        }
+        if provisioning and values["hotspot_enabled"]
+        else None,
         "folders": _data_folders(values) if writing else [],
         "ports": services.published_ports(values),
         # Whether the card holds data, and whether these are of this card alone: see plays/preflight.yml.

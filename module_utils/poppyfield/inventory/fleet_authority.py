@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.poppyfield.host.certificates import CertificateError, check_names
 from ansible.module_utils.poppyfield.host.fleet_authority import AuthorityError, MissingAuthorityError, PassphraseError
+from ansible.module_utils.poppyfield.hotspot import settings as hotspot
 from ansible.module_utils.poppyfield.inventory.laptop import Laptop
 from ansible.module_utils.poppyfield.inventory.problems import Finding, Host, shown
 
@@ -34,6 +35,7 @@ def names_of(host: Host) -> list[str]:
         values["lizmap_address"],
         _host_of(values["lizmap_url"]),
         *values["lizmap_server_names"],
+        *(hotspot.names_of(values["hotspot_network"]) if values["hotspot_enabled"] else ()),
     ]
     return check_names(name for name in names if NAME.fullmatch(name))
 

@@ -32,6 +32,7 @@ TIMER = f"{UNIT}.timer"
 DATA_CHECK = "poppyfield-data-check"
 DATA_TIMER = f"{DATA_CHECK}.timer"
 GUARD = "poppyfield-guard.service"
+GUARD_TIMER = "poppyfield-guard.timer"
 # Ansible brings to a Pi what is imported, and nothing else.
 PROGRAMS = tuple(one.__name__.rpartition(".")[2] for one in (program, operator_page, order_helper, data_check, guard))
 """The first is run where none is named."""
@@ -78,6 +79,8 @@ LogLevelMax=notice
 # What the program writes is an error.
 SyslogLevel=err
 TimeoutStartSec=10min
+# A look that a shutdown or the next version cuts short is no failure.
+SuccessExitStatus=SIGTERM
 """
 
 TIMER_TEXT = """# Managed by Poppyfield.
@@ -126,19 +129,34 @@ WantedBy=timers.target
 
 GUARD_TEXT = f"""# Managed by Poppyfield.
 [Unit]
-Description=Poppyfield's guard of containers that Docker could not start
+Description=Poppyfield's guard of containers that Docker could not start, or that are not well
 After=docker.service
 
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/python3 -I -X pycache_prefix={WORK_FOLDER}/python {{program}} guard
 {READS_ONLY}ReadWritePaths={WORK_FOLDER} {lock.FOLDER}
+# It runs every few minutes: the journal would fill with that.
+LogLevelMax=notice
 # What it says is what it did.
 SyslogLevel=warning
 TimeoutStartSec=15min
 
 [Install]
 WantedBy=docker.service
+"""
+
+GUARD_TIMER_TEXT = """# Managed by Poppyfield.
+[Unit]
+Description=When Poppyfield looks whether the containers are well
+
+[Timer]
+OnActiveSec=5min
+OnUnitInactiveSec=5min
+AccuracySec=30s
+
+[Install]
+WantedBy=timers.target
 """
 
 
@@ -170,6 +188,7 @@ class PiPageService:
             self.units / f"{DATA_CHECK}.service": DATA_SERVICE_TEXT.format(program=self.program),
             self.units / DATA_TIMER: DATA_TIMER_TEXT,
             self.units / GUARD: GUARD_TEXT.format(program=self.program),
+            self.units / GUARD_TIMER: GUARD_TIMER_TEXT,
         }
         inner = {folder for path in texts for folder in path.parents if self.program in (folder, *folder.parents)}
         if kept_password:
@@ -214,7 +233,7 @@ class PiPageService:
         return [*changes, *(HostFileChange(path, HostFileAction.REMOVE, "file") for path in unwanted)]
 
     def _have_run(self, renewed: Set[Path]) -> None:
-        timers = (TIMER, DATA_TIMER)
+        timers = (TIMER, DATA_TIMER, GUARD_TIMER)
         if self.booted.is_dir() and (renewed or not all(systemd.is_active(self.run, timer) for timer in timers)):
             systemd.do(self.run, "systemd-tmpfiles", "--create", str(self.folders / f"{UNIT}.conf"))
             for unit in (*timers, GUARD):

@@ -5,7 +5,7 @@ when that is equal by content the two clusters change places, in one system call
 written down when it is on the disk. Whatever ends the program, `settle` puts the old cluster back into service, or,
 after the decision, brings the new one into it: systemd asks for that after a kill, and when the host starts.
 
-Has the program of the backup to lean on, whose comparison this is. `upgrade_service` installs it.
+Leans on modules of the program of the backup, whose comparison this is. `upgrade_service` installs it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.poppyfield.backup import program
-from ansible.module_utils.poppyfield.backup.program import BackupError, DatabaseSession, Json, Settings
+from ansible.module_utils.poppyfield.backup import comparison
+from ansible.module_utils.poppyfield.backup.comparison import objects_of
+from ansible.module_utils.poppyfield.backup.content_queries import NUMBERS
+from ansible.module_utils.poppyfield.backup.database_server import globals_dump, in_postgis, psql
+from ansible.module_utils.poppyfield.backup.map_server import is_there, start, stop
+from ansible.module_utils.poppyfield.backup.outcomes import PENDING
+from ansible.module_utils.poppyfield.backup.restic_words import MOST_NAMED
+from ansible.module_utils.poppyfield.backup.restoring import carry_numbers
+from ansible.module_utils.poppyfield.backup.room import check_disks
+from ansible.module_utils.poppyfield.backup.saved_content import DatabaseSession, content_of_database, roles_of
+from ansible.module_utils.poppyfield.backup.settings import BackupError, Json, Settings
+from ansible.module_utils.poppyfield.backup.sql import connection
+from ansible.module_utils.poppyfield.backup.streams import piped
+from ansible.module_utils.poppyfield.backup.this_pi import do, locked, read, sync, told_in_a_sentence, write
+from ansible.module_utils.poppyfield.backup.trial_container import folder_like, trial_command, wait_for
 from ansible.module_utils.poppyfield.containers.apply import ApplyError, container_lock
 from ansible.module_utils.poppyfield.containers.engine import Engine, EngineError
 from ansible.module_utils.poppyfield.host import folder_exchange
@@ -165,7 +178,7 @@ class Order:
 def inspected(container: str) -> Json:
     """Give what Docker says of a container; nothing where there is none."""
     with suppress(BackupError):
-        found: Json = json.loads(program.do(["docker", "inspect", "--type", "container", container]))[0]
+        found: Json = json.loads(do(["docker", "inspect", "--type", "container", container]))[0]
         return found
     return {}
 
@@ -184,7 +197,7 @@ def cluster_version(data: Path) -> int:
 def image_version(image: str) -> int:
     """Give the major version of the PostgreSQL in an image. Raises BackupError where it does not tell."""
     label = f'{{{{index .Config.Labels "{VERSION_LABEL}"}}}}'
-    said = program.do(["docker", "image", "inspect", "--format", label, image]).strip()
+    said = do(["docker", "image", "inspect", "--format", label, image]).strip()
     if not said.isdecimal():
         raise BackupError(f"The image {image} does not tell which PostgreSQL it holds.")
     return int(said)
@@ -199,39 +212,39 @@ def exchange(one: Path, other: Path) -> None:
     """Let two folders change places, at once. Raises OSError where the file system can't."""
     folder_exchange.exchange(one, other)
     for folder in (one.parent, other.parent):
-        program.sync(folder)
+        sync(folder)
 
 
 def remove(*names: str) -> None:
     """Remove containers, where they are."""
     for name in names:
         if inspected(name):
-            program.do(["docker", "rm", "--force", "--volumes", name])
+            do(["docker", "rm", "--force", "--volumes", name])
 
 
 def removed_folder(folder: Path) -> None:
     """Remove a copy of ours, and let that survive a loss of power."""
     if folder.exists():
         shutil.rmtree(folder)
-        program.sync(folder.parent)
+        sync(folder.parent)
 
 
 def set_policy(container: str, policy: str) -> None:
     """Say whether Docker starts a container by itself."""
-    program.do(["docker", "update", "--restart", policy, container])
+    do(["docker", "update", "--restart", policy, container])
 
 
 def start_map(order: Order, *, wanted: bool) -> None:
     """Start the map server where it ran before; how it fares is its own."""
-    if wanted and program.is_there(order.lizmap):
-        program.do(["docker", "start", order.lizmap])
+    if wanted and is_there(order.lizmap):
+        do(["docker", "start", order.lizmap])
 
 
 def in_service(order: Order, container: str) -> None:
     """Start a container of the database by its own policy, and wait until it is healthy."""
     set_policy(container, "always")
     # The same as with the map server, which that one waits for.
-    program.start(replace(order.settings, lizmap=order.postgis))
+    start(replace(order.settings, lizmap=order.postgis))
 
 
 # The clusters beside ------------------------------------------------------------------------------------------------
@@ -239,7 +252,7 @@ def in_service(order: Order, container: str) -> None:
 
 def only_dumped(order: Order, image: str) -> list[str]:
     """Give what starts a server on the old cluster that nobody reaches but we."""
-    command = program.trial_command(order.old.postgis, image, Path(order.data_folder))
+    command = trial_command(order.old.postgis, image, Path(order.data_folder))
     # As it was: with less, PostgreSQL refuses a cluster that has slots.
     options = ("-c", "autovacuum=off", "-c", "listen_addresses=", "-c", "log_min_error_statement=panic")
     return [*command[: command.index(image) + 1], "postgres", *options]
@@ -248,16 +261,16 @@ def only_dumped(order: Order, image: str) -> list[str]:
 def start_new(order: Order) -> None:
     """Start a server of the new image on an empty folder, which nobody else reaches."""
     removed_folder(order.staging)
-    data = program.folder_like(Path(order.data_folder), order.staging)
-    program.do(program.trial_command(order.new.postgis, order.image, data))
-    program.wait_for(order.new)
+    data = folder_like(Path(order.data_folder), order.staging)
+    do(trial_command(order.new.postgis, order.image, data))
+    wait_for(order.new)
 
 
 def copy(order: Order, source: Settings) -> Json:
     """Fill the new cluster from a server, and give what that one held. Nothing of it touches the disk in between."""
-    seen = json.loads(program.psql(source, LOOK))
-    content: Json = {"roles": program.roles_of(source), "databases": {}, "files": {}}
-    program.psql(order.new, program.do(program.globals_dump(source)), tolerant=True)
+    seen = json.loads(psql(source, LOOK))
+    content: Json = {"roles": roles_of(source), "databases": {}, "files": {}}
+    psql(order.new, do(globals_dump(source)), tolerant=True)
     others = [name for name in seen["databases"] if name not in MADE_FIRST]
     check_extensions(order, source, seen["databases"])
     for name in (*MADE_FIRST, *others):
@@ -267,16 +280,10 @@ def copy(order: Order, source: Settings) -> Json:
 
 def check_extensions(order: Order, source: Settings, names: Sequence[str]) -> None:
     """Raise BackupError where the new image lacks what databases have."""
-    wanted = {name: json.loads(ask(source, name, EXTENSIONS)) for name in names}
-    available = json.loads(program.psql(order.new, AVAILABLE))
+    wanted = {name: json.loads(psql(source, EXTENSIONS, name)) for name in names}
+    available = json.loads(psql(order.new, AVAILABLE))
     if problem := major_upgrade.extension_problem(wanted, available):
         raise BackupError(f"{problem}.")
-
-
-def ask(server: Settings, database: str, sql: str) -> str:
-    """Run SQL in a database; give what it printed."""
-    command = program.in_postgis(server, *program.PSQL, "--set=ON_ERROR_STOP=1", program.connection(database))
-    return program.do(command, given=sql.encode()).strip()
 
 
 def copy_database(order: Order, source: Settings, name: str) -> Json:
@@ -284,16 +291,16 @@ def copy_database(order: Order, source: Settings, name: str) -> Json:
     from_where = "postgres"
     if name in MADE_FIRST:
         from_where = next(other for other in MADE_FIRST if other != name)
-        ask(order.new, from_where, GONE_FIRST.format(name=name))
+        psql(order.new, GONE_FIRST.format(name=name), from_where)
     session = DatabaseSession(source, name)
     try:
         before = session.next_values()
         words = ("pg_dump", "--format=custom", "--compress=0", "--username=postgres", f"--snapshot={session.snapshot}")
-        dump = program.in_postgis(source, *words, program.connection(name))
-        into = ("pg_restore", "--create", "--exit-on-error", "--username=postgres", program.connection(from_where))
-        pour(name, dump, program.in_postgis(order.new, *into))
+        dump = in_postgis(source, *words, connection(name))
+        into = ("pg_restore", "--create", "--exit-on-error", "--username=postgres", connection(from_where))
+        pour(name, dump, in_postgis(order.new, *into))
         content = described(session, before)
-        program.carry_numbers(order.new, name, content["numbers"])
+        carry_numbers(order.new, name, content["numbers"])
         return content
     finally:
         session.close()
@@ -301,26 +308,26 @@ def copy_database(order: Order, source: Settings, name: str) -> Json:
 
 def pour(name: str, producer: Sequence[str], consumer: Sequence[str]) -> None:
     """Give what one command prints to another one. Raises BackupError unless both ended well."""
-    if why := program.piped(producer, consumer):
+    if why := piped(producer, consumer):
         raise BackupError(f"the database {name} could not be carried over: {why}.")
 
 
 def described(session: DatabaseSession, before: Mapping[str, int | None]) -> Json:
     """Give what a database holds and is."""
-    content = program.content_of_database(session, before)
+    content = content_of_database(session, before)
     return {
         **content,
         "properties": session.listed(PROPERTIES),
         "extensions": session.listed(EXTENSIONS),
         "counted": session.listed(COUNTED),
         "of_extensions": session.listed(OF_EXTENSIONS),
-        "numbers": session.each(program.NUMBERS),
+        "numbers": session.each(NUMBERS),
     }
 
 
 def content_of(server: Settings, names: Sequence[str]) -> Json:
     """Give what a server holds."""
-    found: Json = {"roles": program.roles_of(server), "databases": {}, "files": {}}
+    found: Json = {"roles": roles_of(server), "databases": {}, "files": {}}
     for name in names:
         session = DatabaseSession(server, name)
         try:
@@ -333,21 +340,21 @@ def content_of(server: Settings, names: Sequence[str]) -> Json:
 def differences(order: Order, recorded: Json, versions: tuple[int, int]) -> tuple[Json, list[str]]:
     """Give what the new cluster holds, and in sentences what of it is not as it was."""
     found = content_of(order.new, list(recorded["databases"]))
-    there = json.loads(program.psql(order.new, LOOK))["databases"]
+    there = json.loads(psql(order.new, LOOK))["databases"]
     said = [f"The database {name} was not there." for name in there if name not in recorded["databases"]]
     new = major_upgrade.comparable(found, recorded, *versions)
-    return found, [*said, *program.differences(recorded, new), *major_upgrade.further_differences(recorded, new)]
+    return found, [*said, *comparison.differences(recorded, new), *major_upgrade.further_differences(recorded, new)]
 
 
 def settled_new(order: Order) -> None:
     """Start the new server once more with what ALTER SYSTEM has set, as it will be started; a refusal is told."""
-    program.do(["docker", "stop", order.new.postgis])
+    do(["docker", "stop", order.new.postgis])
     new = order.staging / "data" / "cluster" / "postgresql.auto.conf"
     owned = new.stat()
     shutil.copyfile(Path(order.data_folder) / "cluster" / "postgresql.auto.conf", new)
     os.chown(new, owned.st_uid, owned.st_gid)
-    program.do(["docker", "start", order.new.postgis])
-    program.wait_for(order.new)
+    do(["docker", "start", order.new.postgis])
+    wait_for(order.new)
 
 
 def compared(order: Order, recorded: Json, versions: tuple[int, int]) -> Json:
@@ -356,10 +363,10 @@ def compared(order: Order, recorded: Json, versions: tuple[int, int]) -> Json:
     for name in recorded["databases"]:
         # What a dump does not hold: without it the first maps are slow.
         with suppress(BackupError):
-            ask(order.new, name, "ANALYZE;")
+            psql(order.new, "ANALYZE;", name)
     found, said = differences(order, recorded, versions)
     if said:
-        first = " ".join(said[: program.MOST_NAMED])
+        first = " ".join(said[:MOST_NAMED])
         raise BackupError(f"what was carried over is not equal ({len(said)}): {first}")
     return found
 
@@ -376,13 +383,13 @@ def looked(order: Order) -> Json:
     """Look at what is there. Raises BackupError where it can't be upgraded; nothing was changed then."""
     with unchanged():
         if (order.settings.journal).exists():
-            raise BackupError(program.PENDING)
+            raise BackupError(PENDING)
         if order.file(DONE).exists() and order.what == "upgrade":
             raise BackupError(f"An earlier cluster is still kept: {major_upgrade.PLAYBOOK} -e forget=true lets it go.")
         found = inspected(order.postgis)
         if not is_running(order.postgis):
             raise BackupError(f"The container {order.postgis} does not run: start it, or deploy the previous release.")
-        seen: Json = json.loads(program.psql(order.settings, LOOK))
+        seen: Json = json.loads(psql(order.settings, LOOK))
         new = image_version(order.image)
         if problem := major_upgrade.problem(seen, new):
             raise BackupError(f"{problem}.")
@@ -405,7 +412,7 @@ def unchanged() -> Iterator[None]:
 def check_room(order: Order, seen: Mapping[str, Any]) -> None:
     """Raise BackupError where the disk has too little room, or can't let two folders change places."""
     place = Path(order.data_folder).parent
-    program.check_disks((order.data_folder, Path(order.data_folder), major_upgrade.needed_bytes(seen["bytes"])))
+    check_disks((order.data_folder, Path(order.data_folder), major_upgrade.needed_bytes(seen["bytes"])))
     folders = (Path(order.data_folder), Path(order.data_folder) / "cluster")
     if any(folder.stat().st_dev != place.stat().st_dev for folder in folders):
         raise BackupError(
@@ -436,7 +443,7 @@ class Journal:
     @classmethod
     def find(cls, order: Order) -> Journal | None:
         """Give the one of an upgrade that was cut off."""
-        known = program.read(order.file(major_upgrade.JOURNAL))
+        known = read(order.file(major_upgrade.JOURNAL))
         return cls(order, known) if known else None
 
     @property
@@ -448,13 +455,13 @@ class Journal:
         """Write down that a step is done, once all that it did is on the disk."""
         os.sync()
         self.known = {**self.known, **more, "step": step}
-        program.write(self._path, self.known)
+        write(self._path, self.known)
 
     def close(self) -> None:
         """Let nothing be left to do."""
         os.sync()
         self._path.unlink(missing_ok=True)
-        program.sync(self._path.parent)
+        sync(self._path.parent)
 
 
 def upgrade(order: Order) -> Json:
@@ -479,18 +486,18 @@ def prepare(order: Order, journal: Journal) -> Json:
     """Do all that can still be undone: a cluster beside that is equal, and a container for it."""
     began, known = time.monotonic(), journal.known
     versions = known["version"], known["new"]
-    program.stop(order.settings)
-    program.do(["docker", "stop", "-t", STOP_SECONDS, known["old_id"]])
+    stop(order.settings)
+    do(["docker", "stop", "-t", STOP_SECONDS, known["old_id"]])
     journal.note("stopped")
-    program.do(only_dumped(order, known["old_image"]))
-    program.wait_for(order.old)
+    do(only_dumped(order, known["old_image"]))
+    wait_for(order.old)
     start_new(order)
     recorded = copy(order, order.old)
     journal.note("copied")
     found = compared(order, recorded, versions)
     for server in (order.old, order.new):
-        program.do(["docker", "stop", server.postgis])
-    program.write(order.file(CONTENT), found)
+        do(["docker", "stop", server.postgis])
+    write(order.file(CONTENT), found)
     (order.staging / "data" / "reserve").unlink(missing_ok=True)
     journal.note("compared", control=control_digest(Path(order.data_folder)))
     remove(order.old.postgis, order.new.postgis)
@@ -503,14 +510,14 @@ def prepare(order: Order, journal: Journal) -> Json:
 
 def outcome_of(versions: tuple[int, int], recorded: Json) -> Json:
     """Give what is told of an upgrade or a rehearsal."""
-    return {"from": versions[0], "to": versions[1], "objects": program.objects_of(recorded)}
+    return {"from": versions[0], "to": versions[1], "objects": objects_of(recorded)}
 
 
 def part(order: Order, journal: Journal) -> None:
     """Keep the old server from serving. Raises BackupError where it has done so since it was dumped."""
     old = journal.known["old_id"]
     set_policy(old, "no")
-    program.do(["docker", "stop", "-t", STOP_SECONDS, old])
+    do(["docker", "stop", "-t", STOP_SECONDS, old])
     if control_digest(Path(order.data_folder)) != journal.known["control"]:
         raise BackupError("somebody started the old server meanwhile, and may have written to it")
     journal.note("parted")
@@ -521,7 +528,7 @@ def undo(order: Order, journal: Journal) -> None:
     clear(order)
     remove(order.candidate)
     set_policy(journal.known["old_id"], "always")
-    program.do(["docker", "start", journal.known["old_id"]])
+    do(["docker", "start", journal.known["old_id"]])
     start_map(order, wanted=journal.known["map_ran"])
     order.file(CONTENT).unlink(missing_ok=True)
     journal.close()
@@ -547,7 +554,7 @@ def go_on(order: Order, journal: Journal) -> None:
         journal.note(step)
     done = {name: journal.known[name] for name in ("version", "new", "at")}
     found = {"old_id": set_aside(order, journal.known["old_id"]), "folder": str(kept(order, journal))}
-    program.write(order.file(DONE), {**done, **found})
+    write(order.file(DONE), {**done, **found})
     start_map(order, wanted=journal.known["map_ran"])
     journal.close()
 
@@ -562,9 +569,9 @@ def swap(order: Order, journal: Journal) -> None:
 def rename(order: Order, journal: Journal) -> None:
     """Give the new container the old one's name."""
     if inspected(journal.known["old_id"])["Name"] == f"/{order.postgis}":
-        program.do(["docker", "rename", journal.known["old_id"], order.set_aside])
+        do(["docker", "rename", journal.known["old_id"], order.set_aside])
     if inspected(journal.known["new_id"])["Name"] != f"/{order.postgis}":
-        program.do(["docker", "rename", journal.known["new_id"], order.postgis])
+        do(["docker", "rename", journal.known["new_id"], order.postgis])
 
 
 def start_new_container(order: Order, journal: Journal) -> None:
@@ -593,7 +600,7 @@ def set_aside(order: Order, old: str) -> str:
             Engine.connect().create_container(twin, order.old_body)
             remove(old)
     if inspected(twin) and not inspected(order.set_aside):
-        program.do(["docker", "rename", twin, order.set_aside])
+        do(["docker", "rename", twin, order.set_aside])
     return str(inspected(order.set_aside)["Id"])
 
 
@@ -619,7 +626,7 @@ def roll_back(order: Order, journal: Journal) -> None:
     if cluster_version(data) != known["version"]:
         exchange(data / "cluster", beside[0] / "cluster")
     if inspected(known["old_id"])["Name"] != f"/{order.postgis}":
-        program.do(["docker", "rename", known["old_id"], order.postgis])
+        do(["docker", "rename", known["old_id"], order.postgis])
     in_service(order, known["old_id"])
     start_map(order, wanted=known["map_ran"])
     # A copy, whose content the old cluster has as well.
@@ -632,7 +639,7 @@ def roll_back(order: Order, journal: Journal) -> None:
 
 def upgraded(order: Order) -> Json:
     """Give what was upgraded and is kept. Raises BackupError where nothing is."""
-    done = program.read(order.file(DONE))
+    done = read(order.file(DONE))
     if not done:
         raise BackupError("There is no earlier cluster beside the one that serves. Nothing was changed.")
     return done
@@ -640,7 +647,7 @@ def upgraded(order: Order) -> Json:
 
 def back(order: Order) -> Json:
     """Put the old cluster back into service, as long as nothing was written since. Raises BackupError."""
-    done, recorded = upgraded(order), program.read(order.file(CONTENT))
+    done, recorded = upgraded(order), read(order.file(CONTENT))
     if (
         done.get("forgotten")
         or cluster_version(Path(done["folder"])) != done["version"]
@@ -653,17 +660,17 @@ def back(order: Order) -> Json:
     journal = Journal(order, {**done, "map_ran": is_running(order.lizmap)})
     journal.note(major_upgrade.LOOKING)
     try:
-        program.stop(order.settings)
-        program.do(["docker", "stop", "-t", STOP_SECONDS, serving["Id"]])
+        stop(order.settings)
+        do(["docker", "stop", "-t", STOP_SECONDS, serving["Id"]])
         # Once more, now that nobody can write.
-        program.do(only_dumped(order, serving["Image"]))
-        program.wait_for(order.old)
+        do(only_dumped(order, serving["Image"]))
+        wait_for(order.old)
         if said := written(order.old, recorded):
             raise BackupError(major_upgrade.not_back(said))
     except BackupError:
         go_on_serving(order, journal)
         raise
-    program.do(["docker", "stop", order.old.postgis])
+    do(["docker", "stop", order.old.postgis])
     journal.note(major_upgrade.RETURNING)
     roll_back(order, journal)
     return {"from": done["new"], "to": done["version"]}
@@ -672,24 +679,24 @@ def back(order: Order) -> Json:
 def go_on_serving(order: Order, journal: Journal) -> None:
     """Let the new server serve again, where it is not rolled back."""
     remove(order.old.postgis)
-    program.do(["docker", "start", order.postgis])
+    do(["docker", "start", order.postgis])
     start_map(order, wanted=journal.known["map_ran"])
     journal.close()
 
 
 def written(server: Settings, recorded: Json) -> list[str]:
     """Say what a server has that it did not have when the upgrade was made."""
-    there = json.loads(program.psql(server, LOOK))["databases"]
+    there = json.loads(psql(server, LOOK))["databases"]
     more = [f"The database {name} is new." for name in there if name not in recorded["databases"]]
     names = [name for name in recorded["databases"] if name in there]
-    return [*program.differences(recorded, content_of(server, names)), *more]
+    return [*comparison.differences(recorded, content_of(server, names)), *more]
 
 
 def forget(order: Order) -> Json:
     """Delete the old cluster and its container, for good."""
     done = upgraded(order)
     # Cut off half-way there is no rollback, and the next time deletes the rest.
-    program.write(order.file(DONE), {**done, "forgotten": True})
+    write(order.file(DONE), {**done, "forgotten": True})
     remove(order.set_aside)
     removed_folder(Path(done["folder"]))
     for name in (CONTENT, DONE):
@@ -706,7 +713,7 @@ def rehearse(order: Order) -> Json:
             start_new(order)
             recorded = copy(order, order.settings)
             compared(order, recorded, versions)
-            program.do(["docker", "stop", order.new.postgis])
+            do(["docker", "stop", order.new.postgis])
             taken = bytes_of(order.staging)
     finally:
         clear(order)
@@ -727,7 +734,7 @@ ACTIONS: dict[str, Callable[[Order], Json]] = {"upgrade": upgrade, "rehearse": r
 @contextmanager
 def alone(order: Order) -> Iterator[None]:
     """Hold the locks of the backup and of whoever changes the database's container."""
-    with program.locked(order.settings, wait=True), container_lock(order.postgis, LOCK_SECONDS):
+    with locked(order.settings, wait=True), container_lock(order.postgis, LOCK_SECONDS):
         yield
 
 
@@ -753,7 +760,7 @@ def settle(order: Order) -> str:
 
 def go(folder: Path) -> int:
     """Do what the order says, or bring to an end what was cut off; write down what came of it."""
-    known = program.read(folder / ORDER)
+    known = read(folder / ORDER)
     if not known:
         return 0
     order = Order(**known)
@@ -764,7 +771,7 @@ def go(folder: Path) -> int:
         outcome = {"failed": True, "said": str(error)}
     except OSError as error:
         outcome = {"failed": True, "said": f"{error.strerror}: {error.filename}."}
-    program.write(folder / OUTCOME, outcome)
+    write(folder / OUTCOME, outcome)
     if Journal.find(order) is None:
         (folder / ORDER).unlink(missing_ok=True)
     print(outcome["said"])
@@ -778,7 +785,7 @@ def acted(order: Order) -> Json:
     if pending or not order.fresh or order.boot not in ("", boot_id()):
         return {"failed": True, "settled": True, "said": settle(order)}
     # From now on it is one that was begun.
-    program.write(order.file(ORDER), {**program.read(order.file(ORDER)), "fresh": False})
+    write(order.file(ORDER), {**read(order.file(ORDER)), "fresh": False})
     result = ACTIONS[order.what](order)
     return {
         "failed": False,
@@ -812,4 +819,4 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the program; a failure is one sentence."""
     asked = arguments(sys.argv[1:] if words is None else words)
-    return program.told_in_a_sentence(lambda: go(asked.state))
+    return told_in_a_sentence(lambda: go(asked.state))

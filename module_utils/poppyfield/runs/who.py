@@ -44,9 +44,14 @@ def _person(variables: Mapping[str, Any]) -> str:
     return str(given or os.environ.get("SUDO_USER") or getpass.getuser())
 
 
+def environment_of_git() -> dict[str, str]:
+    """Give the environment in which git looks at the folder that it is given."""
+    return {name: value for name, value in os.environ.items() if name not in HANDED_DOWN}
+
+
 def commit(checkout: Path = CHECKOUT) -> str:
     """Give the commit that is checked out, with `-dirty` where files differ; empty where git does not tell."""
-    environment = {name: value for name, value in os.environ.items() if name not in HANDED_DOWN}
+    environment = environment_of_git()
     command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)

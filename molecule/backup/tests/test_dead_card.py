@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from ansible.module_utils.poppyfield.backup import program
+from ansible.module_utils.poppyfield.backup import comparison
+from ansible.module_utils.poppyfield.backup.comparison import objects_of
 from PIL import Image
 from testinfra.host import Host
 
@@ -68,8 +69,8 @@ def differences(saved: Saved, stick: Stick) -> list[str]:
     """Say what the Pi has otherwise than before, by a backup that it makes of it now."""
     do("backup", *BACKUPS)
     # Which file systems the folders are on is another matter on another card.
-    said = program.differences(without(saved.content, DATA_FOLDERS), without(stick.content(), DATA_FOLDERS))
-    counted = program.objects_of(without(saved.content, DATA_FOLDERS))
+    said = comparison.differences(without(saved.content, DATA_FOLDERS), without(stick.content(), DATA_FOLDERS))
+    counted = objects_of(without(saved.content, DATA_FOLDERS))
     add_to_report(RESTORE, objects=counted, equal=sum(counted.values()) - len(said))
     return said
 

@@ -7,9 +7,11 @@ import View from "ol/View.js";
 import Control from "ol/control/Control.js";
 import ScaleLine from "ol/control/ScaleLine.js";
 import Zoom from "ol/control/Zoom.js";
-import { buffer, getCenter, getHeight, getWidth } from "ol/extent.js";
+import { buffer, containsCoordinate, getCenter, getHeight, getWidth } from "ol/extent.js";
 import GeoJSON from "ol/format/GeoJSON.js";
 import WMSCapabilities from "ol/format/WMSCapabilities.js";
+import Point from "ol/geom/Point.js";
+import { circular } from "ol/geom/Polygon.js";
 import { defaults as defaultInteractions } from "ol/interaction/defaults.js";
 import ImageLayer from "ol/layer/Image.js";
 import VectorLayer from "ol/layer/Vector.js";
@@ -19,13 +21,15 @@ import Circle from "ol/style/Circle.js";
 import Fill from "ol/style/Fill.js";
 import Stroke from "ol/style/Stroke.js";
 import Style from "ol/style/Style.js";
+import Text from "ol/style/Text.js";
 
 import { chooseBasemap } from "./basemaps.js";
 import { chooseRatio } from "./blocks.js";
 import { PROJECTION, groundLayer } from "./ground.js";
 import { PictureSource } from "./picture.js";
 import { readPlace, writePlace } from "./place.js";
-import { ask, askBasemaps, askCatalogue, askState } from "./server.js";
+import { describePosition } from "./position.js";
+import { ask, askBasemaps, askCatalogue, askPosition, askState } from "./server.js";
 import "./style.css";
 import { TEXTS, chooseLanguage } from "./texts.js";
 import {
@@ -43,6 +47,8 @@ import {
 
 // A map stays open for hours; the Pi looks at itself twice in this time.
 const STATE_AGAIN = 90_000;
+// The Pi knows each second where it is.
+const POSITION_AGAIN = 3_000;
 
 const language = chooseLanguage(navigator.languages ?? [navigator.language]);
 const texts = TEXTS[language];
@@ -134,12 +140,42 @@ const highlight = new VectorLayer({
   ),
 });
 
+// Green as nothing else of the page, and grey where it was some time ago.
+const positions = new VectorSource();
+const piLayer = new VectorLayer({
+  source: positions,
+  style: (feature) => {
+    const colour = feature.get("stale") ? "#6b6b6b" : "#1b7a3d";
+    const around = new Stroke({ color: colour, width: 2 });
+    return new Style({
+      stroke: around,
+      fill: new Fill({ color: feature.get("stale") ? "rgba(107, 107, 107, 0.15)" : "rgba(27, 122, 61, 0.15)" }),
+      image: new Circle({ radius: 7, fill: new Fill({ color: colour }), stroke: new Stroke({ color: "#fff", width: 2 }) }),
+      text: new Text({
+        text: feature.get("mark"),
+        font: "bold 15px sans-serif",
+        offsetY: -17,
+        fill: new Fill({ color: colour }),
+        stroke: new Stroke({ color: "#fff", width: 4 }),
+      }),
+    });
+  },
+});
+
+const piButton = element(
+  "button",
+  { type: "button", title: texts.position.show, "aria-label": texts.position.show, "aria-pressed": "false" },
+  texts.position.mark,
+);
+piButton.addEventListener("click", () => wantPosition(piButton.getAttribute("aria-pressed") === "false"));
+const piControl = new Control({ element: element("div", { class: "ol-control position" }, piButton) });
+
 const fitButton = element("button", { type: "button", title: texts.fit, "aria-label": texts.fit }, "⤢");
 fitButton.addEventListener("click", () => fit({ duration: 250 }));
 
 const map = new OlMap({
   target: "map",
-  layers: [picture, highlight],
+  layers: [picture, highlight, piLayer],
   pixelRatio: chooseRatio(window.devicePixelRatio),
   controls: [
     new Zoom({ zoomInTipLabel: texts.zoomIn, zoomOutTipLabel: texts.zoomOut }),
@@ -357,6 +393,67 @@ async function askAt(center) {
   }
 }
 
+// --- where the Pi is --------------------------------------------------------------------------------------------
+
+/** Offer to show where the Pi is, if it tells. */
+async function offerPosition() {
+  if (await askPosition().catch(() => null)) {
+    map.addControl(piControl);
+  }
+}
+
+/** Show where the Pi is, or no more: it is asked for no longer than somebody wants to see it. */
+function wantPosition(wanted) {
+  const { hide, show } = texts.position;
+  piButton.setAttribute("aria-pressed", String(wanted));
+  piButton.title = wanted ? hide : show;
+  clearInterval(wantPosition.timer);
+  wantPosition.last = undefined;
+  positions.clear();
+  $("#position").hidden = true;
+  if (wanted) {
+    wantPosition.timer = setInterval(() => document.hidden || followPosition(), POSITION_AGAIN);
+    followPosition();
+  }
+}
+
+async function followPosition() {
+  const { timer } = wantPosition;
+  const position = await askPosition().catch(() => null);
+  if (timer === wantPosition.timer && piButton.getAttribute("aria-pressed") === "true") {
+    const isFirst = !wantPosition.last?.center;
+    wantPosition.last = position;
+    showPosition(isFirst);
+  }
+}
+
+/** Draw the position that was told last, and say what it is. The first one comes into view, if it is on this map. */
+function showPosition(isFirst) {
+  const position = wantPosition.last;
+  if (position === undefined || !open) {
+    return;
+  }
+  const { center, accuracy, stale } = position ?? { center: null };
+  positions.clear();
+  let isOutside = false;
+  if (center) {
+    const at = fromLonLat(center, open.projection);
+    isOutside = !containsCoordinate(open.extent, at);
+    if (accuracy !== null) {
+      const around = circular(center, accuracy).transform("EPSG:4326", open.projection);
+      positions.addFeature(new Feature({ geometry: around, stale }));
+    }
+    positions.addFeature(new Feature({ geometry: new Point(at), stale, mark: texts.position.mark }));
+    if (isFirst && !isOutside && !containsCoordinate(map.getView().calculateExtent(), at)) {
+      map.getView().animate({ center: at, duration: 250 });
+    }
+  }
+  const line = $("#position");
+  line.textContent = describePosition(position, texts.position, language, isOutside);
+  line.classList.toggle("stale", !center || stale);
+  line.hidden = false;
+}
+
 // --- projects ---------------------------------------------------------------------------------------------------
 
 async function openProject(project, place) {
@@ -425,6 +522,7 @@ async function openProject(project, place) {
   picture.setSource(createSource());
   drawLayers();
   rememberPlace();
+  showPosition(false);
 }
 
 /** Ask the server what it publishes, and open what the address names, or the first. */
@@ -494,4 +592,5 @@ window.addEventListener("hashchange", () => {
 });
 showState();
 setInterval(showState, STATE_AGAIN);
+offerPosition();
 start();

@@ -2,11 +2,14 @@
 
 import { parseBasemaps } from "./basemaps.js";
 import { parseCatalogue } from "./catalogue.js";
+import { readPosition } from "./position.js";
 import { readState } from "./state.js";
 
 // A small computer that just started takes its time to open a project.
 const TIMEOUT = 180_000;
 const PAUSE = 1_500;
+// A position that comes later is none.
+const POSITION_TIMEOUT = 10_000;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -60,4 +63,10 @@ export async function askBasemaps() {
 export async function askState() {
   const response = await fetch("status.json", { signal: AbortSignal.timeout(TIMEOUT) });
   return response.ok ? readState(await response.json(), response.headers.get("date")) : null;
+}
+
+/** Where the Pi is, see readPosition; null where it does not tell. */
+export async function askPosition() {
+  const response = await fetch("position", { cache: "no-store", signal: AbortSignal.timeout(POSITION_TIMEOUT) });
+  return response.ok ? readPosition(await response.json()) : null;
 }

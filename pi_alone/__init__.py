@@ -1,0 +1,1 @@
+"""A Pi that installs itself from a bundle, without a laptop."""
