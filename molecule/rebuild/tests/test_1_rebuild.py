@@ -29,6 +29,8 @@ PICTURE = {
 # Runs on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(60 * 60)
 STOP, START = "systemctl stop docker.socket docker", "systemctl start docker"
+# What runs in it holds it.
+EMPTIED = f"docker stop $(docker ps --quiet) && {STOP} && rm -rf /var/lib/docker/*"
 BROKEN = {
     "the containers are removed": "docker rm --force websig-postgis websig-lizmap",
     "the images are removed, too": (
@@ -37,10 +39,8 @@ BROKEN = {
     "the files of a layer are gone": (
         f"{STOP} && rm -rf $(ls -d /var/lib/docker/overlay2/*/diff/usr/lib | head --lines=1) && {START}"
     ),
-    "Docker's folder is gone": f"{STOP} && rm -rf /var/lib/docker/* && {START}",
-    "Docker's settings are gone, too, and it does not start": (
-        f"{STOP} && rm -rf /var/lib/docker/* /etc/docker && systemctl disable docker"
-    ),
+    "Docker's folder is gone": f"{EMPTIED} && {START}",
+    "Docker's settings are gone, too, and it does not start": f"{EMPTIED} /etc/docker && systemctl disable docker",
 }
 
 
