@@ -79,7 +79,7 @@ options:
   databases:
     description:
       - Databases. Only their owner may connect unless something is granted; C(postgres) and C(template1) are closed to
-        other roles, too.
+        other roles, too, but that owners of databases may ask in C(postgres) which tables were written.
       - A database that exists is adopted. With a new owner goes what the old one owned in it, but for extensions.
     type: list
     elements: dict

@@ -249,30 +249,6 @@ def test_the_page_is_told_which_layers_are_edited(server: MapServer, empty: Any)
     assert server.get("/layers").status_code == 404
 
 
-def test_who_may_ask_which_tables_were_written_learns_nothing_else(postgis: Any) -> None:
-    def as_gis(words: str, base: str = "postgres") -> tuple[int, str]:
-        command = ["psql", "-qAt", "-h", "127.0.0.1", "-U", "gis", "-d", base, "-c", words]
-        code, output = postgis.exec_run(command, environment={"PGPASSWORD": "not a secret"})
-        return code, output.decode()
-
-    written = "poppyfield.written_tables(pg_current_wal_flush_lsn() - 4096, pg_current_wal_flush_lsn())"
-    assert as_gis(f"SELECT count(*) FROM {written}")[0] == 0
-    for words in (
-        "SELECT count(*) FROM public.pg_get_wal_records_info('0/1000000', pg_current_wal_flush_lsn())",
-        "CREATE TABLE public.mine ()",
-        "CREATE TABLE poppyfield.mine ()",
-        "CREATE OR REPLACE FUNCTION poppyfield.written_tables(a pg_lsn, b pg_lsn) RETURNS int RETURN 1",
-    ):
-        code, said = as_gis(words)
-        assert code == 1 and ("permission denied" in said or "must be owner" in said), said
-    sql(postgis, "DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN")
-    _, may = postgis.exec_run(
-        ["psql", "-qAt", "-U", "postgres", "-c", "SELECT has_database_privilege('stranger', 'postgres', 'CONNECT') AND"
-         " has_function_privilege('stranger', 'poppyfield.written_tables(pg_lsn, pg_lsn)', 'EXECUTE')"]
-    )  # fmt: skip
-    assert may.decode().strip() == "f"
-
-
 @pytest.mark.long
 def test_two_thousand_edits_and_no_stale_picture(server: MapServer, empty: Any) -> None:
     chance = random.Random(19)

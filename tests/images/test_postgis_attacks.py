@@ -499,7 +499,7 @@ def test_the_role_does_not_get_at_the_superusers_socket_through_the_server(pi: P
 
 
 @pytest.mark.attack(kind="other databases", on="PostGIS")
-@pytest.mark.parametrize("database", ["another role's", "postgres", "template1"])
+@pytest.mark.parametrize("database", ["another role's", "template1"])
 def test_the_role_reaches_no_database_but_its_own(pi: Pi, make_pi: MakePi, database: str) -> None:
     if database == "another role's":
         other = make_pi()
@@ -511,6 +511,33 @@ def test_the_role_reaches_no_database_but_its_own(pi: Pi, make_pi: MakePi, datab
     pi.server.sql(f"GRANT CONNECT ON DATABASE {database} TO PUBLIC")
     assert pi.tries("SELECT 1", database) == (0, "1")
     pi.server.sql(f"REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")
+
+
+LOG = "public.pg_get_wal_records_info(pg_lsn, pg_lsn)"
+IN_POSTGRES = {
+    "SELECT FROM public.pg_get_wal_records_info(pg_current_wal_flush_lsn() - 4096, pg_current_wal_flush_lsn())": (
+        f"EXECUTE ON FUNCTION {LOG}"
+    ),
+    "CREATE TABLE public.mine (); DROP TABLE public.mine": "CREATE ON SCHEMA public",
+    "CREATE TABLE poppyfield.mine (); DROP TABLE poppyfield.mine": "CREATE ON SCHEMA poppyfield",
+    "CREATE SCHEMA mine; DROP SCHEMA mine": "CREATE ON DATABASE postgres",
+    "CREATE TEMPORARY TABLE mine ()": "TEMPORARY ON DATABASE postgres",
+}
+"""What a role would do where it may ask which tables were written, and the right that it lacks."""
+
+
+@pytest.mark.attack(kind="other databases", on="PostGIS")
+@pytest.mark.parametrize("statement", IN_POSTGRES)
+def test_where_the_role_asks_which_tables_were_written_it_does_no_more(pi: Pi, statement: str) -> None:
+    written = "poppyfield.written_tables(pg_current_wal_flush_lsn() - 4096, pg_current_wal_flush_lsn())"
+    assert pi.tries(f"SELECT count(*) > 0 FROM {written}", "postgres") == (0, "t")
+    code, answer = pi.tries(statement, "postgres")
+    assert code != 0 and "permission denied" in answer
+    right, role = IN_POSTGRES[statement], postgres.identifier(pi.role.name)
+    superuser = f"{{}} {right} {{}} {role}"
+    pi.server.sql(superuser.format("GRANT", "TO"), "postgres")
+    assert pi.tries(statement, "postgres")[0] == 0
+    pi.server.sql(superuser.format("REVOKE", "FROM"), "postgres")
 
 
 def test_the_role_may_make_in_its_own_database_what_projects_need(pi: Pi) -> None:
