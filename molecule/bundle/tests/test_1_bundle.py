@@ -105,6 +105,8 @@ def picture() -> bytes:
     return answer.content
 
 
+@pytest.mark.autonomy("laptop")
+@pytest.mark.autonomy("cut installation")
 def test_a_bare_pi_is_installed_from_a_bundle_whatever_the_power_does(first: Path) -> None:
     interrupted(first, "Take the bundle", lambda pi: pi.check_output(COPIES))
     interrupted(first, "Install the engine and its Python SDK", lambda pi: pi.check_output(UNPACKS))
@@ -119,12 +121,14 @@ def test_a_bare_pi_is_installed_from_a_bundle_whatever_the_power_does(first: Pat
     assert pi.check_output("ip route show default") == ""
 
 
+@pytest.mark.autonomy("second run")
 def test_a_second_run_changes_nothing(first: Path, tmp_path: Path) -> None:
     counted = count_of_a_run(tmp_path, "-e", f"bundle={first}", *KEY)
     assert counted["changed"] == 0, counted["output"]
     assert len(counted["modules"]) <= MOST_MODULES, counted["modules"]
 
 
+@pytest.mark.autonomy("cut serves")
 def test_while_a_second_bundle_comes_the_map_serves_and_the_next_run_completes(first: Path) -> None:
     second = make_bundle(
         first.parent / "second", "-e", f"bundle_newer_than={first}", "-e", '{"bundle_packages": ["jq"]}'
@@ -142,6 +146,7 @@ def test_while_a_second_bundle_comes_the_map_serves_and_the_next_run_completes(f
     assert log_in().package("python3-docker").is_installed
 
 
+@pytest.mark.autonomy("older")
 def test_an_older_bundle_is_refused_and_the_map_stays(first: Path) -> None:
     before = picture()
     code, said = install(first)
