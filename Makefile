@@ -6,7 +6,7 @@ TEST := build/venv-test/bin
 # A part of the tests: how long it took and how it ended is noted for the table at the end.
 PART = $(TEST)/python -m tests.parts run $@
 
-.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-backup test-upgrade test-hardening test-rebuild test-interrupted test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts bench-writes test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile test-autonomy verify prove
+.PHONY: help laptop fleet shell logs watch demo demo-stop demo-clean docs locks test test-parts test-images test-machines test-all test-long long test-chores test-backup test-upgrade test-hardening test-rebuild test-interrupted test-bundle test-machine lint unit unit-newest mutation engine page molecule molecule-default molecule-lizmap prepare-test images lizmap images-check images-compare test-lizmap bench-build bench-modules bench-run bench-memory bench-text bench-before bench-serve bench-abuse bench-power-cuts bench-writes test-attacks attacks-begin attacks-report test-maps test-compose test-status test-page-faults docs-site test-docs test-hostile test-autonomy verify prove
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,7 +59,7 @@ test-machines:
 test-all: test ## What takes too long for each change, too: each chore on an emulated Pi, and what the targets below name
 	@$(MAKE) --no-print-directory --keep-going test-long; status=$$?; $(TEST)/python -m tests.parts table; exit $$status
 
-test-long: molecule-lizmap unit-newest test-chores test-backup test-upgrade test-hardening test-rebuild test-interrupted test-machine long test-compose test-status test-maps test-docs docs-site test-attacks mutation
+test-long: molecule-lizmap unit-newest test-chores test-backup test-upgrade test-hardening test-rebuild test-interrupted test-bundle test-machine long test-compose test-status test-maps test-docs docs-site test-attacks mutation
 
 # What test-compose and test-maps play, with reports of their own, is left to them.
 long: prepare-test ## The other tests with the marker long: what takes too long for each change
@@ -88,6 +88,9 @@ test-rebuild: prepare-test ## Docker broken by hand on an emulated Pi without in
 test-interrupted: prepare-test ## Runs on an emulated Pi that are interrupted in each stage: power, SSH, Docker, Ctrl-C
 	$(SUDO) $(PART) bash tests/molecule interrupted
 
+test-bundle: prepare-test ## A bare emulated Pi installed from a bundle, with no internet on either side, and cuts of power
+	$(SUDO) $(PART) bash tests/molecule bundle
+
 test-machine: prepare-test ## An emulated Pi that is a whole machine: kernel, FAT, reboots, clock, power cuts that lose what was not flushed, and site.yml on it
 	$(SUDO) python3 workshop/laptop/prepare.py machine
 	$(SUDO) $(PART) $(TEST)/pytest tests/machine
@@ -113,6 +116,7 @@ test-autonomy: prepare-test ## Only the tests that show what a Pi can do far fro
 	$(SUDO) $(TEST)/pytest tests/unit -m autonomy
 	$(SUDO) $(TEST)/pytest tests/engine -m autonomy --no-skips
 	$(SUDO) build/venv-lizmap/bin/pytest tests/images -m autonomy
+	$(SUDO) bash tests/molecule bundle
 	$(SUDO) $(TEST)/python -m tests.autonomy_report
 
 attacks-begin:

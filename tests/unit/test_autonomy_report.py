@@ -46,7 +46,8 @@ def test_tables_that_are_not_right_are_told() -> None:
 
 def test_each_check_that_is_not_open_has_a_test_and_each_marker_a_check() -> None:
     """Without playing any."""
-    files = [path.read_text("utf-8") for path in ROOT.glob("tests/*/test_*.py")]
+    places = ("tests/*/test_*.py", "molecule/*/tests/test_*.py")
+    files = [path.read_text("utf-8") for place in places for path in ROOT.glob(place)]
     marked = {word for text in files for word in re.findall(r'^@pytest\.mark\.autonomy\("(.+)"\)$', text, re.MULTILINE)}
     assert marked == set(CHECKS) - set(OPEN)
 
