@@ -13,6 +13,8 @@ from typing import Any
 
 import docker
 from ansible.module_utils.poppyfield.lizmap import sandbox
+from ansible.module_utils.poppyfield.postgis import written_tables
+from ansible.module_utils.poppyfield.postgis.postgres import Database
 from docker.errors import NotFound
 
 from workshop.bench.contenders import PREFIX, Json
@@ -79,6 +81,7 @@ def _database(client: docker.DockerClient, image: str, folder: Path, ram: int, p
     _until_healthy(container)
     for name, words in (
         ("postgres", ["-c", f"CREATE ROLE gis LOGIN PASSWORD '{password}'", "-c", "CREATE DATABASE gis OWNER gis"]),
+        ("postgres", ["-c", written_tables.plan_changes([Database("gis", "gis")], {})[0].script]),
         ("gis", ["-c", "CREATE EXTENSION postgis", "-c", "SET ROLE gis", "-f", "/sample/sample.sql"]),
     ):
         command = ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", name, *words]
