@@ -118,18 +118,26 @@ def ansible_playbook(
     environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a playbook on the Pi with more arguments, as an operator would."""
-    command = [str(Path(sys.executable).parent / "ansible-playbook")]
-    for inventory in inventories:
-        command += ["--inventory", str(inventory)]
-    ours = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_LOG_PATH": ""}
     return subprocess.run(
-        [*command, str(ROOT / playbook), *arguments],
-        env={**os.environ, **ours, **(environment or {})},
+        command_of(playbook, arguments, inventories),
+        env={**environment_of_a_run(), **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
         text=True,
     )
+
+
+def command_of(playbook: str, arguments: Sequence[str], inventories: Sequence[Path] = (INVENTORY,)) -> list[str]:
+    """Give the command that runs a playbook."""
+    named = [word for inventory in inventories for word in ("--inventory", str(inventory))]
+    return [str(Path(sys.executable).parent / "ansible-playbook"), *named, str(ROOT / playbook), *arguments]
+
+
+def environment_of_a_run() -> dict[str, str]:
+    """Give the environment of an operator's run: none of the scenario's own settings of Ansible."""
+    ours = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_LOG_PATH": ""}
+    return {**os.environ, **ours}
 
 
 def do(chore: str, *arguments: str) -> str:

@@ -18,7 +18,9 @@ from PIL import ImageChops
 from tests.images import projects
 from tests.images.map_server import PREFIX, MapServer, database, map_server, picture, wait_until
 from tests.images.projects import POPPY, Layer
-from tests.images.test_kept_pictures import ask, kept, path, query, sql, until_kept
+from tests.images.test_kept_pictures import ask, kept, path, postgis, query, sql, until_kept
+
+__all__ = ["postgis"]
 
 REPORT = Path("build/reports/fresh.json")
 EDITS = 2000
@@ -81,12 +83,6 @@ def server(
     ):
         running.wait_until_healthy()
         yield running
-
-
-@pytest.fixture(scope="module")
-def postgis(server: MapServer) -> Any:
-    assert server
-    return docker.from_env().containers.get(f"{PREFIX}postgis")
 
 
 @pytest.fixture

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import requests
@@ -15,10 +12,8 @@ from testinfra.host import Host
 
 from emulated_pi import (
     CONTAINERS,
-    INVENTORY,
     MAP_URL,
     REQUEST_SECONDS,
-    ROOT,
     ansible_playbook,
     inspect,
     log_in,
@@ -26,11 +21,9 @@ from emulated_pi import (
     sql,
     wait_until_healthy,
 )
+from interrupted_run import NEW_RELEASE, UNPACKS, Interrupt, interrupted
+from sample_map import FRANCE_ROWS
 
-ROWS = "SELECT count(*), md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
-UNPACKS = "timeout 600 sh -c 'until pgrep -x dpkg > /dev/null; do sleep 0.2; done'"
-RELEASE = ("-e", "postgis_memory_limit_share=0.6", "-e", "lizmap_memory_limit_share=0.6")
-Interrupt = Callable[["subprocess.Popen[str]"], object]
 # Runs on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(60 * 60)
 
@@ -75,30 +68,6 @@ LATER: dict[str, tuple[str, Interrupt]] = {
 }
 
 
-def interrupted(task: str, interrupt: Interrupt, *arguments: str) -> str:
-    """Make a run, and interrupt it when a task of it begins; return what it said."""
-    program = str(Path(sys.executable).parent / "ansible-playbook")
-    ours = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_LOG_PATH": ""}
-    with subprocess.Popen(
-        [program, "--inventory", str(INVENTORY), str(ROOT / "site.yml"), *arguments],
-        env={**os.environ, **ours, "PYTHONUNBUFFERED": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as run:
-        assert run.stdout
-        said = []
-        for line in run.stdout:
-            said.append(line)
-            if line.startswith("TASK [") and task in line:
-                interrupt(run)
-        whole = "".join(said)
-    assert task in whole, whole
-    return whole
-
-
 def draws() -> bool:
     question = {"SERVICE": "WMS", "REQUEST": "GetCapabilities"}
     answer = requests.get(f"{MAP_URL}/ows/sample/france/", params=question, timeout=REQUEST_SECONDS)
@@ -119,18 +88,18 @@ def test_a_first_run_that_is_interrupted_in_each_stage_ends_right_at_last() -> N
     ends_right()
     pi = log_in()
     assert sorted(pi.check_output("docker ps --all --format '{{.Names}}'").split()) == sorted(CONTAINERS)
-    assert sql(pi, ROWS).startswith("96|")
+    assert sql(pi, FRANCE_ROWS).startswith("96|")
     assert draws()
 
 
 @pytest.mark.parametrize("when", LATER)
 def test_a_release_that_is_interrupted_leaves_a_map_and_the_data(pi: Host, when: str) -> None:
-    rows = sql(pi, ROWS)
-    interrupted(*LATER[when], *RELEASE)
+    rows = sql(pi, FRANCE_ROWS)
+    interrupted(*LATER[when], *NEW_RELEASE)
     # Nobody does anything: the old one or the new one serves.
     wait_until_healthy(pi)
     assert draws()
-    assert sql(pi, ROWS) == rows
+    assert sql(pi, FRANCE_ROWS) == rows
     ends_right()
-    assert sql(pi, ROWS) == rows and draws()
+    assert sql(pi, FRANCE_ROWS) == rows and draws()
     assert not [name for name in CONTAINERS if inspect(pi, name)["HostConfig"]["RestartPolicy"]["Name"] != "always"]

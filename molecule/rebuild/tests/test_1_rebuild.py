@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import requests
 from testinfra.host import Host
 
-from emulated_pi import MAP_URL, REQUEST_SECONDS, ansible_playbook, sql
+from emulated_pi import ansible_playbook, sql
+from sample_map import FRANCE_ROWS, POINT, picture_of_france
 
-ROWS = "SELECT md5(string_agg(t::text, '' ORDER BY id)) FROM sample.departments t"
 OBSERVED = "SELECT count(*), min(note) FROM sample.observations"
 NOTE = "written before it was broken"
-POINT = "ST_SetSRID(ST_MakePoint(2.5, 46.6), 4326)"
-PICTURE = {
-    "SERVICE": "WMS",
-    "VERSION": "1.3.0",
-    "REQUEST": "GetMap",
-    "LAYERS": "countries,departments,rivers,towns,observations",
-    "STYLES": "",
-    "CRS": "EPSG:3857",
-    "BBOX": "-680000,5020000,1150000,6680000",
-    "WIDTH": "600",
-    "HEIGHT": "544",
-    "FORMAT": "image/png",
-}
 # Runs on a Pi that is emulated by a machine with something else to do.
 pytestmark = pytest.mark.timeout(60 * 60)
 STOP, START = "systemctl stop docker.socket docker", "systemctl start docker"
@@ -44,13 +30,6 @@ BROKEN = {
 }
 
 
-def picture() -> bytes:
-    """Ask for the map; return its picture."""
-    answer = requests.get(f"{MAP_URL}/ows/sample/france/", params=PICTURE, timeout=REQUEST_SECONDS)
-    assert answer.headers["Content-Type"] == "image/png", answer.text[:500]
-    return answer.content
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _without_internet(pi: Host) -> Iterator[None]:
     """Take the Pi its way to the internet."""
@@ -63,11 +42,11 @@ def _without_internet(pi: Host) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_one_run_brings_the_map_back_with_the_data(pi: Host, how: str) -> None:
-    before = (sql(pi, ROWS), sql(pi, OBSERVED), picture())
+    before = (sql(pi, FRANCE_ROWS), sql(pi, OBSERVED), picture_of_france())
     assert NOTE in before[1]
     pi.check_output(f"bash -c '{BROKEN[how]}'")
     run = ansible_playbook()
     assert run.returncode == 0, run.stdout + run.stderr
-    assert (sql(pi, ROWS), sql(pi, OBSERVED), picture()) == before
+    assert (sql(pi, FRANCE_ROWS), sql(pi, OBSERVED), picture_of_france()) == before
     again = ansible_playbook()
     assert again.returncode == 0 and " changed=0 " in again.stdout, again.stdout
