@@ -127,7 +127,7 @@ def test_who_is_not_in_the_wifi_presses_nothing(wifi: Wifi, address: str) -> Non
 def test_what_is_remembered_is_an_address_and_nothing_else(wifi: Wifi) -> None:
     guest = next(GUESTS)
     wifi.press(guest)
-    code, told = wifi.server.run("find", "/tmp/portal", "-type", "f", "-printf", "%f %s\n")
+    code, told = wifi.server.run("find", "/tmp/portal", "-type", "f", "-printf", "%f %s\n", user="nginx:www-data")
     lines = told.split("\n")
     assert code == 0 and f"{guest} 1" in lines
     assert all(re.fullmatch(r"10\.77\.77\.\d+ 1", line) for line in lines if line)

@@ -13,12 +13,21 @@ import pytest
 
 from tests.images import projects
 from tests.images.building import ROOT
-from tests.images.map_server import HOME, MapServer, map_server, trusting, wait_until
+from tests.images.map_server import HOME, RUN, MapServer, map_server, trusting, wait_until
+from tests.images.test_front_attacks import pair, secured
 
 PROJECT = "/srv/projects/fields/meadow.qgs"
 HEALTH_FOLDER = "/usr/share/poppyfield/health"
 SUPERVISORS_CAPABILITIES = (1 << 5) | (1 << 6) | (1 << 7)
-USERS = {"nginx": "33", "php-fpm": "33", "haproxy": "33", "qgis_mapserv": "8081", "multiwatch": "8081", "run": "8081"}
+NGINX, PHP, QGIS = "8082", "33", "8081"
+USERS = {
+    "nginx": NGINX,
+    "haproxy": NGINX,
+    "php-fpm": PHP,
+    "qgis_mapserv": QGIS,
+    "multiwatch": QGIS,
+    "run": QGIS,
+}
 
 
 def publish(folder: Path) -> None:
@@ -101,7 +110,9 @@ def test_each_process_has_its_user_and_no_capability(server: MapServer) -> None:
             assert (users, capabilities) == ({"0"}, {0, SUPERVISORS_CAPABILITIES})
         else:
             (user,) = users
-            assert (groups, capabilities, fields["NoNewPrivs"]) == ({user}, {0}, ["1"]), status
+            # nginx asks PHP, and writes in the folders of that group.
+            wanted = {NGINX, PHP} if user == NGINX else {user}
+            assert (groups, capabilities, fields["NoNewPrivs"]) == (wanted, {0}, ["1"]), status
             found |= {(known, user) for known in USERS if name.strip().startswith(known)}
         assert int(fields["CapBnd"][0], 16) == SUPERVISORS_CAPABILITIES
     assert found == set(USERS.items())
@@ -111,7 +122,8 @@ def test_who_draws_can_write_nowhere_else(server: MapServer) -> None:
     what = r"\( -path /proc -o -path /sys \) -prune -o \( -type d -o -type f \) -writable -print"
     look = f"find / {what} 2> /dev/null; true"
     _, everything = server.run("sh", "-c", look, user="www-data")
-    assert {"/tmp", "/run", "/srv/lizmap"} <= set(everything.splitlines())
+    # Those of nginx, too, since www-data is nginx in images that a Pi may go back to.
+    assert {"/tmp", "/tmp/pictures", "/tmp/uploads", "/run", "/srv/lizmap"} <= set(everything.splitlines())
     _, found = server.run("sh", "-c", look, user="qgis")
     assert HOME in found.splitlines()
     assert not [path for path in found.splitlines() if path != HOME and not path.startswith(f"{HOME}/")]
@@ -120,7 +132,7 @@ def test_who_draws_can_write_nowhere_else(server: MapServer) -> None:
 def test_who_draws_reads_the_projects_and_their_database_and_nothing_else_of_ours(server: MapServer) -> None:
     look = "find /srv/projects /srv/lizmap /run /tmp -type f -readable 2> /dev/null; true"
     _, everything = server.run("sh", "-c", look, user="www-data")
-    secrets = {"/srv/lizmap/accounts.db", "/run/secrets/postgis_password", "/run/poppyfield/pg_service.conf"}
+    secrets = {"/srv/lizmap/accounts.db", "/run/poppyfield/pg_service.conf"}
     assert secrets <= set(everything.splitlines())
     _, found = server.run("sh", "-c", look, user="qgis")
     assert {path.rpartition("/")[0] for path in found.splitlines()} == {"/srv/projects/fields"}
@@ -140,9 +152,60 @@ def test_who_draws_fills_no_more_than_its_own_folder(server: MapServer) -> None:
         server.run("rm", full, user="qgis")
 
 
+# What PHP could read if somebody took it over: all files, but those of the kernel.
+LOOK_FOR_KEYS = "grep --recursive --files-with-matches --no-messages --devices=skip 'PRIVATE KEY' /etc /run /srv /tmp"
+# By PHP itself, as one who has taken it over would.
+CONNECT = "php -r 'exit(@stream_socket_client($argv[1]) ? 0 : 1);' unix:///run/qgis-server.sock"
+
+
+def taken_over(proof: str) -> Any:
+    return pytest.mark.attack(kind="taken-over part", on="map page", proof=proof)
+
+
+@pytest.mark.parametrize(
+    ("closed", "found"),
+    [
+        pytest.param(True, "", id="now", marks=taken_over("test_php_cannot_read_the_key_of_https")),
+        pytest.param(False, "/run/secrets/tls_key\n", id="left open"),
+    ],
+)
+def test_php_cannot_read_the_key_of_https(lizmap_image: str, tmp_path: Path, closed: bool, found: str) -> None:
+    publish(tmp_path)
+    options = secured(tmp_path, *reversed(pair(tmp_path)))
+    if not closed:
+        text = (ROOT / "images" / "lizmap" / "entrypoint").read_text("utf-8")
+        entrypoint = tmp_path / "entrypoint"
+        entrypoint.write_text(text.replace("chmod 0700 /run/secrets", "true"), "utf-8")
+        entrypoint.chmod(0o755)
+        options["volumes"].append(f"{entrypoint}:/usr/local/bin/entrypoint:ro")
+    with map_server(lizmap_image, tmp_path, **options) as server:
+        server.wait_until_healthy()
+        assert server.run("sh", "-c", LOOK_FOR_KEYS, user="nginx")[1] == "/run/front/tls_key\n"
+        assert server.run("sh", "-c", LOOK_FOR_KEYS)[1] == found
+
+
+@pytest.mark.parametrize(
+    ("group", "asked"),
+    [
+        pytest.param("nginx", False, id="now", marks=taken_over("test_php_cannot_ask_qgis_server_past_the_queue")),
+        pytest.param("www-data", True, id="as before"),
+    ],
+)
+def test_php_cannot_ask_qgis_server_past_the_queue(lizmap_image: str, tmp_path: Path, group: str, asked: bool) -> None:
+    publish(tmp_path)
+    text = (ROOT / "images" / "lizmap" / "services" / "qgis-server" / "run").read_text("utf-8")
+    assert "--regid=nginx" in text
+    run = tmp_path / "run"
+    run.write_text(text.replace("--regid=nginx", f"--regid={group}"), "utf-8")
+    run.chmod(0o755)
+    with map_server(lizmap_image, tmp_path, volumes=[f"{run}:{RUN}:ro", *volumes(tmp_path)]) as server:
+        server.wait_until_healthy()
+        assert (server.run("sh", "-c", CONNECT)[0] == 0) == asked
+
+
 def test_nobody_but_nginx_can_ask_qgis_server_or_php(server: MapServer) -> None:
     _, told = server.run("stat", "--format=%a %U %G", "/run/qgis-server.sock", "/run/php-fpm.sock")
-    assert told.splitlines() == ["660 root www-data", "600 www-data www-data"]
+    assert told.splitlines() == ["660 root nginx", "660 www-data www-data"]
 
 
 def test_files_that_who_draws_cannot_read_are_noticed_by_the_health_check(lizmap_image: str, tmp_path: Path) -> None:
@@ -163,7 +226,7 @@ def test_files_that_who_draws_cannot_read_are_noticed_by_the_health_check(lizmap
     [
         ({"user": "www-data"}, 0o755, "Start this image as root"),
         ({"cap_add": ["SETGID", "SETUID"]}, 0o755, "the capabilities KILL, SETGID and SETUID"),
-        ({}, 0o750, "The folder of the projects cannot be read by uid 8081"),
+        ({}, 0o750, "The folder of the projects cannot be read by uid 8082"),
     ],
 )
 def test_a_container_that_cannot_keep_them_apart_ends_with_a_sentence(

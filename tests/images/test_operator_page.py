@@ -36,8 +36,8 @@ class Operator:
         self._inherited.bind(str(self.place))
         self._inherited.listen(16)
         # As the unit of systemd has it.
-        os.chown(self.place, WWW_DATA, -1)
-        self.place.chmod(0o600)
+        os.chown(self.place, WWW_DATA, WWW_DATA)
+        self.place.chmod(0o660)
         self._server = OperatorServer(self.page, self._inherited)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
@@ -87,7 +87,7 @@ def server(lizmap_image: str, folder: Path) -> Iterator[MapServer]:
     """Return a map server with the pages; it has no database from the start."""
     mounts = [*volumes(folder), f"{folder}/page:/srv/page:ro"]
     with map_server(lizmap_image, folder, volumes=mounts, environment={"QGIS_SERVER_WORKERS": "1"}) as running:
-        wait_until(lambda: running.run("sh", "-c", "test -S /run/nginx.pid || test -f /run/nginx.pid")[0] == 0, "nginx")
+        wait_until(lambda: running.run("sh", "-c", "test -S /run/qgis-server.sock")[0] == 0, "nginx")
         yield running
 
 

@@ -56,12 +56,15 @@ def instead(*pairs: tuple[str, str]) -> Edit:
 def as_before() -> dict[str, bytes]:
     """Give the files of the image as they were when one user ran everything, by their place below /."""
     edits: dict[str, tuple[str, Edit]] = {
-        "usr/local/bin/entrypoint": ("entrypoint", without("(((capabilities &", '    "the capabilities', "chmod ")),
+        "usr/local/bin/entrypoint": (
+            "entrypoint",
+            without("(((capabilities &", '    "the capabilities', "chmod ", "[[ ! -d /run/secrets ]]"),
+        ),
         f"{SCRIPTS[1:]}/run-as": ("run-as", lambda _: '#!/bin/bash\nexec "${@:2}"\n'),
         f"{SCRIPTS[1:]}/prepare": ("prepare", without("chgrp ")),
         f"{SCRIPTS[1:]}/services/qgis-server/run": (
             "services/qgis-server/run",
-            instead(("exec setpriv --regid=www-data --clear-groups -- ", "exec "), (HOME, "/tmp")),
+            instead(("exec setpriv --regid=nginx --clear-groups -- ", "exec "), (HOME, "/tmp")),
         ),
         "etc/poppyfield/qgis-server.conf": ("nginx/qgis-server.conf", instead((HOME, "/tmp"))),
     }
@@ -124,7 +127,7 @@ def test_an_old_container_serves_again_after_a_newer_one_ran_on_its_folders(
     done = old.run("lizmap_container", image=lizmap_image, keep_previous=True, **old.options)
     assert not done.get("failed"), done["msg"]
     assert old.server.container.id != before
-    assert users_of(old) == {"0", str(WWW_DATA), "8081"}
+    assert users_of(old) == {"0", str(WWW_DATA), "8081", "8082"}
     assert seen(old.server) == WANTED
     # Whatever the newer one writes, the old one must be able to read, and to write again.
     old.server.console("jcommunity:password:change", "--force", "anna", NEWER_PASSWORD)

@@ -348,9 +348,9 @@ def test_only_the_map_server_keeps_capabilities_and_its_folders_are_for_its_user
     assert {folder: options.rpartition(",")[0] for folder, options in host["Tmpfs"].items()} == {
         "/tmp": "gid=33",
         "/tmp/log": "uid=33,gid=33,mode=0700",
-        "/tmp/pictures": "uid=33,gid=33,mode=0700",
+        "/tmp/pictures": "uid=8082,gid=33,mode=1770",
         "/tmp/sessions": "uid=33,gid=33,mode=0700",
-        "/tmp/uploads": "uid=33,gid=33,mode=0700",
+        "/tmp/uploads": "uid=8082,gid=33,mode=1770",
         "/run": "gid=33",
         "/var/lib/qgis-server": "uid=8081,gid=8081,mode=0700",
     }

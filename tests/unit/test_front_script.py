@@ -27,19 +27,20 @@ def written(
     The folders of the container and of the kernel are stand-ins: no process is without its kernel's IPv6.
     """
     text = SCRIPT.read_text("utf-8")
-    for name, place in {"folder": "run", "secrets": "secrets", "ipv6": "if_inet6"}.items():
+    for name, place in {"folder": "run", "ipv6": "if_inet6"}.items():
         text, found = re.subn(rf"^{name}=/.*$", f"{name}={tmp_path}/{place}", text, flags=re.MULTILINE)
         assert found == 1
     assert "/usr/sbin/nginx -v" in text
     text = text.replace("/usr/sbin/nginx -v", f"echo nginx version: nginx/{nginx}")
     (tmp_path / "run").mkdir()
-    (tmp_path / "secrets").mkdir()
-    for name in ("tls_certificate", "tls_key", *(["tls_authority"] if authority else [])):
-        (tmp_path / "secrets" / name).write_text("PEM")
+    for name, content in {"tls_key": "PEM", "tls_certificate": "PEM", "tls_authority": "PEM" * authority}.items():
+        (tmp_path / name).write_text(content)
     if ipv6:
         (tmp_path / "if_inet6").touch()
+    (tmp_path / "front").write_text(text.replace(" /tmp/", f" {tmp_path}/tmp/"))
     environment = {"PATH": os.environ["PATH"], "HTTPS_PORT": "443" if https else "", "HOTSPOT_NETWORK": hotspot}
-    subprocess.run(["bash", "-c", text], check=True, env=environment)
+    command = "bash front < tls_key 3< tls_certificate 4< tls_authority"
+    subprocess.run(["bash", "-c", command], check=True, env={**environment, "QGIS_SERVER_TIMEOUT": "300"}, cwd=tmp_path)
     return {path.stem: path.read_text() for path in (tmp_path / "run").glob("*.conf")}
 
 
@@ -96,13 +97,13 @@ def test_who_joins_is_led_to_a_page_only_where_the_pi_has_a_wifi(tmp_path: Path,
 def test_each_site_has_the_page_and_nginx_knows_the_names_that_dns_leads_to_it() -> None:
     nginx = SCRIPT.parent / "nginx"
     for site in ("map-page", "lizmap"):
-        assert (nginx / f"{site}.conf").read_text("utf-8").count("include /run/poppyfield/portal-page.conf;") == 1
+        assert (nginx / f"{site}.conf").read_text("utf-8").count("include /run/front/portal-page.conf;") == 1
     text = (nginx / "portal.conf").read_text("utf-8")
     served = re.search(r"server_name\s([^;]+);", text)
     assert served and sorted(served[1].split()) == sorted(name for names in PROBES.values() for name in names)
     # Of several servers at a port the first is for names that none of them has.
     main = (nginx / "nginx.conf").read_text("utf-8")
-    assert main.index("/etc/poppyfield/site.conf") < main.index("/run/poppyfield/portal.conf")
+    assert main.index("/etc/poppyfield/site.conf") < main.index("/run/front/portal.conf")
     for page in (SCRIPT.parent / "portal").iterdir():
         assert f"http://{MAP}/" in page.read_text("utf-8")
 

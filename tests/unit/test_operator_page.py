@@ -590,9 +590,8 @@ def test_support_gets_the_state_and_the_logs(pi: Pi, monkeypatch: pytest.MonkeyP
 
 def test_nobody_else_may_reach_the_sockets_and_neither_program_more_than_it_needs() -> None:
     units = operator_units.UNITS
-    for name in ("poppyfield-operator.socket", "poppyfield-orders.socket"):
-        assert "SocketMode=0600\n" in units[name]
-    assert "SocketUser=www-data\n" in units["poppyfield-operator.socket"]
+    assert "SocketMode=0600\n" in units["poppyfield-orders.socket"]
+    assert "SocketUser=www-data\nSocketGroup=www-data\nSocketMode=0660\n" in units["poppyfield-operator.socket"]
     # What the map server has mounted holds the one socket, and not that of root's helper.
     assert operator_units.PLACE.startswith(f"{program.FOLDER}/") and not operator_page.HELPER.startswith(program.FOLDER)
     page_unit = units["poppyfield-operator.service"]

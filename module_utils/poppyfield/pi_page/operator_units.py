@@ -24,9 +24,10 @@ Description=Where the map server hands on what is asked of the operator's page o
 
 [Socket]
 ListenStream={PLACE}
-# The map server's nginx: of all that are in that container, nobody else.
+# The map server's nginx, which is in this group, and PHP beside it; nobody else of all that are in that container.
 SocketUser=www-data
-SocketMode=0600
+SocketGroup=www-data
+SocketMode=0660
 DirectoryMode=0755
 Backlog=16
 # A flood must not end it.

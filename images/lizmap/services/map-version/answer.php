@@ -2,7 +2,7 @@
 
 // Says which version of its project and data a picture shows: nginx asks before it hands out a picture that it has kept, see
 // nginx/map-page-pictures.conf. The answer is a word that is never the same for two states, or none, when that cannot be
-// known: then the picture is drawn again. Asked by HTTP on a socket of nginx's user, it answers one question at a time.
+// known: then the picture is drawn again. Asked by HTTP on a socket, it answers one question at a time.
 //
 // What makes a version is read again for each question, but for the files, which are looked at twice a second:
 //
@@ -175,6 +175,8 @@ function question($client): array
 putenv('PGSERVICEFILE=/run/poppyfield/pg_service.conf');
 umask(0077);
 $server = stream_socket_server('unix://'.SOCKET) ?: exit(1);
+// nginx is in the group.
+chmod(SOCKET, 0660);
 $versions = new Versions();
 while (true) {
     $client = @stream_socket_accept($server, -1);
