@@ -118,9 +118,11 @@ def stick(made: Path, pi: Path) -> Iterator[Path]:
 def install(pi: Path, stick: Path) -> Install:
     assert stick.is_dir()
 
-    def run(*words: str, answer: str | None = None, bundle: str = "stick") -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, answer: str | None = None, bundle: str = "stick", environment: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess[str]:
         command = ["unshare", "--net", "--mount", "--pid", "--fork", "sh", "-c", IN_A_ROOT, "sh", str(pi)]
-        command += ["sh", f"/media/{bundle}/install", *words]
+        command += ["env", *environment, "sh", f"/media/{bundle}/install", *words]
         if answer is None:
             return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         ours, its = pty.openpty()
@@ -295,6 +297,23 @@ def test_the_pi_makes_its_own_ansible_and_begins_the_playbook_without_a_network(
     subprocess.run(["chroot", str(pi), f"/{zstd.relative_to(pi)}", "--version"], check=True, capture_output=True)
     # The stick has the bundle.
     assert not (place / "1" / "bundle").exists()
+
+
+@pytest.mark.autonomy("clock 2099")
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("year", ["2020", "2099"])
+def test_what_year_the_clock_has_decides_nothing(install: Install, pi: Path, stick: Path, year: str) -> None:
+    """No signature and no digest has a time; the programs of the Pi ask a clock that is decades ahead, or years behind."""
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    shutil.copy(library, pi / library.name)
+    clock = (f"LD_PRELOAD=/{library.name}", f"FAKETIME=@{year}-06-01 12:00:00")
+    told = subprocess.run(["chroot", pi, "env", *clock, "date", "+%Y"], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == year
+    done = install("pi-orchard", "--list-hosts", environment=clock)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "play #1 (localhost:pis): Settings" in done.stdout
+    flip(stick / "contents" / "source")
+    assert "contents/source is not what MANIFEST says of it" in install("pi-orchard", environment=clock).stderr
 
 
 @pytest.mark.autonomy("alone begins")

@@ -242,10 +242,10 @@ def test_without_the_database_nothing_is_handed_out(server: MapServer, postgis: 
 
 def test_without_its_answer_every_picture_is_drawn(server: MapServer) -> None:
     until_kept(server, "geopackage")
-    assert server.run("pkill", "-STOP", "-x", "php") == (0, "")
+    assert server.run("pkill", "-STOP", "-u", "www-data", "-x", "php") == (0, "")
     try:
         answer = ask(server, "geopackage")
         assert (kept(answer), picture(answer).getpixel(IN_THE_MEADOW)) == ("BYPASS", POPPY)
     finally:
-        assert server.run("pkill", "-CONT", "-x", "php") == (0, "")
+        assert server.run("pkill", "-CONT", "-u", "www-data", "-x", "php") == (0, "")
     until_kept(server, "geopackage")

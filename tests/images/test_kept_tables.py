@@ -204,7 +204,7 @@ def test_what_is_open_for_long_is_seen_when_it_is_done(server: MapServer, empty:
         # Others write meanwhile, so that it is looked.
         sql(empty, "INSERT INTO elsewhere VALUES (2)")
         if is_restarted:
-            assert server.run("pkill", "-x", "php") == (0, "")
+            assert server.run("pkill", "-u", "www-data", "-x", "php") == (0, "")
             wait_until(lambda: kept(ask(server, "tables", of("notes"))) == "HIT", "it answers again", server.log)
         for _ in range(3):
             sql(empty, "INSERT INTO elsewhere VALUES (3)")

@@ -82,7 +82,8 @@ def test_what_the_distribution_splits_from_docker_is_installed_where_it_exists()
 
 def test_only_tests_and_benchmarks_need_the_busybox_that_their_image_is_made_of() -> None:
     assert missing_packages(READY, "demo") == []
-    needed = ["busybox-static", "dosfstools", "exfat-fuse", "exfatprogs", "fdisk", "gdal-bin", "mtools", "restic"]
+    needed = ["busybox-static", "dosfstools", "exfat-fuse", "exfatprogs", "faketime", "fdisk", "gdal-bin", "mtools"]
+    needed += ["restic"]
     assert missing_packages(READY, "test") == needed
     assert missing_packages(READY, "bench") == ["busybox-static"]
     has_it = dataclasses.replace(READY, installed=frozenset(needed))

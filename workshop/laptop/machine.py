@@ -38,7 +38,10 @@ PACKAGE_OF_COMMAND = {
 DOCKER_EXTRAS = ("docker-cli", "docker-buildx")
 # No command on PATH tells of busybox-static, of which the tests' image is made: it can be the dynamic one.
 PACKAGES_OF_PURPOSE = {
-    "test": ("busybox-static", "dosfstools", "exfat-fuse", "exfatprogs", "fdisk", "gdal-bin", "mtools", "restic"),
+    "test": (
+        *("busybox-static", "dosfstools", "exfat-fuse", "exfatprogs", "faketime", "fdisk", "gdal-bin", "mtools"),
+        "restic",
+    ),
     "attacks": ("busybox-static", "sqlmap", "wapiti"),
     "bench": ("busybox-static",),
     "lizmap": ("chromium",),
