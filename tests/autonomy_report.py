@@ -88,7 +88,6 @@ OPEN: Mapping[str, str] = {
     "alone": "no test plays a whole installation by the stick alone",
     **dict.fromkeys(("lease by radio", "two addresses"), _BY_RADIO),
     **dict.fromkeys(("back", "lock-out", "shared"), "no test plays it with two stations"),
-    "replaced in Firefox": "no test starts Firefox",
     "resumed 4 GiB": "no test delivers so much",
     "emulated Pi": "the emulated Pi is provisioned with none of these",
 }

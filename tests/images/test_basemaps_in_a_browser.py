@@ -17,11 +17,12 @@ import pytest
 from PIL import Image
 
 playwright = pytest.importorskip("playwright.sync_api")
+marionette = pytest.importorskip("marionette_driver")
 
 from ansible.module_utils.poppyfield.basemaps import published, tiles_file  # noqa: E402
 
 from tests.images import projects  # noqa: E402
-from tests.images.map_server import MapServer, map_server  # noqa: E402
+from tests.images.map_server import MapServer, map_server, wait_until  # noqa: E402
 from tests.images.projects import POPPY  # noqa: E402
 from tests.tiles import MVT, pmtiles, png, varint  # noqa: E402
 
@@ -95,17 +96,30 @@ def page() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture
+def firefox() -> Iterator[Any]:
+    """Give Firefox, which Mozilla's own driver drives: Playwright's would be another one than Debian's."""
+    driver = marionette.marionette.Marionette(bin=shutil.which("firefox-esr"), headless=True)
+    try:
+        driver.start_session()
+        driver.set_window_rect(width=1280, height=800)
+        yield driver
+    finally:
+        driver.cleanup()
+
+
+def has(picture: bytes, across: float, color: tuple[int, int, int]) -> bool:
+    """Tell whether the map has a colour at a place."""
+    seen = Image.open(io.BytesIO(picture)).convert("RGB")
+    place = round(across * seen.width), seen.height // 2
+    found = seen.crop((*place, place[0] + 1, place[1] + 1)).tobytes()
+    return max(abs(one - other) for one, other in zip(found, color, strict=True)) < ALIKE
+
+
 def wait_for(shown: Any, across: float, color: tuple[int, int, int]) -> None:
     """Wait until the map has a colour at a place."""
-
-    def has() -> bool:
-        seen = Image.open(io.BytesIO(shown.locator("#map").screenshot())).convert("RGB")
-        place = round(across * seen.width), seen.height // 2
-        found = seen.crop((*place, place[0] + 1, place[1] + 1)).tobytes()
-        return max(abs(one - other) for one, other in zip(found, color, strict=True)) < ALIKE
-
     for _ in range(100):
-        if has():
+        if has(shown.locator("#map").screenshot(), across, color):
             return
         shown.wait_for_timeout(200)
     shown.screenshot(path=PICTURES / "basemaps-failed.png")
@@ -156,6 +170,28 @@ def test_a_page_that_is_open_goes_on_while_its_base_map_is_replaced(server: MapS
     playwright.expect(page.locator("#notice")).to_be_hidden()
     page.reload()
     wait_for(page, BESIDE_IT, BLUE)
+
+
+@pytest.mark.autonomy("replaced in Firefox")
+def test_firefox_goes_on_while_a_base_map_is_replaced(server: MapServer, folder: Path, firefox: Any) -> None:
+    def shows(color: tuple[int, int, int]) -> bool:
+        drawn = firefox.find_element(marionette.By.ID, "map")
+        return has(firefox.screenshot(drawn, format="binary"), BESIDE_IT, color)
+
+    def is_seen(identity: str) -> bool:
+        seen: bool = firefox.find_element(marionette.By.ID, identity).is_displayed()
+        return seen
+
+    basemaps = folder / "projects" / "basemaps"
+    deliver(basemaps, valley=pmtiles([png(GREEN)] * 5, zooms=(0, 1)))
+    firefox.navigate(server.url)
+    wait_until(lambda: shows(GREEN), "the base map is there")
+    deliver(basemaps, valley=pmtiles([png(BLUE)] * 5, zooms=(0, 1)))
+    firefox.find_element(marionette.By.CSS_SELECTOR, ".ol-zoom-in").click()
+    wait_until(lambda: not is_seen("progress") and shows(GREEN), "it is there after a zoom")
+    assert not is_seen("notice")
+    firefox.refresh()
+    wait_until(lambda: shows(BLUE), "the new one is there")
 
 
 def test_without_base_maps_there_is_nothing_to_choose(server: MapServer, folder: Path, page: Any) -> None:

@@ -44,7 +44,7 @@ PACKAGES_OF_PURPOSE = {
     ),
     "attacks": ("busybox-static", "sqlmap", "wapiti"),
     "bench": ("busybox-static",),
-    "lizmap": ("chromium",),
+    "lizmap": ("chromium", "firefox-esr"),
     "machine": ("dosfstools", "e2fsprogs", "fakeroot", "fdisk", "mtools", "qemu-system-arm", "qemu-utils"),
     "power-cuts": ("e2fsprogs", "qemu-system-common"),
 }
