@@ -75,7 +75,8 @@ WITH: Mapping[str, str] = {
     "off": "a cable stands for the radio",
     "portal": "devices that are doubles, by a proxy that tells their addresses",
     "models": "doubles, from what the makers say",
-    "resumed": "a file of 9,500 bytes, in pieces of 1,000",
+    "resumed": "a file of 19,000 bytes, in pieces of 1,000, on one machine",
+    "resumed 4 GiB": "a file with as large a hole, on one machine",
     "time": "gpsd with a receiver made of software",
     "position": "gpsd with a receiver made of software; the map server with a file as the program writes it",
     "position shown": "Chromium, and a file as the program writes it",
@@ -88,7 +89,6 @@ OPEN: Mapping[str, str] = {
     "alone": "no test plays a whole installation by the stick alone",
     **dict.fromkeys(("lease by radio", "two addresses"), _BY_RADIO),
     **dict.fromkeys(("back", "lock-out", "shared"), "no test plays it with two stations"),
-    "resumed 4 GiB": "no test delivers so much",
     "emulated Pi": "the emulated Pi is provisioned with none of these",
 }
 """What no test shows, and why."""
