@@ -112,11 +112,13 @@ test-hostile: ## Only the tests that play the states in which fleets and Pis wer
 
 test-autonomy: prepare-test ## Only the tests that show what a Pi can do far from any network: build/reports/autonomy.json
 	$(SUDO) python3 workshop/laptop/prepare.py lizmap
+	$(SUDO) python3 workshop/laptop/prepare.py machine
 	$(SUDO) rm -rf build/reports/autonomy build/reports/autonomy.json
 	$(SUDO) $(TEST)/pytest tests/unit -m autonomy
 	$(SUDO) $(TEST)/pytest tests/engine -m autonomy --no-skips
 	$(SUDO) build/venv-lizmap/bin/pytest tests/images -m autonomy
 	$(SUDO) bash tests/molecule bundle
+	$(SUDO) $(TEST)/pytest tests/machine -m autonomy
 	$(SUDO) $(TEST)/python -m tests.autonomy_report
 
 attacks-begin:

@@ -303,7 +303,7 @@ def test_the_pi_makes_its_own_ansible_and_begins_the_playbook_without_a_network(
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("year", ["2020", "2099"])
 def test_what_year_the_clock_has_decides_nothing(install: Install, pi: Path, stick: Path, year: str) -> None:
-    """No signature and no digest has a time; the programs of the Pi ask a clock that is decades ahead, or years behind."""
+    """No signature and no digest has a time; the Pi's programs ask a clock that is decades ahead, or years behind."""
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
     shutil.copy(library, pi / library.name)
     clock = (f"LD_PRELOAD=/{library.name}", f"FAKETIME=@{year}-06-01 12:00:00")

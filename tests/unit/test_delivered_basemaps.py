@@ -229,20 +229,21 @@ def delivered_in_four_runs(deliver: Run, monkeypatch: pytest.MonkeyPatch) -> int
     return sent
 
 
+LARGE = [pytest.mark.autonomy("resumed 4 GiB"), pytest.mark.long]
+
+
 @pytest.mark.parametrize(
     ("gap", "piece"),
     [
         pytest.param(0, 1000, marks=pytest.mark.autonomy("resumed")),
-        pytest.param(
-            4 * 1024**3, folder_difference.BATCH_BYTES, marks=[pytest.mark.autonomy("resumed 4 GiB"), pytest.mark.long]
-        ),
+        pytest.param(4 * 1024**3, folder_difference.BATCH_BYTES, marks=LARGE),
     ],
 )
 def test_a_delivery_that_is_cut_off_three_times_goes_on(
-    deliver: Run, maps: Path, projects: Path, monkeypatch: pytest.MonkeyPatch, gap: int, piece: int
+    deliver: Run, options: Json, monkeypatch: pytest.MonkeyPatch, gap: int, piece: int
 ) -> None:
     in_pieces_of(piece, monkeypatch)
-    valley = maps / "valley.pmtiles"
+    valley, projects = Path(options["basemaps"][0]["file"]), Path(options["projects_folder"])
     valley.write_bytes(pmtiles([os.urandom(9500)]))
     with valley.open("r+b") as stream:
         stream.seek(gap, os.SEEK_END)
