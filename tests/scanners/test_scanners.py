@@ -6,6 +6,7 @@ build/reports/scanners.json has all that they found.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlencode
@@ -77,8 +78,9 @@ def scan(server: MapServer, site: str, addresses: list[str], folder: Path) -> No
 
 
 def requests_to(server: MapServer) -> int:
-    """Count what was asked so far."""
-    return server.log().count(' HTTP/1.1" ')
+    """Count what was asked so far, also where the log tells only how many lines there were."""
+    log = server.log()
+    return log.count(' HTTP/1.1" ') + sum(map(int, re.findall(r"^nginx: (\d+) lines were left out", log, re.MULTILINE)))
 
 
 def tell(site: str, asked: dict[str, int], found: list[dict[str, object]]) -> None:
