@@ -97,9 +97,10 @@ def page() -> Iterator[Any]:
 
 
 @pytest.fixture
-def firefox() -> Iterator[Any]:
+def firefox(tmp_path: Path) -> Iterator[Any]:
     """Give Firefox, which Mozilla's own driver drives: Playwright's would be another one than Debian's."""
-    driver = marionette.marionette.Marionette(bin=shutil.which("firefox-esr"), headless=True)
+    said = str(tmp_path / "firefox.log")
+    driver = marionette.marionette.Marionette(bin=shutil.which("firefox-esr"), headless=True, gecko_log=said)
     try:
         driver.start_session()
         driver.set_window_rect(width=1280, height=800)
