@@ -117,6 +117,7 @@ test-autonomy: prepare-test ## Only the tests that show what a Pi can do far fro
 	$(SUDO) $(TEST)/pytest tests/unit -m autonomy
 	$(SUDO) $(TEST)/pytest tests/engine -m autonomy --no-skips
 	$(SUDO) build/venv-lizmap/bin/pytest tests/images -m autonomy
+	$(SUDO) bash tests/molecule default
 	$(SUDO) bash tests/molecule bundle
 	$(SUDO) $(TEST)/pytest tests/machine -m autonomy
 	$(SUDO) $(TEST)/python -m tests.autonomy_report

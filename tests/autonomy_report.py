@@ -85,11 +85,11 @@ WITH: Mapping[str, str] = {
     "position shown": "Chromium, and a file as the program writes it",
     "stale": "gpsd with a receiver made of software",
     "no GPS": "gpsd with a receiver made of software",
+    "emulated Pi": "a base map, and that a changed bundle and a Wi-Fi without a radio are refused",
 }
 """With what it is shown, where that is less than a Pi."""
 OPEN: Mapping[str, str] = {
     "alone": "no test plays a whole installation by the stick alone",
-    "emulated Pi": "the emulated Pi is provisioned with none of these",
 }
 """What no test shows, and why."""
 

@@ -7,7 +7,7 @@ from ansible.plugins.loader import init_plugin_loader
 
 import plugins.project_imports  # noqa: F401
 
-pytest_plugins = ["tests.attack_report", "tests.field_report"]
+pytest_plugins = ["tests.attack_report", "tests.field_report", "tests.no_skips"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]
 pytest.register_assert_rewrite("tests.engine.worlds")
 from tests.engine import worlds  # noqa: E402
 from tests.engine.private_engine import PrivateEngine  # noqa: E402
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skips", action="store_true", help="a test that cannot run on this machine fails")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--no-skips"):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped: {report.longreprtext}"
-    return report
 
 
 @pytest.fixture(scope="session")

@@ -99,8 +99,6 @@ def basic(path: str) -> Callable[[Lizmap, str, str, Somebody], requests.Response
 
 WAYS: dict[str, Callable[[Lizmap, str, str, Somebody], requests.Response]] = {
     "services": basic(SERVICE),
-    # Of a private one: of a public one everybody gets them, whatever password comes along.
-    "settings of a project": basic("/index.php/lizmap/service/getProjectConfig?repository=private&project=meadow"),
     "metadata": basic(METADATA),
     "API": basic(API),
     "form": lambda server, *who: post(server, "/admin.php/auth/login/in", *who),

@@ -90,8 +90,8 @@ def test_only_tests_and_benchmarks_need_the_busybox_that_their_image_is_made_of(
     assert missing_packages(has_it, "test") == []
 
 
-def test_only_the_tests_of_lizmap_need_a_browser() -> None:
-    assert missing_packages(READY, "lizmap") == ["chromium"]
+def test_only_the_tests_of_lizmap_need_browsers() -> None:
+    assert missing_packages(READY, "lizmap") == ["chromium", "firefox-esr"]
 
 
 def test_only_the_attacks_need_scanners() -> None:

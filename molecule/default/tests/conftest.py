@@ -8,6 +8,8 @@ import pytest
 
 from emulated_pi import count_of_a_run, pi  # noqa: F401 - a fixture
 
+pytest_plugins = ["tests.field_report"]
+
 
 @pytest.fixture(scope="session")
 def run_again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from testinfra.host import Host
 
 from emulated_pi import ansible_playbook
+from tests.unit import bundles
 
 
 def refuse(pi: Host, *arguments: str) -> str:
@@ -157,3 +158,22 @@ def test_a_port_that_another_program_has(pi: Host) -> None:
 def test_a_folder_of_projects_that_is_not_there(pi: Host) -> None:
     said = refuse(pi, "-e", extra(lizmap_projects=[{"repository": "sample", "folder": "/no/such/folder"}]))
     assert "/no/such/folder" in said
+
+
+@pytest.mark.autonomy("emulated Pi")
+def test_a_bundle_of_which_a_byte_was_flipped(pi: Host, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    bundles.write(bundle, tmp_path / "keys")
+    image = bundle / bundles.IMAGE
+    image.write_bytes(bytes([image.read_bytes()[0] ^ 1]) + image.read_bytes()[1:])
+    said = refuse(pi, "-e", extra(bundle=str(bundle), bundle_key_folder=str(tmp_path / "keys")))
+    assert f"it is refused: {bundles.IMAGE} is not what MANIFEST says of it" in " ".join(said.split())
+
+
+@pytest.mark.autonomy("emulated Pi")
+def test_a_wifi_of_its_own_on_a_pi_without_a_radio(pi: Host, tmp_path: Path) -> None:
+    asked = {"hotspot_enabled": True, "hotspot_country": "FR", "hotspot_password_folder": str(tmp_path)}
+    said = " ".join(refuse(pi, "-e", extra(**asked)).split())
+    assert "wlan0 (hotspot_interface) is no adapter for Wi-Fi. There is none at all." in said
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 import requests
 from testinfra.host import Host
 
@@ -27,3 +28,13 @@ def test_it_writes_nothing_on_the_card_and_nothing_into_the_journal(pi: Host) ->
     assert pi.check_output("stat --file-system --format=%T /run/poppyfield-page") == "tmpfs"
     assert not pi.file(f"{PROGRAM}/ansible/module_utils/poppyfield/pi_page/__pycache__").exists
     assert pi.check_output("journalctl --unit poppyfield-page.service --quiet --output cat") == ""
+
+
+@pytest.mark.autonomy("emulated Pi")
+def test_the_base_map_is_handed_out_in_ranges_and_no_position_is_told() -> None:
+    (found,) = requests.get(f"{MAP_URL}/basemaps/index.json", timeout=REQUEST_SECONDS).json()["basemaps"]
+    address = f"{MAP_URL}/basemaps/{found['file']}"
+    tiles = requests.get(address, headers={"Range": "bytes=0-6"}, timeout=REQUEST_SECONDS)
+    assert (tiles.status_code, tiles.content) == (206, b"PMTiles")
+    position = requests.get(f"{MAP_URL}/position", timeout=REQUEST_SECONDS).json()
+    assert position["state"] == "off" and "position_enabled is off" in position["said"]["en"]

@@ -178,9 +178,7 @@ function asked_project(): ?string
 {
     $key = $_GET['repository'] ?? '';
     $file = project_file($key, $_GET['project'] ?? '');
-    if (isset($_SERVER['PHP_AUTH_USER']) && !log_in($_SERVER['PHP_AUTH_USER'], $_SERVER['PHP_AUTH_PW'])) {
-        refuse(401, 'AuthorizationRequired');
-    } elseif ($file === null) {
+    if ($file === null) {
         refuse(404, 'ProjectNotDefined');
     } elseif (!may('lizmap.repositories.view', $key)) {
         refuse(401, 'AuthorizationRequired');
@@ -212,6 +210,11 @@ function refuse(int $status, string $code): void
 /** Hands a request of WMS or WFS to QGIS Server. */
 function serve(): void
 {
+    if (isset($_SERVER['PHP_AUTH_USER']) && !log_in($_SERVER['PHP_AUTH_USER'], $_SERVER['PHP_AUTH_PW'])) {
+        refuse(401, 'AuthorizationRequired');
+
+        return;
+    }
     $file = asked_project();
     if ($file === null) {
         return;
