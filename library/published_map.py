@@ -523,7 +523,7 @@ class MapCheck:
         project = project_here(params["folder"], params["project"])
         self.from_internet = qgis_project.names_from_internet(project) if project else frozenset()
         self.from_servers = qgis_project.names_from_servers(project) if project else frozenset()
-        self.url: str = params["url"].rstrip("/")
+        self.url: str = map_checks.server_address(params["url"])
         self.checks: list[dict[str, Any]] = []
         self.found: dict[str, Any] = {"map_url": f"{self.url}/", "projects": []}
         self.address = ""

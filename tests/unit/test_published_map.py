@@ -625,3 +625,21 @@ def test_the_scale_of_a_view_is_told_in_two_figures(
     first, *others = map_checks.timed_views("http://pi/", layer)
     assert first.scale == scale
     assert [view.scale for view in others] == sorted((view.scale for view in others), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://pi:80", "http://pi"),
+        ("http://127.0.0.1:80/", "http://127.0.0.1"),
+        ("https://[fe80::80]:443/maps/", "https://[fe80::80]/maps"),
+        ("http://[fe80::80]/", "http://[fe80::80]"),
+        ("http://pi:8080", "http://pi:8080"),
+        ("http://pi:443/", "http://pi:443"),
+        ("https://pi:80", "https://pi:80"),
+        ("http://pi/a:80", "http://pi/a:80"),
+        ("http://[pi", "http://[pi"),
+    ],
+)
+def test_links_do_not_name_the_usual_port(url: str, address: str) -> None:
+    assert map_checks.server_address(url) == address

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -45,6 +46,7 @@ ZOOMS = (1, 4, 16, 64)
 """How many times nearer than all of a layer its drawing is timed."""
 TABLET_WIDTH = 1024
 """Pixels."""
+USUAL_PORT = re.compile(r"^(?:(http://[^/]+):80|(https://[^/]+):443)(?=/|$)")
 TELL_THE_ADDRESS = (
     "Let the proxy in front pass the Host header on and say X-Forwarded-Proto, and name it in lizmap_trusted_proxies."
 )
@@ -126,6 +128,11 @@ class Capabilities:
 
     title: str
     layers: tuple[MapLayer, ...]
+
+
+def server_address(url: str) -> str:
+    """Give the address of a server as browsers say it, and so the links that it answers: without the usual port."""
+    return USUAL_PORT.sub(r"\1\2", url).rstrip("/")
 
 
 def project_address(url: str, project: str) -> str:
