@@ -63,6 +63,7 @@ CHECKS: Mapping[str, str] = {
 """By the word of the marker what is to be shown."""
 _BY_RADIO = "a whole machine that is emulated, and radios that its kernel makes up"
 WITH: Mapping[str, str] = {
+    "alone": "an emulated Pi, whose stick is a folder",
     "alone begins": "a root of Debian, which is no Pi, and a bundle without Docker",
     "laptop": "an emulated Pi without a route, and a laptop whose ways out lead to nobody",
     "second run": "an emulated Pi",
@@ -90,7 +91,6 @@ WITH: Mapping[str, str] = {
 }
 """With what it is shown, where that is less than a Pi."""
 OPEN: Mapping[str, str] = {
-    "alone": "no test plays a whole installation by the stick alone",
     "back in time": "the whole machine is emulated: the test prints the seconds of its clock, which are not a Pi's",
 }
 """What no test shows, and why."""
