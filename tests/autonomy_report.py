@@ -87,7 +87,7 @@ WITH: Mapping[str, str] = {
     "position shown": "Chromium, and a file as the program writes it",
     "stale": "gpsd with a receiver made of software",
     "no GPS": "gpsd with a receiver made of software",
-    "emulated Pi": "a base map, and that a changed bundle and a Wi-Fi without a radio are refused",
+    "emulated Pi": "refusals alone: of a changed bundle, of a Wi-Fi without a radio; the rest in make test-bundle",
 }
 """With what it is shown, where that is less than a Pi."""
 OPEN: Mapping[str, str] = {
