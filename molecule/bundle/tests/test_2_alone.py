@@ -79,3 +79,9 @@ def test_a_bare_pi_without_any_network_installs_itself_from_a_stick() -> None:
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     picture = on_the_pi("python3", "-c", ASK, PICTURE)
     assert picture.stdout.startswith(b"\x89PNG") and len(picture.stdout) > 10_000, picture.stderr.decode()
+
+
+@pytest.mark.usefixtures("_bare_pi")
+def test_a_second_run_changes_nothing_there() -> None:
+    again = on_the_pi("sh", "/media/first/install", NAME)
+    assert again.returncode == 0 and b" changed=0 " in again.stdout, again.stdout.decode() + again.stderr.decode()
