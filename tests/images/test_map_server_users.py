@@ -14,6 +14,7 @@ import pytest
 from tests.images import projects
 from tests.images.building import ROOT
 from tests.images.map_server import HOME, RUN, MapServer, map_server, trusting, wait_until
+from tests.images.test_abuse import taken_back
 from tests.images.test_front_attacks import pair, secured
 
 PROJECT = "/srv/projects/fields/meadow.qgs"
@@ -158,6 +159,14 @@ LOOK_FOR_KEYS = "grep --recursive --files-with-matches --no-messages --devices=s
 CONNECT = "php -r 'exit(@stream_socket_client($argv[1]) ? 0 : 1);' unix:///run/qgis-server.sock"
 
 
+def program(folder: Path, text: str) -> Path:
+    """Write a program of the image as it is without a defence."""
+    path = folder / "program"
+    path.write_text(text, "utf-8")
+    path.chmod(0o755)
+    return path
+
+
 def taken_over(proof: str) -> Any:
     return pytest.mark.attack(kind="taken-over part", on="map page", proof=proof)
 
@@ -173,10 +182,7 @@ def test_php_cannot_read_the_key_of_https(lizmap_image: str, tmp_path: Path, clo
     publish(tmp_path)
     options = secured(tmp_path, *reversed(pair(tmp_path)))
     if not closed:
-        text = (ROOT / "images" / "lizmap" / "entrypoint").read_text("utf-8")
-        entrypoint = tmp_path / "entrypoint"
-        entrypoint.write_text(text.replace("chmod 0700 /run/secrets", "true"), "utf-8")
-        entrypoint.chmod(0o755)
+        entrypoint = program(tmp_path, taken_back("entrypoint", "chmod 0700 /run/secrets", by="true"))
         options["volumes"].append(f"{entrypoint}:/usr/local/bin/entrypoint:ro")
     with map_server(lizmap_image, tmp_path, **options) as server:
         server.wait_until_healthy()
@@ -193,11 +199,7 @@ def test_php_cannot_read_the_key_of_https(lizmap_image: str, tmp_path: Path, clo
 )
 def test_php_cannot_ask_qgis_server_past_the_queue(lizmap_image: str, tmp_path: Path, group: str, asked: bool) -> None:
     publish(tmp_path)
-    text = (ROOT / "images" / "lizmap" / "services" / "qgis-server" / "run").read_text("utf-8")
-    assert "--regid=nginx" in text
-    run = tmp_path / "run"
-    run.write_text(text.replace("--regid=nginx", f"--regid={group}"), "utf-8")
-    run.chmod(0o755)
+    run = program(tmp_path, taken_back("services/qgis-server/run", "--regid=nginx", by=f"--regid={group}"))
     with map_server(lizmap_image, tmp_path, volumes=[f"{run}:{RUN}:ro", *volumes(tmp_path)]) as server:
         server.wait_until_healthy()
         assert (server.run("sh", "-c", CONNECT)[0] == 0) == asked

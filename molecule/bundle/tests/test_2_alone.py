@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from emulated_pi import MAP_PORT, PI_NAME, ROOT, SSH_PORT, STATE, ansible_playbook, emulator
+from emulated_pi import MAP_PORT, MAP_URL, PI_NAME, ROOT, SSH_PORT, STATE, ansible_playbook, emulator
+from sample_map import FRANCE
 
 NAME = "pi-orchard"
 INVENTORY = f"""
@@ -28,10 +29,8 @@ pis:
       - repository: sample
         folder: {ROOT}/workshop/demo/sample/projects/sample
 """
-PICTURE = (
-    "http://127.0.0.1/ows/sample/france/?SERVICE=WMS&VERSION=1.3.0&REQUEST=GetMap&LAYERS=departments,towns&STYLES="
-    "&CRS=EPSG:3857&BBOX=-680000,5020000,1150000,6680000&WIDTH=600&HEIGHT=544&FORMAT=image/png"
-)
+PICTURE = FRANCE.replace(MAP_URL, "http://127.0.0.1")
+"""As it is asked for on the Pi itself."""
 ASK = "import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=600).read())"
 # Ansible itself runs on a Pi that is emulated.
 pytestmark = pytest.mark.timeout(90 * 60)
